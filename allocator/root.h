@@ -1,0 +1,32 @@
+/* Root allocator: variable sizes, best fit, immediate coalescing, O(log n). Granule 16 bytes; sizes from 4 KiB up are
+ * rounded to 4 KiB and placed on a 4 KiB boundary. The free extents stand in two B+ trees: by offset, and by (length,
+ * offset). */
+#ifndef PS_ROOT_ALLOCATOR_H
+#define PS_ROOT_ALLOCATOR_H
+
+#include "allocator/allocator.h"
+
+enum { PS_ROOT_GRANULE = 16, PS_ROOT_PAGE = 4096 };
+
+/* A space of no bytes; ps_root_grow makes room. memory outlives the allocator. */
+PS_CHECKED int ps_root_open(struct ps_memory *memory, struct ps_allocator **a);
+
+/* Appends [space, new_space) as free space. Offsets and sizes are multiples of 4 KiB. */
+PS_CHECKED int ps_root_grow(struct ps_allocator *a, uint64_t new_space);
+
+/* Cuts the free tail off the space, down to `least`; the new space's size in *space. */
+PS_CHECKED int ps_root_shrink(struct ps_allocator *a, uint64_t least, uint64_t *space);
+
+/* As alloc, but the lowest place that fits below `limit`; PS_ENOSPC if there is none. For compaction; O(free extents) at
+ * worst. */
+PS_CHECKED int ps_root_alloc_below(struct ps_allocator *a, uint64_t size, uint64_t limit, struct ps_extent *extent);
+
+/* Lets a whole, empty allocator take over a sorted list of free extents at once (rebuild, snapshot): far cheaper than one
+ * free each. PS_EINVAL if the space is not wholly used, PS_ECORRUPT if the list is unsorted, overlaps, or leaves the space;
+ * the allocator is then unchanged. `space` is the new size, all used but these. */
+PS_CHECKED int ps_root_load(struct ps_allocator *a, uint64_t space, const struct ps_extent *free_list, size_t n);
+
+/* The free extent that holds `offset`, or the first one above it. PS_ENOTFOUND if none. */
+PS_CHECKED int ps_root_find(struct ps_allocator *a, uint64_t offset, struct ps_extent *extent);
+
+#endif
