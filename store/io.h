@@ -23,6 +23,7 @@ struct ps_io_request {
 	size_t len;
 	int status;          /* out: PS_OK or an error */
 	int errnum;          /* out: errno behind it */
+	bool alone;          /* waited for at once: there is nothing for it to overlap with */
 	bool done;           /* set when the request was finished; read it only through wait */
 	struct ps_io_request *next; /* the implementation's */
 };
@@ -61,7 +62,8 @@ struct ps_io {
 /* One request, start to end. A short transfer is finished or reported by the implementation, never seen here. */
 static inline int ps_io_read(struct ps_io *io, uint64_t offset, void *data, size_t len)
 {
-	struct ps_io_request request = {.op = PS_IO_READ, .offset = offset, .data = data, .len = len};
+	struct ps_io_request request = {.op = PS_IO_READ, .offset = offset, .data = data, .len = len,
+					.alone = true};
 	struct ps_io_request *list = &request;
 	io->ops->submit(io, &list, 1);
 	return io->ops->wait(io, &request);
@@ -70,7 +72,7 @@ static inline int ps_io_read(struct ps_io *io, uint64_t offset, void *data, size
 static inline int ps_io_write(struct ps_io *io, uint64_t offset, const void *data, size_t len, bool sync)
 {
 	struct ps_io_request request = {.op = sync ? PS_IO_WRITE_SYNC : PS_IO_WRITE, .offset = offset,
-					.data = (void *)(uintptr_t)data, .len = len};
+					.data = (void *)(uintptr_t)data, .len = len, .alone = true};
 	struct ps_io_request *list = &request;
 	io->ops->submit(io, &list, 1);
 	return io->ops->wait(io, &request);
