@@ -8,7 +8,10 @@
 
 enum { PS_ROOT_GRANULE = 16, PS_ROOT_PAGE = 4096 };
 
-/* A space of no bytes; ps_root_grow makes room. memory outlives the allocator. */
+/* A space of no bytes; ps_root_grow makes room. memory outlives the allocator.
+ * Extents shorter than 4 KiB lie in one 4 KiB page; a run of small pieces that cannot be laid so (more than a page in all, and
+ * a page no whole number of pieces) is PS_EINVAL. The search for a place is bounded: PS_ENOSPC may come while a tight one is
+ * left. Frees go on for a while without memory: two are certain after any call that took space or made some. */
 PS_CHECKED int ps_root_open(struct ps_memory *memory, struct ps_allocator **a);
 
 /* Appends [space, new_space) as free space. Offsets and sizes are multiples of 4 KiB. */
