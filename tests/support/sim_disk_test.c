@@ -262,6 +262,22 @@ static void holes_and_truncations_may_not_have_happened(void **state)
 	seen.from_point = 2;
 	explore(NULL);
 	assert_states("ab.D");
+	/* Nor does a version from before the truncation come back, or a hole from before the sync write take
+	 * its bytes. */
+	begin("abcd");
+	put(3, "X", false);
+	assert_int_equal(io->ops->truncate(io, 2 * SECTOR), PS_OK);
+	put(2, "C", true);
+	assert_int_equal(io->ops->allocate(io, 0, 4 * SECTOR), PS_OK);
+	seen.from_point = 4;
+	explore(NULL);
+	assert_states("abC abC.");
+	begin("abcd");
+	assert_int_equal(io->ops->punch(io, SECTOR, 2 * SECTOR), PS_OK);
+	put(1, "B", true);
+	seen.from_point = 2;
+	explore(NULL);
+	assert_states("aBcd aB.d");
 }
 
 static void every_point_adds_nothing_new(void **state)
@@ -295,6 +311,17 @@ static void samples_hold_all_none_and_singles(void **state)
 		text[i] = 'a';
 		full[i] = 'A';
 	}
+}
+
+static void samples_hold_each_prefix_of_the_writes(void **state)
+{
+	(void)state;
+	begin("aaaaaaaaaaaa");
+	for (uint64_t i = 0; i < 4; i++)
+		put(3 * i, "AAA", false);
+	explore(&(struct crash_options){.exhaustive = 1000, .samples = 1, .seed = 7});
+	assert_true(saw("aaaaaaaaaaaa") && saw("AAAaaaaaaaaa") && saw("AAAAAAaaaaaa") && saw("AAAAAAAAAaaa"));
+	assert_true(saw("aaaAAAAAAAAA") && saw("aaaAAAaaaaaa"));
 }
 
 /* The words of the model, followed to the letter: each effect on a sector since the last flush happened or
@@ -504,6 +531,7 @@ int main(void)
 	    TEST(holes_and_truncations_may_not_have_happened),
 	    TEST(every_point_adds_nothing_new),
 	    TEST(samples_hold_all_none_and_singles),
+	    TEST(samples_hold_each_prefix_of_the_writes),
 	    TEST(random_traces_give_the_models_states),
 	    TEST(callback_ends_the_exploration),
 	};
