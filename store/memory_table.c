@@ -169,7 +169,8 @@ int memory_apply(struct memory_store *m, struct memory_change *changes, size_t n
 	int err = PS_OK;
 	for (size_t i = 0; i < n; i++)
 		changes[i].result = NULL;
-	qsort(changes, n, sizeof(*changes), compare_changes);
+	if (n > 1)
+		qsort(changes, n, sizeof(*changes), compare_changes);
 	pthread_mutex_lock(&m->lock);
 	for (size_t i = 0, count; i < n && !err; i += count) {
 		count = changes_of_object(changes + i, n - i);
