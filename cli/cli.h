@@ -1,0 +1,109 @@
+/* What the parts of the padstone tool share: the parsed command line, exit codes, and how results are said.
+ */
+#ifndef PS_CLI_H
+#define PS_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <padstone/padstone.h>
+
+enum cli_exit {
+	CLI_DONE = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_NOT_FOUND = 3,
+	CLI_BUSY = 4,
+	CLI_DAMAGED = 5,
+	CLI_NO_SPACE = 6,
+};
+
+enum { CLI_STREAM_BYTES = 1 << 20 }; /* buffer of every copy between a file and the store */
+
+struct cli_command;
+struct cli_progress;
+
+/* The command line after parsing. Filled by cli_parse, read by commands. */
+struct cli {
+	const struct cli_command *command;
+	const char *store;
+	char **operands; /* after STORE */
+	int operand_count;
+	bool json, quiet, no_progress;
+	uint64_t memory;
+	int io; /* enum ps_base_io */
+	const char *output, *as, *from;
+	bool ids, recursive, full, force, remove_gone, checksum, setuid;
+	uint64_t goal;
+	struct cli_progress *progress; /* the bar being drawn, if any */
+};
+
+struct argp_option;
+struct cli_command {
+	const char *name;
+	const char *operands; /* as usage shows them, STORE first */
+	const char *doc;      /* "one line\vmore" as argp wants it */
+	const struct argp_option *options;
+	int min_operands, max_operands; /* after STORE; max -1: any number */
+	int (*run)(struct cli *cli);    /* returns an enum cli_exit */
+};
+
+/* The whole tool: returns the exit status. Exits by itself on --help, --version and usage errors. */
+int cli_main(int argc, char **argv);
+/* All commands, the last with a NULL name. */
+extern const struct cli_command cli_commands[];
+/* Fills cli from argv, argv[0] being the command's name; exits with CLI_USAGE on a mistake. */
+void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli);
+void cli_help(const struct cli_command *command);
+/* A decimal or 0x id; PS_EINVAL with a sentence. */
+PS_CHECKED int cli_parse_id(const char *text, ps_id *id);
+/* "64M", "1.5G", "4096": PS_EINVAL with a sentence. */
+PS_CHECKED int cli_parse_size(const char *text, uint64_t *bytes);
+
+/* The only two functions that know which Storer is behind STORE; unit tests bring their own. */
+PS_CHECKED int cli_open_store(const struct cli *cli, int mode, ps_storer **s);
+PS_CHECKED int cli_close_store(ps_storer *s);
+
+/* The exit code that fits a ps_error. */
+int cli_exit_code(int err);
+/* Says the thread's last failure on stderr, with a hint where one helps, and as JSON if asked for; returns
+ * its exit code. `what` (may be NULL) stands before the sentence. */
+int cli_fail(const struct cli *cli, int err, const char *what);
+/* Closes the store; the first of result and the close's own failure. */
+int cli_finish(const struct cli *cli, ps_storer *s, int result);
+/* One line on stderr: "padstone: …"; kept back by --quiet. */
+void cli_warn(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* One line on stdout; kept back by --quiet and --json. */
+void cli_say(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* One JSON object on a line of its own, if --json; "command" is put in. Owns the object. */
+void cli_json(const struct cli *cli, json_t *object);
+/* {"KEY": name}, or {"KEY_hex": …} for bytes that are not UTF-8. */
+void cli_json_name(json_t *object, const char *key, const char *name);
+/* name with control characters, backslashes and bytes that are not UTF-8 written as \n, \\, \xNN; a buffer of
+ * 4 * length + 1 always suffices; what does not fit is cut. Returns out. */
+char *cli_escape(const char *name, char *out, size_t size);
+/* "1.2 MiB" */
+const char *cli_size_text(uint64_t bytes, char out[32]);
+
+/* Set by SIGINT and SIGTERM: a command ends at its next consistent point. */
+bool cli_interrupted(void);
+void cli_catch_signals(void);
+
+/* The open store of a command and its run: what most commands look like. */
+int cli_with_store(struct cli *cli, int mode, int (*run)(struct cli *cli, ps_storer *s));
+
+int cli_run_create(struct cli *cli);
+int cli_run_put(struct cli *cli);
+int cli_run_get(struct cli *cli);
+int cli_run_rm(struct cli *cli);
+int cli_run_ls(struct cli *cli);
+int cli_run_info(struct cli *cli);
+int cli_run_stat(struct cli *cli);
+int cli_run_check(struct cli *cli);
+int cli_run_compact(struct cli *cli);
+int cli_run_backup(struct cli *cli);
+int cli_run_import(struct cli *cli);
+int cli_run_export(struct cli *cli);
+
+#endif

@@ -1,0 +1,429 @@
+/* The command line: argp for the common options and for each command's own. */
+#include "cli/cli.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <padstone/base_store.h>
+
+#include "base/fail.h"
+
+enum {
+	KEY_JSON = 256,
+	KEY_NO_PROGRESS,
+	KEY_MEMORY,
+	KEY_IO,
+	KEY_IDS,
+	KEY_QUICK,
+	KEY_FULL,
+	KEY_FORCE,
+	KEY_DELETE,
+	KEY_CHECKSUM,
+	KEY_AS,
+	KEY_FROM,
+	KEY_SETUID,
+	KEY_GOAL
+};
+
+static const struct argp_option common_options[] = {
+    {NULL, 0, NULL, 0, "Common options:", 1},
+    {"json", KEY_JSON, NULL, 0, "Results as JSON, one object a line", 1},
+    {"quiet", 'q', NULL, 0, "No warnings, summaries or progress; errors still", 1},
+    {"no-progress", KEY_NO_PROGRESS, NULL, 0, "No progress on standard error", 1},
+    {"memory", KEY_MEMORY, "SIZE", 0, "Memory that the store may use, such as 64M (default: a quarter)", 1},
+    {"io", KEY_IO, "KIND", 0, "auto, uring, posix or buffered", 1},
+    {0}};
+
+static const struct argp_option get_options[] = {
+    {"output", 'o', "FILE", 0, "Write to FILE, which appears when it is complete", 0}, {0}};
+static const struct argp_option ls_options[] = {
+    {"ids", KEY_IDS, NULL, 0, "List the id and size of every object", 0},
+    {"recursive", 'R', NULL, 0, "List what is in folders, too", 0},
+    {0}};
+static const struct argp_option check_options[] = {
+    {"quick", KEY_QUICK, NULL, 0, "Structure, space and catalogue only", 0},
+    {"full", KEY_FULL, NULL, 0, "Every byte as well (default)", 0},
+    {0}};
+static const struct argp_option compact_options[] = {
+    {"goal", KEY_GOAL, "SIZE", 0, "Stop when the file is at most SIZE (default: as small as it gets)", 0},
+    {0}};
+static const struct argp_option import_options[] = {
+    {"as", KEY_AS, "NAME", 0, "Import under NAME (default: the root of the catalogue)", 0},
+    {"checksum", KEY_CHECKSUM, NULL, 0, "Compare contents; do not trust size and time", 0},
+    {"delete", KEY_DELETE, NULL, 0, "Remove what DIR has no longer", 0},
+    {0}};
+static const struct argp_option export_options[] = {
+    {"from", KEY_FROM, "PATH", 0, "Export the folder PATH of the catalogue (default: all)", 0},
+    {"force", KEY_FORCE, NULL, 0, "Replace files that exist", 0},
+    {"setuid", KEY_SETUID, NULL, 0, "Keep set-user-id and set-group-id bits of files", 0},
+    {0}};
+static const struct argp_option no_options[] = {{0}};
+
+const struct cli_command cli_commands[] = {
+    {"create", "STORE", "Make a new, empty store in the file STORE.", no_options, 0, 0, cli_run_create},
+    {"put", "STORE FILE|-",
+     "Store a file, or standard input for -, as a new object and print its id.\v"
+     "Files of any size, and input of unknown length, pass through in small pieces.",
+     no_options, 1, 1, cli_run_put},
+    {"get", "STORE ID", "Write an object to standard output, or to a file with -o.", get_options, 1, 1,
+     cli_run_get},
+    {"rm", "STORE ID...",
+     "Delete objects.\v"
+     "All of them or, if one is missing, none. To remove imported files use import --delete.",
+     no_options, 1, -1, cli_run_rm},
+    {"ls", "STORE [PATH]",
+     "List imported files (mode, size, date, name), or all objects.\v"
+     "A store into which nothing was imported lists its objects, as with --ids. Control characters in names "
+     "are shown as \\n, \\xNN; --json gives names exactly.",
+     ls_options, 0, 1, cli_run_ls},
+    {"info", "STORE ID", "Show what the store knows about one object.", no_options, 1, 1, cli_run_info},
+    {"stat", "STORE", "Show figures of the whole store.", no_options, 0, 0, cli_run_stat},
+    {"check", "STORE",
+     "Verify the store and its catalogue; exit with 5 if damage is found.\vChanges nothing.", check_options,
+     0, 0, cli_run_check},
+    {"compact", "STORE", "Give free space back to the file system.", compact_options, 0, 0, cli_run_compact},
+    {"backup", "STORE DEST", "Write a whole copy of the store to the new file DEST.", no_options, 1, 1,
+     cli_run_backup},
+    {"import", "STORE DIR",
+     "Store a folder: files, folders, symbolic links, with names, modes and times.\v"
+     "Importing again stores only what changed. An import that was killed loses nothing that it had "
+     "committed; "
+     "run it again and it goes on. Hard links become separate files; sockets, devices and pipes are left "
+     "out.",
+     import_options, 1, 1, cli_run_import},
+    {"export", "STORE DIR",
+     "Write imported files into the folder DIR, which is made if need be.\v"
+     "Files that exist are an error without --force. Nothing is ever written outside DIR.",
+     export_options, 1, 1, cli_run_export},
+    {0}};
+
+int cli_parse_id(const char *text, ps_id *id)
+{
+	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+	const char *digits = hex ? text + 2 : text;
+	char *end;
+	unsigned long long value;
+
+	if (*digits == '\0' ||
+	    strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") != strlen(digits))
+		return ps_fail(PS_EINVAL, "'%s' is not an id: ids are decimal, or hexadecimal after 0x",
+		               text);
+	errno = 0;
+	value = strtoull(digits, &end, hex ? 16 : 10);
+	if (errno != 0 || value == PS_ID_NONE)
+		return ps_fail(PS_EINVAL, "'%s' cannot be an id", text);
+	*id = value;
+	return PS_OK;
+}
+
+int cli_parse_size(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "KMGT";
+	char *end;
+	double value, scale = 1;
+
+	if (text[0] < '0' || text[0] > '9')
+		return ps_fail(PS_EINVAL, "'%s' is not a size such as 4096, 64M or 1.5G", text);
+	value = strtod(text, &end);
+	for (size_t i = 0; *end != '\0' && units[i] != '\0'; i++) {
+		if ((*end & ~0x20) != units[i])
+			continue;
+		scale = ldexp(1, (int)(10 * (i + 1)));
+		end++;
+		if (strcmp(end, "iB") == 0 || strcmp(end, "B") == 0)
+			end += strlen(end);
+		break;
+	}
+	if (*end != '\0' || !isfinite(value) || value * scale > (double)PS_SIZE_MAX)
+		return ps_fail(PS_EINVAL, "'%s' is not a size such as 4096, 64M or 1.5G", text);
+	*bytes = (uint64_t)(value * scale);
+	return PS_OK;
+}
+
+static int parse_io(const char *text)
+{
+	static const char *const kinds[] = {"auto", "uring", "posix", "buffered"};
+
+	for (int i = 0; i < 4; i++)
+		if (strcmp(text, kinds[i]) == 0)
+			return i;
+	return -1;
+}
+
+static error_t parse_common(int key, char *arg, struct argp_state *state)
+{
+	struct cli *cli = state->input;
+
+	switch (key) {
+	case KEY_JSON:
+		cli->json = true;
+		return 0;
+	case 'q':
+		cli->quiet = true;
+		return 0;
+	case KEY_NO_PROGRESS:
+		cli->no_progress = true;
+		return 0;
+	case KEY_MEMORY:
+		if (cli_parse_size(arg, &cli->memory) != PS_OK)
+			argp_error(state, "%s", ps_last_error_message());
+		return 0;
+	case KEY_IO:
+		cli->io = parse_io(arg);
+		if (cli->io < 0)
+			argp_error(state, "--io is auto, uring, posix or buffered, not '%s'", arg);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp common_argp = {.options = common_options, .parser = parse_common};
+static const struct argp_child common_children[] = {{&common_argp, 0, NULL, 0}, {0}};
+
+static void end_of_operands(struct cli *cli, struct argp_state *state)
+{
+	const struct cli_command *command = cli->command;
+
+	if (cli->store == NULL)
+		argp_error(state, "which store? The first operand is its file");
+	if (cli->operand_count < command->min_operands)
+		argp_error(state, "too few operands; expected %s", command->operands);
+	if (command->max_operands >= 0 && cli->operand_count > command->max_operands)
+		argp_error(state, "too many operands; expected %s", command->operands);
+	if (cli->json && command->run == cli_run_get && cli->output == NULL)
+		argp_error(state, "get --json needs -o FILE: without it standard output carries the object");
+}
+
+static error_t parse_switch(int key, struct cli *cli)
+{
+	switch (key) {
+	case 'R':
+		cli->recursive = true;
+		return 0;
+	case KEY_IDS:
+		cli->ids = true;
+		return 0;
+	case KEY_QUICK:
+		cli->full = false;
+		return 0;
+	case KEY_FULL:
+		cli->full = true;
+		return 0;
+	case KEY_FORCE:
+		cli->force = true;
+		return 0;
+	case KEY_DELETE:
+		cli->remove_gone = true;
+		return 0;
+	case KEY_CHECKSUM:
+		cli->checksum = true;
+		return 0;
+	case KEY_SETUID:
+		cli->setuid = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static error_t parse_command(int key, char *arg, struct argp_state *state)
+{
+	struct cli *cli = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = cli;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (cli->store == NULL)
+			cli->store = arg;
+		else
+			cli->operands[cli->operand_count++] = arg;
+		return 0;
+	case ARGP_KEY_END:
+		end_of_operands(cli, state);
+		return 0;
+	case 'o':
+		cli->output = arg;
+		return 0;
+	case KEY_AS:
+		cli->as = arg;
+		return 0;
+	case KEY_FROM:
+		cli->from = arg;
+		return 0;
+	case KEY_GOAL:
+		if (cli_parse_size(arg, &cli->goal) != PS_OK)
+			argp_error(state, "%s", ps_last_error_message());
+		return 0;
+	default:
+		return parse_switch(key, cli);
+	}
+}
+
+/* argp shows argv[0] in usage and errors. */
+static char *full_name(const struct cli_command *command, char out[64])
+{
+	snprintf(out, 64, "padstone %s", command->name);
+	return out;
+}
+
+static struct argp command_argp(const struct cli_command *command)
+{
+	return (struct argp){.options = command->options,
+	                     .parser = parse_command,
+	                     .args_doc = command->operands,
+	                     .doc = command->doc,
+	                     .children = common_children};
+}
+
+void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli)
+{
+	struct argp argp = command_argp(command);
+	char name[64];
+
+	cli->command = command;
+	cli->full = true;
+	argv[0] = full_name(command, name);
+	if (argp_parse(&argp, argc, argv, 0, NULL, cli) != 0)
+		exit(CLI_USAGE);
+}
+
+void cli_help(const struct cli_command *command)
+{
+	struct argp argp = command_argp(command);
+	char name[64];
+
+	argp_help(&argp, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK, full_name(command, name));
+}
+
+static error_t parse_main(int key, char *arg, struct argp_state *state)
+{
+	int *command_at = ((void **)state->input)[0];
+
+	(void)arg;
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = ((void **)state->input)[1];
+		return 0;
+	case ARGP_KEY_ARG:
+		*command_at = state->next - 1;
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_usage(state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static char *main_doc(int key, const char *text, void *input)
+{
+	char *doc = NULL;
+	size_t size;
+	FILE *out;
+
+	(void)input;
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)(uintptr_t)text;
+	out = open_memstream(&doc, &size);
+	if (out == NULL)
+		return (char *)(uintptr_t)text;
+	fputs("Commands:\n", out);
+	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
+		fprintf(out, "  %-8s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
+	fputs("\n`padstone help COMMAND' or `padstone COMMAND --help' says more about one.\n"
+	      "Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 store in use,\n"
+	      "5 damaged data found, 6 no space left.",
+	      out);
+	if (fclose(out) != 0) {
+		free(doc);
+		return (char *)(uintptr_t)text;
+	}
+	return doc;
+}
+
+static const struct argp main_argp = {.parser = parse_main,
+                                      .args_doc = "COMMAND STORE [OPERAND...]",
+                                      .doc = "Keep objects and folders in one crash-safe file.\v",
+                                      .children = common_children,
+                                      .help_filter = main_doc};
+
+static const struct cli_command *find_command(const char *name)
+{
+	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}
+
+static int run_help(int argc, char **argv)
+{
+	static char program[] = "padstone";
+	const struct cli_command *command = argc > 1 ? find_command(argv[1]) : NULL;
+
+	if (argc > 1 && command == NULL) {
+		fprintf(stderr, "padstone: there is no command '%s'\n", argv[1]);
+		return CLI_USAGE;
+	}
+	if (command != NULL)
+		cli_help(command);
+	else
+		argp_help(&main_argp, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK, program);
+	return CLI_DONE;
+}
+
+static int flush_stdout(const struct cli *cli, int result)
+{
+	int err;
+
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return result;
+	err = ps_fail_errno(errno, "cannot write to standard output");
+	clearerr(stdout);
+	return result != CLI_DONE ? result : cli_fail(cli, err, NULL);
+}
+
+static int run_command(const struct cli_command *command, int argc, char **argv, struct cli *cli)
+{
+	int result;
+
+	cli->operands = calloc((size_t)argc + 1, sizeof(*cli->operands));
+	if (cli->operands == NULL)
+		return cli_fail(cli, ps_fail(PS_ENOMEM, "no memory for the command line"), NULL);
+	cli_parse(command, argc, argv, cli);
+	cli_catch_signals();
+	result = flush_stdout(cli, command->run(cli));
+	free(cli->operands);
+	return result;
+}
+
+int cli_main(int argc, char **argv)
+{
+	static char program[] = "padstone";
+	const struct cli_command *command;
+	struct cli cli = {0};
+	int at = 0;
+	void *input[2] = {&at, &cli};
+
+	argp_program_version = "padstone " PADSTONE_VERSION;
+	argp_err_exit_status = CLI_USAGE;
+	if (argc > 0)
+		argv[0] = program;
+	if (argp_parse(&main_argp, argc, argv, ARGP_IN_ORDER, NULL, input) != 0 || at == 0)
+		return CLI_USAGE;
+	if (strcmp(argv[at], "help") == 0)
+		return run_help(argc - at, argv + at);
+	command = find_command(argv[at]);
+	if (command == NULL) {
+		fprintf(stderr, "padstone: there is no command '%s'; `padstone --help' lists them\n",
+		        argv[at]);
+		return CLI_USAGE;
+	}
+	return run_command(command, argc - at, argv + at, &cli);
+}

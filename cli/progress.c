@@ -1,0 +1,143 @@
+#include "cli/progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static bool on_terminal(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDERR_FILENO) && (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+bool progress_wanted(const struct cli *cli)
+{
+	return !cli->quiet && !cli->no_progress && on_terminal();
+}
+
+void progress_begin(struct cli_progress *p, struct cli *cli, const char *what, uint64_t total)
+{
+	const char *no_color = getenv("NO_COLOR");
+
+	*p = (struct cli_progress){.what = what, .total = total, .started = now_s()};
+	p->bar = progress_wanted(cli);
+	p->lines = !p->bar && !cli->quiet && !cli->no_progress;
+	p->colour = p->bar && (no_color == NULL || no_color[0] == '\0');
+	p->drawn = p->started;
+	cli->progress = p;
+}
+
+static int columns(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		return size.ws_col;
+	return 80;
+}
+
+static void time_text(double seconds, char out[32])
+{
+	unsigned long s = seconds > 359999 ? 359999 : (unsigned long)(seconds + 0.5);
+
+	if (s >= 3600)
+		snprintf(out, 32, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
+	else
+		snprintf(out, 32, "%lu:%02lu", s / 60, s % 60);
+}
+
+/* "12.0 MiB of 40.0 MiB, 6.1 MiB/s, 0:05 left" */
+static void figures(const struct cli_progress *p, double now, char *out, size_t size)
+{
+	double elapsed = now - p->started > 0.001 ? now - p->started : 0.001;
+	double rate = (double)p->done / elapsed;
+	char done[32], total[32], speed[32], left[32];
+
+	cli_size_text(p->done, done);
+	cli_size_text((uint64_t)rate, speed);
+	if (p->total == 0 || rate < 1 || p->done > p->total) {
+		snprintf(out, size, "%s, %s/s", done, speed);
+		return;
+	}
+	cli_size_text(p->total, total);
+	time_text((double)(p->total - p->done) / rate, left);
+	snprintf(out, size, "%s of %s, %s/s, %s left", done, total, speed, left);
+}
+
+static void draw_bar(struct cli_progress *p, double now)
+{
+	char text[160], cells[64];
+	int room = columns() - 1, width, filled = 0;
+
+	figures(p, now, text, sizeof(text));
+	width = room - (int)strlen(p->what) - (int)strlen(text) - 11;
+	width = width > 40 ? 40 : width;
+	if (p->total == 0 || p->done > p->total || width < 5) {
+		fprintf(stderr, "\r\033[K%.*s", room, text);
+	} else {
+		filled = (int)((double)p->done / (double)p->total * width);
+		memset(cells, '.', sizeof(cells));
+		memset(cells, '#', (size_t)filled);
+		fprintf(stderr, "\r\033[K%s [%s%.*s%s%.*s] %3d%% %s", p->what, p->colour ? "\033[32m" : "",
+		        filled, cells, p->colour ? "\033[0m" : "", width - filled, cells + filled,
+		        (int)((double)p->done * 100 / (double)p->total), text);
+	}
+	fflush(stderr);
+	p->shown = true;
+}
+
+void progress_update(struct cli_progress *p, uint64_t done)
+{
+	char text[160];
+	double now;
+
+	p->done = done;
+	if (!p->bar && !p->lines)
+		return;
+	now = now_s();
+	if (now - p->drawn < (p->bar ? 0.1 : 10))
+		return;
+	p->drawn = now;
+	if (p->bar) {
+		draw_bar(p, now);
+		return;
+	}
+	figures(p, now, text, sizeof(text));
+	fprintf(stderr, "padstone: %s: %s\n", p->what, text);
+}
+
+void progress_clear(struct cli_progress *p)
+{
+	if (p->shown) {
+		fputs("\r\033[K", stderr);
+		fflush(stderr);
+	}
+	p->shown = false;
+}
+
+void progress_end(struct cli_progress *p, struct cli *cli)
+{
+	progress_clear(p);
+	cli->progress = NULL;
+}
+
+int progress_callback(void *arg, const struct ps_progress *progress)
+{
+	struct cli_progress *p = arg;
+
+	p->total = progress->total;
+	progress_update(p, progress->done);
+	return cli_interrupted() ? 1 : 0;
+}

@@ -1,0 +1,154 @@
+/* create, stat, compact, backup: the store as a whole. */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <padstone/base_store.h>
+
+#include "cli/progress.h"
+
+static int create_run(struct cli *cli, ps_storer *s)
+{
+	struct ps_stats stats;
+	int err = ps_stats(s, &stats);
+
+	if (err != PS_OK)
+		return cli_fail(cli, err, NULL);
+	cli_json(cli,
+	         json_pack("{s:s, s:I}", "store", cli->store, "file_bytes", (json_int_t)stats.file_bytes));
+	cli_say(cli, "created %s", cli->store);
+	return CLI_DONE;
+}
+
+int cli_run_create(struct cli *cli)
+{
+	return cli_with_store(cli, PS_OPEN_CREATE_NEW, create_run);
+}
+
+struct figure {
+	const char *key, *label;
+	size_t offset;
+	bool bytes;
+};
+#define FIGURE(member, label, bytes)                                                                         \
+	{                                                                                                    \
+#member, label, offsetof(struct ps_stats, member), bytes                                     \
+	}
+static const struct figure figures[] = {
+    FIGURE(objects, "objects", false),
+    FIGURE(live_bytes, "live bytes", true),
+    FIGURE(file_bytes, "file", true),
+    FIGURE(disk_bytes, "on disk", true),
+    FIGURE(used_bytes, "used", true),
+    FIGURE(free_bytes, "free", true),
+    FIGURE(table_bytes, "object table", true),
+    FIGURE(log_bytes, "commit log", true),
+    FIGURE(pending_bytes, "freed, not yet durable", true),
+    FIGURE(memory_budget, "memory budget", true),
+    FIGURE(memory_used, "memory used", true),
+    FIGURE(last_commit, "last commit", false),
+    FIGURE(last_durable_commit, "last durable commit", false),
+    FIGURE(recovered_commits, "recovered at open", false),
+};
+
+static uint64_t figure_value(const struct ps_stats *stats, const struct figure *f)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)stats + f->offset, sizeof(value));
+	return value;
+}
+
+static void stat_json(const struct cli *cli, const struct ps_stats *stats)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < sizeof(figures) / sizeof(*figures); i++)
+		json_object_set_new(object, figures[i].key,
+		                    json_integer((json_int_t)figure_value(stats, &figures[i])));
+	json_object_set_new(object, "io", json_string(stats->io));
+	json_object_set_new(object, "direct_io", json_boolean(stats->direct_io != 0));
+	json_object_set_new(object, "readonly", json_boolean(stats->readonly != 0));
+	json_object_set_new(object, "reason", json_string(stats->reason));
+	cli_json(cli, object);
+}
+
+static int stat_run(struct cli *cli, ps_storer *s)
+{
+	struct ps_stats stats;
+	char text[32];
+	int err = ps_stats(s, &stats);
+
+	if (err != PS_OK)
+		return cli_fail(cli, err, NULL);
+	if (cli->json) {
+		stat_json(cli, &stats);
+		return CLI_DONE;
+	}
+	for (size_t i = 0; i < sizeof(figures) / sizeof(*figures); i++) {
+		uint64_t value = figure_value(&stats, &figures[i]);
+
+		if (figures[i].bytes)
+			printf("%-24s %s\n", figures[i].label, cli_size_text(value, text));
+		else
+			printf("%-24s %" PRIu64 "\n", figures[i].label, value);
+	}
+	printf("%-24s %s, %s\n", "input and output", stats.io, stats.direct_io ? "direct" : "buffered");
+	return CLI_DONE;
+}
+
+int cli_run_stat(struct cli *cli)
+{
+	return cli_with_store(cli, PS_OPEN_READONLY, stat_run);
+}
+
+static int compact_run(struct cli *cli, ps_storer *s)
+{
+	struct cli_progress progress;
+	struct ps_stats before, after;
+	char from[32], to[32];
+	int err = ps_stats(s, &before);
+
+	if (err == PS_OK) {
+		progress_begin(&progress, cli, "compact", 0);
+		err = ps_compact(s, cli->goal, progress_callback, &progress);
+		progress_end(&progress, cli);
+	}
+	if (err == PS_OK)
+		err = ps_stats(s, &after);
+	if (err != PS_OK)
+		return cli_fail(cli, err, NULL);
+	cli_json(cli, json_pack("{s:I, s:I, s:I, s:I}", "disk_bytes_before", (json_int_t)before.disk_bytes,
+	                        "disk_bytes", (json_int_t)after.disk_bytes, "file_bytes_before",
+	                        (json_int_t)before.file_bytes, "file_bytes", (json_int_t)after.file_bytes));
+	cli_say(cli, "the store took %s of disk and takes %s now", cli_size_text(before.disk_bytes, from),
+	        cli_size_text(after.disk_bytes, to));
+	return CLI_DONE;
+}
+
+int cli_run_compact(struct cli *cli)
+{
+	return cli_with_store(cli, PS_OPEN_EXISTING, compact_run);
+}
+
+static int backup_run(struct cli *cli, ps_storer *s)
+{
+	struct cli_progress progress;
+	int err;
+
+	progress_begin(&progress, cli, "backup", 0);
+	err = ps_backup(s, cli->operands[0], progress_callback, &progress);
+	progress_end(&progress, cli);
+	if (err != PS_OK)
+		return cli_fail(cli, err, NULL);
+	cli_json(cli, json_pack("{s:s}", "backup", cli->operands[0]));
+	cli_say(cli, "copied %s to %s", cli->store, cli->operands[0]);
+	return CLI_DONE;
+}
+
+int cli_run_backup(struct cli *cli)
+{
+	return cli_with_store(cli, PS_OPEN_EXISTING, backup_run);
+}
