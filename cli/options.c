@@ -4,8 +4,10 @@
 #include <argp.h>
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <padstone/base_store.h>
 
@@ -65,7 +67,7 @@ static const struct argp_option no_options[] = {{0}};
 const struct cli_command cli_commands[] = {
     {"create", "STORE", "Make a new, empty store in the file STORE.", no_options, 0, 0, cli_run_create},
     {"put", "STORE FILE|-",
-     "Store a file, or standard input for -, as a new object and print its id.\v"
+     "Store a file, or standard input for -, and print the new id.\v"
      "Files of any size, and input of unknown length, pass through in small pieces.",
      no_options, 1, 1, cli_run_put},
     {"get", "STORE ID", "Write an object to standard output, or to a file with -o.", get_options, 1, 1,
@@ -88,15 +90,16 @@ const struct cli_command cli_commands[] = {
     {"backup", "STORE DEST", "Write a whole copy of the store to the new file DEST.", no_options, 1, 1,
      cli_run_backup},
     {"import", "STORE DIR",
-     "Store a folder: files, folders, symbolic links, with names, modes and times.\v"
+     "Store a folder, with names, modes, times and symbolic links.\v"
      "Importing again stores only what changed. An import that was killed loses nothing that it had "
      "committed; "
      "run it again and it goes on. Hard links become separate files; sockets, devices and pipes are left "
      "out.",
      import_options, 1, 1, cli_run_import},
     {"export", "STORE DIR",
-     "Write imported files into the folder DIR, which is made if need be.\v"
-     "Files that exist are an error without --force. Nothing is ever written outside DIR.",
+     "Write imported files into the folder DIR.\v"
+     "DIR is made if need be. Files that exist are an error without --force. Nothing is ever written outside "
+     "DIR.",
      export_options, 1, 1, cli_run_export},
     {0}};
 
@@ -380,10 +383,14 @@ static int run_help(int argc, char **argv)
 
 static int flush_stdout(const struct cli *cli, int result)
 {
+	struct pollfd out = {.fd = STDOUT_FILENO};
 	int err;
 
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return result;
+	if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0)
+		return CLI_FAILED; /* whoever read it has seen enough: no message, as with `| head` everywhere
+		                    */
 	err = ps_fail_errno(errno, "cannot write to standard output");
 	clearerr(stdout);
 	return result != CLI_DONE ? result : cli_fail(cli, err, NULL);

@@ -118,16 +118,17 @@ void cli_say(const struct cli *cli, const char *format, ...)
 
 void cli_json(const struct cli *cli, json_t *object)
 {
-	char *line;
+	json_t *whole;
+	char *line = NULL;
 
 	if (cli->json && object != NULL) {
-		if (json_object_get(object, "command") == NULL)
-			json_object_set_new(object, "command",
-			                    json_string(cli->command ? cli->command->name : ""));
-		line = json_dumps(object, JSON_COMPACT);
+		whole = json_pack("{s:s}", "command", cli->command != NULL ? cli->command->name : "");
+		if (whole != NULL && json_object_update(whole, object) == 0)
+			line = json_dumps(whole, JSON_COMPACT);
 		if (line != NULL)
 			puts(line);
 		free(line);
+		json_decref(whole);
 	}
 	json_decref(object);
 }
