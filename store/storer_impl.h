@@ -7,10 +7,20 @@
 #ifndef PS_STORER_IMPL_H
 #define PS_STORER_IMPL_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <padstone/storer.h>
+
+#ifdef __cplusplus
+#include <atomic>
+typedef std::atomic<long> ps_atomic_long;
+typedef std::atomic<uint32_t> ps_atomic_uint32;
+extern "C" {
+#else
+#include <stdatomic.h>
+typedef atomic_long ps_atomic_long;
+typedef _Atomic(uint32_t) ps_atomic_uint32;
+#endif
 
 /* X(slot name without ps_, parameters in brackets): the single list that all tables are made from. */
 #define PS_STORER_SLOTS(X)                                                                                   \
@@ -67,12 +77,12 @@ struct ps_storer_ops {
 struct ps_storer {
 	const struct ps_storer_ops *ops;
 	ps_storer *inner;      /* owned; NULL for a leaf */
-	atomic_long sessions;  /* open batches, readers, writers and views of this layer */
+	ps_atomic_long sessions; /* open batches, readers, writers and views of this layer */
 	uint64_t fork_count;   /* of the process that opened it */
 };
 
 /* Sets up the base struct. PS_EINVAL if a slot is NULL. The inner storer is owned from success on. */
-PS_CHECKED int ps_storer_init(ps_storer *s, const struct ps_storer_ops *ops, ps_storer *inner);
+PS_CHECKED PS_API int ps_storer_init(ps_storer *s, const struct ps_storer_ops *ops, ps_storer *inner);
 
 /* First member of every layer's batch, reader and writer. Sessions come from memory that is never unmapped, so that a
  * handle used after its end is answered with PS_ECLOSED instead of undefined behaviour, until the place is used
@@ -80,7 +90,7 @@ PS_CHECKED int ps_storer_init(ps_storer *s, const struct ps_storer_ops *ops, ps_
 enum ps_session_kind { PS_SESSION_NONE = 0, PS_SESSION_BATCH, PS_SESSION_READER, PS_SESSION_WRITER };
 struct ps_session {
 	ps_storer *s;
-	_Atomic(uint32_t) kind;
+	ps_atomic_uint32 kind;
 };
 struct ps_batch { struct ps_session session; };
 struct ps_reader { struct ps_session session; };
@@ -89,26 +99,29 @@ struct ps_writer { struct ps_session session; };
 enum { PS_SESSION_SIZE = 1024 }; /* the largest session struct; a static_assert beside each */
 
 /* Zeroed memory of PS_SESSION_SIZE with the session filled in and counted in s->sessions; NULL without memory. */
-void *ps_session_new(ps_storer *s, enum ps_session_kind kind);
+PS_API void *ps_session_new(ps_storer *s, enum ps_session_kind kind);
 /* Ends it: later use is PS_ECLOSED. */
-void ps_session_free(void *session);
+PS_API void ps_session_free(void *session);
 
 /* How often this process has forked (counted in the child): a store is refused where it differs from fork_count. */
-uint64_t ps_fork_count(void);
+PS_API uint64_t ps_fork_count(void);
 
 /* What a leaf cannot do: PS_ENOTSUP with a sentence; and what a filter does not change: the inner's answer. A filter
  * that overrides one session slot overrides them all, since a forwarded session belongs to the inner storer. */
 #define PS_SLOT_DECLARE(name, params)                                                                        \
-	int ps_unsupported_##name params;                                                                    \
-	int ps_forward_##name params;
+	PS_API int ps_unsupported_##name params;                                                             \
+	PS_API int ps_forward_##name params;
 PS_STORER_SLOTS(PS_SLOT_DECLARE)
 #undef PS_SLOT_DECLARE
-uint32_t ps_forward_caps(ps_storer *s);
-ps_id ps_forward_writer_id(ps_writer *w);
+PS_API uint32_t ps_forward_caps(ps_storer *s);
+PS_API ps_id ps_forward_writer_id(ps_writer *w);
 
 /* Initialisers that forward everything; name slots after it to override (with -Woverride-init off for that table). */
 #define PS_SLOT_FORWARD(name, params) .name = ps_forward_##name,
 #define PS_FORWARD_OPS                                                                                       \
 	.caps = ps_forward_caps, .writer_id = ps_forward_writer_id, PS_STORER_SLOTS(PS_SLOT_FORWARD)
 
+#ifdef __cplusplus
+}
+#endif
 #endif
