@@ -1,0 +1,100 @@
+#!/bin/sh
+# Sets up, builds and tests everything, and ends with one line: "N passed, N failed", with ", N skipped" if there were any.
+# Builds lie below ${PS_BUILD_DIR:-build} and are used again. Exit status 0 only if nothing failed.
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+build=${PS_BUILD_DIR:-build}
+jobs=${PS_JOBS:-$(nproc)}
+passed=0
+failed=0
+skipped=0
+
+say() {
+	printf '\n== %s\n' "$*"
+}
+
+# The value of an attribute of the first <testsuite> in a JUnit file.
+attribute() {
+	tr '\n\t' '  ' <"$2" | sed -n "s/.*<testsuite [^>]*[ ]$1=\"\([0-9]*\)\".*/\1/p"
+}
+
+fail() {
+	echo "FAILED: $*"
+	failed=$((failed + 1))
+}
+
+count() {
+	tests=$(attribute tests "$1")
+	bad=$(attribute failures "$1")
+	skip=$(($(attribute skipped "$1") + $(attribute disabled "$1")))
+	if [ "${tests:-0}" -eq 0 ]; then
+		fail "there were no tests"
+		return
+	fi
+	passed=$((passed + tests - bad - skip))
+	failed=$((failed + bad))
+	skipped=$((skipped + skip))
+}
+
+# make_build NAME CC CXX [cmake options]: false if it does not build.
+make_build() {
+	folder=$build/$1
+	cc=$2
+	cxx=$3
+	shift 3
+	launcher=
+	command -v ccache >/dev/null 2>&1 && launcher=ccache
+	cmake -S . -B "$folder" -G Ninja -DCMAKE_C_COMPILER="$cc" -DPS_TEST_CXX="$cxx" \
+		-DCMAKE_C_COMPILER_LAUNCHER="$launcher" "$@" >"$folder.log" 2>&1 &&
+		cmake --build "$folder" --parallel "$jobs" >>"$folder.log" 2>&1
+}
+
+# run_tests NAME TITLE [ctest options]
+run_tests() {
+	folder=$build/$1
+	report=$(cd "$folder" && pwd)/report.xml
+	title=$2
+	shift 2
+	rm -f "$report"
+	ctest --test-dir "$folder" --parallel "$jobs" --output-on-failure --timeout 900 --output-junit "$report" "$@"
+	if [ -f "$report" ]; then
+		count "$report"
+	else
+		fail "$title: ctest did not run"
+	fi
+}
+
+# build_and_test NAME TITLE CC CXX LABELS [cmake options]
+build_and_test() {
+	name=$1
+	title=$2
+	compiler=$3
+	plus=$4
+	labels=$5
+	shift 5
+	say "$title: building (log in $build/$name.log)"
+	if make_build "$name" "$compiler" "$plus" "$@"; then
+		say "$title: testing"
+		run_tests "$name" "$title" -L "$labels"
+	else
+		tail -n 40 "$build/$name.log"
+		fail "$title: does not build"
+	fi
+}
+
+say "what is needed"
+sh tools/setup.sh || { fail "setup"; echo "$passed passed, $failed failed"; exit 1; }
+mkdir -p "$build" || exit 1
+
+build_and_test gcc "gcc, optimised, all tests" gcc g++ '.' -DCMAKE_BUILD_TYPE=RelWithDebInfo
+build_and_test clang "clang, quick tests" clang clang++ quick -DCMAKE_BUILD_TYPE=RelWithDebInfo
+build_and_test asan "address and undefined behaviour sanitizers, quick tests" clang clang++ quick \
+	-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DPS_SANITIZE=address -DPS_BENCH=OFF
+build_and_test tsan "thread sanitizer, quick tests" clang clang++ quick \
+	-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DPS_SANITIZE=thread -DPS_BENCH=OFF
+
+result="$passed passed, $failed failed"
+[ "$skipped" -eq 0 ] || result="$result, $skipped skipped"
+printf '\n%s\n' "$result"
+[ "$failed" -eq 0 ]
