@@ -1,0 +1,80 @@
+/* Steps on a base store over a simulated disk, with the oracle told of each: what crash and fault tests are
+ * made of.
+ *
+ * A step does nothing if its object is not there (an earlier step failed). In a run that expects no faults a
+ * failing step fails the test; otherwise its error is looked at (it must be one that a fault explains) and
+ * the run goes on. */
+#ifndef SCRIPT_H
+#define SCRIPT_H
+
+#include "tests/crash/oracle.h"
+#include "tests/support/sim_disk.h"
+
+enum { SCRIPT_OBJECTS = 64 };
+
+struct run {
+	struct sim_disk *disk;
+	struct oracle *oracle;
+	ps_storer *s; /* NULL while closed */
+	uint64_t seed;
+	bool relaxed;              /* single calls are */
+	bool faults;               /* are expected */
+	bool unknown;              /* a commit's outcome was unknown: the store must refuse all later ones */
+	unsigned failures;         /* steps that failed */
+	uint64_t contents;         /* made so far: each from a seed of its own */
+	ps_id ids[SCRIPT_OBJECTS]; /* PS_ID_NONE: not made, or deleted */
+};
+
+enum batch_op_kind { BATCH_PUT = 1, BATCH_REPLACE, BATCH_DELETE, BATCH_WRITE_AT, BATCH_ALLOC };
+struct batch_op {
+	enum batch_op_kind kind;
+	unsigned object;
+	uint64_t off, size;
+};
+
+typedef void (*script_fn)(struct run *run);
+struct script {
+	const char *name;
+	script_fn setup; /* may be NULL; ends in a clean close, and is not what is examined */
+	script_fn body;
+	bool relaxed;
+};
+
+/* The smallest store that there is, without a thread. PS_OK or the open's error. */
+int store_open(struct sim_disk *disk, bool relaxed, ps_storer **s);
+
+/* A run with an empty store, closed; `disk` may be of any state. */
+struct run *run_new(struct sim_disk *disk, uint64_t seed);
+void run_free(struct run *run);
+/* The store's file after the script's setup, as a new buffer for free(). */
+uint8_t *run_setup(struct run *run, const struct script *script, uint64_t *size);
+void run_open(struct run *run);
+/* Closes, however often it takes. */
+void run_close(struct run *run);
+
+void step_put(struct run *run, unsigned object, uint64_t size);
+void step_replace(struct run *run, unsigned object, uint64_t size);
+void step_write_at(struct run *run, unsigned object, uint64_t off, uint64_t size);
+void step_resize(struct run *run, unsigned object, uint64_t size);
+void step_delete(struct run *run, unsigned object);
+void step_alloc(struct run *run, unsigned object, uint64_t size);
+void step_prime(struct run *run, unsigned object, uint64_t size);
+void step_alloc_run(struct run *run, unsigned first, unsigned count, uint64_t size);
+void step_write_batched(struct run *run, unsigned first, unsigned count, uint64_t size);
+/* A stream of `size` bytes in pieces, into a new object or over an old one; finish or abort. */
+void step_stream(struct run *run, unsigned object, uint64_t size, bool size_known, bool finish);
+void step_batch(struct run *run, const struct batch_op *ops, size_t count, enum ps_durability durability);
+void step_batch_abort(struct run *run, const struct batch_op *ops, size_t count);
+/* Reads the object in every way that there is, and compares. */
+void step_read(struct run *run, unsigned object);
+void step_sync(struct run *run);
+void step_compact(struct run *run);
+void step_reopen(struct run *run);
+
+/* Each modifying call, a few at a time. */
+extern const struct script scripts[];
+extern const size_t script_count;
+/* `steps` steps drawn from the run's seed. */
+void script_random(struct run *run, unsigned steps, bool large);
+
+#endif

@@ -1,0 +1,391 @@
+/* The scripts: each modifying call of the Storer, a few at a time, so that the states of one can be told
+ * apart. */
+#include "tests/crash/script.h"
+
+enum { K = 1024, M = 1024 * 1024 };
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+static void nothing(struct run *run)
+{
+	(void)run;
+}
+
+static void a_few(struct run *run)
+{
+	step_put(run, 0, 100);
+	step_put(run, 1, 5000);
+	step_put(run, 2, 40 * K);
+	step_put(run, 3, 0);
+	step_alloc(run, 4, 9000);
+}
+
+static void one_in_segments(struct run *run)
+{
+	step_put(run, 0, 100);
+	step_put(run, 1, 3 * M / 2);
+}
+
+static void adjacent_ones(struct run *run)
+{
+	step_alloc_run(run, 0, 4, 700);
+	step_put(run, 10, 100);
+}
+
+static void put_small(struct run *run)
+{
+	step_put(run, 10, 1);
+	step_put(run, 11, 0);
+	step_put(run, 12, 600);
+}
+
+static void put_4k(struct run *run)
+{
+	step_put(run, 10, 4 * K);
+	step_put(run, 11, 4 * K - 1);
+}
+
+static void put_40k(struct run *run)
+{
+	step_put(run, 10, 40 * K);
+	step_put(run, 11, 70);
+}
+
+static void put_100k(struct run *run)
+{
+	step_put(run, 10, 100 * K);
+	step_put(run, 11, 70);
+}
+
+static void put_1500k(struct run *run)
+{
+	step_put(run, 10, 3 * M / 2);
+	step_put(run, 11, 70);
+}
+
+static void replace(struct run *run)
+{
+	step_replace(run, 0, 120);
+	step_replace(run, 1, 20);
+	step_replace(run, 0, 6000);
+}
+
+static void replace_large(struct run *run)
+{
+	step_replace(run, 2, 50 * K);
+	step_replace(run, 2, 10);
+	step_replace(run, 0, 40 * K);
+}
+
+static void write_at(struct run *run)
+{
+	step_write_at(run, 0, 50, 10);
+	step_write_at(run, 1, 4990, 100);
+	step_write_at(run, 4, 8 * K, 16);
+}
+
+static void write_at_large(struct run *run)
+{
+	step_write_at(run, 2, 20 * K, 3000);
+	step_write_at(run, 3, 70 * K, 10);
+}
+
+static void write_at_segments(struct run *run)
+{
+	step_write_at(run, 1, M + 5, 300);
+	step_write_at(run, 1, 3 * M / 2 + 1000, 70);
+}
+
+static void resize(struct run *run)
+{
+	step_resize(run, 0, 300);
+	step_resize(run, 1, 10);
+	step_resize(run, 2, 33 * K);
+	step_resize(run, 3, 5 * M);
+}
+
+static void resize_segments(struct run *run)
+{
+	step_resize(run, 1, M + M / 4);
+	step_resize(run, 1, 1000);
+	step_resize(run, 0, 2 * M);
+}
+
+static void delete (struct run *run)
+{
+	step_delete(run, 0);
+	step_delete(run, 2);
+	step_put(run, 0, 200);
+	step_delete(run, 1);
+}
+
+static void delete_segments(struct run *run)
+{
+	step_delete(run, 1);
+	step_put(run, 2, 60 * K);
+}
+
+static void alloc(struct run *run)
+{
+	step_alloc(run, 10, 10);
+	step_alloc(run, 11, 2 * M);
+	step_write_at(run, 10, 5, 2);
+	step_write_at(run, 11, M, 2);
+}
+
+static void prime(struct run *run)
+{
+	step_prime(run, 10, 64);
+	step_write_at(run, 10, 0, 8);
+	step_prime(run, 10, 100);
+}
+
+static void alloc_run(struct run *run)
+{
+	step_alloc_run(run, 10, 3, 500);
+	step_replace(run, 10, 500);
+	step_replace(run, 10, 500);
+	step_write_batched(run, 10, 3, 497);
+}
+
+static void write_batched(struct run *run)
+{
+	step_write_batched(run, 0, 4, 690);
+	step_write_batched(run, 1, 2, 5000);
+}
+
+static void batch(struct run *run)
+{
+	const struct batch_op ops[] = {{BATCH_PUT, 10, 0, 300},   {BATCH_REPLACE, 0, 0, 90},
+	                               {BATCH_DELETE, 1, 0, 0},   {BATCH_WRITE_AT, 2, 5000, 70},
+	                               {BATCH_ALLOC, 11, 0, 800}, {BATCH_WRITE_AT, 11, 4, 9},
+	                               {BATCH_PUT, 12, 0, 50},    {BATCH_DELETE, 12, 0, 0}};
+	step_batch(run, ops, LENGTH(ops), PS_DURABLE);
+	step_batch_abort(run, ops, 2);
+	step_batch(run, ops, 1, PS_DURABLE);
+}
+
+static void batch_larger_than_the_ring(struct run *run)
+{
+	struct batch_op ops[20];
+	for (unsigned i = 0; i < LENGTH(ops); i++)
+		ops[i] = (struct batch_op){BATCH_PUT, 10 + i, 0, 1500};
+	step_batch(run, ops, LENGTH(ops), PS_DURABLE);
+	step_put(run, 40, 60);
+}
+
+static void batch_of_extents(struct run *run)
+{
+	const struct batch_op ops[] = {{BATCH_PUT, 10, 0, 40 * K},
+	                               {BATCH_PUT, 11, 0, 40},
+	                               {BATCH_REPLACE, 2, 0, 36 * K},
+	                               {BATCH_DELETE, 0, 0, 0}};
+	step_batch(run, ops, LENGTH(ops), PS_DURABLE);
+	step_put(run, 12, 60);
+}
+
+static void stream(struct run *run)
+{
+	step_stream(run, 10, 3 * M / 2, true, true);
+	step_stream(run, 0, 90 * K, false, true);
+}
+
+static void stream_unknown(struct run *run)
+{
+	step_stream(run, 10, 5 * M / 4, false, true);
+	step_stream(run, 11, 60 * K, true, false);
+	step_stream(run, 12, 10, true, true);
+}
+
+static void relaxed(struct run *run)
+{
+	step_put(run, 10, 100);
+	step_replace(run, 0, 50);
+	step_put(run, 11, 40 * K);
+	step_sync(run);
+	step_delete(run, 1);
+	step_put(run, 12, 10);
+}
+
+static void relaxed_then_durable(struct run *run)
+{
+	const struct batch_op op = {BATCH_PUT, 13, 0, 20};
+	step_put(run, 10, 100);
+	step_delete(run, 2);
+	step_batch(run, &op, 1, PS_DURABLE);
+	step_put(run, 11, 100);
+}
+
+static void compact(struct run *run)
+{
+	step_delete(run, 2);
+	step_put(run, 10, 300);
+	step_compact(run);
+	step_put(run, 11, 300);
+}
+
+static void holes_to_compact(struct run *run)
+{
+	for (unsigned i = 0; i < 6; i++)
+		step_put(run, i, 40 * K);
+	for (unsigned i = 0; i < 5; i += 2)
+		step_delete(run, i);
+}
+
+static void compact_holes(struct run *run)
+{
+	step_compact(run);
+	step_put(run, 10, 30 * K);
+}
+
+static void reopen(struct run *run)
+{
+	step_put(run, 10, 100);
+	step_reopen(run);
+	step_put(run, 11, 100);
+	step_delete(run, 0);
+	step_reopen(run);
+}
+
+static void reads(struct run *run)
+{
+	for (unsigned i = 0; i < 6; i++)
+		step_read(run, i);
+	step_write_at(run, 2, 10 * K, 10);
+	for (unsigned i = 0; i < 3; i++)
+		step_read(run, i);
+}
+
+static void reads_of_segments(struct run *run)
+{
+	step_read(run, 1);
+	step_write_at(run, 1, M, 10);
+	step_read(run, 1);
+}
+
+static void round_the_ring(struct run *run)
+{
+	for (unsigned i = 0; i < 14; i++)
+		step_replace(run, i % 2, 3000 + i);
+}
+
+const struct script scripts[] = {
+    {"format", NULL, nothing, false},
+    {"first put", NULL, put_small, false},
+    {"put small", a_few, put_small, false},
+    {"put 4 KiB", a_few, put_4k, false},
+    {"put 40 KiB", a_few, put_40k, false},
+    {"put 100 KiB", a_few, put_100k, false},
+    {"put 1.5 MiB", a_few, put_1500k, false},
+    {"replace", a_few, replace, false},
+    {"replace large", a_few, replace_large, false},
+    {"write_at", a_few, write_at, false},
+    {"write_at large", a_few, write_at_large, false},
+    {"write_at in segments", one_in_segments, write_at_segments, false},
+    {"resize", a_few, resize, false},
+    {"resize in segments", one_in_segments, resize_segments, false},
+    {"delete", a_few, delete, false},
+    {"delete in segments", one_in_segments, delete_segments, false},
+    {"alloc", a_few, alloc, false},
+    {"prime", a_few, prime, false},
+    {"alloc_run", a_few, alloc_run, false},
+    {"write_batched", adjacent_ones, write_batched, false},
+    {"batch", a_few, batch, false},
+    {"batch larger than the ring", a_few, batch_larger_than_the_ring, false},
+    {"batch of extents", a_few, batch_of_extents, false},
+    {"stream", a_few, stream, false},
+    {"stream of unknown size", a_few, stream_unknown, false},
+    {"relaxed", a_few, relaxed, true},
+    {"relaxed, then durable", a_few, relaxed_then_durable, true},
+    {"compact", a_few, compact, false},
+    {"compact holes", holes_to_compact, compact_holes, false},
+    {"reopen", a_few, reopen, false},
+    {"reads", a_few, reads, false},
+    {"reads of segments", one_in_segments, reads_of_segments, false},
+    {"round the ring", a_few, round_the_ring, false},
+};
+const size_t script_count = LENGTH(scripts);
+
+static uint64_t draw(struct run *run)
+{
+	run->seed = run->seed * 6364136223846793005U + 1442695040888963407U;
+	return run->seed >> 33;
+}
+
+static uint64_t draw_size(struct run *run, bool large)
+{
+	const uint64_t most[] = {1, 64, 600, 5000, 20 * K, 50 * K, 90 * K, 5 * M / 4};
+	return draw(run) % (most[draw(run) % (large ? 8 : 6)] + 1);
+}
+
+static void random_batch(struct run *run, bool large)
+{
+	struct batch_op ops[12];
+	size_t count = 1 + draw(run) % LENGTH(ops);
+	for (size_t i = 0; i < count; i++)
+		ops[i] = (struct batch_op){BATCH_PUT + (unsigned)(draw(run) % 5), (unsigned)(draw(run) % 16),
+		                           draw(run) % 5000, draw_size(run, large)};
+	/* The last put into an object's place would hide the one before it. */
+	for (size_t i = 0; i < count; i++) {
+		if (ops[i].kind == BATCH_PUT || ops[i].kind == BATCH_ALLOC)
+			ops[i].object = 20 + (unsigned)i;
+	}
+	if (draw(run) % 5 == 0)
+		step_batch_abort(run, ops, count);
+	else
+		step_batch(run, ops, count, (enum ps_durability)(draw(run) % 3));
+}
+
+static void random_step(struct run *run, bool large)
+{
+	unsigned object = (unsigned)(draw(run) % 16);
+	uint64_t size = draw_size(run, large);
+	switch (draw(run) % 16) {
+	case 0:
+	case 1:
+		step_delete(run, object);
+		break;
+	case 2:
+	case 3:
+		step_replace(run, object, size);
+		break;
+	case 4:
+		step_write_at(run, object, draw(run) % 9000, size);
+		break;
+	case 5:
+		step_resize(run, object, size);
+		break;
+	case 6:
+		if (!run->ids[object])
+			step_alloc(run, object, size);
+		break;
+	case 7:
+		random_batch(run, large);
+		break;
+	case 8:
+		step_stream(run, object, size, draw(run) % 2, draw(run) % 4 != 0);
+		break;
+	case 9:
+		step_write_batched(run, object, 2, size);
+		break;
+	case 10:
+		step_sync(run);
+		break;
+	case 11:
+		if (draw(run) % 4 == 0)
+			step_compact(run);
+		else if (draw(run) % 4 == 0)
+			step_reopen(run);
+		else
+			step_prime(run, 19, size % 1000);
+		break;
+	default:
+		if (!run->ids[object])
+			step_put(run, object, size);
+	}
+}
+
+void script_random(struct run *run, unsigned steps, bool large)
+{
+	for (unsigned i = 0; i < steps; i++)
+		random_step(run, large);
+}

@@ -1,0 +1,71 @@
+#include "tests/fault/fault_loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int say_finding(void *arg, const struct ps_finding *finding)
+{
+	snprintf(arg, ORACLE_WHY, "%s, id %#llx, offset %llu: %s", ps_error_name(finding->error),
+	         (unsigned long long)finding->id, (unsigned long long)finding->offset, finding->message);
+	return 0;
+}
+
+/* Without faults again: what was acknowledged is there, what failed is not, and the store can be written to.
+ */
+static void check_afterwards(struct run *run, const char *name, const char *fault, uint64_t kth)
+{
+	char why[ORACLE_WHY] = "";
+	size_t commit;
+	ps_id id;
+	ps_storer *s = NULL;
+	int err = store_open(run->disk, run->relaxed, &s);
+	if (err != PS_OK)
+		fail_msg("%s, %s, k = %llu: open afterwards: %s: %s", name, fault, (unsigned long long)kth,
+		         ps_error_name(err), ps_last_error_message());
+	if (!oracle_match(run->oracle, s, oracle_lowest(run->oracle, SIZE_MAX - 1),
+	                  oracle_commits(run->oracle), &commit, why))
+		fail_msg("%s, %s, k = %llu: contents: %s", name, fault, (unsigned long long)kth, why);
+	if (ps_check(s, PS_CHECK_FULL, say_finding, why) != PS_OK)
+		fail_msg("%s, %s, k = %llu: check: %s", name, fault, (unsigned long long)kth, why);
+	if (ps_put(s, "after", 5, &id) != PS_OK || oracle_was_given(run->oracle, id, SIZE_MAX) ||
+	    ps_close(s) != PS_OK)
+		fail_msg("%s, %s, k = %llu: put afterwards: %s", name, fault, (unsigned long long)kth,
+		         ps_last_error_message());
+}
+
+/* False when the script ends before the kth. */
+static bool fault_once(const struct script *script, const struct fault *fault, uint64_t kth)
+{
+	uint64_t size;
+	struct sim_disk *disk = sim_disk_new(NULL, 0);
+	struct run *run = run_new(disk, 1);
+	uint8_t *image = run_setup(run, script, &size);
+	run->faults = true;
+	fault->arm(disk, fault, kth);
+	run_open(run);
+	script->body(run);
+	run_close(run);
+	bool fired = fault->disarm(disk, kth);
+	if (!fired && run->failures > 0)
+		fail_msg("%s: a step failed without a fault: %s", script->name, ps_last_error_message());
+	check_afterwards(run, script->name, fault->name, kth);
+	run_free(run);
+	sim_disk_free(disk);
+	free(image);
+	return fired;
+}
+
+uint64_t fault_loop(const struct script *script, const struct fault *fault)
+{
+	uint64_t kth = 1;
+	while (fault_once(script, fault, kth))
+		kth++;
+	return kth - 1;
+}

@@ -1,0 +1,20 @@
+/* Fails the kth of something, for every k that a script reaches: nothing crashes, every step answers with an
+ * error that the fault explains, and the store that is opened afterwards holds all that was acknowledged. */
+#ifndef FAULT_LOOP_H
+#define FAULT_LOOP_H
+
+#include "tests/crash/script.h"
+
+struct fault {
+	const char *name;
+	bool forever;
+	int errnum; /* where the source knows different ones */
+	void (*arm)(struct sim_disk *disk, const struct fault *fault, uint64_t kth);
+	/* Ends it; true if a fault was made since arm. */
+	bool (*disarm)(struct sim_disk *disk, uint64_t kth);
+};
+
+/* How many k there were. */
+uint64_t fault_loop(const struct script *script, const struct fault *fault);
+
+#endif
