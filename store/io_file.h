@@ -22,7 +22,8 @@ struct io_file {
 	ino_t inode;
 	pthread_mutex_t
 	    size_lock; /* allocate and truncate: one at a time, so that a failed growth can be taken back */
-	struct io_file *next_open; /* registry of io_open.c */
+	struct io_file *next_open;       /* registry of io_open.c */
+	atomic_uint_fast64_t size_limit; /* RLIMIT_FSIZE when it was last asked for; 0: not yet */
 	atomic_uint_fast64_t reads, writes, flushes, bytes_read, bytes_written;
 };
 

@@ -34,12 +34,24 @@ int io_request_result(struct io_file *file, const struct ps_io_request *request)
 	return request->status;
 }
 
-/* Growth past RLIMIT_FSIZE would raise SIGXFSZ, which ends the process. */
-static bool within_size_limit(uint64_t end)
+/* Writing past RLIMIT_FSIZE would raise SIGXFSZ, which ends the process. */
+static bool within_size_limit(struct io_file *file, uint64_t end)
 {
 	struct rlimit limit;
-	return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-	       end <= limit.rlim_cur;
+	uint64_t most = UINT64_MAX;
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		most = limit.rlim_cur;
+	atomic_store_explicit(&file->size_limit, most, memory_order_relaxed);
+	return end <= most;
+}
+
+/* Asking the kernel costs as much as a tenth of a write: writes go by the limit as it was when the file grew
+ * last, and ask only beyond it. A program that lowers its own limit below the size of a store that it has
+ * open gets its signal. */
+static bool write_is_within_limit(struct io_file *file, uint64_t end)
+{
+	return end <= atomic_load_explicit(&file->size_limit, memory_order_relaxed) ||
+	       within_size_limit(file, end);
 }
 
 bool io_file_admit(struct io_file *file, struct ps_io_request *request)
@@ -54,7 +66,7 @@ bool io_file_admit(struct io_file *file, struct ps_io_request *request)
 	}
 	atomic_fetch_add_explicit(&file->writes, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&file->bytes_written, request->len, memory_order_relaxed);
-	if (within_size_limit(request->offset + request->len))
+	if (write_is_within_limit(file, request->offset + request->len))
 		return true;
 	io_request_finish(request, EFBIG);
 	return false;
@@ -215,7 +227,7 @@ int io_file_allocate(struct ps_io *io, uint64_t offset, uint64_t len)
 	struct io_file *file = io_file_of(io);
 	if (len == 0)
 		return PS_OK;
-	if (!within_size_limit(offset + len))
+	if (!within_size_limit(file, offset + len))
 		return fail_range(io, EFBIG, "allocation", offset, len);
 	pthread_mutex_lock(&file->size_lock);
 	int errnum = allocate_locked(file, offset, len);
@@ -243,7 +255,7 @@ int io_file_truncate(struct ps_io *io, uint64_t size)
 	struct io_file *file = io_file_of(io);
 	int errnum = 0;
 	pthread_mutex_lock(&file->size_lock);
-	if (!within_size_limit(size)) {
+	if (!within_size_limit(file, size)) {
 		struct stat now;
 		errnum = fstat(file->fd, &now) == 0 && size <= (uint64_t)now.st_size ? 0 : EFBIG;
 	}

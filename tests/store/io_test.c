@@ -461,6 +461,12 @@ static int beyond_size_limit(void)
 		if (io->ops->allocate(io, 0, 16 * BLOCK) != PS_OK ||
 		    ps_io_write(io, 16 * BLOCK, pages, BLOCK, false) != PS_ENOSPC)
 			return 3;
+		/* Lower now: seen when the file is to grow. */
+		limit.rlim_cur = 8 * BLOCK;
+		setrlimit(RLIMIT_FSIZE, &limit);
+		if (io->ops->allocate(io, 0, 12 * BLOCK) != PS_ENOSPC ||
+		    ps_io_write(io, 12 * BLOCK, pages, BLOCK, false) != PS_ENOSPC)
+			return 4;
 		limit.rlim_cur = RLIM_INFINITY;
 		setrlimit(RLIMIT_FSIZE, &limit);
 		free(pages);
