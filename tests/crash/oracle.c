@@ -185,6 +185,12 @@ void oracle_given(struct oracle *o, ps_id id, size_t now)
 	o->given[o->given_count++] = (struct given){id, now};
 }
 
+void oracle_forget_after(struct oracle *o, size_t commit)
+{
+	while (o->count > commit + 1)
+		free(o->commits[--o->count].objects);
+}
+
 void oracle_restart(struct oracle *o)
 {
 	for (size_t i = 0; i < o->count; i++) {

@@ -40,6 +40,8 @@ void oracle_cancel(struct oracle *o);
 /* All commits so far are durable, known at this time. */
 void oracle_durable(struct oracle *o, size_t now);
 void oracle_given(struct oracle *o, ps_id id, size_t now);
+/* The commits after this one have turned out not to be there. */
+void oracle_forget_after(struct oracle *o, size_t commit);
 /* Times begin anew (the trace does): all that is known was known before. */
 void oracle_restart(struct oracle *o);
 

@@ -65,6 +65,8 @@ static bool failed(struct run *run, int err, const char *what)
 	if (!run->faults || !is_fault(err))
 		fail_msg("%s: %s: %s", what, ps_error_name(err), ps_last_error_message());
 	run->failures++;
+	if (strstr(ps_last_error_message(), "outcome unknown"))
+		run->unknown = true;
 	return true;
 }
 
@@ -74,15 +76,13 @@ static void ended(struct run *run, int err, bool durable, const char *what)
 	if (run->unknown && err != PS_EREADONLY)
 		fail_msg("%s after a commit of unknown outcome: %s: %s", what, ps_error_name(err),
 		         ps_last_error_message());
+	bool was_unknown = run->unknown;
 	if (!failed(run, err, what)) {
 		oracle_end(run->oracle);
 		if (durable)
 			oracle_durable(run->oracle, now(run));
-		return;
-	}
-	if (err == PS_EIO && strstr(ps_last_error_message(), "outcome unknown")) {
-		run->unknown = true;
-		oracle_end(run->oracle);
+	} else if (run->unknown && !was_unknown) {
+		oracle_end(run->oracle); /* it may be there */
 	} else {
 		oracle_cancel(run->oracle);
 	}
@@ -107,12 +107,32 @@ static void made(struct run *run, unsigned object, ps_id id, struct oracle_conte
 	run->ids[object] = id;
 }
 
+/* After a commit of unknown outcome the open tells what became of it, and of the relaxed ones before it. */
+static void settle_unknown(struct run *run)
+{
+	char why[ORACLE_WHY];
+	size_t commit;
+	if (!run->unknown)
+		return;
+	if (oracle_match(run->oracle, run->s, oracle_lowest(run->oracle, now(run)),
+	                 oracle_commits(run->oracle), &commit, why)) {
+		oracle_forget_after(run->oracle, commit);
+		run->unknown = false;
+		return;
+	}
+	if (sim_disk_faults(run->disk) == 0)
+		fail_msg("open after a commit of unknown outcome: %s", why);
+	(void)ps_close(run->s); /* a fault kept it from being read */
+	run->s = NULL;
+}
+
 void run_open(struct run *run)
 {
 	int err = store_open(run->disk, run->relaxed, &run->s);
 	if (failed(run, err, "open"))
 		run->s = NULL;
-	run->unknown = false;
+	else
+		settle_unknown(run);
 }
 
 void run_close(struct run *run)
@@ -121,7 +141,7 @@ void run_close(struct run *run)
 		return;
 	int err = ps_close(run->s);
 	run->s = NULL;
-	if (!failed(run, err, "close"))
+	if (!failed(run, err, "close") && !run->unknown)
 		oracle_durable(run->oracle, now(run));
 }
 
@@ -455,7 +475,7 @@ void step_read(struct run *run, unsigned object)
 
 void step_sync(struct run *run)
 {
-	if (run->s && !failed(run, ps_sync(run->s), "sync"))
+	if (run->s && !failed(run, ps_sync(run->s), "sync") && !run->unknown)
 		oracle_durable(run->oracle, now(run));
 }
 

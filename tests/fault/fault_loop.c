@@ -10,6 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/crash/cut.h"
+
+enum { CUT_ONE_IN = 5 };
+
 static int say_finding(void *arg, const struct ps_finding *finding)
 {
 	snprintf(arg, ORACLE_WHY, "%s, id %#llx, offset %llu: %s", ps_error_name(finding->error),
@@ -40,6 +44,18 @@ static void check_afterwards(struct run *run, const char *name, const char *faul
 		         ps_last_error_message());
 }
 
+/* The power goes as well: a failed flush has made nothing durable. */
+static void cut_afterwards(struct run *run, const struct script *script, const struct fault *fault,
+                           uint64_t kth, const uint8_t *image, uint64_t size)
+{
+	const struct cut_options options = {.first = {.exhaustive = 8, .samples = 2, .singles = 2},
+	                                    .seed = kth};
+	struct cut_counts counts = {0};
+	char name[100];
+	snprintf(name, sizeof(name), "%s, %s, k = %llu", script->name, fault->name, (unsigned long long)kth);
+	cut_everywhere(name, run, image, size, &options, &counts);
+}
+
 /* False when the script ends before the kth. */
 static bool fault_once(const struct script *script, const struct fault *fault, uint64_t kth)
 {
@@ -52,9 +68,14 @@ static bool fault_once(const struct script *script, const struct fault *fault, u
 	run_open(run);
 	script->body(run);
 	run_close(run);
+	if (sim_disk_changes_after_failed_flush(disk) > 0)
+		fail_msg("%s, %s, k = %llu: the store went on after a failed flush", script->name,
+		         fault->name, (unsigned long long)kth);
 	bool fired = fault->disarm(disk, kth);
 	if (!fired && run->failures > 0)
 		fail_msg("%s: a step failed without a fault: %s", script->name, ps_last_error_message());
+	if (kth % CUT_ONE_IN == 0)
+		cut_afterwards(run, script, fault, kth, image, size);
 	check_afterwards(run, script->name, fault->name, kth);
 	run_free(run);
 	sim_disk_free(disk);

@@ -26,7 +26,8 @@ struct sim_disk {
 	size_t events_room, bytes_room;
 	uint64_t calls, faults, fail_at, limit;
 	int fail_errno;
-	bool fail_forever;
+	bool fail_forever, flush_failed;
+	uint64_t changes_after;
 	struct ps_io_stats stats;
 };
 
@@ -154,9 +155,10 @@ static void record(struct sim_disk *disk, struct sim_event event, const void *da
 }
 
 /* Counts a call; errno if it is one that must fail, or if the file would pass the limit. */
-static int admit(struct sim_disk *disk, uint64_t end)
+static int admit(struct sim_disk *disk, uint64_t end, bool changes)
 {
 	disk->calls++;
+	disk->changes_after += changes && disk->flush_failed;
 	bool must_fail = disk->fail_at != 0 && (disk->calls == disk->fail_at ||
 	                                        (disk->fail_forever && disk->calls > disk->fail_at));
 	if (must_fail) {
@@ -208,7 +210,7 @@ static void sim_submit(struct ps_io *io, struct ps_io_request *const *requests, 
 		assert(!disk->closed);
 		assert(request->offset % SIM_SECTOR == 0 && request->len % SIM_SECTOR == 0);
 		assert((uintptr_t)request->data % SIM_SECTOR == 0);
-		request->errnum = admit(disk, is_read ? 0 : request->offset + request->len);
+		request->errnum = admit(disk, is_read ? 0 : request->offset + request->len, !is_read);
 		request->status = request->errnum == 0        ? PS_OK
 		                  : request->errnum == ENOSPC ? PS_ENOSPC
 		                                              : PS_EIO;
@@ -232,8 +234,9 @@ static int sim_wait(struct ps_io *io, struct ps_io_request *request)
 static int sim_flush(struct ps_io *io)
 {
 	struct sim_disk *disk = disk_of(io);
-	int errnum = admit(disk, 0);
+	int errnum = admit(disk, 0, true);
 	disk->stats.flushes++;
+	disk->flush_failed |= errnum != 0;
 	if (errnum != 0)
 		return fail_call(disk, errnum, "flush", 0);
 	record(disk, (struct sim_event){.kind = SIM_FLUSH}, NULL);
@@ -244,7 +247,7 @@ static int sim_allocate(struct ps_io *io, uint64_t offset, uint64_t len)
 {
 	struct sim_disk *disk = disk_of(io);
 	assert(offset % SIM_SECTOR == 0 && len % SIM_SECTOR == 0);
-	int errnum = admit(disk, offset + len);
+	int errnum = admit(disk, offset + len, true);
 	if (errnum != 0)
 		return fail_call(disk, errnum, "allocation", offset);
 	if (offset + len > disk->size)
@@ -257,7 +260,7 @@ static int sim_punch(struct ps_io *io, uint64_t offset, uint64_t len)
 {
 	struct sim_disk *disk = disk_of(io);
 	assert(offset % SIM_SECTOR == 0 && len % SIM_SECTOR == 0);
-	int errnum = admit(disk, 0);
+	int errnum = admit(disk, 0, true);
 	if (errnum != 0)
 		return fail_call(disk, errnum, "hole", offset);
 	uint64_t end = offset + len < disk->size ? offset + len : disk->size;
@@ -271,7 +274,7 @@ static int sim_truncate(struct ps_io *io, uint64_t size)
 {
 	struct sim_disk *disk = disk_of(io);
 	assert(size % SIM_SECTOR == 0);
-	int errnum = admit(disk, size);
+	int errnum = admit(disk, size, true);
 	if (errnum != 0)
 		return fail_call(disk, errnum, "truncation", size);
 	set_size(disk, size);
@@ -346,12 +349,15 @@ void sim_disk_reset(struct sim_disk *disk, const void *image, uint64_t size)
 	disk->trace.count = disk->trace.bytes_used = 0;
 	disk->calls = disk->faults = disk->fail_at = disk->limit = 0;
 	disk->stats = (struct ps_io_stats){0};
+	disk->flush_failed = false;
+	disk->changes_after = 0;
 	disk->closed = true;
 }
 
 struct ps_io *sim_disk_io(struct sim_disk *disk)
 {
-	disk->closed = false;
+	disk->closed = disk->flush_failed = false;
+	disk->changes_after = 0;
 	return &disk->io;
 }
 
@@ -395,6 +401,11 @@ uint64_t sim_disk_calls(const struct sim_disk *disk)
 uint64_t sim_disk_faults(const struct sim_disk *disk)
 {
 	return disk->faults;
+}
+
+uint64_t sim_disk_changes_after_failed_flush(const struct sim_disk *disk)
+{
+	return disk->changes_after;
 }
 
 void sim_disk_limit(struct sim_disk *disk, uint64_t bytes)

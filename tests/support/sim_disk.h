@@ -67,6 +67,10 @@ void sim_disk_fail(struct sim_disk *disk, uint64_t kth, int errnum, bool forever
 uint64_t sim_disk_calls(const struct sim_disk *disk);  /* since new or reset */
 uint64_t sim_disk_faults(const struct sim_disk *disk); /* how many were made to fail */
 
+/* Calls that would have changed the file after a flush had failed, since sim_disk_io was last called: a store
+ * that means it when it says read-only makes none. */
+uint64_t sim_disk_changes_after_failed_flush(const struct sim_disk *disk);
+
 /* The disk is full where the file would become longer than this; 0: no limit. */
 void sim_disk_limit(struct sim_disk *disk, uint64_t bytes);
 

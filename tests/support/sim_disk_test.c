@@ -479,6 +479,7 @@ static void chosen_call_fails(void **state)
 		assert_int_equal(sim_disk_calls(disk), 7);
 		assert_int_equal(sim_disk_faults(disk), forever ? 6 : 1);
 		assert_int_equal(sim_disk_trace(disk)->count, forever ? 1 : 5);
+		assert_int_equal(sim_disk_changes_after_failed_flush(disk), 4); /* a read is none */
 		sim_disk_fail(disk, 0, 0, false);
 		flush();
 	}
