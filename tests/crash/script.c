@@ -122,7 +122,7 @@ static void settle_unknown(struct run *run)
 	}
 	if (sim_disk_faults(run->disk) == 0)
 		fail_msg("open after a commit of unknown outcome: %s", why);
-	(void)ps_close(run->s); /* a fault kept it from being read */
+	(void)!ps_close(run->s); /* a fault kept it from being read */
 	run->s = NULL;
 }
 
