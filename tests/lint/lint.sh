@@ -16,6 +16,7 @@ files_in() {
 
 # ---- includes point down ----
 # What a layer may include besides its own: base <- allocator <- store <- multistore <- concurrent, remote beside store.
+# Programs include what layers show.
 may_include() {
 	case $1 in
 	base) echo "" ;;
@@ -24,6 +25,7 @@ may_include() {
 	multistore) echo "base allocator store remote" ;;
 	concurrent) echo "base allocator store multistore" ;;
 	remote) echo "base" ;;
+	cli | bench) echo "$layers" ;;
 	esac
 }
 
@@ -55,7 +57,7 @@ check_include() {
 		echo "$file:$line: $header is private to $owner/"
 }
 
-for file in $(files_in $layers); do
+for file in $(files_in $layers cli bench); do
 	awk '/^[ \t]*#[ \t]*include[ \t]*["<][^">]*\// { split($0, part, /["<>]/); print NR, part[2] }' "$file" |
 		while read -r line header; do
 			check_include "$file" "$line" "$header"

@@ -7,7 +7,7 @@ trap 'rm -rf "$tree"' EXIT
 
 good() {
 	rm -rf "$tree"
-	mkdir -p "$tree/base" "$tree/allocator" "$tree/store" "$tree/remote"
+	mkdir -p "$tree/base" "$tree/allocator" "$tree/store" "$tree/remote" "$tree/cli"
 	touch "$tree/base/error.h" "$tree/allocator/root.h" "$tree/allocator/extent_tree.h" "$tree/store/storer.h"
 	cat >"$tree/store/good.c" <<-'END'
 		#include <padstone/error.h>
@@ -40,6 +40,7 @@ echo '#include "allocator/root.h"' | breach "upwards from base" base/a.c 'base/a
 echo '#include <padstone/storer.h>' | breach "upwards through an installed name" allocator/a.c 'may not include store/storer.h'
 echo '#include "allocator/extent_tree.h"' | breach "another layer's private header" store/a.c 'private to allocator/'
 echo '#include "store/storer.h"' | breach "remote stands beside store" remote/a.c 'may not include store/storer.h'
+echo '#include "allocator/extent_tree.h"' | breach "a program on a private header" cli/a.c 'private to allocator/'
 echo '#include "tests/support/sim_disk.h"' | breach "a library on its tests" store/a.c 'may not include tests/support'
 for call in 'printf("x");' 'fprintf(stderr, "x");' 'abort();' 'if (x) exit(1);' 'perror("x");'; do
 	echo "	$call" | breach "a library calls ${call%%;*}" base/a.c 'base/a.c:1: a library does not call this'
