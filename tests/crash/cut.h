@@ -17,10 +17,11 @@ struct cut_counts {
 	uint64_t states, nested, written;
 };
 
-/* Fails the test, naming the state, where the store does not open, does not hold a prefix of the commits with
- * all that were acknowledged, does not check clean, gives out an id again, or cannot be written to. The run
- * may be open. */
-void cut_everywhere(const char *name, struct run *run, const uint8_t *image, uint64_t size,
-                    const struct cut_options *options, struct cut_counts *counts);
+/* False, with the first state that is wrong and why in `why`, where the store does not open, does not hold a
+ * prefix of the commits with all that were acknowledged, does not check clean, gives out an id again, or
+ * cannot be written to. The run may be open. */
+enum { CUT_WHY = 800 };
+bool cut_everywhere(const char *name, struct run *run, const uint8_t *image, uint64_t size,
+                    const struct cut_options *options, struct cut_counts *counts, char why[CUT_WHY]);
 
 #endif

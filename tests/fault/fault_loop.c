@@ -51,9 +51,10 @@ static void cut_afterwards(struct run *run, const struct script *script, const s
 	const struct cut_options options = {.first = {.exhaustive = 8, .samples = 2, .singles = 2},
 	                                    .seed = kth};
 	struct cut_counts counts = {0};
-	char name[100];
+	char name[100], why[CUT_WHY];
 	snprintf(name, sizeof(name), "%s, %s, k = %llu", script->name, fault->name, (unsigned long long)kth);
-	cut_everywhere(name, run, image, size, &options, &counts);
+	if (!cut_everywhere(name, run, image, size, &options, &counts, why))
+		fail_msg("%s", why);
 }
 
 /* False when the script ends before the kth. */

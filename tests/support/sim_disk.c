@@ -21,7 +21,7 @@ struct sim_disk {
 	uint32_t *page_reset;
 	uint64_t pages;
 	uint32_t reset;
-	bool tracing, closed;
+	bool tracing, closed, lying;
 	struct sim_trace trace;
 	size_t events_room, bytes_room;
 	uint64_t calls, faults, fail_at, limit;
@@ -182,7 +182,7 @@ static struct sim_disk *disk_of(struct ps_io *io)
 static void run_write(struct sim_disk *disk, const struct ps_io_request *request)
 {
 	uint64_t end = request->offset + request->len;
-	bool sync = request->op == PS_IO_WRITE_SYNC;
+	bool sync = request->op == PS_IO_WRITE_SYNC && !disk->lying;
 	disk->stats.writes++;
 	disk->stats.bytes_written += request->len;
 	write_bytes(disk, request->offset, request->data, request->len);
@@ -239,7 +239,8 @@ static int sim_flush(struct ps_io *io)
 	disk->flush_failed |= errnum != 0;
 	if (errnum != 0)
 		return fail_call(disk, errnum, "flush", 0);
-	record(disk, (struct sim_event){.kind = SIM_FLUSH}, NULL);
+	if (!disk->lying)
+		record(disk, (struct sim_event){.kind = SIM_FLUSH}, NULL);
 	return PS_OK;
 }
 
@@ -349,7 +350,7 @@ void sim_disk_reset(struct sim_disk *disk, const void *image, uint64_t size)
 	disk->trace.count = disk->trace.bytes_used = 0;
 	disk->calls = disk->faults = disk->fail_at = disk->limit = 0;
 	disk->stats = (struct ps_io_stats){0};
-	disk->flush_failed = false;
+	disk->flush_failed = disk->lying = false;
 	disk->changes_after = 0;
 	disk->closed = true;
 }
@@ -406,6 +407,11 @@ uint64_t sim_disk_faults(const struct sim_disk *disk)
 uint64_t sim_disk_changes_after_failed_flush(const struct sim_disk *disk)
 {
 	return disk->changes_after;
+}
+
+void sim_disk_lie(struct sim_disk *disk, bool on)
+{
+	disk->lying = on;
 }
 
 void sim_disk_limit(struct sim_disk *disk, uint64_t bytes)

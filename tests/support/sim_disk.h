@@ -71,6 +71,9 @@ uint64_t sim_disk_faults(const struct sim_disk *disk); /* how many were made to 
  * that means it when it says read-only makes none. */
 uint64_t sim_disk_changes_after_failed_flush(const struct sim_disk *disk);
 
+/* Flushes and the sync of writes succeed and make nothing durable: they are missing in the trace. */
+void sim_disk_lie(struct sim_disk *disk, bool on);
+
 /* The disk is full where the file would become longer than this; 0: no limit. */
 void sim_disk_limit(struct sim_disk *disk, uint64_t bytes);
 

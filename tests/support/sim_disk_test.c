@@ -170,6 +170,14 @@ static void sync_write_is_durable_alone(void **state)
 	seen.from_point = 1;
 	explore(NULL);
 	assert_states("ab Ab aB AB");
+	begin("ab");
+	sim_disk_lie(disk, true);
+	put(0, "A", true);
+	put(1, "B", false);
+	flush();
+	seen.from_point = 2;
+	explore(NULL);
+	assert_states("ab Ab aB AB");
 	/* Over an older version that no flush covered: that one cannot come back. */
 	begin("a");
 	put(0, "A", false);
