@@ -154,7 +154,7 @@ expect 0 "export over files by force" "$tool" export --force s exported
 holds "the tree is the same again" same_tree tree exported
 expect 3 "export of what is not there" "$tool" export --from nowhere s exported2
 expect 3 "import of a folder that is not there" "$tool" import s nofolder
-expect 1 "import of a file" "$tool" import s five
+expect 3 "import of a file" "$tool" import s five
 rm -r tree/gone && printf changed >tree/nothing
 expect 0 "import --delete" "$tool" import --delete --json s tree
 holds "counts" test "$(member changed) $(member removed)" = "1 1"
