@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -644,6 +645,62 @@ static void requests_outlive_the_thread_that_submitted_them(void **state)
 	free(page);
 }
 
+enum { BIG = 64 * BLOCK, BIG_COUNT = 100 };
+
+static void submit_and_be_killed(int ready, unsigned char *bytes)
+{
+	static struct ps_io_request requests[BIG_COUNT];
+	struct ps_io_request *list[BIG_COUNT];
+	struct ps_io *io = open_kind(PS_IO_URING, false);
+	memset(bytes, 'z', BIG);
+	for (uint64_t i = 0; i < BIG_COUNT; i++) {
+		requests[i] =
+		    (struct ps_io_request){.op = PS_IO_WRITE, .offset = i * BIG, .data = bytes, .len = BIG};
+		list[i] = &requests[i];
+	}
+	io->ops->submit(io, list, BIG_COUNT);
+	(void)!write(ready, "r", 1);
+	for (;;)
+		pause();
+}
+
+/* A killed process goes on writing what it has in flight. Its successor gets the file only after the last of
+ * it. */
+static void killed_writers_writes_never_land_under_the_next_owner(void **state)
+{
+	(void)state;
+	unsigned char *bytes = aligned(BIG), byte;
+	int ready[2], status;
+	struct ps_io *io = open_kind(PS_IO_URING, false);
+	assert_int_equal(io->ops->allocate(io, 0, (uint64_t)BIG * BIG_COUNT), PS_OK);
+	io->ops->close(io);
+	assert_int_equal(pipe(ready), 0);
+	pid_t child = fork();
+	if (child == 0)
+		submit_and_be_killed(ready[1], bytes);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	int err;
+	while ((err = open_again(false, -1, &io)) == PS_EBUSY)
+		sched_yield();
+	assert_int_equal(err, PS_OK);
+	memset(bytes, 'n', BIG);
+	for (int round = 0; round < 3; round++) {
+		for (uint64_t i = 0; i < BIG_COUNT; i++) {
+			if (round == 0)
+				assert_int_equal(ps_io_write(io, i * BIG, bytes, BLOCK, false), PS_OK);
+			assert_int_equal(ps_io_read(io, i * BIG, bytes + BLOCK, BLOCK), PS_OK);
+			assert_memory_equal(bytes, bytes + BLOCK, BLOCK);
+		}
+	}
+	io->ops->close(io);
+	close(ready[0]);
+	close(ready[1]);
+	free(bytes);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -667,6 +724,7 @@ int main(void)
 	    TEST(short_and_interrupted_completions_are_finished),
 	    TEST(refused_submissions_are_carried_out_without_the_ring),
 	    TEST(failed_completion_is_an_error_with_place),
+	    TEST(killed_writers_writes_never_land_under_the_next_owner),
 	    TEST(requests_outlive_the_thread_that_submitted_them),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
