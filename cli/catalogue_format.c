@@ -27,7 +27,7 @@ struct folder_bytes {
 	ps_le32 version;
 	ps_le64 count;
 };
-static_assert(sizeof(struct folder_bytes) == 16, "a folder begins with 16 bytes");
+static_assert(sizeof(struct folder_bytes) == CAT_FOLDER_HEAD_BYTES, "a folder begins with 16 bytes");
 
 struct entry_bytes {
 	uint8_t type;

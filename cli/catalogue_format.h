@@ -9,6 +9,7 @@
 enum {
 	CAT_VERSION = 1,
 	CAT_HEADER_BYTES = 128,
+	CAT_FOLDER_HEAD_BYTES = 16, /* what stands before the entries */
 	CAT_NAME_MAX = 255,
 	CAT_TARGET_MAX = 4095,
 	CAT_DEPTH_MAX = 512,

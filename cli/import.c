@@ -408,6 +408,8 @@ static int import_folder(struct import *im, int fd, const char *path, ps_id id, 
 		err = merge(im, &folder, &n);
 		if (err == PS_OK)
 			err = import_folder_write(im, &folder);
+		free(folder.written); /* not to be held while its children come */
+		folder.written = NULL;
 		if (err == PS_OK)
 			err = import_children(im, &folder, depth);
 	}
@@ -415,9 +417,7 @@ static int import_folder(struct import *im, int fd, const char *path, ps_id id, 
 	if (err == PS_ECANCELED && import_folder_write(im, &folder) != PS_OK)
 		err = PS_EIO;
 	names_done(&n);
-	cat_folder_done(&folder.old);
-	cat_folder_done(&folder.next);
-	id_set_done(&folder.fresh);
+	import_folder_done(&folder);
 	return err;
 }
 
@@ -453,9 +453,7 @@ static int descend(struct import *im, ps_id id, const char *name, const struct s
 		err = import_commit(im);
 	*child = entry.id;
 	cat_entry_done(&entry);
-	cat_folder_done(&folder.old);
-	cat_folder_done(&folder.next);
-	id_set_done(&folder.fresh);
+	import_folder_done(&folder);
 	return err;
 }
 

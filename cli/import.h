@@ -53,7 +53,9 @@ struct import_folder {
 	int fd;
 	struct cat_folder old, next;
 	size_t at;
-	bool dirty;          /* differs from the object in the store and the open batch */
+	bool dirty;       /* differs from the object in the store and the open batch */
+	uint8_t *written; /* the object as the open batch leaves it, of large folders; NULL: not known */
+	size_t written_len;
 	struct id_set fresh; /* folders that this run made: they need not be loaded */
 };
 
@@ -67,6 +69,8 @@ void import_done(struct import *im);
 PS_CHECKED int import_batch(struct import *im, ps_batch **b);
 /* Puts the folder object into the batch if it is dirty. */
 PS_CHECKED int import_folder_write(struct import *im, struct import_folder *folder);
+/* Frees what the folder holds. */
+void import_folder_done(struct import_folder *folder);
 /* Counts a change of so many bytes; commits, with `folder`, if the batch is full. */
 PS_CHECKED int import_count(struct import *im, struct import_folder *folder, uint64_t bytes);
 /* Commits the open batch. All folders that have changed must be in it. */

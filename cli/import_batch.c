@@ -37,6 +37,44 @@ int import_new_folder(struct import *im, ps_id *id)
 	return err;
 }
 
+/* Below this a folder is written whole: objects this small are written whole by the store in any case. */
+enum { PATCH_BYTES = 2 << 20 };
+
+/* Where the new bytes first and last differ from those that are written. */
+static size_t first_difference(const struct import_folder *folder, const uint8_t *data, size_t from)
+{
+	while (from < folder->written_len && folder->written[from] == data[from])
+		from++;
+	return from;
+}
+
+static size_t last_difference(const struct import_folder *folder, const uint8_t *data, size_t len)
+{
+	if (len != folder->written_len)
+		return len;
+	while (len > 0 && folder->written[len - 1] == data[len - 1])
+		len--;
+	return len;
+}
+
+/* A folder of a million files takes a thousand batches. Entries come in order, so each batch changes the
+ * count and the end: only those are written, or the folder would be written five hundred times over. */
+static int write_folder_bytes(ps_batch *b, const struct import_folder *folder, const uint8_t *data,
+                              size_t len)
+{
+	size_t first, last;
+	int err;
+
+	if (folder->written == NULL || len < folder->written_len)
+		return ps_batch_replace(b, folder->id, data, len);
+	first = first_difference(folder, data, CAT_FOLDER_HEAD_BYTES);
+	last = last_difference(folder, data, len);
+	err = ps_batch_write_at(b, folder->id, 0, data, CAT_FOLDER_HEAD_BYTES);
+	if (err == PS_OK && first < last)
+		err = ps_batch_write_at(b, folder->id, first, data + first, last - first);
+	return err;
+}
+
 int import_folder_write(struct import *im, struct import_folder *folder)
 {
 	uint8_t *data;
@@ -53,13 +91,28 @@ int import_folder_write(struct import *im, struct import_folder *folder)
 		                        &data, &len);
 	if (err != PS_OK)
 		return err;
-	err = ps_batch_replace(b, folder->id, data, len);
-	free(data);
+	err = write_folder_bytes(b, folder, data, len);
 	im->batch_bytes += len;
 	im->header_dirty = true;
+	free(folder->written);
+	folder->written = NULL;
+	if (err == PS_OK && len >= PATCH_BYTES) {
+		folder->written = data;
+		folder->written_len = len;
+	} else {
+		free(data);
+	}
 	if (err == PS_OK)
 		folder->dirty = false;
 	return err;
+}
+
+void import_folder_done(struct import_folder *folder)
+{
+	cat_folder_done(&folder->old);
+	cat_folder_done(&folder->next);
+	id_set_done(&folder->fresh);
+	free(folder->written);
 }
 
 /* The journal as streams and trees, and those of `more`, make it. */

@@ -220,6 +220,24 @@ static void batches_end_at_a_thousand_files(void **state)
 	assert_same_tree("src", "out");
 }
 
+static void a_large_folder_is_patched_right(void **state)
+{
+	(void)state;
+	/* 12,000 names of 200 bytes are 2.9 MB: beyond where folders are written in parts. */
+	shell("mkdir src && cd src && n=$(printf '%%0200d' 0) && seq -f \"%%05g$n\" 12000 | cut -c1-200 | "
+	      "xargs touch");
+	assert_int_equal(run_tool("import", "-q", "s", "src", NULL), CLI_DONE);
+	shell("cd src && find . -name '*7000*' -exec sh -c 'printf x > \"$1\"' _ {} \\; && find . -name "
+	      "'00*' -delete && "
+	      "touch ' first' zlast && find . -name '119*' -exec chmod 0600 {} +");
+	assert_int_equal(run_tool("import", "-q", "--delete", "s", "src", NULL), CLI_DONE);
+	shell("cd src && find . -name '05*' -exec touch -d 2001-01-01 {} +");
+	assert_int_equal(run_tool("import", "-q", "--delete", "s", "src", NULL), CLI_DONE);
+	assert_int_equal(run_tool("export", "-q", "s", "out", NULL), CLI_DONE);
+	assert_same_tree("src", "out");
+	assert_int_equal(objects_there(), objects_named());
+}
+
 /* Kills the import at commit k; what is there must be sound, nothing may be lost, and the next one must
  * finish. */
 static int import_killed_at(long k, const char *option)
@@ -306,6 +324,7 @@ int main(void)
 	    TEST(objects_that_rm_took_are_stored_again),
 	    TEST(prime_of_another_program_is_left_alone),
 	    TEST(batches_end_at_a_thousand_files),
+	    TEST(a_large_folder_is_patched_right),
 	    TEST(what_was_committed_is_not_stored_again),
 	    TEST(first_import_survives_a_kill_at_every_commit),
 	    TEST(later_import_survives_a_kill_at_every_commit),
