@@ -1,0 +1,125 @@
+/* The store's thread: flushes relaxed commits in time, runs checkpoints. Without it the same work is done inside calls. */
+#include <errno.h>
+#include <signal.h>
+
+#include "store/base_internal.h"
+
+void store_wake(struct store *s)
+{
+	if (!s->has_thread)
+		return;
+	pthread_mutex_lock(&s->thread_lock);
+	s->wake_thread = true;
+	pthread_cond_signal(&s->thread_wake);
+	pthread_mutex_unlock(&s->thread_lock);
+}
+
+static void deadline(struct timespec *t, uint32_t ms)
+{
+	clock_gettime(CLOCK_MONOTONIC, t);
+	t->tv_sec += ms / 1000;
+	t->tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t->tv_nsec >= 1000000000) {
+		t->tv_nsec -= 1000000000;
+		t->tv_sec++;
+	}
+}
+
+/* Until somebody wakes it; while a relaxed commit waits, no longer than the flush interval. */
+static bool wait_for_work(struct store *s)
+{
+	struct timespec until;
+	int waited = 0;
+	deadline(&until, s->options.flush_ms);
+	pthread_mutex_lock(&s->thread_lock);
+	while (!s->stop_thread && !s->wake_thread && waited != ETIMEDOUT) {
+		if (atomic_load(&s->relaxed_waiting))
+			waited = pthread_cond_timedwait(&s->thread_wake, &s->thread_lock, &until);
+		else
+			pthread_cond_wait(&s->thread_wake, &s->thread_lock);
+	}
+	s->wake_thread = false;
+	bool stop = s->stop_thread;
+	pthread_mutex_unlock(&s->thread_lock);
+	return !stop;
+}
+
+static void *work(void *arg)
+{
+	struct store *s = arg;
+	while (wait_for_work(s)) {
+		int err = PS_OK;
+		if (atomic_exchange(&s->relaxed_waiting, false))
+			err = log_sync(&s->log);
+		if (!err && atomic_exchange(&s->checkpoint_due, false))
+			err = checkpoint_if_wanted(s);
+		if (err)
+			store_event(s, PS_EVENT_BACKGROUND_FAILURE, err, PS_ID_NONE);
+	}
+	return NULL;
+}
+
+/* The application's signals are its own threads' affair. */
+int store_start_thread(struct store *s)
+{
+	sigset_t all, old;
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_destroy(&s->thread_wake);
+	pthread_cond_init(&s->thread_wake, &attr);
+	pthread_condattr_destroy(&attr);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	s->has_thread = true;
+	int err = pthread_create(&s->thread, NULL, work, s);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		s->has_thread = false;
+	return err ? ps_fail_errno(err, "%s: no thread for the background work", s->path) : PS_OK;
+}
+
+void store_stop_thread(struct store *s)
+{
+	if (!s->has_thread)
+		return;
+	pthread_mutex_lock(&s->thread_lock);
+	s->stop_thread = true;
+	pthread_cond_signal(&s->thread_wake);
+	pthread_mutex_unlock(&s->thread_lock);
+	pthread_join(s->thread, NULL);
+	s->has_thread = false;
+}
+
+/* `now`: at once; otherwise the interval begins. */
+static void wake_for_flush(struct store *s, bool now)
+{
+	if (!s->has_thread)
+		return;
+	pthread_mutex_lock(&s->thread_lock);
+	s->wake_thread = s->wake_thread || now;
+	pthread_cond_signal(&s->thread_wake);
+	pthread_mutex_unlock(&s->thread_lock);
+}
+
+/* After a relaxed commit: the flusher is told of the first in a buffer; a full buffer is flushed here. */
+int store_after_relaxed(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	size_t waiting = s->log.open->len;
+	pthread_mutex_unlock(&s->lock);
+	if (waiting > 2 * (size_t)s->options.flush_bytes || (!s->has_thread && waiting > s->options.flush_bytes))
+		return log_sync(&s->log);
+	if (!atomic_exchange(&s->relaxed_waiting, true) || waiting > s->options.flush_bytes)
+		wake_for_flush(s, waiting > s->options.flush_bytes);
+	return PS_OK;
+}
+
+int store_pace(struct store *s)
+{
+	if (!s->has_thread)
+		return checkpoint_if_wanted(s);
+	if (!atomic_exchange(&s->checkpoint_due, true))
+		store_wake(s);
+	return PS_OK;
+}

@@ -1,0 +1,663 @@
+/* The base store's inside: one struct a noun, and what the nouns ask of each other.
+ *
+ * Locks, in the order they are taken (README.md has the table of who guards what):
+ *   store.lock    ids, table entries, space, the log's open buffer, the quarantine. Never held over a data read.
+ *   log.lock      who leads the flush, what is durable
+ *   table.lock    loading of table pages
+ *   pool.lock     the eviction ring, waiting for a page that is being loaded */
+#ifndef PS_BASE_INTERNAL_H
+#define PS_BASE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "allocator/root.h"
+#include "base/fail.h"
+#include "store/base_format.h"
+#include "store/base_store.h"
+#include "store/io.h"
+#include "store/storer_impl.h"
+
+/* ---- entries ------------------------------------------------------------------------------------------------- */
+
+enum entry_kind {
+	ENTRY_FREE = 0,     /* w3: last generation, and the number of crashes when it was freed */
+	ENTRY_DATA = 1,     /* `size` bytes at the place, at most CHUNK */
+	ENTRY_MAP = 2,      /* a map's root node at the place */
+	ENTRY_ZERO = 3,     /* nothing on disk, reads as zeros */
+	ENTRY_RESERVED = 4, /* a place of `size` bytes that nothing was written to: reads as zeros */
+};
+
+/* w0: place in granules (44 bits), kind (4), allocator class (8), map levels below the root (4); w1: size;
+ * w2: checksum of the blob at the place; w3: generation (24), and what the kind says (32, from bit 32). */
+struct entry {
+	uint64_t w[4];
+};
+#define PLACE_MASK (((uint64_t)1 << 44) - 1)
+#define GENERATION_MAX 0xffffffU
+
+static inline enum entry_kind entry_kind(const struct entry *e)
+{
+	return (enum entry_kind)(e->w[0] >> 44 & 15);
+}
+static inline uint64_t entry_place(const struct entry *e)
+{
+	return (e->w[0] & PLACE_MASK) * GRANULE;
+}
+static inline unsigned entry_level(const struct entry *e)
+{
+	return (unsigned)(e->w[0] >> 56 & 15);
+}
+static inline uint64_t entry_size(const struct entry *e)
+{
+	return e->w[1];
+}
+static inline uint32_t entry_generation(const struct entry *e)
+{
+	return (uint32_t)(e->w[3] & GENERATION_MAX);
+}
+static inline bool entry_equal(const struct entry *a, const struct entry *b)
+{
+	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
+}
+static inline uint64_t id_slot(ps_id id)
+{
+	return id >> 24;
+}
+/* The prime is slot 0, generation 1: its id is 1. */
+static inline uint32_t id_generation(ps_id id)
+{
+	return (uint32_t)(id & GENERATION_MAX);
+}
+static inline ps_id id_make(uint64_t slot, uint32_t generation)
+{
+	return slot << 24 | generation;
+}
+struct entry entry_make(enum entry_kind kind, uint64_t place, uint64_t size, uint64_t checksum, unsigned level,
+			uint32_t generation);
+/* Bytes of the blob at the entry's place: contents, a map's root node, or 0. */
+uint64_t entry_blob_len(const struct entry *e);
+/* False for what no writer makes (table pages and log records come from outside). */
+bool entry_valid(const struct entry *e, uint64_t slot);
+
+/* A run of bytes with a checksum: what is read, verified and kept in memory as one. */
+struct blob {
+	uint64_t place;
+	uint64_t len; /* 1 to CHUNK */
+	uint64_t seed, checksum;
+};
+uint64_t blob_checksum(uint64_t seed, const void *data, size_t len);
+/* Seeds: the contents of a small object, chunk i of a large one, a map node. */
+uint64_t seed_contents(ps_id id);
+uint64_t seed_chunk(ps_id id, uint64_t index);
+uint64_t seed_node(ps_id id, unsigned level, uint64_t index);
+/* What an extent of len bytes takes: to 16 below 4 KiB, to 4 KiB from there up. */
+static inline uint64_t extent_len(uint64_t len)
+{
+	return len < PAGE ? (len + GRANULE - 1) & ~(uint64_t)(GRANULE - 1) : (len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+}
+
+/* ---- pool: the buffer manager -------------------------------------------------------------------------------- */
+
+/* A page's state; an extent of several pages has its state in the first one. */
+#define PAGE_PINS ((uint64_t)0xffffff)
+#define PAGE_RESIDENT ((uint64_t)1 << 24)
+#define PAGE_LOCKED ((uint64_t)1 << 25) /* being loaded, evicted or freed */
+#define PAGE_DIRTY ((uint64_t)1 << 26)  /* newer than the disk: stays until a checkpoint has written it */
+#define PAGE_USED ((uint64_t)1 << 27)   /* since the eviction hand was here */
+#define PAGE_LISTED ((uint64_t)1 << 28) /* stands in the eviction ring */
+#define PAGE_PATCHED ((uint64_t)1 << 29) /* not resident, and the log holds bytes for it (see redo) */
+#define PAGE_COUNT_SHIFT 32             /* pages of the extent */
+
+struct pool_region {
+	uint8_t *frames;
+	_Atomic(uint64_t) *states;
+	_Atomic(uint64_t) *verified; /* 4 words a page: which granules begin a verified object */
+	void *mapping;
+};
+enum { POOL_REGIONS = 4096 };
+
+struct pool {
+	struct store *store;
+	struct pool_region *regions; /* POOL_REGIONS */
+	unsigned region_shift;
+	uint64_t mapped; /* file bytes that have frames' address space, from 0 */
+	_Atomic(uint64_t) frame_bytes, dirty_bytes;
+	pthread_mutex_t lock;
+	pthread_cond_t unlocked;
+	uint64_t *ring; /* pages that may be resident; a power of two */
+	size_t ring_size, ring_head, ring_count;
+	uint64_t *dirty; /* first pages of dirty extents (guarded by store.lock) */
+	size_t dirty_count, dirty_size;
+};
+
+int pool_init(struct pool *pool, struct store *store);
+void pool_done(struct pool *pool);
+/* Makes address space for file bytes below `end`. Under store.lock or before the store is shared. */
+int pool_extend(struct pool *pool, uint64_t end);
+uint8_t *pool_address(struct pool *pool, uint64_t place);
+/* Pins the blob's extent, reads and verifies it if it must; *data stays valid until pool_unpin. Not under store.lock. */
+int pool_pin(struct pool *pool, const struct blob *blob, ps_id id, const uint8_t **data);
+/* As pool_pin, only if it costs no I/O: else false. */
+bool pool_pin_resident(struct pool *pool, const struct blob *blob, const uint8_t **data);
+void pool_unpin(struct pool *pool, uint64_t place);
+void pool_pin_again(struct pool *pool, uint64_t place);
+/* Frames for a new extent (of at least a page), pinned, contents undefined. PS_ENOMEM if the budget has no room. */
+int pool_fresh(struct pool *pool, uint64_t place, uint64_t len);
+/* Makes sure that the shared page of a small place is in memory, and pins it; `empty` says it holds nothing yet. May read. */
+/* For prefetch: starts the extent's read (true: finish must follow), which finish ends as a pin would. */
+bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_request *request);
+void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct ps_io_request *request);
+int pool_pin_shared(struct pool *pool, uint64_t place, bool empty);
+bool pool_pin_shared_resident(struct pool *pool, uint64_t place);
+/* Marks a pinned extent dirty: under store.lock; room for it has been made by pool_dirty_reserve. */
+void pool_dirty(struct pool *pool, uint64_t place);
+int pool_dirty_reserve(struct pool *pool, size_t more);
+void pool_set_verified(struct pool *pool, uint64_t place);
+/* Throws a pinned fresh extent away (aborted), or forgets its contents when they are not worth keeping. Unpins. */
+void pool_discard(struct pool *pool, uint64_t place);
+/* Gives the extent's frames up if nobody pins them: the extent can then be used anew. Under store.lock. */
+bool pool_release(struct pool *pool, struct ps_extent extent);
+/* After a small place went back: the page goes too if `merged` holds it whole. */
+bool pool_lock_page(struct pool *pool, uint64_t place);
+void pool_unlock_page(struct pool *pool, uint64_t place, bool drop);
+/* Room for `bytes` within the budget, by eviction; counted as used until budget_free. */
+int budget_take(struct store *s, uint64_t bytes);
+void budget_give(struct store *s, uint64_t bytes);
+/* Dirty, or the log holds bytes for it: what is on disk there is older. */
+bool pool_is_newer(struct pool *pool, uint64_t place);
+uint64_t pool_pinned_bytes(struct pool *pool);
+bool pool_evict_one(struct pool *pool);
+/* For a checkpoint, under store.lock: copies the dirty extent at `place` to `to` and makes it clean, pinned until
+ * pool_unpin. 0 if it is not dirty any more, or larger than `room`. */
+size_t pool_copy_dirty(struct pool *pool, uint64_t place, uint8_t *to, size_t room, bool *too_large);
+/* Its write failed: it is dirty again. */
+void pool_dirty_again(struct pool *pool, uint64_t place);
+/* Gives absent pages their bytes out of the log: recovery. */
+void pool_set_patched(struct pool *pool, uint64_t page);
+/* An extent that loading made dirty, into the list. */
+void pool_list_dirty(struct pool *pool, uint64_t place);
+
+/* ---- table --------------------------------------------------------------------------------------------------- */
+
+struct table_pointer {
+	uint64_t place[2], checksum, checkpoint;
+};
+
+#define LEAF_RESIDENT ((uint64_t)1)
+#define LEAF_DIRTY ((uint64_t)2)
+#define LEAF_USED ((uint64_t)4)
+#define LEAF_LOCKED ((uint64_t)16)  /* being evicted */
+#define LEAF_WRITING ((uint64_t)32) /* a checkpoint writes it: stays */
+#define LEAF_SEQ ((uint64_t)256)
+
+struct table_leaf {
+	_Atomic(uint64_t) state;
+	uint64_t new_place;     /* where the next checkpoint writes it; 0 while clean */
+	uint64_t free_slots[2]; /* bit set: may be used again */
+	bool in_free_list;
+};
+
+/* An inner page; on level 1 its children are leaves and it is called a group. */
+struct table_node {
+	struct table_node *parent;
+	unsigned level, index;
+	bool dirty;
+	uint64_t number; /* among the pages of its level */
+	uint64_t spare[2]; /* where the next checkpoint writes it; then the old places are spare */
+	struct table_pointer self;
+	struct table_pointer child[FANOUT];
+	union {
+		struct table_node *node[FANOUT];
+		struct {
+			struct table_leaf leaf[FANOUT];
+			_Atomic(uint64_t) *entries; /* FANOUT * FANOUT * 4 words of address space */
+		};
+	};
+};
+
+enum { GROUP_SLOTS = FANOUT * FANOUT, GROUPS_PER_CHUNK = 1024, GROUP_CHUNKS = 4096 };
+struct group_chunk {
+	_Atomic(struct table_node *) group[GROUPS_PER_CHUNK];
+	_Atomic(uint64_t) *entries;
+};
+
+struct table {
+	struct store *store;
+	_Atomic(struct group_chunk *) *chunks; /* GROUP_CHUNKS */
+	struct table_node *root;
+	unsigned height;
+	_Atomic(uint64_t) slots; /* first slot never used */
+	pthread_mutex_t lock;
+	uint64_t *free_leaves; /* stack of leaf numbers that have free slots */
+	size_t free_count, free_size;
+	uint64_t *dirty; /* leaf numbers */
+	size_t dirty_count, dirty_size;
+	_Atomic(uint64_t) evict_hand;
+	_Atomic(uint64_t) resident_bytes;
+	_Atomic(uint64_t) objects, live_bytes;
+	bool damaged; /* some page could not be read: nothing may be called free */
+};
+
+int table_init(struct table *t, struct store *s);
+void table_done(struct table *t);
+/* Attaches the tree that the superblock names. */
+int table_attach(struct table *t, const struct disk_superblock *sb);
+/* The entry of a slot, as one; any thread, no lock. *version is for table_unchanged. FREE for slots never used. */
+int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *version);
+bool table_unchanged(struct table *t, uint64_t slot, uint64_t version);
+/* For writers, under store.lock. Prepare makes the leaf resident and dirty and reserves what its checkpoint needs; set
+ * cannot fail after it. */
+int table_prepare(struct table *t, uint64_t slot, bool use_reserve);
+void table_set(struct table *t, uint64_t slot, const struct entry *e);
+int table_get(struct table *t, uint64_t slot, struct entry *e);
+/* A slot for a new object and the generation it will have. Under store.lock. */
+int table_take_slot(struct table *t, uint64_t *slot, uint32_t *generation);
+void table_give_slot(struct table *t, uint64_t slot);
+bool table_evict_one(struct table *t);
+/* Calls fn for each table page's extent and each leaf (with its entries): rebuild, check. Under store.lock. */
+struct table_visitor {
+	int (*page)(void *arg, struct ps_extent extent);
+	int (*entry)(void *arg, uint64_t slot, const struct entry *e);
+	int (*bad)(void *arg, uint64_t first_slot, uint64_t slots, uint64_t place);
+	void *arg;
+};
+int table_visit(struct table *t, const struct table_visitor *v);
+uint32_t next_generation(const struct store *s, const struct entry *free_entry);
+int table_reserve_dirty(struct table *t, size_t more);
+struct table_node *table_group(struct table *t, uint64_t number);
+void table_copy_leaf(struct table_node *g, unsigned leaf, uint8_t *page);
+/* Recovery's table_set: nothing is allocated. table_reserve_recovered makes good for it before the first write. */
+int table_recover(struct table *t, uint64_t slot, const struct entry *e);
+int table_reserve_recovered(struct table *t);
+uint64_t page_seed(unsigned level, uint64_t index);
+
+/* ---- space --------------------------------------------------------------------------------------------------- */
+
+/* What a commit gave back, waiting until the commit is durable and nobody holds it. */
+struct freed {
+	uint64_t buffer; /* number of the log buffer whose durability it waits for */
+	uint64_t slot;   /* that it belonged to; for SLOT items the slot itself */
+	struct ps_extent extent; /* len 0: the slot itself may be used again */
+};
+
+enum { HOLDS = 1024, RESERVE_MAX = 64 };
+struct space {
+	struct store *store;
+	struct ps_allocator *root;
+	bool ready;          /* free space is known */
+	uint64_t end;        /* of the space; file bytes below are allocated */
+	uint64_t file_bytes; /* the file's size */
+	struct freed *queue; /* ring, a power of two */
+	size_t queue_size, queue_head, queue_count;
+	struct freed *held; /* durable, but pinned or held */
+	size_t held_count, held_size;
+	uint64_t pending_bytes, held_bytes;
+	unsigned reclaims;
+	bool overlapping; /* two live extents share bytes: free space cannot be known */
+	_Atomic(uint32_t) holds[HOLDS]; /* readers of large objects, by hash of the slot */
+	struct ps_extent open; /* wholly empty pages that small objects fill */
+	uint64_t reserve[RESERVE_MAX]; /* pages for the table when nothing else is left */
+	unsigned reserve_count, reserve_want;
+	struct ps_allocator *punched; /* as a set of "free" extents: what has no space behind it */
+};
+
+int space_init(struct space *sp, struct store *s);
+void space_done(struct space *sp);
+/* Knows its free space after this; under store.lock. */
+int space_ensure(struct space *sp);
+/* extent->len is extent_len(len). *empty (may be NULL): the page of a small extent holds nothing else yet. */
+int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *empty);
+/* One piece of len bytes for a large object; PS_ENOTSUP: only in pieces of CHUNK, one by one. */
+int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent);
+int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place);
+/* At once: only for what no commit or checkpoint refers to. */
+void space_free_now(struct space *sp, struct ps_extent extent);
+int space_queue_reserve(struct space *sp, size_t more);
+void space_free_later(struct space *sp, uint64_t buffer, uint64_t slot, struct ps_extent extent);
+void space_reclaim(struct space *sp);
+void space_hold(struct space *sp, uint64_t slot);
+void space_unhold(struct space *sp, uint64_t slot);
+void space_give_reserve(struct space *sp);
+int space_shrink(struct space *sp);
+/* Snapshot of a clean close: PS_ENOTFOUND if there is none to trust. */
+int snapshot_load(struct store *s);
+int snapshot_save(struct store *s, struct disk_superblock *sb);
+
+/* ---- log ----------------------------------------------------------------------------------------------------- */
+
+struct ring {
+	uint64_t offset, len, base;
+};
+
+struct log_buffer {
+	uint8_t *bytes; /* page-aligned; the header's room is kept free */
+	size_t len, size;
+	uint64_t number;     /* 1, 2, … ; what waits for durability names it */
+	bool direct;         /* refers to bytes outside the log that were not flushed */
+	uint64_t commit;     /* last commit in it */
+};
+
+/* An extent that holds a commit too large for the ring. */
+struct spill {
+	uint64_t lsn; /* its record stands in the block that begins here */
+	struct ps_extent extent;
+};
+
+struct log {
+	struct store *store;
+	struct ring ring[2]; /* [1].len 0: not moved lately */
+	uint64_t start;      /* replay begins here: blocks below may be overwritten */
+	uint64_t start_chain;
+	uint64_t end;        /* where the open buffer will be written */
+	uint64_t chain;      /* checksum of the block before end */
+	uint64_t chain_lsn;  /* where that block ended */
+	uint64_t wanted_lsn, wanted_chain; /* for a checkpoint: the checksum of the block before wanted_lsn */
+	_Atomic(uint64_t) checkpoint; /* last complete one */
+	uint64_t epoch;
+	struct log_buffer buffer[2];
+	struct log_buffer *open;
+	pthread_mutex_t lock;
+	pthread_cond_t flushed;
+	bool leading;
+	unsigned last_group;
+	_Atomic(unsigned) arrived; /* durable commits in the open buffer */
+	uint64_t durable_buffer; /* all buffers up to this one are durable */
+	_Atomic(uint64_t) durable_hint;
+	uint64_t durable_commit, closed_commit;
+	uint64_t commit; /* last ordered one */
+	int error;
+	struct spill *spills; /* in use until a checkpoint has passed their records */
+	size_t spill_count, spill_size;
+	_Atomic(uint64_t) writes;
+};
+
+int log_init(struct log *log, struct store *s);
+void log_done(struct log *log);
+int log_set_buffers(struct log *log);
+/* Room for one commit of `bytes` of records? Under store.lock. */
+enum { LOG_BUFFER_FULL = 1, LOG_RING_FULL = 2 };
+int log_room(struct log *log, size_t bytes);
+uint8_t *log_reserve(struct log *log, size_t bytes);
+/* Returns when the buffer is durable: leads or follows. PS_EIO: outcome unknown. Not under store.lock. */
+int log_wait(struct log *log, uint64_t buffer);
+int log_sync(struct log *log);
+uint64_t log_used(const struct log *log);
+int log_write_ring(struct log *log, const struct ring *ring);
+uint64_t ring_place(const struct log *log, uint64_t lsn);
+uint64_t log_ring_len(const struct log *log);
+uint64_t log_last_buffer(struct log *log);
+uint64_t log_want_start(struct log *log);
+uint64_t log_wanted_chain(struct log *log);
+void log_move(struct log *log, const struct ring *to);
+void log_stop_leading(struct log *log);
+void log_let_lead(struct log *log);
+void log_advance(struct log *log, uint64_t start, uint64_t chain, uint64_t checkpoint);
+
+/* ---- the store ------------------------------------------------------------------------------------------------ */
+
+struct checkpoint {
+	bool running;
+	pthread_mutex_t lock; /* one at a time; taken before store.lock */
+	uint64_t number, count;
+};
+
+struct redo; /* bytes in the log that their pages do not have yet (redo.c) */
+
+struct store {
+	ps_storer storer;
+	struct ps_base_options options; /* with all defaults filled in */
+	bool fixed_log;                 /* its size was given: it never moves */
+	struct ps_memory memory;
+	struct ps_io *io;
+	char path[256]; /* for sentences */
+	pthread_mutex_t lock;
+	_Atomic(uint32_t) batch_sequence;  /* odd while a commit of several objects is being made visible */
+	_Atomic(uint32_t) commit_sequence; /* odd while any commit is */
+	struct disk_superblock sb;         /* the last one written or read */
+	bool read_only, writing;           /* writing: this open's epoch stands in the superblock */
+	bool unclean;                      /* the last owner crashed */
+	bool created;
+	_Atomic(int) failed;               /* the error that made it read-only */
+	char reason[PS_REASON_MAX];
+	uint64_t crashes;
+	uint64_t highest_superblock; /* number of any slot ever seen */
+	uint8_t uuid[16];
+	bool superblock_differs[SUPERBLOCKS];
+	char owner[SECTOR];
+	_Atomic(uint64_t) budget_used;
+	uint64_t budget;
+	uint32_t inline_max; /* contents up to this ride in the log */
+	struct pool pool;
+	struct table table;
+	struct space space;
+	struct log log;
+	struct checkpoint checkpoint;
+	struct redo *redo;
+	uint64_t recovered_commits;
+	bool has_thread, stop_thread, wake_thread; /* guarded by thread_lock */
+	pthread_t thread;
+	pthread_mutex_t thread_lock;
+	pthread_cond_t thread_wake;
+	_Atomic(bool) relaxed_waiting; /* a relaxed commit stands in the open buffer */
+	_Atomic(bool) checkpoint_due;
+	_Atomic(uint64_t) uncommitted_bytes; /* taken by changes that are not committed yet */
+	struct cut *cut; /* what a backup reads (backup.c); guarded by store.lock */
+};
+
+int ps_base_open_io(struct ps_io *io, bool created, const struct ps_base_options *opts, ps_storer **s);
+
+static inline struct store *store_of(ps_storer *s)
+{
+	return (struct store *)s;
+}
+
+/* Superblock. */
+int superblock_read(struct store *s, struct disk_superblock *sb);
+int superblock_write(struct store *s, struct disk_superblock *sb);
+void superblock_log(struct store *s, struct disk_superblock *sb);
+bool superblock_decode(const uint8_t *sector, struct disk_superblock *sb);
+/* This open's epoch is durable after this: needed before the first id or commit. Under store.lock. */
+int store_begin_writing(struct store *s);
+int store_format(struct store *s);
+int store_writable(struct store *s);
+void store_fail(struct store *s, int err, const char *what);
+void store_event(struct store *s, enum ps_event_kind kind, int err, ps_id id);
+
+/* Checkpoint: returns when one has completed that began after the call. Not under store.lock. */
+int checkpoint_run(struct store *s);
+int checkpoint_if_wanted(struct store *s);
+bool checkpoint_wanted(struct store *s);
+void store_wake(struct store *s);
+int store_start_thread(struct store *s);
+void store_stop_thread(struct store *s);
+
+/* Recovery. */
+int recovery_run(struct store *s);
+int redo_apply(struct store *s, uint64_t page, uint64_t count, uint8_t *frame);
+int redo_finish(struct store *s);
+void redo_free(struct store *s);
+struct log_record;
+int note_spills(struct store *s, uint64_t lsn, const struct log_record *record);
+
+/* Log records: decoding is shared by recovery and the fuzz target. */
+struct log_operation {
+	uint64_t slot;
+	struct entry entry;
+	const struct disk_fresh *fresh;
+	uint32_t fresh_count;
+	const uint8_t *bytes;
+	uint32_t nbytes;
+};
+/* Spilled operations stand in extents of at most so many bytes, each with its checksum. */
+enum { SPILL_BYTES = CHUNK, SPILL_SEED = 0x5b111 };
+struct log_record {
+	uint64_t commit;
+	uint32_t flags, operations;
+	const uint8_t *body;
+	size_t body_len;
+	const struct disk_spill *spills;
+	uint32_t spill_count;
+};
+/* The record at *at; moves *at behind it. PS_ECORRUPT for what no writer makes. */
+int log_decode_record(const uint8_t *bytes, size_t len, size_t *at, struct log_record *record);
+int log_decode_operation(const uint8_t *body, size_t len, size_t *at, struct log_operation *op);
+
+/* ---- commits --------------------------------------------------------------------------------------------------- */
+
+struct map_chunk {
+	uint64_t place; /* 0: a hole */
+	uint32_t len;
+	uint64_t checksum;
+};
+
+struct extent_list {
+	struct ps_extent *more; /* all of them, once `first` is full */
+	size_t count, size;
+	struct ps_extent first[2]; /* most commits need no more */
+};
+static inline const struct ps_extent *extent_list_items(const struct extent_list *list)
+{
+	return list->more ? list->more : list->first;
+}
+
+enum change_kind {
+	CHANGE_NEW,     /* an id that this commit's owner took */
+	CHANGE_SET,     /* new contents of a live object */
+	CHANGE_DELETE,
+	CHANGE_UNUSED,  /* an id that is used up without ever living */
+};
+
+/* One operation on its way into a commit. */
+struct change {
+	enum change_kind kind;
+	ps_id id;
+	struct entry entry;       /* to be; the place of inline bytes is filled in at commit */
+	struct entry expected;    /* has_expected: the commit is prepared again if the entry is another by then */
+	bool has_expected;
+	bool placed, pinned;      /* inline bytes have a place; its page is pinned */
+	bool empty_page;          /* nothing else lies in it */
+	bool in_reserve;          /* the place was the object's own reserved one */
+	const uint8_t *bytes;     /* inline contents, or NULL */
+	uint32_t nbytes;
+	struct disk_fresh *fresh; /* extents written outside the log */
+	uint32_t fresh_count;
+	size_t fresh_size;
+	uint8_t *copy;            /* of inline contents that the caller does not keep */
+	uint32_t copy_size;
+	struct direct_write *writes; /* in flight */
+	unsigned write_count;
+	bool stream;              /* too large to be kept in memory */
+	bool committed;           /* ordered: nothing is given back any more */
+	struct extent_list taken; /* new extents: given back if the commit fails */
+	struct extent_list given; /* of a map that goes: given back when it is durable */
+};
+
+void change_init(struct change *c, enum change_kind kind, ps_id id);
+void change_done(struct store *s, struct change *c);
+/* Gives back what a change took that was not committed. Takes store.lock. */
+void change_undo(struct store *s, struct change *c);
+/* Makes the change's new contents from bytes: inline, or written to extents at once. */
+int change_contents(struct store *s, struct change *c, const void *data, uint64_t len);
+/* Notes what the object has now, so that it can be given back; PS_ENOTFOUND. */
+int change_expect(struct store *s, struct change *c);
+/* Writes bytes (at least a page) to a new extent, outside the log. The write is in flight until the commit waits for it. */
+int change_write(struct store *s, struct change *c, const uint8_t *data, uint64_t len, uint64_t seed, struct map_chunk *out);
+/* Chunks of a large object from `index` on, in one extent if there is one. */
+enum { RUN_CHUNKS = 16 };
+int change_write_run(struct store *s, struct change *c, const uint8_t *data, uint64_t len, uint64_t index,
+		     struct map_chunk out[RUN_CHUNKS]);
+/* Inline contents that the change keeps a copy of. */
+int change_set_bytes(struct store *s, struct change *c, const uint8_t *bytes, uint32_t len);
+int change_wait(struct store *s, struct change *c);
+int extent_list_add(struct store *s, struct extent_list *list, struct ps_extent extent);
+void extent_list_free(struct store *s, struct extent_list *list);
+
+enum { COMMIT_CHANGED = 100 }; /* an expected entry was another: prepare again */
+/* All or nothing. PS_OK, an error, or COMMIT_CHANGED with *which. */
+int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_durability durability, size_t *which);
+int store_take_id(struct store *s, ps_id *id);
+void store_return_id(struct store *s, ps_id id);
+void change_make_free(struct store *s, struct change *c);
+/* The change becomes: the object as `base` has it, of new_size bytes, with data at off. `bytes`: contents of a base that has
+ * no place yet. Under a hold of the slot. */
+int change_range(struct store *s, struct change *c, const struct entry *base, const uint8_t *bytes, uint64_t new_size,
+		 uint64_t off, const uint8_t *data, uint64_t len);
+/* Gives the map root of an uncommitted change its place, so that the object can be read before it is committed. */
+int change_settle(struct store *s, struct change *c);
+/* Writes over what the uncommitted change has so far. */
+int change_write_over(struct store *s, struct change *c, uint64_t off, const void *data, uint64_t len);
+/* Ids that were given out and will never live: their generation is used up. Relaxed. */
+int store_use_up_ids(struct store *s, const ps_id *ids, size_t n);
+/* Commits one change; prepares it again when another commit came between. */
+int commit_one(struct store *s, struct change *c);
+int store_after_relaxed(struct store *s);
+/* Starts a checkpoint, or does one, when the log or the dirty pages ask for it. */
+int store_pace(struct store *s);
+size_t log_commit_max(const struct log *log);
+int log_spill_reserve(struct log *log, size_t more);
+void log_spill_add(struct log *log, struct ps_extent extent);
+
+/* A cut: the table as it was at one commit, while others go on (backup.c). Under store.lock. */
+int cut_reserve(struct store *s, const struct change *changes, size_t n);
+void cut_before_change(struct store *s, uint64_t slot);
+
+/* ---- objects ---------------------------------------------------------------------------------------------------- */
+
+int object_entry(struct store *s, ps_id id, struct entry *e, uint64_t *version);
+int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len);
+struct blob entry_blob(ps_id id, const struct entry *e);
+int not_found(struct store *s, ps_id id);
+
+/* Reads into memory ahead of use, several in flight; what fails is found again by the read itself (prefetch.c). */
+enum { PREFETCH_MAX = 64 };
+struct prefetch {
+	struct store *s;
+	unsigned count;
+	struct blob blob[PREFETCH_MAX];
+	ps_id id[PREFETCH_MAX];
+	struct ps_io_request request[PREFETCH_MAX];
+};
+void prefetch_blob(struct prefetch *p, const struct blob *b, ps_id id);
+void prefetch_wait(struct prefetch *p);
+void prefetch_chunks(struct store *s, ps_id id, const struct entry *e, uint64_t off, size_t len);
+
+/* Slots of the operations table. */
+#define BASE_SLOT(name, params) int base_##name params;
+PS_STORER_SLOTS(BASE_SLOT)
+#undef BASE_SLOT
+ps_id base_writer_id(ps_writer *w);
+
+/* Maps of large objects (map.c). */
+unsigned map_levels(uint64_t size);
+uint64_t map_root_entries(uint64_t size, unsigned level);
+int map_lookup(struct store *s, ps_id id, const struct entry *e, uint64_t index, struct map_chunk *chunk);
+/* Every extent that the map and its chunks take, the root blob included. */
+int map_extents(struct store *s, ps_id id, const struct entry *e, int (*fn)(void *arg, struct ps_extent, const struct blob *),
+		void *arg);
+
+/* A map that is being written: an old one's chunks, some of them replaced. */
+struct map_writer {
+	struct store *s;
+	struct change *change;
+	ps_id id;
+	struct entry old; /* of a MAP entry, or size 0 */
+	uint64_t size;    /* to be */
+	struct map_edit *edits; /* by index, sorted */
+	size_t count, room;
+};
+void map_writer_init(struct map_writer *m, struct store *s, struct change *c, const struct entry *old);
+int map_writer_put(struct map_writer *m, uint64_t index, const struct map_chunk *chunk);
+int map_writer_finish(struct map_writer *m, uint64_t size);
+void map_writer_done(struct map_writer *m);
+/* Writes chunk after chunk of data, at best in one run of the file. */
+int map_write_chunks(struct map_writer *m, uint64_t first, const uint8_t *data, uint64_t len);
+
+extern const struct ps_storer_ops base_ops;
+
+#endif

@@ -1,0 +1,392 @@
+/* A change on its way into a commit: its new contents, what it takes and what it gives back. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+enum { WRITES_IN_FLIGHT = 16 };
+
+/* A run of new extents that is being written from its frames. */
+struct direct_write {
+	struct direct_write *next;
+	struct ps_io_request request;
+};
+
+void change_init(struct change *c, enum change_kind kind, ps_id id)
+{
+	memset(c, 0, sizeof(*c));
+	c->kind = kind;
+	c->id = id;
+}
+
+int extent_list_add(struct store *s, struct extent_list *list, struct ps_extent extent)
+{
+	enum { FIRST = sizeof(list->first) / sizeof(list->first[0]) };
+	if (!list->more && list->count < FIRST) {
+		list->first[list->count++] = extent;
+		return PS_OK;
+	}
+	if (list->count >= list->size) {
+		size_t size = list->count * 2;
+		struct ps_extent *more = ps_memory_resize(&s->memory, list->more, list->size * sizeof(*more), size * sizeof(*more));
+		if (!more)
+			return ps_fail(PS_ENOMEM, "%s: no memory for a list of extents", s->path);
+		if (!list->more)
+			memcpy(more, list->first, sizeof(list->first));
+		list->more = more;
+		list->size = size;
+	}
+	list->more[list->count++] = extent;
+	return PS_OK;
+}
+
+void extent_list_free(struct store *s, struct extent_list *list)
+{
+	ps_memory_free(&s->memory, list->more, list->size * sizeof(*list->more));
+	*list = (struct extent_list){0};
+}
+
+void change_done(struct store *s, struct change *c)
+{
+	extent_list_free(s, &c->taken);
+	extent_list_free(s, &c->given);
+	ps_memory_free(&s->memory, c->fresh, c->fresh_size * sizeof(*c->fresh));
+	ps_memory_free(&s->memory, c->copy, c->copy_size);
+	c->fresh = NULL;
+	c->copy = NULL;
+	c->fresh_size = c->fresh_count = c->copy_size = 0;
+}
+
+/* ---- writing outside the log ----------------------------------------------------------------------------------------- */
+
+static int end_write(struct store *s, struct change *c, struct direct_write *w)
+{
+	int err = s->io->ops->wait(s->io, &w->request);
+	for (uint64_t at = 0; at < w->request.len; at += CHUNK) {
+		if (c->stream)
+			pool_discard(&s->pool, w->request.offset + at);
+		else
+			pool_unpin(&s->pool, w->request.offset + at);
+	}
+	ps_memory_free(&s->memory, w, sizeof(*w));
+	return err;
+}
+
+int change_wait(struct store *s, struct change *c)
+{
+	int first = PS_OK;
+	while (c->writes) {
+		struct direct_write *w = c->writes;
+		c->writes = w->next;
+		int err = end_write(s, c, w);
+		first = first ? first : err;
+	}
+	c->write_count = 0;
+	return first;
+}
+
+void change_undo(struct store *s, struct change *c)
+{
+	(void)change_wait(s, c);
+	if (c->pinned)
+		pool_unpin(&s->pool, entry_place(&c->entry));
+	c->pinned = false;
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < c->taken.count; i++)
+		space_free_now(&s->space, extent_list_items(&c->taken)[i]);
+	if (c->placed && !c->in_reserve)
+		space_free_now(&s->space, (struct ps_extent){entry_place(&c->entry), extent_len(c->nbytes)});
+	pthread_mutex_unlock(&s->lock);
+	c->placed = c->in_reserve = false;
+	extent_list_free(s, &c->taken);
+	extent_list_free(s, &c->given);
+	c->fresh_count = 0;
+}
+
+static int add_fresh(struct store *s, struct change *c, uint64_t place, uint64_t len, uint64_t seed, uint64_t checksum)
+{
+	if (c->fresh_count == c->fresh_size) {
+		size_t size = c->fresh_size ? c->fresh_size * 2 : 4;
+		struct disk_fresh *fresh = ps_memory_resize(&s->memory, c->fresh, c->fresh_size * sizeof(*fresh), size * sizeof(*fresh));
+		if (!fresh)
+			return ps_fail(PS_ENOMEM, "%s: no memory for a list of extents", s->path);
+		c->fresh = fresh;
+		c->fresh_size = size;
+	}
+	c->fresh[c->fresh_count++] = (struct disk_fresh){ps_set64(place), ps_set64(len), ps_set64(seed), ps_set64(checksum)};
+	return PS_OK;
+}
+
+static int take_extent(struct store *s, struct change *c, uint64_t len, bool run, struct ps_extent *extent)
+{
+	pthread_mutex_lock(&s->lock);
+	int err = store_begin_writing(s);
+	if (!err)
+		err = run ? space_alloc_run(&s->space, len, extent) : space_alloc(&s->space, len, extent, NULL);
+	/* Piece by piece, as it may have to be given back. */
+	for (uint64_t at = 0; !err && at < extent->len; at += CHUNK) {
+		err = extent_list_add(s, &c->taken, (struct ps_extent){extent->offset + at, MIN(extent->len - at, (uint64_t)CHUNK)});
+		if (err)
+			space_free_now(&s->space, (struct ps_extent){extent->offset + at, extent->len - at});
+	}
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+/* Pinned frames for each chunk of the extent. When the budget is full of what this change still writes, that is waited for. */
+static int fresh_frames(struct store *s, struct change *c, struct ps_extent extent)
+{
+	for (uint64_t at = 0; at < extent.len; at += CHUNK) {
+		uint64_t len = MIN(extent.len - at, (uint64_t)CHUNK);
+		int err = pool_fresh(&s->pool, extent.offset + at, len);
+		if (err == PS_ENOMEM && c->writes) {
+			err = change_wait(s, c);
+			if (!err)
+				err = pool_fresh(&s->pool, extent.offset + at, len);
+		}
+		if (!err)
+			continue;
+		for (uint64_t undo = 0; undo < at; undo += CHUNK)
+			pool_discard(&s->pool, extent.offset + undo);
+		return err;
+	}
+	return PS_OK;
+}
+
+static int start_write(struct store *s, struct change *c, struct ps_extent extent)
+{
+	struct direct_write *w = ps_memory_zalloc(&s->memory, sizeof(*w));
+	if (!w)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a write", s->path);
+	w->request = (struct ps_io_request){.op = PS_IO_WRITE, .offset = extent.offset, .len = extent.len,
+					    .data = pool_address(&s->pool, extent.offset)};
+	struct ps_io_request *list = &w->request;
+	w->next = c->writes;
+	c->writes = w;
+	c->write_count++;
+	s->io->ops->submit(s->io, &list, 1);
+	return c->write_count >= WRITES_IN_FLIGHT ? change_wait(s, c) : PS_OK;
+}
+
+/* Seeds come from `seed` for a blob, or from the chunks' numbers. */
+static int fill_extent(struct store *s, struct change *c, const uint8_t *data, uint64_t len, struct ps_extent extent,
+		       const uint64_t *seed, uint64_t index, struct map_chunk *out)
+{
+	int err = fresh_frames(s, c, extent);
+	if (err)
+		return err;
+	uint8_t *frames = pool_address(&s->pool, extent.offset);
+	memcpy(frames, data, len);
+	memset(frames + len, 0, extent.len - len);
+	for (uint64_t at = 0, i = 0; at < len; at += CHUNK, i++) {
+		uint64_t part = MIN(len - at, (uint64_t)CHUNK), with = seed ? *seed : seed_chunk(c->id, index + i);
+		out[i] = (struct map_chunk){extent.offset + at, (uint32_t)part, blob_checksum(with, frames + at, part)};
+		if (!err)
+			err = add_fresh(s, c, out[i].place, part, with, out[i].checksum);
+	}
+	if (!err)
+		err = start_write(s, c, extent);
+	else
+		for (uint64_t at = 0; at < extent.len; at += CHUNK)
+			pool_discard(&s->pool, extent.offset + at);
+	return err;
+}
+
+int change_write(struct store *s, struct change *c, const uint8_t *data, uint64_t len, uint64_t seed, struct map_chunk *out)
+{
+	struct ps_extent extent;
+	int err = take_extent(s, c, len, false, &extent);
+	return err ? err : fill_extent(s, c, data, len, extent, &seed, 0, out);
+}
+
+int change_write_run(struct store *s, struct change *c, const uint8_t *data, uint64_t len, uint64_t index,
+		     struct map_chunk out[RUN_CHUNKS])
+{
+	struct ps_extent extent;
+	int err = take_extent(s, c, (len + PAGE - 1) & ~(uint64_t)(PAGE - 1), true, &extent);
+	if (err != PS_ENOTSUP)
+		return err ? err : fill_extent(s, c, data, len, extent, NULL, index, out);
+	for (uint64_t at = 0; at < len; at += CHUNK) {
+		uint64_t part = MIN(len - at, (uint64_t)CHUNK);
+		err = take_extent(s, c, (part + PAGE - 1) & ~(uint64_t)(PAGE - 1), false, &extent);
+		if (!err)
+			err = fill_extent(s, c, data + at, part, extent, NULL, index + at / CHUNK, &out[at / CHUNK]);
+		if (err)
+			return err;
+	}
+	return PS_OK;
+}
+
+/* ---- contents ----------------------------------------------------------------------------------------------------------- */
+
+int change_set_bytes(struct store *s, struct change *c, const uint8_t *bytes, uint32_t len)
+{
+	uint8_t *copy = ps_memory_alloc(&s->memory, len);
+	if (!copy)
+		return ps_fail(PS_ENOMEM, "%s: no memory for %u bytes", s->path, len);
+	memcpy(copy, bytes, len);
+	ps_memory_free(&s->memory, c->copy, c->copy_size);
+	c->copy = copy;
+	c->copy_size = len;
+	c->bytes = copy;
+	c->nbytes = len;
+	return PS_OK;
+}
+
+static int contents_blob(struct store *s, struct change *c, const void *data, uint64_t len)
+{
+	uint64_t seed = seed_contents(c->id);
+	struct map_chunk out;
+	if (len <= s->inline_max) {
+		c->entry = entry_make(ENTRY_DATA, 0, len, blob_checksum(seed, data, len), 0, id_generation(c->id));
+		c->bytes = data;
+		c->nbytes = (uint32_t)len;
+		return PS_OK;
+	}
+	int err = change_write(s, c, data, len, seed, &out);
+	if (!err)
+		c->entry = entry_make(ENTRY_DATA, out.place, len, out.checksum, 0, id_generation(c->id));
+	return err;
+}
+
+static int contents_map(struct store *s, struct change *c, const void *data, uint64_t len)
+{
+	struct map_writer m;
+	c->stream = len > s->budget / 8;
+	map_writer_init(&m, s, c, NULL);
+	int err = map_write_chunks(&m, 0, data, len);
+	if (!err)
+		err = map_writer_finish(&m, len);
+	map_writer_done(&m);
+	return err;
+}
+
+int change_contents(struct store *s, struct change *c, const void *data, uint64_t len)
+{
+	c->bytes = NULL;
+	c->nbytes = 0;
+	if (!len) {
+		c->entry = entry_make(ENTRY_ZERO, 0, 0, 0, 0, id_generation(c->id));
+		return PS_OK;
+	}
+	return len <= CHUNK ? contents_blob(s, c, data, len) : contents_map(s, c, data, len);
+}
+
+static int give_one(void *arg, struct ps_extent extent, const struct blob *blob)
+{
+	struct {
+		struct store *s;
+		struct change *c;
+	} *to = arg;
+	(void)blob;
+	return extent_list_add(to->s, &to->c->given, extent);
+}
+
+/* For a map the whole tree is walked, under a hold. An unreadable map does not keep its object from going: what it named is
+ * found again when the free space is next derived. */
+int change_expect(struct store *s, struct change *c)
+{
+	uint64_t version;
+	struct {
+		struct store *s;
+		struct change *c;
+	} to = {s, c};
+	space_hold(&s->space, id_slot(c->id));
+	int err = object_entry(s, c->id, &c->expected, &version);
+	if (!err && entry_kind(&c->expected) == ENTRY_MAP) {
+		c->has_expected = true;
+		err = map_extents(s, c->id, &c->expected, give_one, &to);
+		if (err == PS_ECORRUPT || err == PS_EIO)
+			err = PS_OK;
+	}
+	space_unhold(&s->space, id_slot(c->id));
+	return err;
+}
+
+/* ---- changes on changes (batches) ----------------------------------------------------------------------------------------- */
+
+int change_settle(struct store *s, struct change *c)
+{
+	struct ps_extent extent;
+	bool empty = false;
+	if (!c->nbytes || c->pinned)
+		return PS_OK;
+	pthread_mutex_lock(&s->lock);
+	int err = store_begin_writing(s);
+	if (!err)
+		err = space_alloc(&s->space, c->nbytes, &extent, &empty);
+	pthread_mutex_unlock(&s->lock);
+	if (err)
+		return err;
+	c->entry.w[0] = (c->entry.w[0] & ~PLACE_MASK) | extent.offset / GRANULE;
+	c->placed = true;
+	err = c->nbytes < PAGE ? pool_pin_shared(&s->pool, extent.offset, empty) : pool_fresh(&s->pool, extent.offset, extent.len);
+	if (err)
+		return err;
+	c->pinned = true;
+	pthread_mutex_lock(&s->lock);
+	memcpy(pool_address(&s->pool, extent.offset), c->bytes, c->nbytes);
+	if (c->nbytes < PAGE)
+		pool_set_verified(&s->pool, extent.offset);
+	pthread_mutex_unlock(&s->lock);
+	return PS_OK;
+}
+
+static int merge_lists(struct store *s, struct extent_list *to, const struct extent_list *from)
+{
+	int err = PS_OK;
+	for (size_t i = 0; i < from->count && !err; i++)
+		err = extent_list_add(s, to, extent_list_items(from)[i]);
+	return err;
+}
+
+/* What the old change took, the new one answers for. */
+static int inherit(struct store *s, struct change *next, struct change *c)
+{
+	int err = merge_lists(s, &next->taken, &c->taken);
+	if (!err)
+		err = merge_lists(s, &next->given, &c->given);
+	for (uint32_t i = 0; i < c->fresh_count && !err; i++) {
+		const struct disk_fresh *f = &c->fresh[i];
+		err = add_fresh(s, next, ps_get64(f->offset), ps_get64(f->len), ps_get64(f->seed), ps_get64(f->checksum));
+	}
+	if (!err && c->placed && !c->in_reserve)
+		err = extent_list_add(s, &next->taken, (struct ps_extent){entry_place(&c->entry), extent_len(c->nbytes)});
+	next->expected = c->expected;
+	next->has_expected = c->has_expected;
+	return err;
+}
+
+/* The old change's extents live on in the new one, or are among what it gives back. */
+static void replace_change(struct store *s, struct change *c, const struct change *next)
+{
+	if (c->pinned)
+		pool_unpin(&s->pool, entry_place(&c->entry));
+	change_done(s, c);
+	*c = *next;
+}
+
+int change_write_over(struct store *s, struct change *c, uint64_t off, const void *data, uint64_t len)
+{
+	struct change next;
+	uint64_t size = MAX(entry_size(&c->entry), off + len);
+	change_init(&next, c->kind, c->id);
+	int err = change_wait(s, c);
+	if (!err && entry_kind(&c->entry) == ENTRY_MAP)
+		err = change_settle(s, c);
+	if (!err)
+		err = change_range(s, &next, &c->entry, c->bytes, size, off, data, len);
+	if (!err)
+		err = change_wait(s, &next);
+	size_t own = next.taken.count;
+	if (!err)
+		err = inherit(s, &next, c);
+	if (err) {
+		/* What was merged stays the old change's. */
+		next.taken.count = own;
+		change_undo(s, &next);
+		change_done(s, &next);
+		return err;
+	}
+	replace_change(s, c, &next);
+	return PS_OK;
+}

@@ -1,0 +1,208 @@
+/* Full verification: the table's pages, who uses which bytes, and (full) every byte of every object as it is on disk.
+ *
+ * Used extents are collected and sorted: an overlap, or a sum that does not make up the file together with the free space, is
+ * a finding. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+struct used {
+	struct ps_extent extent;
+	ps_id id;
+};
+
+struct checker {
+	struct store *s;
+	enum ps_check_depth depth;
+	ps_finding_fn fn;
+	void *arg;
+	struct used *used;
+	size_t count, size;
+	ps_id id; /* whose extents are being added */
+	uint64_t findings;
+	uint8_t *buffer;
+};
+
+static int report(struct checker *c, int err, ps_id id, uint64_t offset, const char *message)
+{
+	struct ps_finding finding = {err, id, offset, message};
+	c->findings++;
+	if (c->fn && c->fn(c->arg, &finding))
+		return ps_fail(PS_ECANCELED, "%s: check ended by the caller", c->s->path);
+	return PS_OK;
+}
+
+static int add_used(struct checker *c, struct ps_extent extent)
+{
+	if (!extent.len)
+		return PS_OK;
+	if (c->count == c->size) {
+		size_t size = c->size ? c->size * 2 : 256;
+		struct used *used = ps_memory_resize(&c->s->memory, c->used, c->size * sizeof(*used), size * sizeof(*used));
+		if (!used)
+			return ps_fail(PS_ENOMEM, "%s: no memory to check the file's space", c->s->path);
+		c->used = used;
+		c->size = size;
+	}
+	c->used[c->count++] = (struct used){extent, c->id};
+	return PS_OK;
+}
+
+static int add_page(void *arg, struct ps_extent extent)
+{
+	struct checker *c = arg;
+	c->id = PS_ID_NONE;
+	return add_used(c, extent);
+}
+
+/* What is on disk, not what is in memory: but what only the log holds yet is not on disk. */
+static int read_blob(struct checker *c, const struct blob *b)
+{
+	uint64_t from = b->place & ~(uint64_t)(PAGE - 1), end = (b->place + b->len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	int err = ps_io_read(c->s->io, from, c->buffer, end - from);
+	if (err)
+		return err;
+	return blob_checksum(b->seed, c->buffer + (b->place - from), b->len) == b->checksum ? PS_OK : PS_ECORRUPT;
+}
+
+static int check_blob(struct checker *c, const struct blob *b)
+{
+	char message[160];
+	if (c->depth != PS_CHECK_FULL || pool_is_newer(&c->s->pool, b->place))
+		return PS_OK;
+	int err = read_blob(c, b);
+	if (!err)
+		return PS_OK;
+	(void)snprintf(message, sizeof(message), "object 0x%llx: %llu bytes at offset %llu: %s", (unsigned long long)c->id,
+		       (unsigned long long)b->len, (unsigned long long)b->place,
+		       err == PS_ECORRUPT ? "checksum mismatch" : ps_strerror(err));
+	return report(c, err, c->id, b->place, message);
+}
+
+static int add_part(void *arg, struct ps_extent extent, const struct blob *blob)
+{
+	struct checker *c = arg;
+	int err = add_used(c, extent);
+	return err ? err : check_blob(c, blob);
+}
+
+static int check_map(struct checker *c, const struct entry *e)
+{
+	int err = map_extents(c->s, c->id, e, add_part, c);
+	if (err != PS_ECORRUPT && err != PS_EIO)
+		return err;
+	return report(c, err, c->id, entry_place(e), ps_last_error_message());
+}
+
+static int check_entry(void *arg, uint64_t slot, const struct entry *e)
+{
+	struct checker *c = arg;
+	c->id = id_make(slot, entry_generation(e));
+	if (entry_kind(e) == ENTRY_FREE)
+		return PS_OK;
+	if (entry_kind(e) == ENTRY_MAP)
+		return check_map(c, e);
+	struct blob b = entry_blob(c->id, e);
+	int err = add_used(c, (struct ps_extent){entry_place(e), extent_len(b.len)});
+	return err || entry_kind(e) != ENTRY_DATA ? err : check_blob(c, &b);
+}
+
+static int bad_page(void *arg, uint64_t first_slot, uint64_t slots, uint64_t place)
+{
+	struct checker *c = arg;
+	char message[160];
+	(void)snprintf(message, sizeof(message), "table page at offset %llu is damaged: ids of slots %llu to %llu are lost",
+		       (unsigned long long)place, (unsigned long long)first_slot, (unsigned long long)(first_slot + slots - 1));
+	return report(c, PS_ECORRUPT, PS_ID_NONE, place, message);
+}
+
+static int compare_used(const void *a, const void *b)
+{
+	uint64_t x = ((const struct used *)a)->extent.offset, y = ((const struct used *)b)->extent.offset;
+	return x < y ? -1 : x > y;
+}
+
+static int add_fixed(struct checker *c)
+{
+	struct store *s = c->s;
+	c->id = PS_ID_NONE;
+	int err = add_used(c, (struct ps_extent){0, SUPERBLOCK_AREA});
+	for (int i = 0; i < 2 && !err; i++)
+		err = add_used(c, (struct ps_extent){s->log.ring[i].offset, s->log.ring[i].len});
+	for (size_t i = 0; i < s->log.spill_count && !err; i++)
+		err = add_used(c, s->log.spills[i].extent);
+	return err;
+}
+
+static int check_overlaps(struct checker *c)
+{
+	char message[160];
+	uint64_t end = 0;
+	int err = PS_OK;
+	qsort(c->used, c->count, sizeof(*c->used), compare_used);
+	for (size_t i = 0; i < c->count && !err; i++) {
+		const struct used *u = &c->used[i];
+		if (u->extent.offset < end) {
+			(void)snprintf(message, sizeof(message), "object 0x%llx: its bytes at offset %llu belong to another as well",
+				       (unsigned long long)u->id, (unsigned long long)u->extent.offset);
+			err = report(c, PS_ECORRUPT, u->id, u->extent.offset, message);
+		}
+		end = MAX(end, u->extent.offset + u->extent.len);
+	}
+	return err;
+}
+
+/* Live + free + what waits or is kept aside = the space. */
+static int check_sum(struct checker *c)
+{
+	struct space *sp = &c->s->space;
+	struct ps_allocator_stats stats;
+	char message[160];
+	uint64_t live = 0;
+	if (!sp->ready || c->s->table.damaged || c->findings)
+		return PS_OK;
+	int err = sp->root->ops->check(sp->root);
+	if (err)
+		return report(c, err, PS_ID_NONE, 0, ps_last_error_message());
+	for (size_t i = 0; i < c->count; i++)
+		live += c->used[i].extent.len;
+	sp->root->ops->stats(sp->root, &stats);
+	uint64_t aside = sp->pending_bytes + sp->open.len + (uint64_t)sp->reserve_count * PAGE + sp->end / (1U << 30) * PAGE;
+	aside += atomic_load(&c->s->uncommitted_bytes);
+	if (live + stats.free + aside == stats.space)
+		return PS_OK;
+	(void)snprintf(message, sizeof(message), "space does not add up: %llu live + %llu free + %llu waiting, file has %llu",
+		       (unsigned long long)live, (unsigned long long)stats.free, (unsigned long long)aside,
+		       (unsigned long long)stats.space);
+	return report(c, PS_ECORRUPT, PS_ID_NONE, 0, message);
+}
+
+static int check_all(struct checker *c)
+{
+	struct table_visitor v = {add_page, check_entry, bad_page, c};
+	int err = add_fixed(c);
+	if (!err)
+		err = table_visit(&c->s->table, &v);
+	if (!err)
+		err = check_overlaps(c);
+	return err ? err : check_sum(c);
+}
+
+/* Checkpoints stand still meanwhile, and so do commits: what is checked is one state. */
+int base_check(ps_storer *st, enum ps_check_depth depth, ps_finding_fn fn, void *arg)
+{
+	struct store *s = store_of(st);
+	struct checker c = {.s = s, .depth = depth, .fn = fn, .arg = arg};
+	if (posix_memalign((void **)&c.buffer, PAGE, CHUNK + PAGE))
+		return ps_fail(PS_ENOMEM, "%s: no memory to check", s->path);
+	pthread_mutex_lock(&s->checkpoint.lock);
+	pthread_mutex_lock(&s->lock);
+	int err = check_all(&c);
+	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->checkpoint.lock);
+	free(c.buffer);
+	ps_memory_free(&s->memory, c.used, c.size * sizeof(*c.used));
+	if (!err && c.findings)
+		err = ps_fail(PS_ECORRUPT, "%s: check found %llu damages", s->path, (unsigned long long)c.findings);
+	return err;
+}

@@ -1,0 +1,455 @@
+/* Checkpoints: bring to the table and to the objects' places what so far only the log holds, so that the log's space can be
+ * used again.
+ *
+ * Fuzzy, in steps: note where the open log buffer begins (the new start of replay); write the frames that are dirty, each step
+ * copied under store.lock and written without it; write dirty leaves to new places, then the inner pages above them, each to two
+ * places; wait until the log holds all that these pages reflect; flush; superblock. What a step copies may be newer than the
+ * start: replay sets the same entries again. A crash before the superblock leaves the old tree untouched. */
+#include <sys/param.h>
+#include <xxhash.h>
+
+#include "store/base_internal.h"
+
+enum { STEP_BYTES = 256 << 10, STEP_MAX = STEP_BYTES / PAGE };
+
+struct step_item {
+	uint64_t place; /* on disk */
+	size_t at, len; /* in the bounce buffer */
+	struct table_node *group;
+	unsigned leaf;
+};
+
+struct run {
+	struct store *s;
+	uint64_t *pages, *leaves; /* what was dirty when it began */
+	size_t page_count, page_size, leaf_count, leaf_size;
+	struct ps_extent *old; /* table pages that nothing refers to once it is complete */
+	size_t old_count, old_size;
+	uint8_t *bounce;
+	struct step_item item[STEP_MAX];
+	struct ps_io_request request[STEP_MAX];
+	size_t items;
+	uint64_t start, commit, slots, last_buffer;
+	uint64_t number;
+};
+
+static int compare_numbers(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* ---- writing a step --------------------------------------------------------------------------------------------------- */
+
+/* Items that follow each other on disk go in one request. */
+static int write_step(struct run *r)
+{
+	struct ps_io *io = r->s->io;
+	size_t n = 0;
+	int first = PS_OK;
+	for (size_t i = 0; i < r->items; i++) {
+		const struct step_item *item = &r->item[i];
+		struct ps_io_request *last = n ? &r->request[n - 1] : NULL;
+		if (last && last->offset + last->len == item->place && (uint8_t *)last->data + last->len == r->bounce + item->at)
+			last->len += item->len;
+		else
+			r->request[n++] = (struct ps_io_request){.op = PS_IO_WRITE, .offset = item->place, .len = item->len,
+								 .data = r->bounce + item->at};
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct ps_io_request *list = &r->request[i];
+		io->ops->submit(io, &list, 1);
+	}
+	for (size_t i = 0; i < n; i++) {
+		int err = io->ops->wait(io, &r->request[i]);
+		first = first ? first : err;
+	}
+	return first;
+}
+
+static uint8_t *add_item(struct run *r, uint64_t place, size_t len)
+{
+	struct step_item *last = r->items ? &r->item[r->items - 1] : NULL;
+	size_t at = last ? last->at + last->len : 0;
+	if (r->items == STEP_MAX || at + len > STEP_BYTES)
+		return NULL;
+	r->item[r->items++] = (struct step_item){.place = place, .at = at, .len = len};
+	return r->bounce + at;
+}
+
+static size_t room_left(const struct run *r)
+{
+	const struct step_item *last = r->items ? &r->item[r->items - 1] : NULL;
+	return r->items == STEP_MAX ? 0 : STEP_BYTES - (last ? last->at + last->len : 0);
+}
+
+/* ---- frames --------------------------------------------------------------------------------------------------------------- */
+
+static int frame_step(struct run *r, size_t *next)
+{
+	struct pool *pool = &r->s->pool;
+	r->items = 0;
+	pthread_mutex_lock(&r->s->lock);
+	while (*next < r->page_count && room_left(r)) {
+		bool too_large;
+		size_t room = room_left(r);
+		size_t at = r->items ? r->item[r->items - 1].at + r->item[r->items - 1].len : 0;
+		size_t len = pool_copy_dirty(pool, r->pages[*next], r->bounce + at, room, &too_large);
+		if (too_large)
+			break;
+		if (len)
+			(void)add_item(r, r->pages[*next], len);
+		++*next;
+	}
+	pthread_mutex_unlock(&r->s->lock);
+	int err = write_step(r);
+	for (size_t i = 0; i < r->items; i++) {
+		if (err)
+			pool_dirty_again(pool, r->item[i].place);
+		pool_unpin(pool, r->item[i].place);
+	}
+	return err;
+}
+
+static int write_frames(struct run *r)
+{
+	int err = PS_OK;
+	qsort(r->pages, r->page_count, sizeof(*r->pages), compare_numbers);
+	for (size_t next = 0; next < r->page_count && !err;)
+		err = frame_step(r, &next);
+	return err;
+}
+
+/* ---- leaves ---------------------------------------------------------------------------------------------------------------- */
+
+static int keep_old(struct run *r, uint64_t place)
+{
+	if (!place)
+		return PS_OK;
+	if (r->old_count == r->old_size) {
+		size_t size = r->old_size ? r->old_size * 2 : 64;
+		struct ps_extent *old = ps_memory_resize(&r->s->memory, r->old, r->old_size * sizeof(*old), size * sizeof(*old));
+		if (!old)
+			return ps_fail(PS_ENOMEM, "%s: no memory for a checkpoint", r->s->path);
+		r->old = old;
+		r->old_size = size;
+	}
+	r->old[r->old_count++] = (struct ps_extent){place, PAGE};
+	return PS_OK;
+}
+
+static void mark_path_dirty(struct table_node *n)
+{
+	for (; n; n = n->parent)
+		n->dirty = true;
+}
+
+/* Under store.lock: the leaf's image, and its new place in the page above. Eviction is barred until it is written. */
+static int take_leaf(struct run *r, uint64_t number)
+{
+	struct table *t = &r->s->table;
+	struct table_node *g = table_group(t, number / FANOUT);
+	unsigned leaf = (unsigned)(number % FANOUT);
+	struct table_leaf *l = &g->leaf[leaf];
+	if (!(atomic_load(&l->state) & LEAF_DIRTY))
+		return PS_OK;
+	int err = keep_old(r, g->child[leaf].place[0]);
+	if (err)
+		return err;
+	uint8_t *page = add_item(r, l->new_place, PAGE);
+	table_copy_leaf(g, leaf, page);
+	r->item[r->items - 1].group = g;
+	r->item[r->items - 1].leaf = leaf;
+	g->child[leaf] = (struct table_pointer){{l->new_place, 0}, XXH3_64bits_withSeed(page, PAGE, page_seed(0, number)), r->number};
+	l->new_place = 0;
+	mark_path_dirty(g);
+	atomic_fetch_or(&l->state, LEAF_WRITING);
+	atomic_fetch_and(&l->state, ~LEAF_DIRTY);
+	return PS_OK;
+}
+
+static int leaf_step(struct run *r, size_t *next)
+{
+	int err = PS_OK;
+	r->items = 0;
+	pthread_mutex_lock(&r->s->lock);
+	while (*next < r->leaf_count && room_left(r) >= PAGE && !err) {
+		err = take_leaf(r, r->leaves[*next]);
+		if (!err)
+			++*next;
+	}
+	r->last_buffer = log_last_buffer(&r->s->log);
+	pthread_mutex_unlock(&r->s->lock);
+	int written = write_step(r);
+	for (size_t i = 0; i < r->items; i++)
+		atomic_fetch_and(&r->item[i].group->leaf[r->item[i].leaf].state, ~LEAF_WRITING);
+	return err ? err : written;
+}
+
+static int write_leaves(struct run *r)
+{
+	int err = PS_OK;
+	qsort(r->leaves, r->leaf_count, sizeof(*r->leaves), compare_numbers);
+	for (size_t next = 0; next < r->leaf_count && !err;)
+		err = leaf_step(r, &next);
+	return err;
+}
+
+/* ---- inner pages ------------------------------------------------------------------------------------------------------------ */
+
+static void encode_pointer(struct disk_pointer *to, const struct table_pointer *from)
+{
+	to->place[0] = ps_set64(from->place[0]);
+	to->place[1] = ps_set64(from->place[1]);
+	to->checksum = ps_set64(from->checksum);
+	to->checkpoint = ps_set64(from->checkpoint);
+}
+
+static int write_twice(struct run *r, const uint64_t place[2], const uint8_t *page)
+{
+	int err = ps_io_write(r->s->io, place[0], page, PAGE, false);
+	return err ? err : ps_io_write(r->s->io, place[1], page, PAGE, false);
+}
+
+/* Only checkpoints change the pointers of inner pages, so their images need no lock; `dirty` and `spare` do. */
+static int write_node(struct run *r, struct table_node *n)
+{
+	uint8_t *page = r->bounce;
+	uint64_t old[2] = {n->self.place[0], n->self.place[1]};
+	for (int i = 0; i < FANOUT; i++)
+		encode_pointer((struct disk_pointer *)(void *)page + i, &n->child[i]);
+	pthread_mutex_lock(&r->s->lock);
+	n->dirty = false;
+	n->self = (struct table_pointer){{n->spare[0], n->spare[1]},
+					 XXH3_64bits_withSeed(page, PAGE, page_seed(n->level, n->number)), r->number};
+	n->spare[0] = old[0];
+	n->spare[1] = old[1];
+	pthread_mutex_unlock(&r->s->lock);
+	if (n->parent)
+		n->parent->child[n->index] = n->self;
+	return write_twice(r, n->self.place, page);
+}
+
+static int write_nodes(struct run *r, struct table_node *n)
+{
+	int err = PS_OK;
+	if (!n->dirty)
+		return PS_OK;
+	for (int i = 0; n->level > 1 && i < FANOUT && !err; i++) {
+		if (n->node[i])
+			err = write_nodes(r, n->node[i]);
+	}
+	return err ? err : write_node(r, n);
+}
+
+/* The highest page that is on disk: a root that a taken id made necessary may not be, while no leaf hangs from its new part. */
+static const struct table_node *written_root(const struct table *t)
+{
+	const struct table_node *n = t->root;
+	while (!n->self.place[0] && n->level > 1 && n->node[0])
+		n = n->node[0];
+	return n;
+}
+
+/* ---- the log's ring -------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t wanted_ring(struct store *s)
+{
+	uint64_t want = 1 << 20, live = atomic_load(&s->table.live_bytes) / 64;
+	if (s->fixed_log)
+		return 0;
+	while (want < live && want < 64 << 20)
+		want *= 2;
+	return want;
+}
+
+/* Writes the new ring, then lets the log go on there. The superblock names both before the first block is written to it. */
+static int move_ring(struct store *s, uint64_t len)
+{
+	struct ps_extent extent;
+	struct disk_superblock sb;
+	pthread_mutex_lock(&s->lock);
+	int err = space_alloc(&s->space, len, &extent, NULL);
+	pthread_mutex_unlock(&s->lock);
+	if (err)
+		return PS_OK; /* the old one does */
+	struct ring ring = {.offset = extent.offset, .len = len};
+	err = log_write_ring(&s->log, &ring);
+	if (!err)
+		err = s->io->ops->flush(s->io);
+	if (err)
+		return err;
+	log_stop_leading(&s->log);
+	pthread_mutex_lock(&s->lock);
+	log_move(&s->log, &ring);
+	err = log_set_buffers(&s->log);
+	sb = s->sb;
+	sb.file_bytes = ps_set64(s->space.end);
+	superblock_log(s, &sb);
+	pthread_mutex_unlock(&s->lock);
+	if (!err)
+		err = superblock_write(s, &sb);
+	log_let_lead(&s->log);
+	return err;
+}
+
+static int fit_ring(struct store *s)
+{
+	uint64_t want = wanted_ring(s);
+	pthread_mutex_lock(&s->lock);
+	bool grow = !s->log.ring[1].len && want >= 2 * s->log.ring[0].len;
+	pthread_mutex_unlock(&s->lock);
+	return grow ? move_ring(s, want) : PS_OK;
+}
+
+/* ---- all of it -------------------------------------------------------------------------------------------------------------------- */
+
+/* Takes over what is dirty. Under store.lock. */
+static void begin(struct run *r)
+{
+	struct pool *pool = &r->s->pool;
+	struct table *t = &r->s->table;
+	r->start = log_want_start(&r->s->log);
+	r->commit = r->s->log.closed_commit;
+	r->number = ps_get64(r->s->sb.checkpoint) + 1;
+	r->pages = pool->dirty;
+	r->page_count = pool->dirty_count;
+	r->page_size = pool->dirty_size;
+	pool->dirty = NULL;
+	pool->dirty_count = pool->dirty_size = 0;
+	r->leaves = t->dirty;
+	r->leaf_count = t->dirty_count;
+	r->leaf_size = t->dirty_size;
+	t->dirty = NULL;
+	t->dirty_count = t->dirty_size = 0;
+	r->last_buffer = log_last_buffer(&r->s->log);
+}
+
+static int write_superblock(struct run *r)
+{
+	struct store *s = r->s;
+	struct disk_superblock sb = s->sb;
+	pthread_mutex_lock(&s->lock);
+	const struct table_node *root = written_root(&s->table);
+	encode_pointer(&sb.root, &root->self);
+	sb.height = ps_set32(root->level);
+	sb.slots = ps_set64(r->slots);
+	sb.file_bytes = ps_set64(s->space.end);
+	superblock_log(s, &sb);
+	pthread_mutex_unlock(&s->lock);
+	sb.checkpoint = ps_set64(r->number);
+	sb.log_start = ps_set64(r->start);
+	sb.log_chain = ps_set64(log_wanted_chain(&s->log));
+	sb.commit = ps_set64(r->commit);
+	return superblock_write(s, &sb);
+}
+
+/* What only the old superblock needed is free. Under store.lock. */
+static void finish(struct run *r)
+{
+	struct store *s = r->s;
+	struct log *log = &s->log;
+	size_t kept = 0;
+	log_advance(log, r->start, ps_get64(s->sb.log_chain), r->number);
+	for (size_t i = 0; i < r->old_count; i++)
+		space_free_now(&s->space, r->old[i]);
+	for (size_t i = 0; i < log->spill_count; i++) {
+		if (log->spills[i].lsn >= r->start)
+			log->spills[kept++] = log->spills[i];
+		else
+			space_free_now(&s->space, log->spills[i].extent);
+	}
+	log->spill_count = kept;
+	if (log->ring[1].len && r->start >= log->ring[1].base) {
+		space_free_now(&s->space, (struct ps_extent){log->ring[0].offset, log->ring[0].len});
+		log->ring[0] = log->ring[1];
+		log->ring[1] = (struct ring){0};
+	}
+	s->checkpoint.count++;
+}
+
+static int run_steps(struct run *r)
+{
+	struct store *s = r->s;
+	int err = redo_finish(s);
+	if (!err)
+		err = fit_ring(s);
+	if (err)
+		return err;
+	pthread_mutex_lock(&s->lock);
+	begin(r);
+	pthread_mutex_unlock(&s->lock);
+	err = write_frames(r);
+	if (!err)
+		err = write_leaves(r);
+	r->slots = atomic_load(&s->table.slots);
+	if (!err)
+		err = write_nodes(r, s->table.root);
+	/* Leaves may hold what the log has not yet on disk: it must be there before the superblock points at them. */
+	if (!err)
+		err = log_wait(&s->log, r->last_buffer);
+	if (!err)
+		err = s->io->ops->flush(s->io);
+	if (!err)
+		err = write_superblock(r);
+	if (err)
+		return err;
+	pthread_mutex_lock(&s->lock);
+	finish(r);
+	pthread_mutex_unlock(&s->lock);
+	return PS_OK;
+}
+
+static int run_checkpoint(struct store *s)
+{
+	struct run *r = ps_memory_zalloc(&s->memory, sizeof(*r));
+	int err = r ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory for a checkpoint", s->path);
+	if (!err) {
+		r->s = s;
+		if (posix_memalign((void **)&r->bounce, PAGE, STEP_BYTES))
+			err = ps_fail(PS_ENOMEM, "%s: no memory for a checkpoint", s->path);
+	}
+	if (err) {
+		ps_memory_free(&s->memory, r, sizeof(*r));
+		return err;
+	}
+	err = run_steps(r);
+	/* Half of it may be done: what was dirty is in no list any more, so nothing may go on. */
+	if (err)
+		store_fail(s, err, "a checkpoint failed");
+	free(r->bounce);
+	ps_memory_free(&s->memory, r->pages, r->page_size * sizeof(*r->pages));
+	ps_memory_free(&s->memory, r->leaves, r->leaf_size * sizeof(*r->leaves));
+	ps_memory_free(&s->memory, r->old, r->old_size * sizeof(*r->old));
+	ps_memory_free(&s->memory, r, sizeof(*r));
+	return err;
+}
+
+bool checkpoint_wanted(struct store *s)
+{
+	return log_used(&s->log) > log_ring_len(&s->log) / 2 || atomic_load(&s->pool.dirty_bytes) > s->budget / 4;
+}
+
+/* Someone else's may have done while this waited for its turn. */
+int checkpoint_if_wanted(struct store *s)
+{
+	pthread_mutex_lock(&s->checkpoint.lock);
+	pthread_mutex_lock(&s->lock);
+	bool wanted = checkpoint_wanted(s) && s->writing;
+	pthread_mutex_unlock(&s->lock);
+	int err = wanted ? store_writable(s) : PS_OK;
+	if (wanted && !err)
+		err = run_checkpoint(s);
+	pthread_mutex_unlock(&s->checkpoint.lock);
+	return err;
+}
+
+int checkpoint_run(struct store *s)
+{
+	pthread_mutex_lock(&s->checkpoint.lock);
+	int err = store_writable(s);
+	if (!err)
+		err = run_checkpoint(s);
+	pthread_mutex_unlock(&s->checkpoint.lock);
+	return err;
+}

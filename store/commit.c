@@ -1,0 +1,463 @@
+/* The one way into the store: a list of changes becomes one record of the log, then one step of the table.
+ *
+ * Order, under store.lock: everything that can fail (validity, space, table pages, room in the log); then, with nothing left
+ * that can fail: frames, record, entries, and the queue of what is given back. A crash before the record's block is written
+ * leaves the old state; after it, the new one. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+enum { NEEDS_PAGE = 101, NEEDS_BUFFER, NEEDS_RING, FRESH_MAX = 64 };
+
+struct commit {
+	struct store *s;
+	struct change *changes;
+	size_t n;
+	size_t bytes;      /* of the record */
+	bool direct;       /* refers to extents that were written without a flush */
+	bool list_fresh;   /* they are named in the record, to be verified at recovery */
+	bool durable;
+	uint64_t buffer;   /* whose durability it waits for */
+	struct change spill; /* where the operations stand if the ring is too small for them */
+	bool spilled;
+	size_t which;
+};
+
+static size_t padded(size_t n)
+{
+	return (n + 7) & ~(size_t)7;
+}
+
+static size_t operation_bytes(const struct commit *c, const struct change *change)
+{
+	size_t fresh = c->list_fresh ? change->fresh_count * sizeof(struct disk_fresh) : 0;
+	return sizeof(struct disk_operation) + fresh + padded(change->nbytes);
+}
+
+static uint8_t *encode_operation(const struct commit *c, const struct change *change, uint8_t *at)
+{
+	struct disk_operation *op = (struct disk_operation *)(void *)at;
+	size_t fresh = c->list_fresh ? change->fresh_count : 0;
+	*op = (struct disk_operation){.slot = ps_set64(id_slot(change->id)), .bytes = ps_set32(change->nbytes),
+				      .fresh = ps_set32((uint32_t)fresh)};
+	for (int i = 0; i < 4; i++)
+		op->entry[i] = ps_set64(change->entry.w[i]);
+	at += sizeof(*op);
+	if (fresh)
+		memcpy(at, change->fresh, fresh * sizeof(*change->fresh));
+	at += fresh * sizeof(*change->fresh);
+	if (change->nbytes) {
+		memcpy(at, change->bytes, change->nbytes);
+		memset(at + change->nbytes, 0, padded(change->nbytes) - change->nbytes);
+	}
+	return at + padded(change->nbytes);
+}
+
+/* ---- what can fail --------------------------------------------------------------------------------------------------- */
+
+static int validate(struct commit *c, struct change *change)
+{
+	struct entry now;
+	struct store *s = c->s;
+	if ((change->kind == CHANGE_NEW && !change->has_expected) || change->kind == CHANGE_UNUSED)
+		return PS_OK;
+	int err = table_get(&s->table, id_slot(change->id), &now);
+	if (err)
+		return err;
+	if (change->kind == CHANGE_NEW)
+		return entry_kind(&now) == ENTRY_FREE ? PS_OK : COMMIT_CHANGED;
+	if (entry_kind(&now) == ENTRY_FREE || entry_generation(&now) != id_generation(change->id))
+		return not_found(s, change->id);
+	if ((change->has_expected || change->in_reserve) && !entry_equal(&now, &change->expected))
+		return COMMIT_CHANGED;
+	/* A map has to be walked before it can be given back. */
+	if (!change->has_expected && entry_kind(&now) == ENTRY_MAP)
+		return COMMIT_CHANGED;
+	change->expected = now;
+	return PS_OK;
+}
+
+static uint32_t crash_bits(const struct store *s)
+{
+	return (uint32_t)s->crashes;
+}
+
+/* The first write of an object of a run goes to its reserved place. */
+static bool fits_reserve(const struct change *change)
+{
+	uint64_t reserved = entry_size(&change->expected);
+	return change->kind == CHANGE_SET && entry_kind(&change->expected) == ENTRY_RESERVED &&
+	       extent_len(change->nbytes) <= extent_len(reserved) && (change->nbytes < PAGE) == (reserved < PAGE);
+}
+
+static void set_place(struct change *change, uint64_t place)
+{
+	change->entry.w[0] = (change->entry.w[0] & ~PLACE_MASK) | place / GRANULE;
+	change->placed = true;
+}
+
+static int choose_place(struct commit *c, struct change *change)
+{
+	struct ps_extent extent;
+	if (fits_reserve(change)) {
+		set_place(change, entry_place(&change->expected));
+		change->in_reserve = true;
+		return PS_OK;
+	}
+	int err = space_alloc(&c->s->space, change->nbytes, &extent, &change->empty_page);
+	if (!err)
+		set_place(change, extent.offset);
+	return err;
+}
+
+/* A place for inline bytes, with its page in memory and pinned. */
+static int place_inline(struct commit *c, struct change *change)
+{
+	struct pool *pool = &c->s->pool;
+	if (!change->nbytes || change->pinned)
+		return PS_OK;
+	int err = change->placed ? PS_OK : choose_place(c, change);
+	if (err)
+		return err;
+	uint64_t place = entry_place(&change->entry);
+	if (change->nbytes >= PAGE)
+		err = pool_fresh(pool, place, extent_len(change->nbytes));
+	else if (change->empty_page)
+		err = pool_pin_shared(pool, place, true);
+	else if (!pool_pin_shared_resident(pool, place))
+		err = NEEDS_PAGE;
+	change->pinned = !err;
+	return err;
+}
+
+static size_t queue_items(const struct change *change)
+{
+	return change->given.count + 3;
+}
+
+static bool frees_space(const struct change *change)
+{
+	return change->kind == CHANGE_DELETE || change->kind == CHANGE_UNUSED;
+}
+
+static int prepare_change(struct commit *c, struct change *change)
+{
+	int err = validate(c, change);
+	if (!err)
+		err = table_prepare(&c->s->table, id_slot(change->id), frees_space(change));
+	return err ? err : place_inline(c, change);
+}
+
+static int prepare_all(struct commit *c)
+{
+	struct store *s = c->s;
+	size_t items = c->spill.taken.count;
+	for (c->which = 0; c->which < c->n; c->which++) {
+		int err = prepare_change(c, &c->changes[c->which]);
+		if (err)
+			return err;
+		items += queue_items(&c->changes[c->which]);
+	}
+	int err = space_queue_reserve(&s->space, items);
+	if (!err)
+		err = pool_dirty_reserve(&s->pool, c->n);
+	return err ? err : log_spill_reserve(&s->log, c->spill.taken.count);
+}
+
+static int check_room(struct commit *c)
+{
+	switch (log_room(&c->s->log, c->bytes)) {
+	case LOG_BUFFER_FULL:
+		return NEEDS_BUFFER;
+	case LOG_RING_FULL:
+		return NEEDS_RING;
+	default:
+		return PS_OK;
+	}
+}
+
+/* ---- what cannot fail --------------------------------------------------------------------------------------------------- */
+
+static void append_record(struct commit *c)
+{
+	struct log *log = &c->s->log;
+	uint8_t *at = log_reserve(log, c->bytes);
+	struct disk_record *record = (struct disk_record *)(void *)at;
+	*record = (struct disk_record){.length = ps_set32((uint32_t)c->bytes), .commit = ps_set64(++log->commit),
+				       .flags = ps_set32(c->spilled ? RECORD_SPILLED : 0), .operations = ps_set32((uint32_t)c->n)};
+	at += sizeof(*record);
+	if (c->spilled) {
+		record->extents = ps_set32(c->spill.fresh_count);
+		for (uint32_t i = 0; i < c->spill.fresh_count; i++, at += sizeof(struct disk_spill)) {
+			const struct disk_fresh *f = &c->spill.fresh[i];
+			*(struct disk_spill *)(void *)at = (struct disk_spill){f->offset, f->len, f->checksum};
+		}
+		for (size_t i = 0; i < c->spill.taken.count; i++)
+			log_spill_add(log, extent_list_items(&c->spill.taken)[i]);
+	} else {
+		for (size_t i = 0; i < c->n; i++)
+			at = encode_operation(c, &c->changes[i], at);
+	}
+	log->open->commit = log->commit;
+	log->open->direct = log->open->direct || c->direct;
+	if (c->durable)
+		atomic_fetch_add_explicit(&log->arrived, 1, memory_order_relaxed);
+	c->buffer = log->open->number;
+}
+
+static void fill_frame(struct store *s, struct change *change)
+{
+	if (!change->nbytes)
+		return;
+	uint64_t place = entry_place(&change->entry), rounded = extent_len(change->nbytes);
+	uint8_t *frame = pool_address(&s->pool, place);
+	memcpy(frame, change->bytes, change->nbytes);
+	memset(frame + change->nbytes, 0, rounded - change->nbytes);
+	pool_dirty(&s->pool, place);
+	if (change->nbytes < PAGE)
+		pool_set_verified(&s->pool, place);
+}
+
+static void give_back_old(struct commit *c, const struct change *change)
+{
+	struct space *sp = &c->s->space;
+	uint64_t slot = id_slot(change->id);
+	const struct entry *old = &change->expected;
+	for (size_t i = 0; i < change->given.count; i++)
+		space_free_later(sp, c->buffer, slot, extent_list_items(&change->given)[i]);
+	bool has_old = change->kind == CHANGE_SET || change->kind == CHANGE_DELETE;
+	if (has_old && entry_kind(old) != ENTRY_MAP && entry_blob_len(old)) {
+		uint64_t keep = change->in_reserve ? extent_len(change->nbytes) : 0, all = extent_len(entry_blob_len(old));
+		if (keep < all)
+			space_free_later(sp, c->buffer, slot, (struct ps_extent){entry_place(old) + keep, all - keep});
+	}
+	if (frees_space(change))
+		space_free_later(sp, c->buffer, slot, (struct ps_extent){0, 0});
+}
+
+static void make_visible(struct commit *c)
+{
+	struct store *s = c->s;
+	atomic_fetch_add(&s->commit_sequence, 1);
+	if (c->n > 1)
+		atomic_fetch_add(&s->batch_sequence, 1);
+	for (size_t i = 0; i < c->n; i++) {
+		cut_before_change(s, id_slot(c->changes[i].id));
+		table_set(&s->table, id_slot(c->changes[i].id), &c->changes[i].entry);
+	}
+	if (c->n > 1)
+		atomic_fetch_add(&s->batch_sequence, 1);
+	atomic_fetch_add(&s->commit_sequence, 1);
+}
+
+/* store.lock held. */
+static int try_commit(struct commit *c)
+{
+	struct store *s = c->s;
+	int err = store_begin_writing(s);
+	if (!err)
+		err = prepare_all(c);
+	if (!err)
+		err = cut_reserve(s, c->changes, c->n);
+	if (!err)
+		err = check_room(c);
+	if (err)
+		return err;
+	for (size_t i = 0; i < c->n; i++)
+		fill_frame(s, &c->changes[i]);
+	append_record(c);
+	make_visible(c);
+	for (size_t i = 0; i < c->n; i++)
+		give_back_old(c, &c->changes[i]);
+	return PS_OK;
+}
+
+/* ---- around it ------------------------------------------------------------------------------------------------------------ */
+
+static int wait_for_writes(struct commit *c)
+{
+	uint32_t fresh = 0;
+	int first = PS_OK;
+	for (size_t i = 0; i < c->n; i++) {
+		int err = change_wait(c->s, &c->changes[i]);
+		first = first ? first : err;
+		fresh += c->changes[i].fresh_count;
+	}
+	c->direct = fresh > 0;
+	c->list_fresh = fresh <= FRESH_MAX;
+	/* Too many to name in the record: they are made durable before it. */
+	if (!first && !c->list_fresh)
+		first = c->s->io->ops->flush(c->s->io);
+	return first;
+}
+
+static void size_record(struct commit *c)
+{
+	c->bytes = sizeof(struct disk_record);
+	for (size_t i = 0; i < c->n; i++)
+		c->bytes += operation_bytes(c, &c->changes[i]);
+}
+
+/* The page of a scattered slot is read without the lock. */
+static int bring_page(struct commit *c)
+{
+	struct change *change = &c->changes[c->which];
+	int err = pool_pin_shared(&c->s->pool, entry_place(&change->entry), false);
+	change->pinned = !err;
+	return err;
+}
+
+static int make_room(struct commit *c, int need)
+{
+	struct log *log = &c->s->log;
+	switch (need) {
+	case NEEDS_PAGE:
+		return bring_page(c);
+	case NEEDS_BUFFER:
+		return log_sync(log);
+	default:
+		return checkpoint_run(c->s);
+	}
+}
+
+/* A commit too large for the ring: its operations go to extents first. All places must be known by then. */
+static int place_all(struct commit *c)
+{
+	int err;
+	do {
+		pthread_mutex_lock(&c->s->lock);
+		err = store_begin_writing(c->s);
+		if (!err)
+			err = prepare_all(c);
+		pthread_mutex_unlock(&c->s->lock);
+		if (err == NEEDS_PAGE && bring_page(c) == PS_OK)
+			err = NEEDS_BUFFER;
+	} while (err == NEEDS_BUFFER);
+	return err == NEEDS_PAGE ? PS_ENOMEM : err;
+}
+
+static int spill(struct commit *c)
+{
+	size_t len = c->bytes - sizeof(struct disk_record), size = (len + PAGE - 1) & ~(size_t)(PAGE - 1);
+	int err = place_all(c);
+	if (err)
+		return err;
+	uint8_t *body = ps_memory_zalloc(&c->s->memory, size);
+	if (!body)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a commit of %zu bytes", c->s->path, len);
+	uint8_t *at = body;
+	for (size_t i = 0; i < c->n; i++)
+		at = encode_operation(c, &c->changes[i], at);
+	c->spill.stream = true;
+	for (size_t done = 0; done < size && !err; done += SPILL_BYTES) {
+		struct map_chunk out;
+		size_t part = MIN(size - done, (size_t)SPILL_BYTES);
+		err = change_write(c->s, &c->spill, body + done, part, SPILL_SEED, &out);
+	}
+	int waited = change_wait(c->s, &c->spill);
+	ps_memory_free(&c->s->memory, body, size);
+	c->spilled = c->direct = true;
+	c->bytes = sizeof(struct disk_record) + c->spill.fresh_count * sizeof(struct disk_spill);
+	return err ? err : waited;
+}
+
+static int after_commit(struct commit *c)
+{
+	struct store *s = c->s;
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->changes[i].pinned)
+			pool_unpin(&s->pool, entry_place(&c->changes[i].entry));
+		c->changes[i].pinned = c->changes[i].placed = false;
+		c->changes[i].committed = true;
+		extent_list_free(s, &c->changes[i].taken);
+	}
+	extent_list_free(s, &c->spill.taken);
+	int err = PS_OK;
+	if (c->durable)
+		err = log_wait(&s->log, c->buffer);
+	else
+		err = store_after_relaxed(s);
+	return err ? err : store_pace(s);
+}
+
+int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_durability durability, size_t *which)
+{
+	struct commit c = {.s = s, .changes = changes, .n = n};
+	if (durability == PS_DURABILITY_DEFAULT)
+		durability = s->options.durability == PS_RELAXED ? PS_RELAXED : PS_DURABLE;
+	c.durable = durability == PS_DURABLE;
+	int err = wait_for_writes(&c);
+	if (err)
+		return err;
+	size_record(&c);
+	if (c.bytes > log_commit_max(&s->log))
+		err = spill(&c);
+	if (!err && c.bytes > log_commit_max(&s->log))
+		err = ps_fail(PS_ENOSPC, "%s: a commit of %zu operations is too large for the log", s->path, n);
+	while (!err) {
+		pthread_mutex_lock(&s->lock);
+		err = try_commit(&c);
+		pthread_mutex_unlock(&s->lock);
+		if (!err)
+			break;
+		if (err != NEEDS_PAGE && err != NEEDS_BUFFER && err != NEEDS_RING)
+			break;
+		err = make_room(&c, err);
+	}
+	if (which)
+		*which = c.which;
+	if (err)
+		change_undo(s, &c.spill);
+	else
+		err = after_commit(&c);
+	change_done(s, &c.spill);
+	return err;
+}
+
+/* For deletes on a given id, and ids used up: the FREE entry. */
+void change_make_free(struct store *s, struct change *c)
+{
+	c->entry = (struct entry){{0, 0, 0, id_generation(c->id) | (uint64_t)crash_bits(s) << 32}};
+}
+
+int store_take_id(struct store *s, ps_id *id)
+{
+	uint64_t slot;
+	uint32_t generation;
+	pthread_mutex_lock(&s->lock);
+	int err = store_begin_writing(s);
+	if (!err) {
+		space_reclaim(&s->space);
+		err = table_take_slot(&s->table, &slot, &generation);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!err)
+		*id = id_make(slot, generation);
+	return err;
+}
+
+/* An id that nobody was told of may be given again as it is. */
+void store_return_id(struct store *s, ps_id id)
+{
+	pthread_mutex_lock(&s->lock);
+	table_give_slot(&s->table, id_slot(id));
+	pthread_mutex_unlock(&s->lock);
+}
+
+int store_use_up_ids(struct store *s, const ps_id *ids, size_t n)
+{
+	struct change *changes = n ? ps_memory_zalloc(&s->memory, n * sizeof(*changes)) : NULL;
+	if (!n)
+		return PS_OK;
+	if (!changes)
+		return ps_fail(PS_ENOMEM, "%s: no memory to end a session", s->path);
+	for (size_t i = 0; i < n; i++) {
+		change_init(&changes[i], CHANGE_UNUSED, ids[i]);
+		change_make_free(s, &changes[i]);
+	}
+	int err = store_writable(s);
+	if (!err)
+		err = commit_changes(s, changes, n, PS_RELAXED, NULL);
+	ps_memory_free(&s->memory, changes, n * sizeof(*changes));
+	return err;
+}

@@ -1,0 +1,403 @@
+/* Maps of large objects: a radix tree of chunk pointers, written copy-on-write.
+ *
+ * A node holds up to 256 pointers of 16 bytes: place (granules, 44 bits) and length - 1 (16 bits) in one word, checksum in the
+ * other; all zero is a hole. The root is only as long as it must be and rides in the log like a small object; nodes below it
+ * are whole pages written outside the log. A chunk's bytes past its length are zeros. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+struct map_pointer {
+	uint64_t word, checksum;
+};
+struct map_node {
+	struct map_pointer at[MAP_FANOUT];
+};
+struct map_edit {
+	uint64_t index;
+	struct map_chunk chunk;
+};
+
+unsigned map_levels(uint64_t size)
+{
+	unsigned level = 0;
+	for (uint64_t n = (size + CHUNK - 1) / CHUNK; n > MAP_FANOUT; n = (n + MAP_FANOUT - 1) / MAP_FANOUT)
+		level++;
+	return level;
+}
+
+uint64_t map_root_entries(uint64_t size, unsigned level)
+{
+	uint64_t n = (size + CHUNK - 1) / CHUNK;
+	while (level--)
+		n = (n + MAP_FANOUT - 1) / MAP_FANOUT;
+	return MIN(n, (uint64_t)MAP_FANOUT);
+}
+
+static uint64_t pointer_place(const struct map_pointer *p)
+{
+	return (p->word & PLACE_MASK) * GRANULE;
+}
+
+static uint32_t pointer_len(const struct map_pointer *p)
+{
+	return (uint32_t)(p->word >> 44 & 0xffff) + 1;
+}
+
+static struct map_pointer pointer_make(uint64_t place, uint32_t len, uint64_t checksum)
+{
+	return (struct map_pointer){place / GRANULE | (uint64_t)(len - 1) << 44, checksum};
+}
+
+static bool pointer_sound(struct store *s, const struct map_pointer *p, bool node)
+{
+	if (!p->word)
+		return !p->checksum;
+	if (pointer_place(p) + CHUNK > s->pool.mapped)
+		return false;
+	return !(p->word >> 60) && pointer_place(p) % PAGE == 0 && pointer_place(p) >= SUPERBLOCK_AREA &&
+	       (!node || pointer_len(p) == PAGE);
+}
+
+static int damaged_map(struct store *s, ps_id id)
+{
+	return ps_fail(PS_ECORRUPT, "%s: object %llu: its map has impossible pointers", s->path, (unsigned long long)id);
+}
+
+static void node_decode(struct map_node *n, const uint8_t *bytes, uint64_t count)
+{
+	const ps_le64 *words = (const ps_le64 *)(const void *)bytes;
+	memset(n, 0, sizeof(*n));
+	for (uint64_t i = 0; i < count; i++)
+		n->at[i] = (struct map_pointer){ps_get64(words[i * 2]), ps_get64(words[i * 2 + 1])};
+}
+
+static void node_encode(const struct map_node *n, uint8_t *bytes, uint64_t count)
+{
+	ps_le64 *words = (ps_le64 *)(void *)bytes;
+	for (uint64_t i = 0; i < count; i++) {
+		words[i * 2] = ps_set64(n->at[i].word);
+		words[i * 2 + 1] = ps_set64(n->at[i].checksum);
+	}
+}
+
+static int node_load(struct store *s, ps_id id, const struct blob *b, unsigned level, struct map_node *n)
+{
+	const uint8_t *bytes;
+	int err = pool_pin(&s->pool, b, id, &bytes);
+	if (err)
+		return err;
+	node_decode(n, bytes, b->len / 16);
+	pool_unpin(&s->pool, b->place);
+	for (int i = 0; i < MAP_FANOUT; i++) {
+		if (!pointer_sound(s, &n->at[i], level > 0))
+			return damaged_map(s, id);
+	}
+	return PS_OK;
+}
+
+static struct blob child_blob(ps_id id, const struct map_pointer *p, unsigned level, uint64_t index)
+{
+	return (struct blob){pointer_place(p), PAGE, seed_node(id, level, index), p->checksum};
+}
+
+/* One pointer of a node, without decoding the whole. */
+static int pointer_load(struct store *s, ps_id id, const struct blob *b, unsigned level, uint64_t at, struct map_pointer *p)
+{
+	const uint8_t *bytes;
+	int err = pool_pin(&s->pool, b, id, &bytes);
+	if (err)
+		return err;
+	const ps_le64 *words = (const ps_le64 *)(const void *)bytes + at * 2;
+	*p = (struct map_pointer){ps_get64(words[0]), ps_get64(words[1])};
+	pool_unpin(&s->pool, b->place);
+	return pointer_sound(s, p, level > 0) ? PS_OK : damaged_map(s, id);
+}
+
+int map_lookup(struct store *s, ps_id id, const struct entry *e, uint64_t index, struct map_chunk *chunk)
+{
+	unsigned level = entry_level(e);
+	struct blob b = entry_blob(id, e);
+	struct map_pointer p;
+	int err = pointer_load(s, id, &b, level, index >> (8 * level), &p);
+	while (!err && level && p.word) {
+		level--;
+		b = child_blob(id, &p, level, index >> (8 * (level + 1)));
+		err = pointer_load(s, id, &b, level, index >> (8 * level) & (MAP_FANOUT - 1), &p);
+	}
+	if (err)
+		return err;
+	*chunk = (struct map_chunk){0};
+	if (p.word)
+		*chunk = (struct map_chunk){pointer_place(&p), pointer_len(&p), p.checksum};
+	return PS_OK;
+}
+
+/* ---- walking ---------------------------------------------------------------------------------------------------------- */
+
+typedef int (*map_extent_fn)(void *arg, struct ps_extent, const struct blob *);
+
+static int walk(struct store *s, ps_id id, const struct blob *b, unsigned level, uint64_t index, map_extent_fn fn, void *arg)
+{
+	struct map_node *n = ps_memory_alloc(&s->memory, sizeof(*n));
+	if (!n)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a map node", s->path);
+	int err = node_load(s, id, b, level, n);
+	for (uint64_t i = 0; i < b->len / 16 && !err; i++) {
+		const struct map_pointer *p = &n->at[i];
+		uint64_t child = index * MAP_FANOUT + i;
+		struct blob below = child_blob(id, p, level - 1, child);
+		if (!p->word)
+			continue;
+		if (!level)
+			below = (struct blob){pointer_place(p), pointer_len(p), seed_chunk(id, child), p->checksum};
+		else
+			err = walk(s, id, &below, level - 1, child, fn, arg);
+		if (!err)
+			err = fn(arg, (struct ps_extent){below.place, level ? PAGE : (below.len + PAGE - 1) & ~(uint64_t)(PAGE - 1)}, &below);
+	}
+	ps_memory_free(&s->memory, n, sizeof(*n));
+	return err;
+}
+
+int map_extents(struct store *s, ps_id id, const struct entry *e, map_extent_fn fn, void *arg)
+{
+	struct blob root = entry_blob(id, e);
+	int err = walk(s, id, &root, entry_level(e), 0, fn, arg);
+	return err ? err : fn(arg, (struct ps_extent){root.place, extent_len(root.len)}, &root);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------------ */
+
+void map_writer_init(struct map_writer *m, struct store *s, struct change *c, const struct entry *old)
+{
+	*m = (struct map_writer){.s = s, .change = c, .id = c->id};
+	if (old && entry_kind(old) == ENTRY_MAP)
+		m->old = *old;
+}
+
+void map_writer_done(struct map_writer *m)
+{
+	ps_memory_free(&m->s->memory, m->edits, m->room * sizeof(*m->edits));
+}
+
+/* Chunks come in rising order. */
+int map_writer_put(struct map_writer *m, uint64_t index, const struct map_chunk *chunk)
+{
+	if (m->count == m->room) {
+		size_t room = m->room ? m->room * 2 : 16;
+		struct map_edit *edits = ps_memory_resize(&m->s->memory, m->edits, m->room * sizeof(*edits), room * sizeof(*edits));
+		if (!edits)
+			return ps_fail(PS_ENOMEM, "%s: no memory for a large object's map", m->s->path);
+		m->edits = edits;
+		m->room = room;
+	}
+	assert(!m->count || m->edits[m->count - 1].index < index);
+	m->edits[m->count++] = (struct map_edit){index, *chunk};
+	return PS_OK;
+}
+
+static size_t first_edit(const struct map_writer *m, uint64_t index)
+{
+	size_t low = 0, high = m->count;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (m->edits[middle].index < index)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int give_extent(void *arg, struct ps_extent extent, const struct blob *blob)
+{
+	struct map_writer *m = arg;
+	(void)blob;
+	return extent_list_add(m->s, &m->change->given, extent);
+}
+
+/* The subtree goes, its own node included. */
+static int give_subtree(struct map_writer *m, const struct map_pointer *p, unsigned level, uint64_t index)
+{
+	struct blob b = child_blob(m->id, p, level, index);
+	int err = walk(m->s, m->id, &b, level, index, give_extent, m);
+	return err ? err : give_extent(m, (struct ps_extent){b.place, PAGE}, NULL);
+}
+
+static int give_pointer(struct map_writer *m, const struct map_pointer *p, unsigned level, uint64_t index)
+{
+	if (!p->word)
+		return PS_OK;
+	if (level)
+		return give_subtree(m, p, level - 1, index);
+	return give_extent(m, (struct ps_extent){pointer_place(p), (pointer_len(p) + PAGE - 1) & ~(uint64_t)(PAGE - 1)}, NULL);
+}
+
+static int apply_edits(struct map_writer *m, struct map_node *n, uint64_t index)
+{
+	for (size_t i = first_edit(m, index * MAP_FANOUT); i < m->count && m->edits[i].index < (index + 1) * MAP_FANOUT; i++) {
+		struct map_pointer *p = &n->at[m->edits[i].index % MAP_FANOUT];
+		const struct map_chunk *c = &m->edits[i].chunk;
+		int err = give_pointer(m, p, 0, 0);
+		if (err)
+			return err;
+		*p = c->place ? pointer_make(c->place, c->len, c->checksum) : (struct map_pointer){0};
+	}
+	return PS_OK;
+}
+
+/* What a level's pointer covers, in chunks. */
+static uint64_t span(unsigned level)
+{
+	return (uint64_t)1 << (8 * level);
+}
+
+static bool has_edits(const struct map_writer *m, uint64_t from, uint64_t to)
+{
+	size_t i = first_edit(m, from);
+	return i < m->count && m->edits[i].index < to;
+}
+
+static int write_node(struct map_writer *m, const struct map_node *n, unsigned level, uint64_t index, struct map_pointer *p)
+{
+	uint8_t bytes[PAGE];
+	bool empty = true;
+	for (int i = 0; i < MAP_FANOUT && empty; i++)
+		empty = !n->at[i].word;
+	*p = (struct map_pointer){0};
+	if (empty)
+		return PS_OK;
+	node_encode(n, bytes, MAP_FANOUT);
+	struct map_chunk written;
+	int err = change_write(m->s, m->change, bytes, PAGE, seed_node(m->id, level, index), &written);
+	if (!err)
+		*p = pointer_make(written.place, PAGE, written.checksum);
+	return err;
+}
+
+static int rebuild_node(struct map_writer *m, unsigned level, uint64_t index, struct map_node *n, bool has_old_root);
+
+/* A child that nothing changes keeps its place. */
+static int rebuild_child(struct map_writer *m, struct map_pointer *p, unsigned level, uint64_t index, bool has_old_root)
+{
+	uint64_t chunks = (m->size + CHUNK - 1) / CHUNK, from = index * span(level + 1), to = from + span(level + 1);
+	struct map_node *n;
+	if (from >= chunks) {
+		struct map_pointer gone = *p;
+		*p = (struct map_pointer){0};
+		return give_pointer(m, &gone, level + 1, index);
+	}
+	bool cut = entry_size(&m->old) > m->size && to > chunks && p->word;
+	if (!has_old_root && !has_edits(m, from, to) && !cut)
+		return PS_OK;
+	n = ps_memory_zalloc(&m->s->memory, sizeof(*n));
+	if (!n)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a map node", m->s->path);
+	int err = PS_OK;
+	if (p->word) {
+		struct blob b = child_blob(m->id, p, level, index);
+		err = node_load(m->s, m->id, &b, level, n);
+		if (!err)
+			err = give_extent(m, (struct ps_extent){b.place, PAGE}, NULL);
+	}
+	if (!err)
+		err = rebuild_node(m, level, index, n, has_old_root);
+	if (!err)
+		err = write_node(m, n, level, index, p);
+	ps_memory_free(&m->s->memory, n, sizeof(*n));
+	return err;
+}
+
+static int load_old_root(struct map_writer *m, struct map_node *n)
+{
+	struct blob b = entry_blob(m->id, &m->old);
+	int err = node_load(m->s, m->id, &b, entry_level(&m->old), n);
+	return err ? err : give_extent(m, (struct ps_extent){b.place, extent_len(b.len)}, NULL);
+}
+
+/* Brings a node's pointers up to date; with has_old_root the old root is this node or below its first child. */
+static int rebuild_node(struct map_writer *m, unsigned level, uint64_t index, struct map_node *n, bool has_old_root)
+{
+	uint64_t chunks = (m->size + CHUNK - 1) / CHUNK;
+	int err = PS_OK;
+	if (has_old_root && level == entry_level(&m->old)) {
+		err = load_old_root(m, n);
+		has_old_root = false;
+	}
+	for (uint64_t i = 0; level && i < MAP_FANOUT && !err; i++)
+		err = rebuild_child(m, &n->at[i], level - 1, index * MAP_FANOUT + i, has_old_root && i == 0);
+	for (uint64_t i = 0; !level && i < MAP_FANOUT && !err; i++) {
+		if (index * MAP_FANOUT + i < chunks || !n->at[i].word)
+			continue;
+		err = give_pointer(m, &n->at[i], 0, 0);
+		n->at[i] = (struct map_pointer){0};
+	}
+	return err || level ? err : apply_edits(m, n, index);
+}
+
+/* A tree that became lower: the way down along the first children, all else beside it goes. */
+static int descend_old(struct map_writer *m, unsigned level, struct map_node *n)
+{
+	int err = load_old_root(m, n);
+	for (unsigned at = entry_level(&m->old); at > level && !err; at--) {
+		struct map_pointer first = n->at[0];
+		for (uint64_t i = 1; i < MAP_FANOUT && !err; i++)
+			err = give_pointer(m, &n->at[i], at, i);
+		if (err || !first.word) {
+			memset(n, 0, sizeof(*n));
+			return err;
+		}
+		struct blob b = child_blob(m->id, &first, at - 1, 0);
+		err = node_load(m->s, m->id, &b, at - 1, n);
+		if (!err)
+			err = give_extent(m, (struct ps_extent){b.place, PAGE}, NULL);
+	}
+	return err;
+}
+
+static int finish_root(struct map_writer *m, const struct map_node *n, unsigned level)
+{
+	uint64_t len = map_root_entries(m->size, level) * 16;
+	uint8_t bytes[PAGE];
+	node_encode(n, bytes, len / 16);
+	struct change *c = m->change;
+	c->entry = entry_make(ENTRY_MAP, 0, m->size, blob_checksum(seed_node(m->id, level, 0), bytes, len), level,
+			      id_generation(m->id));
+	return change_set_bytes(m->s, c, bytes, (uint32_t)len);
+}
+
+/* The new map's root becomes the change's contents; what it no longer names is given back. */
+int map_writer_finish(struct map_writer *m, uint64_t size)
+{
+	unsigned level = map_levels(size);
+	bool has_old = entry_size(&m->old) != 0;
+	struct map_node *n = ps_memory_zalloc(&m->s->memory, sizeof(*n));
+	if (!n)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a map node", m->s->path);
+	m->size = size;
+	int err = PS_OK;
+	if (has_old && level < entry_level(&m->old)) {
+		err = descend_old(m, level, n);
+		has_old = false;
+	}
+	if (!err)
+		err = rebuild_node(m, level, 0, n, has_old);
+	if (!err)
+		err = finish_root(m, n, level);
+	ps_memory_free(&m->s->memory, n, sizeof(*n));
+	return err;
+}
+
+int map_write_chunks(struct map_writer *m, uint64_t first, const uint8_t *data, uint64_t len)
+{
+	int err = PS_OK;
+	struct map_chunk chunks[RUN_CHUNKS];
+	for (uint64_t at = 0; at < len && !err; at += (uint64_t)RUN_CHUNKS * CHUNK) {
+		uint64_t run = MIN(len - at, (uint64_t)RUN_CHUNKS * CHUNK), index = first + at / CHUNK;
+		err = change_write_run(m->s, m->change, data + at, run, index, chunks);
+		for (uint64_t i = 0; i * CHUNK < run && !err; i++)
+			err = map_writer_put(m, index + i, &chunks[i]);
+	}
+	return err;
+}

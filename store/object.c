@@ -1,0 +1,425 @@
+/* Reading objects: get, read_at, get_many, views, info.
+ *
+ * The fast path takes no lock and no hold: entry, pin, look again whether the entry is still the same. The slow path (a page
+ * that is not in memory, a large object) holds the slot first, so that no space of the object is used anew meanwhile. */
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+int not_found(struct store *s, ps_id id)
+{
+	return ps_fail(PS_ENOTFOUND, "%s: object %llu does not exist", s->path, (unsigned long long)id);
+}
+
+struct blob entry_blob(ps_id id, const struct entry *e)
+{
+	bool map = entry_kind(e) == ENTRY_MAP;
+	return (struct blob){entry_place(e), entry_blob_len(e), map ? seed_node(id, entry_level(e), 0) : seed_contents(id), e->w[2]};
+}
+
+static bool lives(const struct entry *e, ps_id id)
+{
+	return entry_kind(e) != ENTRY_FREE && entry_generation(e) == id_generation(id);
+}
+
+/* Nothing is read while a commit of several objects is half visible. */
+static void wait_for_batches(struct store *s)
+{
+	while (atomic_load_explicit(&s->batch_sequence, memory_order_acquire) & 1)
+		sched_yield();
+}
+
+int object_entry(struct store *s, ps_id id, struct entry *e, uint64_t *version)
+{
+	wait_for_batches(s);
+	int err = table_read(&s->table, id_slot(id), e, version);
+	return err ? err : lives(e, id) ? PS_OK : not_found(s, id);
+}
+
+/* Under a hold: the entry and all that hangs from it stay as they are. */
+static int hold_entry(struct store *s, ps_id id, struct entry *e)
+{
+	uint64_t version;
+	space_hold(&s->space, id_slot(id));
+	int err = object_entry(s, id, e, &version);
+	if (err)
+		space_unhold(&s->space, id_slot(id));
+	return err;
+}
+
+static int read_chunk(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len)
+{
+	struct map_chunk chunk;
+	uint64_t index = off / CHUNK, within = off % CHUNK;
+	const uint8_t *data;
+	int err = map_lookup(s, id, e, index, &chunk);
+	if (err)
+		return err;
+	size_t there = chunk.place && chunk.len > within ? (size_t)MIN(chunk.len - within, (uint64_t)len) : 0;
+	memset(buf + there, 0, len - there);
+	if (!there)
+		return PS_OK;
+	struct blob b = {chunk.place, chunk.len, seed_chunk(id, index), chunk.checksum};
+	err = pool_pin(&s->pool, &b, id, &data);
+	if (err)
+		return err;
+	memcpy(buf, data + within, there);
+	pool_unpin(&s->pool, b.place);
+	return PS_OK;
+}
+
+static int read_map(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len)
+{
+	int err = PS_OK;
+	while (len && !err) {
+		size_t step = (size_t)MIN((uint64_t)len, CHUNK - off % CHUNK);
+		err = read_chunk(s, id, e, off, buf, step);
+		off += step;
+		buf += step;
+		len -= step;
+	}
+	return err;
+}
+
+static int read_windows(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len)
+{
+	enum { WINDOW = PREFETCH_MAX / 2 * CHUNK };
+	int err = PS_OK;
+	while (len && !err) {
+		size_t step = MIN(len, (size_t)WINDOW);
+		prefetch_chunks(s, id, e, off, step);
+		err = read_map(s, id, e, off, buf, step);
+		off += step;
+		buf += step;
+		len -= step;
+	}
+	return err;
+}
+
+/* The caller holds the slot, and off + len is within the object. */
+int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len)
+{
+	const uint8_t *data;
+	if (!len)
+		return PS_OK;
+	if (entry_kind(e) == ENTRY_MAP)
+		return read_windows(s, id, e, off, buf, len);
+	if (entry_kind(e) != ENTRY_DATA) {
+		memset(buf, 0, len);
+		return PS_OK;
+	}
+	struct blob b = entry_blob(id, e);
+	int err = pool_pin(&s->pool, &b, id, &data);
+	if (err)
+		return err;
+	memcpy(buf, data + off, len);
+	pool_unpin(&s->pool, b.place);
+	return PS_OK;
+}
+
+/* A small object that is in memory: pin, look again, copy. 1: take the slow path. */
+static int read_fast(struct store *s, ps_id id, const struct entry *e, uint64_t version, uint64_t off, uint8_t *buf, size_t len)
+{
+	const uint8_t *data;
+	struct blob b = entry_blob(id, e);
+	if (entry_kind(e) != ENTRY_DATA || !pool_pin_resident(&s->pool, &b, &data))
+		return 1;
+	bool same = table_unchanged(&s->table, id_slot(id), version);
+	if (same)
+		memcpy(buf, data + off, len);
+	pool_unpin(&s->pool, b.place);
+	return !same;
+}
+
+static int too_small(struct store *s, ps_id id, uint64_t size, size_t cap)
+{
+	return ps_fail(PS_ERANGE, "%s: object %llu has %llu bytes, the buffer %zu", s->path, (unsigned long long)id,
+		       (unsigned long long)size, cap);
+}
+
+/* `whole`: the buffer must hold all of the object. */
+static int read_object(struct store *s, ps_id id, uint64_t off, void *buf, size_t cap, size_t *got, bool whole)
+{
+	struct entry e;
+	uint64_t version;
+	int err = object_entry(s, id, &e, &version);
+	if (err)
+		return err;
+	uint64_t size = entry_size(&e);
+	size_t len = off >= size ? 0 : (size_t)MIN(size - off, (uint64_t)cap);
+	if (whole && size > cap) {
+		*got = size;
+		return too_small(s, id, size, cap);
+	}
+	if (len && read_fast(s, id, &e, version, off, buf, len)) {
+		if ((err = hold_entry(s, id, &e)) != PS_OK)
+			return err;
+		size = entry_size(&e);
+		len = off >= size ? 0 : (size_t)MIN(size - off, (uint64_t)cap);
+		if (whole && size > cap) {
+			*got = size;
+			err = too_small(s, id, size, cap);
+		} else {
+			err = object_read(s, id, &e, off, buf, len);
+		}
+		space_unhold(&s->space, id_slot(id));
+	}
+	if (!err)
+		*got = len;
+	return err;
+}
+
+int base_get(ps_storer *st, ps_id id, void *buf, size_t cap, size_t *len)
+{
+	return read_object(store_of(st), id, 0, buf, cap, len, true);
+}
+
+int base_read_at(ps_storer *st, ps_id id, uint64_t off, void *buf, size_t len, size_t *got)
+{
+	return read_object(store_of(st), id, off, buf, len, got, false);
+}
+
+/* ---- many reads ---------------------------------------------------------------------------------------------------- */
+
+/* Entries of one point of the commit order: none was ordered while they were read. */
+static int snapshot_entries(struct store *s, size_t n, struct ps_get_many *reqs, struct entry *entries)
+{
+	for (int tries = 0;; tries++) {
+		bool locked = tries >= 8;
+		if (locked)
+			pthread_mutex_lock(&s->lock);
+		uint32_t before = atomic_load(&s->commit_sequence);
+		for (size_t i = 0; i < n; i++) {
+			uint64_t version;
+			reqs[i].len = 0;
+			reqs[i].status = table_read(&s->table, id_slot(reqs[i].id), &entries[i], &version);
+			if (!reqs[i].status && !lives(&entries[i], reqs[i].id))
+				reqs[i].status = not_found(s, reqs[i].id);
+		}
+		uint32_t after = atomic_load(&s->commit_sequence);
+		if (locked)
+			pthread_mutex_unlock(&s->lock);
+		if (locked || (before == after && !(before & 1)))
+			return PS_OK;
+	}
+}
+
+static void read_one(struct store *s, struct ps_get_many *r, const struct entry *e)
+{
+	uint64_t size = entry_size(e);
+	size_t len = r->offset >= size ? 0 : (size_t)MIN(size - r->offset, (uint64_t)r->cap);
+	r->status = object_read(s, r->id, e, r->offset, r->buf, len);
+	r->len = r->status ? 0 : len;
+}
+
+int base_get_many(ps_storer *st, size_t n, struct ps_get_many *reqs)
+{
+	struct store *s = store_of(st);
+	struct entry *entries = ps_memory_alloc(&s->memory, n * sizeof(*entries));
+	struct prefetch prefetch = {.s = s};
+	if (!entries)
+		return ps_fail(PS_ENOMEM, "%s: no memory for %zu reads", s->path, n);
+	for (size_t i = 0; i < n; i++)
+		space_hold(&s->space, id_slot(reqs[i].id));
+	(void)snapshot_entries(s, n, reqs, entries);
+	for (size_t i = 0; i < n; i++) {
+		if (!reqs[i].status && entry_kind(&entries[i]) == ENTRY_DATA) {
+			struct blob b = entry_blob(reqs[i].id, &entries[i]);
+			prefetch_blob(&prefetch, &b, reqs[i].id);
+		}
+	}
+	prefetch_wait(&prefetch);
+	for (size_t i = 0; i < n; i++) {
+		if (!reqs[i].status)
+			read_one(s, &reqs[i], &entries[i]);
+		space_unhold(&s->space, id_slot(reqs[i].id));
+	}
+	ps_memory_free(&s->memory, entries, n * sizeof(*entries));
+	return PS_OK;
+}
+
+/* ---- views ------------------------------------------------------------------------------------------------------------ */
+
+enum view_kind { VIEW_EMPTY = 0, VIEW_PINNED = 1, VIEW_CHUNKS = 2, VIEW_ASSEMBLED = 3 };
+
+static void view_fill(struct ps_view *v, ps_storer *st, ps_id id, const void *data, size_t len, enum view_kind kind,
+		      uint64_t a, uint64_t b)
+{
+	*v = (struct ps_view){data, len, id, st, {kind, a, b, 0}};
+	atomic_fetch_add_explicit(&st->sessions, 1, memory_order_relaxed);
+}
+
+static void unpin_chunks(struct store *s, uint64_t place, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		pool_unpin(&s->pool, place + i * CHUNK);
+}
+
+/* Pins chunks that lie one after another in the file: *count of them, 0 if the range is not in one piece. */
+static int pin_chunks(struct store *s, ps_id id, const struct entry *e, uint64_t first, uint64_t last, uint64_t *place,
+		      uint64_t *count)
+{
+	const uint8_t *data;
+	*count = 0;
+	for (uint64_t i = first; i <= last; i++) {
+		struct map_chunk c;
+		int err = map_lookup(s, id, e, i, &c);
+		uint64_t full = MIN((uint64_t)CHUNK, entry_size(e) - i * CHUNK);
+		if (!err && i == first)
+			*place = c.place;
+		bool piece = !err && c.place && c.place == *place + (i - first) * CHUNK && c.len == full;
+		struct blob b = {c.place, c.len, seed_chunk(id, i), c.checksum};
+		if (piece)
+			err = pool_pin(&s->pool, &b, id, &data);
+		if (err || !piece) {
+			unpin_chunks(s, *place, *count);
+			*count = 0;
+			return err;
+		}
+		++*count;
+	}
+	return PS_OK;
+}
+
+static int view_assembled(struct store *s, ps_id id, const struct entry *e, uint64_t off, size_t len, struct ps_view *v)
+{
+	size_t bytes = (len + PAGE - 1) & ~(size_t)(PAGE - 1);
+	int err = budget_take(s, bytes);
+	if (err)
+		return err;
+	void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (data == MAP_FAILED) {
+		budget_give(s, bytes);
+		return ps_fail(PS_ENOMEM, "%s: no memory for a view of %zu bytes", s->path, len);
+	}
+	err = object_read(s, id, e, off, data, len);
+	if (err) {
+		munmap(data, bytes);
+		budget_give(s, bytes);
+		return err;
+	}
+	view_fill(v, &s->storer, id, data, len, VIEW_ASSEMBLED, (uint64_t)(uintptr_t)data, bytes);
+	return PS_OK;
+}
+
+static int view_held(struct store *s, ps_id id, const struct entry *e, uint64_t off, size_t len, struct ps_view *v)
+{
+	const uint8_t *data;
+	uint64_t place = 0, count = 0;
+	if (entry_kind(e) == ENTRY_DATA) {
+		struct blob b = entry_blob(id, e);
+		int err = pool_pin(&s->pool, &b, id, &data);
+		if (!err)
+			view_fill(v, &s->storer, id, data + off, len, VIEW_PINNED, b.place, 0);
+		return err;
+	}
+	if (entry_kind(e) == ENTRY_MAP) {
+		prefetch_chunks(s, id, e, off, len);
+		int err = pin_chunks(s, id, e, off / CHUNK, (off + len - 1) / CHUNK, &place, &count);
+		if (err)
+			return err;
+		if (count) {
+			view_fill(v, &s->storer, id, pool_address(&s->pool, place) + off % CHUNK, len, VIEW_CHUNKS, place, count);
+			return PS_OK;
+		}
+	}
+	return view_assembled(s, id, e, off, len, v);
+}
+
+int base_view_at(ps_storer *st, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
+{
+	static const uint64_t nothing[2] __attribute__((aligned(PAGE)));
+	struct store *s = store_of(st);
+	struct entry e;
+	const uint8_t *data;
+	uint64_t version;
+	int err = object_entry(s, id, &e, &version);
+	if (err)
+		return err;
+	struct blob b = entry_blob(id, &e);
+	if (entry_kind(&e) == ENTRY_DATA && (whole || off + len <= b.len) && (whole || len) &&
+	    pool_pin_resident(&s->pool, &b, &data)) {
+		if (table_unchanged(&s->table, id_slot(id), version)) {
+			view_fill(v, st, id, whole ? data : data + off, whole ? (size_t)b.len : len, VIEW_PINNED, b.place, 0);
+			return PS_OK;
+		}
+		pool_unpin(&s->pool, b.place);
+	}
+	if ((err = hold_entry(s, id, &e)) != PS_OK)
+		return err;
+	uint64_t size = entry_size(&e);
+	if (whole)
+		len = (size_t)size;
+	if (off + len > size)
+		err = ps_fail(PS_ERANGE, "%s: object %llu has %llu bytes, not %llu", s->path, (unsigned long long)id,
+			      (unsigned long long)size, (unsigned long long)(off + len));
+	else if (!len)
+		view_fill(v, st, id, nothing, 0, VIEW_EMPTY, 0, 0);
+	else
+		err = view_held(s, id, &e, off, len, v);
+	space_unhold(&s->space, id_slot(id));
+	return err;
+}
+
+int base_view_release(ps_storer *st, struct ps_view *v)
+{
+	struct store *s = store_of(st);
+	switch ((enum view_kind)v->hidden[0]) {
+	case VIEW_EMPTY:
+		break;
+	case VIEW_PINNED:
+		pool_unpin(&s->pool, v->hidden[1]);
+		break;
+	case VIEW_CHUNKS:
+		unpin_chunks(s, v->hidden[1], v->hidden[2]);
+		break;
+	case VIEW_ASSEMBLED:
+		munmap((void *)(uintptr_t)v->hidden[1], v->hidden[2]);
+		budget_give(s, v->hidden[2]);
+		break;
+	}
+	v->owner = NULL;
+	v->data = NULL;
+	v->len = 0;
+	atomic_fetch_sub_explicit(&st->sessions, 1, memory_order_release);
+	return PS_OK;
+}
+
+/* ---- info ---------------------------------------------------------------------------------------------------------------- */
+
+static int add_extent(void *arg, struct ps_extent extent, const struct blob *blob)
+{
+	(void)blob;
+	*(uint64_t *)arg += extent.len;
+	return PS_OK;
+}
+
+int base_info(ps_storer *st, ps_id id, struct ps_info *info)
+{
+	struct store *s = store_of(st);
+	struct entry e;
+	int err = hold_entry(s, id, &e);
+	if (err)
+		return err;
+	struct ps_info out = {.id = id,
+			      .size = entry_size(&e),
+			      .offset = entry_place(&e),
+			      .checksum = e.w[2],
+			      .generation = entry_generation(&e),
+			      .allocated = extent_len(entry_blob_len(&e))};
+	if (entry_kind(&e) == ENTRY_MAP) {
+		struct map_chunk first;
+		out.allocated = 0;
+		err = map_extents(s, id, &e, add_extent, &out.allocated);
+		if (!err)
+			err = map_lookup(s, id, &e, 0, &first);
+		if (!err)
+			out.offset = first.place;
+	}
+	space_unhold(&s->space, id_slot(id));
+	if (!err)
+		*info = out;
+	return err;
+}

@@ -1,0 +1,664 @@
+/* The buffer manager, after vmcache (Leis, Alhomssi, Ziegler, Loeck, Dietrich: Virtual-Memory Assisted Buffer Management,
+ * SIGMOD 2023, section 3) with the state of a whole extent in its first page (Nguyen and Leis, ICDE 2024).
+ *
+ * Frames are address space at a fixed distance from the file's offsets: no hash, no pointer to chase. A page's 64-bit state
+ * says who may do what:
+ *
+ *   0 absent --(lock)--> LOCKED --(read, verify)--> RESIDENT <--(pin, unpin)--> RESIDENT + pins
+ *                          ^                           |
+ *                          +------(pins 0, clean)------+   evict, or free
+ *
+ * Only who holds LOCKED or made the extent writes to it; who has pinned it reads. */
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/param.h>
+#include <sched.h>
+
+#include "store/base_internal.h"
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { REGION_SHIFT = 30 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { REGION_SHIFT = 30 };
+#else
+enum { REGION_SHIFT = 36 };
+#endif
+#else
+enum { REGION_SHIFT = 36 };
+#endif
+/* Small stores reserve less, so that opening one costs little. */
+enum { SMALL_SHIFT = 30, EXTEND_STEP = 64 << 20 };
+
+static struct pool_region *region_of(struct pool *pool, uint64_t place)
+{
+	return &pool->regions[place >> pool->region_shift];
+}
+
+static size_t page_in_region(struct pool *pool, uint64_t place)
+{
+	return (size_t)((place & (((uint64_t)1 << pool->region_shift) - 1)) / PAGE);
+}
+
+static _Atomic(uint64_t) *state_of(struct pool *pool, uint64_t place)
+{
+	return &region_of(pool, place)->states[page_in_region(pool, place)];
+}
+
+uint8_t *pool_address(struct pool *pool, uint64_t place)
+{
+	return region_of(pool, place)->frames + (place & (((uint64_t)1 << pool->region_shift) - 1));
+}
+
+int pool_init(struct pool *pool, struct store *s)
+{
+	pool->store = s;
+	pool->region_shift = REGION_SHIFT;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->unlocked, NULL);
+	pool->regions = ps_memory_zalloc(&s->memory, POOL_REGIONS * sizeof(*pool->regions));
+	return pool->regions ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory for the buffer manager", s->path);
+}
+
+static size_t region_bytes(const struct pool *pool)
+{
+	size_t pages = (size_t)1 << (pool->region_shift - 12);
+	return pages * PAGE + pages * 8 + pages * 32;
+}
+
+void pool_done(struct pool *pool)
+{
+	struct store *s = pool->store;
+	if (!s)
+		return;
+	for (int i = 0; pool->regions && i < POOL_REGIONS && pool->regions[i].mapping; i++)
+		munmap(pool->regions[i].mapping, region_bytes(pool));
+	ps_memory_free(&s->memory, pool->regions, POOL_REGIONS * sizeof(*pool->regions));
+	ps_memory_free(&s->memory, pool->ring, pool->ring_size * sizeof(*pool->ring));
+	ps_memory_free(&s->memory, pool->dirty, pool->dirty_size * sizeof(*pool->dirty));
+	pthread_mutex_destroy(&pool->lock);
+	pthread_cond_destroy(&pool->unlocked);
+}
+
+/* One mapping: frames, states, verified bits. All of it is only address space until it is touched. */
+static int map_region(struct pool *pool, size_t index)
+{
+	size_t pages = (size_t)1 << (pool->region_shift - 12);
+	uint8_t *mapping = mmap(NULL, region_bytes(pool), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mapping == MAP_FAILED)
+		return ps_fail_errno(ENOMEM, "%s: no address space for offset %llu", pool->store->path,
+				     (unsigned long long)index << pool->region_shift);
+	if (mprotect(mapping + pages * PAGE, pages * 40, PROT_READ | PROT_WRITE) ||
+	    madvise(mapping, region_bytes(pool), MADV_DONTFORK)) {
+		munmap(mapping, region_bytes(pool));
+		return ps_fail_errno(ENOMEM, "%s: no memory for page states", pool->store->path);
+	}
+	struct pool_region *r = &pool->regions[index];
+	r->mapping = mapping;
+	r->frames = mapping;
+	r->states = (_Atomic(uint64_t) *)(void *)(mapping + pages * PAGE);
+	r->verified = (_Atomic(uint64_t) *)(void *)(mapping + pages * (PAGE + 8));
+	return PS_OK;
+}
+
+int pool_extend(struct pool *pool, uint64_t end)
+{
+	uint64_t region = (uint64_t)1 << pool->region_shift;
+	while (pool->mapped < end) {
+		size_t index = (size_t)(pool->mapped >> pool->region_shift);
+		if (index >= POOL_REGIONS)
+			return ps_fail(PS_ENOSPC, "%s: the file would be larger than %llu bytes", pool->store->path,
+				       (unsigned long long)region * POOL_REGIONS);
+		int err = pool->regions[index].mapping ? PS_OK : map_region(pool, index);
+		if (err)
+			return err;
+		uint64_t within = pool->mapped & (region - 1);
+		uint64_t step = MIN(MAX((uint64_t)EXTEND_STEP, end - pool->mapped), region - within);
+		step = (step + EXTEND_STEP - 1) & ~(uint64_t)(EXTEND_STEP - 1);
+		if (mprotect(pool->regions[index].frames + within, step, PROT_READ | PROT_WRITE))
+			return ps_fail_errno(ENOMEM, "%s: no memory for frames", pool->store->path);
+		pool->mapped += step;
+	}
+	return PS_OK;
+}
+
+/* ---- the budget ---------------------------------------------------------------------------------------------- */
+
+static uint64_t memory_in_use(struct store *s)
+{
+	return atomic_load_explicit(&s->budget_used, memory_order_relaxed) +
+	       atomic_load_explicit(&s->memory.used, memory_order_relaxed);
+}
+
+int budget_take(struct store *s, uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&s->budget_used, bytes, memory_order_relaxed);
+	while (memory_in_use(s) > s->budget) {
+		if (pool_evict_one(&s->pool) || table_evict_one(&s->table))
+			continue;
+		atomic_fetch_sub_explicit(&s->budget_used, bytes, memory_order_relaxed);
+		store_wake(s);
+		return ps_fail(PS_ENOMEM, "%s: the memory budget of %llu bytes has no room for %llu more (%llu dirty)",
+			       s->path, (unsigned long long)s->budget, (unsigned long long)bytes,
+			       (unsigned long long)atomic_load(&s->pool.dirty_bytes));
+	}
+	return PS_OK;
+}
+
+void budget_give(struct store *s, uint64_t bytes)
+{
+	atomic_fetch_sub_explicit(&s->budget_used, bytes, memory_order_relaxed);
+}
+
+static uint64_t state_bytes(uint64_t state)
+{
+	return (state >> PAGE_COUNT_SHIFT) * PAGE;
+}
+
+/* ---- the eviction ring: a clock over what may be resident ------------------------------------------------------- */
+
+static int ring_reserve(struct pool *pool)
+{
+	if (pool->ring_count < pool->ring_size)
+		return PS_OK;
+	struct ps_memory *m = &pool->store->memory;
+	size_t size = pool->ring_size ? pool->ring_size * 2 : 64;
+	uint64_t *ring = ps_memory_alloc(m, size * sizeof(*ring));
+	if (!ring)
+		return ps_fail(PS_ENOMEM, "%s: no memory for the eviction ring", pool->store->path);
+	for (size_t i = 0; i < pool->ring_count; i++)
+		ring[i] = pool->ring[(pool->ring_head + i) & (pool->ring_size - 1)];
+	ps_memory_free(m, pool->ring, pool->ring_size * sizeof(*ring));
+	pool->ring = ring;
+	pool->ring_size = size;
+	pool->ring_head = 0;
+	return PS_OK;
+}
+
+/* The caller has the page locked or has just made it. */
+static int list_page(struct pool *pool, uint64_t place)
+{
+	_Atomic(uint64_t) *state = state_of(pool, place);
+	int err = PS_OK;
+	if (atomic_load(state) & PAGE_LISTED)
+		return PS_OK;
+	pthread_mutex_lock(&pool->lock);
+	err = ring_reserve(pool);
+	if (!err) {
+		pool->ring[(pool->ring_head + pool->ring_count++) & (pool->ring_size - 1)] = place;
+		atomic_fetch_or(state, PAGE_LISTED);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return err;
+}
+
+static void wake_waiters(struct pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pthread_cond_broadcast(&pool->unlocked);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+static void drop_frames(struct pool *pool, uint64_t place, uint64_t bytes)
+{
+	(void)madvise(pool_address(pool, place), bytes, MADV_DONTNEED);
+	if (bytes == PAGE) {
+		_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[page_in_region(pool, place) * 4];
+		for (int i = 0; i < 4; i++)
+			atomic_store_explicit(&bits[i], 0, memory_order_relaxed);
+	}
+	atomic_fetch_sub_explicit(&pool->frame_bytes, bytes, memory_order_relaxed);
+	budget_give(pool->store, bytes);
+}
+
+static bool try_evict(struct pool *pool, uint64_t place, bool *keep)
+{
+	_Atomic(uint64_t) *state = state_of(pool, place);
+	uint64_t old = atomic_load(state);
+	*keep = true;
+	while (true) {
+		if (!(old & PAGE_RESIDENT) && !(old & PAGE_LOCKED)) {
+			atomic_fetch_and(state, ~PAGE_LISTED);
+			*keep = false;
+			return false;
+		}
+		if (old & (PAGE_LOCKED | PAGE_DIRTY | PAGE_PINS))
+			return false;
+		if (old & PAGE_USED) {
+			atomic_fetch_and(state, ~PAGE_USED);
+			return false;
+		}
+		if (atomic_compare_exchange_weak(state, &old, (old | PAGE_LOCKED) & ~(PAGE_RESIDENT | PAGE_LISTED)))
+			break;
+	}
+	drop_frames(pool, place, state_bytes(old));
+	atomic_store(state, 0);
+	*keep = false;
+	return true;
+}
+
+bool pool_evict_one(struct pool *pool)
+{
+	bool evicted = false;
+	pthread_mutex_lock(&pool->lock);
+	size_t tries = pool->ring_count * 2;
+	while (!evicted && tries-- && pool->ring_count) {
+		uint64_t place = pool->ring[pool->ring_head & (pool->ring_size - 1)];
+		bool keep;
+		pool->ring_head = (pool->ring_head + 1) & (pool->ring_size - 1);
+		pool->ring_count--;
+		evicted = try_evict(pool, place, &keep);
+		if (keep)
+			pool->ring[(pool->ring_head + pool->ring_count++) & (pool->ring_size - 1)] = place;
+	}
+	if (evicted)
+		pthread_cond_broadcast(&pool->unlocked);
+	pthread_mutex_unlock(&pool->lock);
+	return evicted;
+}
+
+/* ---- pins ------------------------------------------------------------------------------------------------------ */
+
+static bool is_shared(const struct blob *b)
+{
+	return b->len < PAGE;
+}
+
+static uint64_t page_of(uint64_t place)
+{
+	return place & ~(uint64_t)(PAGE - 1);
+}
+
+static bool test_verified(struct pool *pool, uint64_t place)
+{
+	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[page_in_region(pool, place) * 4];
+	unsigned granule = (unsigned)(place % PAGE / GRANULE);
+	return atomic_load_explicit(&bits[granule / 64], memory_order_acquire) >> (granule % 64) & 1;
+}
+
+void pool_set_verified(struct pool *pool, uint64_t place)
+{
+	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[page_in_region(pool, place) * 4];
+	unsigned granule = (unsigned)(place % PAGE / GRANULE);
+	atomic_fetch_or_explicit(&bits[granule / 64], (uint64_t)1 << (granule % 64), memory_order_release);
+}
+
+static void clear_verified(struct pool *pool, uint64_t place)
+{
+	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[page_in_region(pool, place) * 4];
+	unsigned granule = (unsigned)(place % PAGE / GRANULE);
+	atomic_fetch_and_explicit(&bits[granule / 64], ~((uint64_t)1 << (granule % 64)), memory_order_relaxed);
+}
+
+/* True with a pin taken if the extent is resident. */
+static bool pin_if_resident(_Atomic(uint64_t) *state)
+{
+	uint64_t old = atomic_load_explicit(state, memory_order_relaxed);
+	while (old & PAGE_RESIDENT && !(old & PAGE_LOCKED)) {
+		if (atomic_compare_exchange_weak_explicit(state, &old, (old + 1) | PAGE_USED, memory_order_acquire,
+							  memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+void pool_unpin(struct pool *pool, uint64_t place)
+{
+	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	uint64_t old = atomic_fetch_sub_explicit(state, 1, memory_order_release);
+	assert(old & PAGE_PINS);
+	(void)old;
+}
+
+void pool_pin_again(struct pool *pool, uint64_t place)
+{
+	atomic_fetch_add_explicit(state_of(pool, page_of(place)), 1, memory_order_relaxed);
+}
+
+/* Absent -> LOCKED by us: true. False if it is resident meanwhile; waits while another has it. */
+static bool lock_absent(struct pool *pool, _Atomic(uint64_t) *state)
+{
+	uint64_t old = atomic_load(state);
+	while (true) {
+		if (old & PAGE_LOCKED) {
+			pthread_mutex_lock(&pool->lock);
+			while (atomic_load(state) & PAGE_LOCKED)
+				pthread_cond_wait(&pool->unlocked, &pool->lock);
+			pthread_mutex_unlock(&pool->lock);
+			old = atomic_load(state);
+			continue;
+		}
+		if (old & PAGE_RESIDENT)
+			return false;
+		if (atomic_compare_exchange_weak(state, &old, old | PAGE_LOCKED))
+			return true;
+	}
+}
+
+static void publish(struct pool *pool, _Atomic(uint64_t) *state, uint64_t bits, uint64_t pages)
+{
+	uint64_t listed = atomic_load(state) & PAGE_LISTED;
+	atomic_store(state, bits | listed | pages << PAGE_COUNT_SHIFT);
+	wake_waiters(pool);
+}
+
+static int verify(const struct blob *b, const uint8_t *data, struct store *s, ps_id id)
+{
+	if (blob_checksum(b->seed, data, (size_t)b->len) == b->checksum)
+		return PS_OK;
+	store_event(s, PS_EVENT_CORRUPTION, PS_ECORRUPT, id);
+	return ps_fail(PS_ECORRUPT, "%s: object %llu: checksum mismatch at offset %llu (%llu bytes)", s->path,
+		       (unsigned long long)id, (unsigned long long)b->place, (unsigned long long)b->len);
+}
+
+/* The extent is locked by us. Reads it; extents of their own are verified before anybody sees them. */
+static int load(struct pool *pool, const struct blob *b, ps_id id, uint64_t first, uint64_t len, bool patched)
+{
+	struct store *s = pool->store;
+	int err = budget_take(s, len);
+	if (err)
+		return err;
+	uint8_t *frame = pool_address(pool, first);
+	atomic_fetch_add_explicit(&pool->frame_bytes, len, memory_order_relaxed);
+	err = ps_io_read(s->io, first, frame, len);
+	if (!err && patched)
+		err = redo_apply(s, first, len / PAGE, frame);
+	if (!err && !is_shared(b))
+		err = verify(b, frame, s, id);
+	if (!err)
+		err = list_page(pool, first);
+	if (err)
+		drop_frames(pool, first, len);
+	return err;
+}
+
+/* Pinned on success. */
+static int fault(struct pool *pool, const struct blob *b, ps_id id)
+{
+	uint64_t first = page_of(b->place), len = is_shared(b) ? PAGE : extent_len(b->len);
+	_Atomic(uint64_t) *state = state_of(pool, first);
+	while (!pin_if_resident(state)) {
+		if (!lock_absent(pool, state))
+			continue;
+		bool patched = atomic_load(state) & PAGE_PATCHED;
+		int err = load(pool, b, id, first, len, patched);
+		if (err) {
+			uint64_t keep = atomic_load(state) & (PAGE_LISTED | PAGE_PATCHED);
+			atomic_store(state, keep);
+			wake_waiters(pool);
+			return err;
+		}
+		publish(pool, state, PAGE_RESIDENT | PAGE_USED | 1 | (patched ? PAGE_DIRTY : 0), len / PAGE);
+		if (patched)
+			atomic_fetch_add_explicit(&pool->dirty_bytes, len, memory_order_relaxed);
+		return PS_OK;
+	}
+	return PS_OK;
+}
+
+/* ---- reading ahead ------------------------------------------------------------------------------------------------ */
+
+bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_request *request)
+{
+	uint64_t first = page_of(b->place), len = is_shared(b) ? PAGE : extent_len(b->len);
+	_Atomic(uint64_t) *state = state_of(pool, first);
+	uint64_t old = atomic_load(state);
+	/* Only what is plainly absent: all else the read itself will see to. */
+	if (old & (PAGE_LOCKED | PAGE_RESIDENT | PAGE_PATCHED) || !atomic_compare_exchange_strong(state, &old, old | PAGE_LOCKED))
+		return false;
+	if (budget_take(pool->store, len) != PS_OK) {
+		atomic_store(state, old);
+		wake_waiters(pool);
+		return false;
+	}
+	atomic_fetch_add_explicit(&pool->frame_bytes, len, memory_order_relaxed);
+	*request = (struct ps_io_request){.op = PS_IO_READ, .offset = first, .data = pool_address(pool, first), .len = len};
+	return true;
+}
+
+void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct ps_io_request *request)
+{
+	_Atomic(uint64_t) *state = state_of(pool, request->offset);
+	struct store *s = pool->store;
+	int err = s->io->ops->wait(s->io, request);
+	if (!err && !is_shared(b))
+		err = verify(b, request->data, s, id);
+	if (!err)
+		err = list_page(pool, request->offset);
+	if (err) {
+		drop_frames(pool, request->offset, request->len);
+		atomic_store(state, atomic_load(state) & PAGE_LISTED);
+		wake_waiters(pool);
+		return;
+	}
+	publish(pool, state, PAGE_RESIDENT | PAGE_USED, request->len / PAGE);
+}
+
+/* A small object is verified at its first use after its page was read; a large extent when it was read. */
+static int verify_pinned(struct pool *pool, const struct blob *b, ps_id id)
+{
+	const uint8_t *data = pool_address(pool, b->place);
+	if (pool->store->options.verify_reads)
+		return verify(b, data, pool->store, id);
+	if (!is_shared(b) || test_verified(pool, b->place))
+		return PS_OK;
+	int err = verify(b, data, pool->store, id);
+	if (!err)
+		pool_set_verified(pool, b->place);
+	return err;
+}
+
+int pool_pin(struct pool *pool, const struct blob *b, ps_id id, const uint8_t **data)
+{
+	_Atomic(uint64_t) *state = state_of(pool, page_of(b->place));
+	int err = pin_if_resident(state) ? PS_OK : fault(pool, b, id);
+	if (err)
+		return err;
+	err = verify_pinned(pool, b, id);
+	if (err) {
+		pool_unpin(pool, b->place);
+		return err;
+	}
+	*data = pool_address(pool, b->place);
+	return PS_OK;
+}
+
+bool pool_pin_resident(struct pool *pool, const struct blob *b, const uint8_t **data)
+{
+	if (!pin_if_resident(state_of(pool, page_of(b->place))))
+		return false;
+	if (is_shared(b) && (pool->store->options.verify_reads || !test_verified(pool, b->place))) {
+		pool_unpin(pool, b->place);
+		return false;
+	}
+	*data = pool_address(pool, b->place);
+	return true;
+}
+
+uint64_t pool_pinned_bytes(struct pool *pool)
+{
+	uint64_t bytes = 0;
+	pthread_mutex_lock(&pool->lock);
+	for (size_t i = 0; i < pool->ring_count; i++) {
+		uint64_t place = pool->ring[(pool->ring_head + i) & (pool->ring_size - 1)];
+		uint64_t state = atomic_load(state_of(pool, place));
+		bytes += state & PAGE_PINS ? state_bytes(state) : 0;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return bytes;
+}
+
+/* ---- writers ----------------------------------------------------------------------------------------------------- */
+
+int pool_fresh(struct pool *pool, uint64_t place, uint64_t len)
+{
+	_Atomic(uint64_t) *state = state_of(pool, place);
+	int err = budget_take(pool->store, len);
+	if (err)
+		return err;
+	/* A stale reader may look at the state of a page that is free: it never gets past RESIDENT. */
+	if (!lock_absent(pool, state)) {
+		budget_give(pool->store, len);
+		return ps_fail(PS_ECORRUPT, "%s: extent at offset %llu is in use", pool->store->path, (unsigned long long)place);
+	}
+	atomic_fetch_add_explicit(&pool->frame_bytes, len, memory_order_relaxed);
+	err = list_page(pool, place);
+	if (err) {
+		drop_frames(pool, place, len);
+		atomic_store(state, 0);
+		wake_waiters(pool);
+		return err;
+	}
+	publish(pool, state, PAGE_RESIDENT | PAGE_USED | 1, len / PAGE);
+	return PS_OK;
+}
+
+bool pool_pin_shared_resident(struct pool *pool, uint64_t place)
+{
+	return pin_if_resident(state_of(pool, page_of(place)));
+}
+
+int pool_pin_shared(struct pool *pool, uint64_t place, bool empty)
+{
+	if (pool_pin_shared_resident(pool, place))
+		return PS_OK;
+	if (empty)
+		return pool_fresh(pool, page_of(place), PAGE);
+	struct blob page = {.place = page_of(place), .len = 1};
+	return fault(pool, &page, PS_ID_NONE);
+}
+
+int pool_dirty_reserve(struct pool *pool, size_t more)
+{
+	if (pool->dirty_count + more <= pool->dirty_size)
+		return PS_OK;
+	size_t size = pool->dirty_size ? pool->dirty_size : 16;
+	while (size < pool->dirty_count + more)
+		size *= 2;
+	uint64_t *dirty = ps_memory_resize(&pool->store->memory, pool->dirty, pool->dirty_size * sizeof(*dirty),
+					   size * sizeof(*dirty));
+	if (!dirty)
+		return ps_fail(PS_ENOMEM, "%s: no memory for the list of dirty pages", pool->store->path);
+	pool->dirty = dirty;
+	pool->dirty_size = size;
+	return PS_OK;
+}
+
+void pool_dirty(struct pool *pool, uint64_t place)
+{
+	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	uint64_t old = atomic_fetch_or(state, PAGE_DIRTY);
+	if (old & PAGE_DIRTY)
+		return;
+	assert(pool->dirty_count < pool->dirty_size);
+	pool->dirty[pool->dirty_count++] = page_of(place);
+	atomic_fetch_add_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
+}
+
+static void undirty(struct pool *pool, uint64_t old)
+{
+	if (old & PAGE_DIRTY)
+		atomic_fetch_sub_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
+}
+
+void pool_discard(struct pool *pool, uint64_t place)
+{
+	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	uint64_t old = atomic_load(state);
+	while (true) {
+		if ((old & PAGE_PINS) != 1 || old & PAGE_DIRTY) {
+			pool_unpin(pool, place);
+			return;
+		}
+		if (atomic_compare_exchange_weak(state, &old, ((old - 1) | PAGE_LOCKED) & ~PAGE_RESIDENT))
+			break;
+	}
+	drop_frames(pool, page_of(place), state_bytes(old));
+	atomic_store(state, old & PAGE_LISTED);
+	wake_waiters(pool);
+}
+
+/* ---- freeing ------------------------------------------------------------------------------------------------------ */
+
+/* Nobody pins it and nobody will: the page's objects are gone, or are kept from readers for a moment. */
+bool pool_lock_page(struct pool *pool, uint64_t place)
+{
+	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	uint64_t old = atomic_load(state);
+	while (!(old & (PAGE_PINS | PAGE_LOCKED))) {
+		if (atomic_compare_exchange_weak(state, &old, old | PAGE_LOCKED))
+			return true;
+	}
+	return false;
+}
+
+void pool_unlock_page(struct pool *pool, uint64_t place, bool drop)
+{
+	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	uint64_t old = atomic_load(state);
+	if (drop && old & PAGE_RESIDENT) {
+		undirty(pool, old);
+		drop_frames(pool, page_of(place), state_bytes(old));
+	}
+	if (!drop)
+		clear_verified(pool, place);
+	atomic_store(state, drop ? old & PAGE_LISTED : old & ~PAGE_LOCKED);
+	wake_waiters(pool);
+}
+
+bool pool_release(struct pool *pool, struct ps_extent extent)
+{
+	for (uint64_t at = extent.offset; at < extent.offset + extent.len;) {
+		if (!pool_lock_page(pool, at))
+			return false;
+		uint64_t state = atomic_load(state_of(pool, at));
+		pool_unlock_page(pool, at, true);
+		at += state & PAGE_RESIDENT ? MAX(state_bytes(state), (uint64_t)PAGE) : PAGE;
+	}
+	return true;
+}
+
+/* ---- checkpoints ---------------------------------------------------------------------------------------------------- */
+
+size_t pool_copy_dirty(struct pool *pool, uint64_t place, uint8_t *to, size_t room, bool *too_large)
+{
+	_Atomic(uint64_t) *state = state_of(pool, place);
+	uint64_t old = atomic_load(state);
+	*too_large = false;
+	if (!(old & PAGE_DIRTY) || !(old & PAGE_RESIDENT))
+		return 0;
+	size_t bytes = (size_t)state_bytes(old);
+	if (bytes > room) {
+		*too_large = true;
+		return 0;
+	}
+	/* DIRTY stays evictions' bar until the pin is theirs. */
+	atomic_fetch_add(state, 1);
+	atomic_fetch_and(state, ~PAGE_DIRTY);
+	undirty(pool, old);
+	memcpy(to, pool_address(pool, place), bytes);
+	return bytes;
+}
+
+void pool_dirty_again(struct pool *pool, uint64_t place)
+{
+	uint64_t old = atomic_fetch_or(state_of(pool, place), PAGE_DIRTY);
+	if (!(old & PAGE_DIRTY))
+		atomic_fetch_add_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
+}
+
+void pool_set_patched(struct pool *pool, uint64_t page)
+{
+	atomic_fetch_or(state_of(pool, page), PAGE_PATCHED);
+}
+
+void pool_list_dirty(struct pool *pool, uint64_t place)
+{
+	if (atomic_load(state_of(pool, page_of(place))) & PAGE_DIRTY)
+		pool->dirty[pool->dirty_count++] = page_of(place);
+}
+
+bool pool_is_newer(struct pool *pool, uint64_t place)
+{
+	return atomic_load(state_of(pool, page_of(place))) & (PAGE_DIRTY | PAGE_PATCHED);
+}

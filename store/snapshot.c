@@ -1,0 +1,147 @@
+/* What a clean close leaves: free extents and free slots, so that the next open need not read the whole table. It counts only
+ * together with a superblock that says "clean": any later write begins with one that does not. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+enum { SNAPSHOT_SEED = 0x5afe, SNAPSHOT_MAX = 16 << 20 };
+
+struct image {
+	struct store *s;
+	uint8_t *bytes; /* page-aligned */
+	size_t len, size;
+	uint64_t extents, slots;
+	bool full;
+};
+
+static void add_words(struct image *m, uint64_t a, uint64_t b, size_t n)
+{
+	ps_le64 words[2] = {ps_set64(a), ps_set64(b)};
+	if (m->len + n * 8 > m->size) {
+		m->full = true;
+		return;
+	}
+	memcpy(m->bytes + m->len, words, n * 8);
+	m->len += n * 8;
+}
+
+static int add_extent(void *arg, struct ps_extent extent)
+{
+	struct image *m = arg;
+	add_words(m, extent.offset, extent.len, 2);
+	m->extents++;
+	return PS_OK;
+}
+
+static void add_slots(struct image *m)
+{
+	struct table *t = &m->s->table;
+	for (size_t i = 0; i < t->free_count; i++) {
+		struct table_leaf *l = &table_group(t, t->free_leaves[i] / FANOUT)->leaf[t->free_leaves[i] % FANOUT];
+		for (unsigned bit = 0; bit < FANOUT; bit++) {
+			if (!(l->free_slots[bit / 64] >> (bit % 64) & 1))
+				continue;
+			add_words(m, t->free_leaves[i] * FANOUT + bit, 0, 1);
+			m->slots++;
+		}
+	}
+}
+
+static size_t image_room(struct store *s)
+{
+	struct ps_allocator_stats stats;
+	s->space.root->ops->stats(s->space.root, &stats);
+	size_t len = sizeof(struct disk_snapshot) + (stats.free_extents + 8) * 16 + s->table.free_count * FANOUT * 8;
+	return MIN((len + PAGE - 1) & ~(size_t)(PAGE - 1), (size_t)SNAPSHOT_MAX);
+}
+
+/* The snapshot's own extent is among the free ones: it is not written to before a superblock without it stands. */
+int snapshot_save(struct store *s, struct disk_superblock *sb)
+{
+	struct image m = {.s = s, .size = image_room(s), .len = sizeof(struct disk_snapshot)};
+	struct ps_extent extent;
+	sb->snapshot_offset = sb->snapshot_len = sb->snapshot_checksum = ps_set64(0);
+	if (s->table.damaged || space_alloc(&s->space, m.size, &extent, NULL) != PS_OK)
+		return PS_OK; /* the next open reads the table */
+	space_free_now(&s->space, extent);
+	if (posix_memalign((void **)&m.bytes, PAGE, m.size))
+		return PS_OK;
+	memset(m.bytes, 0, m.size);
+	(void)s->space.root->ops->walk(s->space.root, add_extent, &m);
+	add_slots(&m);
+	struct disk_snapshot head = {.magic = ps_set32(SNAPSHOT_MAGIC), .space = ps_set64(s->space.end),
+				     .extents = ps_set64(m.extents), .slots = ps_set64(m.slots)};
+	memcpy(m.bytes, &head, sizeof(head));
+	int err = m.full ? PS_OK : ps_io_write(s->io, extent.offset, m.bytes, m.size, false);
+	if (!err && !m.full) {
+		sb->snapshot_offset = ps_set64(extent.offset);
+		sb->snapshot_len = ps_set64(m.len);
+		sb->snapshot_checksum = ps_set64(blob_checksum(SNAPSHOT_SEED, m.bytes, m.len));
+	}
+	free(m.bytes);
+	return err;
+}
+
+static uint64_t word(const uint8_t *bytes, uint64_t i)
+{
+	ps_le64 v;
+	memcpy(&v, bytes + sizeof(struct disk_snapshot) + i * 8, sizeof(v));
+	return ps_get64(v);
+}
+
+/* The counts must fill the length exactly. */
+static bool counts_fit(const struct disk_snapshot *head, uint64_t len)
+{
+	uint64_t extents = ps_get64(head->extents), slots = ps_get64(head->slots), words = (len - sizeof(*head)) / 8;
+	return ps_get32(head->magic) == SNAPSHOT_MAGIC && extents <= words / 2 && slots == words - 2 * extents;
+}
+
+static int load_extents(struct store *s, const uint8_t *bytes, const struct disk_snapshot *head)
+{
+	uint64_t n = ps_get64(head->extents), space = ps_get64(head->space);
+	struct ps_extent *list = ps_memory_alloc(&s->memory, (n + 1) * sizeof(*list));
+	if (!list)
+		return ps_fail(PS_ENOMEM, "%s: no memory for the free list", s->path);
+	for (uint64_t i = 0; i < n; i++)
+		list[i] = (struct ps_extent){word(bytes, 2 * i), word(bytes, 2 * i + 1)};
+	int err = pool_extend(&s->pool, space);
+	if (!err && space > s->space.file_bytes)
+		err = s->io->ops->allocate(s->io, s->space.file_bytes, space - s->space.file_bytes);
+	if (!err)
+		err = ps_root_load(s->space.root, space, list, n);
+	if (!err)
+		err = ps_root_load(s->space.punched, space, NULL, 0);
+	if (!err) {
+		s->space.end = space;
+		s->space.file_bytes = MAX(space, s->space.file_bytes);
+	}
+	ps_memory_free(&s->memory, list, (n + 1) * sizeof(*list));
+	return err;
+}
+
+static int load_image(struct store *s, const uint8_t *bytes, uint64_t len)
+{
+	struct disk_snapshot head;
+	memcpy(&head, bytes, sizeof(head));
+	if (blob_checksum(SNAPSHOT_SEED, bytes, len) != ps_get64(s->sb.snapshot_checksum) || !counts_fit(&head, len))
+		return PS_ENOTFOUND;
+	int err = load_extents(s, bytes, &head);
+	for (uint64_t i = 0; !err && i < ps_get64(head.slots); i++)
+		table_give_slot(&s->table, word(bytes, 2 * ps_get64(head.extents) + i));
+	return err == PS_ECORRUPT ? PS_ENOTFOUND : err;
+}
+
+int snapshot_load(struct store *s)
+{
+	uint64_t len = ps_get64(s->sb.snapshot_len), rounded = (len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	uint8_t *bytes = NULL;
+	if (!ps_get32(s->sb.clean) || len < sizeof(struct disk_snapshot) || len > SNAPSHOT_MAX)
+		return PS_ENOTFOUND;
+	if (posix_memalign((void **)&bytes, PAGE, rounded))
+		return ps_fail(PS_ENOMEM, "%s: no memory for the free list", s->path);
+	int err = ps_io_read(s->io, ps_get64(s->sb.snapshot_offset), bytes, rounded);
+	if (!err)
+		err = load_image(s, bytes, len);
+	free(bytes);
+	return err;
+}

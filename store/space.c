@@ -1,0 +1,531 @@
+/* Which bytes of the file are free, and when what was freed may be used again.
+ *
+ * Free space is derived: from the snapshot of a clean close, else from the table. What a commit frees waits in a queue until
+ * the commit is durable, and longer while a frame is pinned, an object is held by a reader, or a cut stands. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+enum {
+	OPEN_BYTES = 64 << 10,   /* small objects fill so much before they look for more */
+	FENCE = 1 << 30,         /* a page at each GiB stays unused, so that no extent spans two regions of address space */
+	GROW_MIN = 64 << 10,
+	GROW_MAX = 16 << 20,
+	RESERVE_PAGES = 16,
+};
+
+int space_init(struct space *sp, struct store *s)
+{
+	sp->store = s;
+	int err = ps_root_open(&s->memory, &sp->root);
+	return err ? err : ps_root_open(&s->memory, &sp->punched);
+}
+
+void space_done(struct space *sp)
+{
+	if (!sp->store)
+		return;
+	struct ps_memory *m = &sp->store->memory;
+	if (sp->root)
+		sp->root->ops->close(sp->root);
+	if (sp->punched)
+		sp->punched->ops->close(sp->punched);
+	ps_memory_free(m, sp->queue, sp->queue_size * sizeof(*sp->queue));
+	ps_memory_free(m, sp->held, sp->held_size * sizeof(*sp->held));
+}
+
+/* ---- growth ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t grow_step(const struct space *sp)
+{
+	uint64_t step = MIN(MAX(sp->end / 64, (uint64_t)GROW_MIN), (uint64_t)GROW_MAX);
+	return (step + GROW_MIN - 1) & ~(uint64_t)(GROW_MIN - 1);
+}
+
+static int mark_fences(struct space *sp, uint64_t from, uint64_t to)
+{
+	for (uint64_t fence = MAX((from + FENCE - 1) / FENCE, 1U) * FENCE; fence < to; fence += FENCE) {
+		int err = sp->root->ops->mark(sp->root, (struct ps_extent){fence, PAGE});
+		if (err)
+			return err;
+	}
+	return PS_OK;
+}
+
+/* Space is there before it is given out: a write into it cannot fail for lack of space. */
+static int grow(struct space *sp, uint64_t at_least)
+{
+	struct store *s = sp->store;
+	uint64_t old = sp->end, more = MAX(grow_step(sp), (at_least + 3 * PAGE) & ~(uint64_t)(PAGE - 1));
+	int err = s->io->ops->allocate(s->io, old, more);
+	if (err == PS_ENOSPC && more > at_least + 2 * PAGE) {
+		more = (at_least + 2 * PAGE - 1) & ~(uint64_t)(PAGE - 1);
+		err = s->io->ops->allocate(s->io, old, more);
+	}
+	if (!err)
+		err = pool_extend(&s->pool, old + more);
+	if (!err)
+		err = ps_root_grow(sp->punched, old + more);
+	/* New space is behind it: not punched. */
+	if (!err)
+		err = sp->punched->ops->mark(sp->punched, (struct ps_extent){old, more});
+	if (!err)
+		err = ps_root_grow(sp->root, old + more);
+	if (err)
+		return err;
+	sp->end = old + more;
+	sp->file_bytes = MAX(sp->file_bytes, sp->end);
+	return mark_fences(sp, old, sp->end);
+}
+
+/* ---- allocation -------------------------------------------------------------------------------------------------- */
+
+/* Compaction gave the space of free extents back to the file system: it must be there again before use. */
+static int back_with_space(struct space *sp, struct ps_extent extent)
+{
+	struct ps_extent hole;
+	struct store *s = sp->store;
+	while (ps_root_find(sp->punched, extent.offset, &hole) == PS_OK && hole.offset < extent.offset + extent.len) {
+		uint64_t from = MAX(hole.offset, extent.offset & ~(uint64_t)(PAGE - 1));
+		uint64_t to = MIN(hole.offset + hole.len, (extent.offset + extent.len + PAGE - 1) & ~(uint64_t)(PAGE - 1));
+		int err = s->io->ops->allocate(s->io, from, to - from);
+		if (!err)
+			err = sp->punched->ops->mark(sp->punched, (struct ps_extent){from, to - from});
+		if (err)
+			return err;
+	}
+	return PS_OK;
+}
+
+static int root_alloc(struct space *sp, uint64_t len, struct ps_extent *extent)
+{
+	int err = sp->root->ops->alloc(sp->root, len, extent);
+	if (err)
+		return err;
+	err = back_with_space(sp, *extent);
+	if (err)
+		(void)sp->root->ops->free(sp->root, *extent, NULL);
+	return err;
+}
+
+static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *extent)
+{
+	int err = root_alloc(sp, len, extent);
+	if (err != PS_ENOSPC)
+		return err;
+	err = grow(sp, len);
+	return err ? err : root_alloc(sp, len, extent);
+}
+
+static void close_open_pages(struct space *sp)
+{
+	if (sp->open.len)
+		(void)sp->root->ops->free(sp->root, sp->open, NULL);
+	sp->open.len = 0;
+}
+
+/* Wholly empty pages; then, where much is free but in pieces, the pieces; then new pages at the end. */
+static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *piece)
+{
+	struct ps_allocator_stats stats;
+	uint64_t want = MAX((uint64_t)PAGE, MIN((uint64_t)OPEN_BYTES, sp->end / 16 & ~(uint64_t)(PAGE - 1)));
+	piece->len = 0;
+	close_open_pages(sp);
+	if (root_alloc(sp, want, &sp->open) == PS_OK || root_alloc(sp, PAGE, &sp->open) == PS_OK)
+		return PS_OK;
+	sp->open.len = 0;
+	sp->root->ops->stats(sp->root, &stats);
+	if (stats.free > stats.space / 8 && root_alloc(sp, len, piece) == PS_OK)
+		return PS_OK;
+	int err = alloc_or_grow(sp, want, &sp->open);
+	if (err == PS_ENOSPC)
+		err = root_alloc(sp, len, piece);
+	if (err)
+		sp->open.len = 0;
+	return err;
+}
+
+static int alloc_small(struct space *sp, uint64_t len, struct ps_extent *extent, bool *empty)
+{
+	struct ps_extent piece = {0};
+	uint64_t within = sp->open.offset % PAGE;
+	if (sp->open.len && within + len > PAGE) {
+		struct ps_extent rest = {sp->open.offset, PAGE - within};
+		(void)sp->root->ops->free(sp->root, rest, NULL);
+		sp->open.offset += rest.len;
+		sp->open.len -= rest.len;
+	}
+	if (!sp->open.len) {
+		int err = refill_open_pages(sp, len, &piece);
+		if (err)
+			return err;
+	}
+	if (piece.len) {
+		*extent = piece;
+		*empty = false;
+		return PS_OK;
+	}
+	*extent = (struct ps_extent){sp->open.offset, len};
+	*empty = sp->open.offset % PAGE == 0;
+	sp->open.offset += len;
+	sp->open.len -= len;
+	return PS_OK;
+}
+
+int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *empty)
+{
+	bool ignored;
+	uint64_t rounded = extent_len(len);
+	space_reclaim(sp);
+	int err = rounded < PAGE ? alloc_small(sp, rounded, extent, empty ? empty : &ignored) : alloc_or_grow(sp, rounded, extent);
+	if (err == PS_ENOSPC)
+		return ps_fail(PS_ENOSPC, "%s: no space for %llu bytes (file is %llu bytes)", sp->store->path,
+			       (unsigned long long)len, (unsigned long long)sp->end);
+	return err;
+}
+
+int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent)
+{
+	struct ps_allocator_stats stats;
+	space_reclaim(sp);
+	int err = root_alloc(sp, extent_len(len), extent);
+	if (err != PS_ENOSPC)
+		return err;
+	sp->root->ops->stats(sp->root, &stats);
+	if (stats.free > stats.space / 8 && stats.largest_free >= CHUNK)
+		return PS_ENOTSUP;
+	return space_alloc(sp, len, extent, NULL) ? PS_ENOTSUP : PS_OK;
+}
+
+int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place)
+{
+	struct ps_extent extent;
+	int err = space_alloc(sp, PAGE, &extent, NULL);
+	if (!err)
+		*place = extent.offset;
+	if (err != PS_ENOSPC || !use_reserve || !sp->reserve_count)
+		return err;
+	*place = sp->reserve[--sp->reserve_count];
+	return PS_OK;
+}
+
+static void fill_reserve(struct space *sp)
+{
+	struct ps_extent extent;
+	while (sp->reserve_count < sp->reserve_want && alloc_or_grow(sp, PAGE, &extent) == PS_OK)
+		sp->reserve[sp->reserve_count++] = extent.offset;
+}
+
+/* Before a clean close: what was kept aside is free like the rest. */
+void space_give_reserve(struct space *sp)
+{
+	close_open_pages(sp);
+	sp->reserve_want = 0;
+	while (sp->reserve_count)
+		(void)sp->root->ops->free(sp->root, (struct ps_extent){sp->reserve[--sp->reserve_count], PAGE}, NULL);
+}
+
+/* ---- freeing -------------------------------------------------------------------------------------------------------- */
+
+/* The page of a small extent leaves memory with its last object. */
+static bool free_small(struct space *sp, struct ps_extent extent)
+{
+	struct pool *pool = &sp->store->pool;
+	struct ps_extent merged;
+	uint64_t page = extent.offset & ~(uint64_t)(PAGE - 1);
+	if (!pool_lock_page(pool, extent.offset))
+		return false;
+	int err = sp->root->ops->free(sp->root, extent, &merged);
+	bool drop = !err && merged.offset <= page && merged.offset + merged.len >= page + PAGE;
+	pool_unlock_page(pool, extent.offset, drop);
+	return !err;
+}
+
+static bool free_extent(struct space *sp, struct ps_extent extent)
+{
+	if (!extent.len)
+		return true;
+	if (extent.len < PAGE)
+		return free_small(sp, extent);
+	return pool_release(&sp->store->pool, extent) && sp->root->ops->free(sp->root, extent, NULL) == PS_OK;
+}
+
+static uint32_t hold_index(uint64_t slot)
+{
+	return (uint32_t)(slot * 0x9e3779b97f4a7c15U >> 54) % HOLDS;
+}
+
+void space_hold(struct space *sp, uint64_t slot)
+{
+	atomic_fetch_add(&sp->holds[hold_index(slot)], 1);
+}
+
+void space_unhold(struct space *sp, uint64_t slot)
+{
+	atomic_fetch_sub_explicit(&sp->holds[hold_index(slot)], 1, memory_order_release);
+}
+
+static bool is_held(struct space *sp, const struct freed *f)
+{
+	return atomic_load(&sp->holds[hold_index(f->slot)]) != 0 || (sp->store->cut && f->extent.len);
+}
+
+static bool release(struct space *sp, const struct freed *f)
+{
+	if (!f->extent.len) {
+		table_give_slot(&sp->store->table, f->slot);
+		return true;
+	}
+	if (is_held(sp, f) || !free_extent(sp, f->extent))
+		return false;
+	sp->pending_bytes -= f->extent.len;
+	return true;
+}
+
+int space_queue_reserve(struct space *sp, size_t more)
+{
+	/* Room to move all of the queue to `held` as well: releasing never allocates. */
+	struct ps_memory *m = &sp->store->memory;
+	size_t need = sp->queue_count + more;
+	if (need > sp->queue_size) {
+		size_t size = sp->queue_size ? sp->queue_size : 64;
+		while (size < need)
+			size *= 2;
+		struct freed *queue = ps_memory_alloc(m, size * sizeof(*queue));
+		if (!queue)
+			return ps_fail(PS_ENOMEM, "%s: no memory for freed space", sp->store->path);
+		for (size_t i = 0; i < sp->queue_count; i++)
+			queue[i] = sp->queue[(sp->queue_head + i) & (sp->queue_size - 1)];
+		ps_memory_free(m, sp->queue, sp->queue_size * sizeof(*queue));
+		sp->queue = queue;
+		sp->queue_size = size;
+		sp->queue_head = 0;
+	}
+	need += sp->held_count;
+	if (need <= sp->held_size)
+		return PS_OK;
+	struct freed *held = ps_memory_resize(m, sp->held, sp->held_size * sizeof(*held), need * 2 * sizeof(*held));
+	if (!held)
+		return ps_fail(PS_ENOMEM, "%s: no memory for freed space", sp->store->path);
+	sp->held = held;
+	sp->held_size = need * 2;
+	return PS_OK;
+}
+
+/* Room was made by space_queue_reserve. */
+void space_free_later(struct space *sp, uint64_t buffer, uint64_t slot, struct ps_extent extent)
+{
+	assert(sp->queue_count < sp->queue_size);
+	sp->queue[(sp->queue_head + sp->queue_count++) & (sp->queue_size - 1)] = (struct freed){buffer, slot, extent};
+	sp->pending_bytes += extent.len;
+}
+
+void space_free_now(struct space *sp, struct ps_extent extent)
+{
+	/* What cannot go now (a frame that a checkpoint still reads, no memory) waits; what does not find room there is
+	 * found again at the next open. */
+	if (!free_extent(sp, extent) && space_queue_reserve(sp, 1) == PS_OK)
+		space_free_later(sp, 0, 0, extent);
+}
+
+static void retry_held(struct space *sp)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < sp->held_count; i++) {
+		if (!release(sp, &sp->held[i]))
+			sp->held[kept++] = sp->held[i];
+	}
+	sp->held_count = kept;
+}
+
+/* Frees what may be used again. Held extents are looked at each time while they are few, now and then when many. */
+void space_reclaim(struct space *sp)
+{
+	uint64_t durable = atomic_load_explicit(&sp->store->log.durable_hint, memory_order_acquire);
+	if (!sp->ready)
+		return;
+	while (sp->queue_count) {
+		struct freed *f = &sp->queue[sp->queue_head];
+		if (f->buffer > durable)
+			break;
+		if (!release(sp, f))
+			sp->held[sp->held_count++] = *f;
+		sp->queue_head = (sp->queue_head + 1) & (sp->queue_size - 1);
+		sp->queue_count--;
+	}
+	if (sp->held_count && (sp->held_count < 16 || ++sp->reclaims % 64 == 0) && !sp->store->cut)
+		retry_held(sp);
+	if (sp->reserve_count < sp->reserve_want)
+		fill_reserve(sp);
+}
+
+/* ---- rebuild ---------------------------------------------------------------------------------------------------------- */
+
+struct rebuild {
+	struct store *s;
+	struct ps_extent *used;
+	size_t count, size;
+	uint64_t objects, live_bytes;
+	bool damaged;
+};
+
+static int rebuild_add(void *arg, struct ps_extent extent)
+{
+	struct rebuild *r = arg;
+	if (!extent.len)
+		return PS_OK;
+	if (r->count == r->size) {
+		size_t size = r->size ? r->size * 2 : 256;
+		struct ps_extent *used = ps_memory_resize(&r->s->memory, r->used, r->size * sizeof(*used), size * sizeof(*used));
+		if (!used)
+			return ps_fail(PS_ENOMEM, "%s: no memory to find the free space", r->s->path);
+		r->used = used;
+		r->size = size;
+	}
+	r->used[r->count++] = extent;
+	return PS_OK;
+}
+
+static int rebuild_map_extent(void *arg, struct ps_extent extent, const struct blob *blob)
+{
+	(void)blob;
+	return rebuild_add(arg, extent);
+}
+
+static int rebuild_entry(void *arg, uint64_t slot, const struct entry *e)
+{
+	struct rebuild *r = arg;
+	if (entry_kind(e) == ENTRY_FREE) {
+		if (slot < atomic_load(&r->s->table.slots))
+			table_give_slot(&r->s->table, slot);
+		return PS_OK;
+	}
+	r->objects++;
+	r->live_bytes += entry_size(e);
+	if (entry_kind(e) != ENTRY_MAP)
+		return rebuild_add(r, (struct ps_extent){entry_place(e), extent_len(entry_blob_len(e))});
+	int err = map_extents(r->s, id_make(slot, entry_generation(e)), e, rebuild_map_extent, r);
+	if (err == PS_ECORRUPT || err == PS_EIO) {
+		r->damaged = true;
+		return PS_OK;
+	}
+	return err;
+}
+
+static int rebuild_bad(void *arg, uint64_t first_slot, uint64_t slots, uint64_t place)
+{
+	struct rebuild *r = arg;
+	(void)first_slot;
+	(void)slots;
+	(void)place;
+	r->damaged = true;
+	return PS_OK;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	uint64_t x = ((const struct ps_extent *)a)->offset, y = ((const struct ps_extent *)b)->offset;
+	return x < y ? -1 : x > y;
+}
+
+static int add_fixed(struct rebuild *r, uint64_t end)
+{
+	struct log *log = &r->s->log;
+	int err = rebuild_add(r, (struct ps_extent){0, SUPERBLOCK_AREA});
+	for (int i = 0; i < 2 && !err; i++)
+		err = rebuild_add(r, (struct ps_extent){log->ring[i].offset, log->ring[i].len});
+	for (uint64_t fence = FENCE; fence < end && !err; fence += FENCE)
+		err = rebuild_add(r, (struct ps_extent){fence, PAGE});
+	for (size_t i = 0; i < log->spill_count && !err; i++)
+		err = rebuild_add(r, log->spills[i].extent);
+	return err;
+}
+
+/* Turns the sorted used extents into the free ones between them, in place. Returns how many; *overlap if two overlap. */
+static size_t gaps(struct ps_extent *used, size_t n, uint64_t space, bool *overlap)
+{
+	uint64_t at = 0;
+	size_t found = 0;
+	for (size_t i = 0; i <= n; i++) {
+		struct ps_extent next = i < n ? used[i] : (struct ps_extent){space, 0};
+		if (next.offset < at)
+			*overlap = true;
+		if (next.offset > at)
+			used[found++] = (struct ps_extent){at, next.offset - at};
+		at = MAX(at, next.offset + next.len);
+	}
+	return found;
+}
+
+/* The space beyond the last extent that is in use, and all that the file has. */
+static uint64_t space_needed(struct rebuild *r)
+{
+	uint64_t end = MAX(ps_get64(r->s->sb.file_bytes), r->s->space.file_bytes & ~(uint64_t)(PAGE - 1));
+	for (size_t i = 0; i < r->count; i++)
+		end = MAX(end, (r->used[i].offset + r->used[i].len + PAGE - 1) & ~(uint64_t)(PAGE - 1));
+	return end;
+}
+
+static int rebuild_load(struct rebuild *r)
+{
+	struct space *sp = &r->s->space;
+	uint64_t end = space_needed(r);
+	bool overlap = false;
+	int err = add_fixed(r, end);
+	if (err)
+		return err;
+	/* One more than the used extents may be free: the tail. */
+	if ((err = rebuild_add(r, (struct ps_extent){end, PAGE})) != PS_OK)
+		return err;
+	r->count--;
+	qsort(r->used, r->count, sizeof(*r->used), by_offset);
+	size_t n = gaps(r->used, r->count, end, &overlap);
+	sp->overlapping = overlap;
+	/* While any table page cannot be read, nothing is called free: new space comes from the file's end. */
+	if (r->damaged || overlap)
+		n = 0;
+	r->s->table.damaged = r->damaged || overlap;
+	if (end > sp->file_bytes && (err = r->s->io->ops->allocate(r->s->io, sp->file_bytes, end - sp->file_bytes)) != PS_OK)
+		return err;
+	if ((err = pool_extend(&r->s->pool, end)) != PS_OK)
+		return err;
+	err = ps_root_load(sp->root, end, r->used, n);
+	if (!err)
+		err = ps_root_load(sp->punched, end, NULL, 0);
+	if (!err) {
+		sp->end = end;
+		sp->file_bytes = MAX(end, sp->file_bytes);
+	}
+	return err;
+}
+
+static int rebuild_all(struct space *sp)
+{
+	struct store *s = sp->store;
+	struct rebuild r = {.s = s};
+	struct table_visitor visitor = {rebuild_add, rebuild_entry, rebuild_bad, &r};
+	int err = table_visit(&s->table, &visitor);
+	if (!err)
+		err = rebuild_load(&r);
+	if (!err) {
+		atomic_store(&s->table.objects, r.objects);
+		atomic_store(&s->table.live_bytes, r.live_bytes);
+	}
+	ps_memory_free(&s->memory, r.used, r.size * sizeof(*r.used));
+	return err;
+}
+
+int space_ensure(struct space *sp)
+{
+	if (sp->ready)
+		return PS_OK;
+	int err = snapshot_load(sp->store);
+	if (err == PS_ENOTFOUND)
+		err = rebuild_all(sp);
+	if (err)
+		return err;
+	sp->ready = true;
+	sp->reserve_want = MIN((unsigned)RESERVE_PAGES, (unsigned)(sp->end / (256 << 10)));
+	fill_reserve(sp);
+	return PS_OK;
+}

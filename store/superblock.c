@@ -1,0 +1,251 @@
+/* The superblock: one sector in each of four pages. An update writes slots 0 and 1, flushes, writes 2 and 3, flushes;
+ * valid is the highest number found in two equal slots. So a crash at any point leaves a pair, and a single rotten slot
+ * costs nothing. */
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "store/base_internal.h"
+
+static uint64_t superblock_checksum(const void *sector)
+{
+	return XXH3_64bits(sector, offsetof(struct disk_superblock, checksum));
+}
+
+static bool all_zero(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (bytes[i])
+			return false;
+	}
+	return true;
+}
+
+static bool ring_sound(const struct disk_ring *ring, uint64_t file_bytes)
+{
+	uint64_t offset = ps_get64(ring->offset), len = ps_get64(ring->len);
+	return offset % PAGE == 0 && len % PAGE == 0 && offset >= SUPERBLOCK_AREA && offset <= file_bytes &&
+	       len <= file_bytes - offset && ps_get64(ring->base) % PAGE == 0;
+}
+
+static bool fields_sound(const struct disk_superblock *sb)
+{
+	uint64_t file_bytes = ps_get64(sb->file_bytes), start = ps_get64(sb->log_start);
+	const struct disk_ring *ring = sb->ring;
+	if (file_bytes % PAGE || file_bytes > (PLACE_MASK + 1) * GRANULE || start % PAGE)
+		return false;
+	if (!ring_sound(&ring[0], file_bytes) || !ring_sound(&ring[1], file_bytes) || !ps_get64(ring[0].len))
+		return false;
+	if (start < ps_get64(ring[0].base))
+		return false;
+	if (ps_get32(sb->height) < 1 || ps_get32(sb->height) > 6 || ps_get32(sb->clean) > 1)
+		return false;
+	return ps_get64(sb->slots) <= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS &&
+	       ps_get64(sb->snapshot_offset) <= file_bytes &&
+	       ps_get64(sb->snapshot_len) <= file_bytes - ps_get64(sb->snapshot_offset);
+}
+
+/* A version that is not ours decodes: its number counts, and the caller refuses it. */
+bool superblock_decode(const uint8_t *sector, struct disk_superblock *sb)
+{
+	memcpy(sb, sector, sizeof(*sb));
+	if (memcmp(sb->magic, SUPER_MAGIC, sizeof(sb->magic)) != 0)
+		return false;
+	if (ps_get64(sb->checksum) != superblock_checksum(sb))
+		return false;
+	if (ps_get32(sb->version) != FORMAT_VERSION)
+		return true;
+	return ps_get32(sb->length) == SECTOR && fields_sound(sb) && all_zero(sb->reserved, sizeof(sb->reserved));
+}
+
+static int read_slots(struct store *s, struct disk_superblock slots[SUPERBLOCKS], bool valid[SUPERBLOCKS])
+{
+	uint8_t *buffer = NULL;
+	if (posix_memalign((void **)&buffer, PAGE, SUPERBLOCK_AREA))
+		return ps_fail(PS_ENOMEM, "%s: no memory for the superblock", s->path);
+	int err = ps_io_read(s->io, 0, buffer, SUPERBLOCK_AREA);
+	for (int i = 0; i < SUPERBLOCKS && !err; i++)
+		valid[i] = superblock_decode(buffer + superblock_offset(i), &slots[i]);
+	bool any = false;
+	for (int i = 0; i < SUPERBLOCKS && !err; i++)
+		any = any || !memcmp(buffer + superblock_offset(i), SUPER_MAGIC, 8);
+	free(buffer);
+	if (!err && !any)
+		return ps_fail(PS_EFORMAT, "%s: not a Padstone store (no superblock at offset 0)", s->path);
+	return err;
+}
+
+static int check_version(struct store *s, const struct disk_superblock *sb)
+{
+	if (ps_get32(sb->version) != FORMAT_VERSION || ps_get64(sb->incompatible))
+		return ps_fail(PS_EVERSION, "%s: store has format %u with features %llx, this library reads format %d", s->path,
+			       ps_get32(sb->version), (unsigned long long)ps_get64(sb->incompatible), FORMAT_VERSION);
+	if (ps_get64(sb->readonly_compatible) && !s->read_only)
+		return ps_fail(PS_EVERSION, "%s: store has features %llx that this library can only read", s->path,
+			       (unsigned long long)ps_get64(sb->readonly_compatible));
+	return PS_OK;
+}
+
+/* The highest number in two equal slots. What stands higher in a single slot is an update that a crash cut off. */
+int superblock_read(struct store *s, struct disk_superblock *sb)
+{
+	struct disk_superblock slots[SUPERBLOCKS];
+	bool valid[SUPERBLOCKS] = {false};
+	int best = -1;
+	int err = read_slots(s, slots, valid);
+	if (err)
+		return err;
+	uint64_t highest = 0;
+	for (int i = 0; i < SUPERBLOCKS; i++) {
+		if (valid[i] && ps_get64(slots[i].number) > highest)
+			highest = ps_get64(slots[i].number);
+		for (int j = i + 1; j < SUPERBLOCKS; j++) {
+			if (valid[i] && valid[j] && !memcmp(&slots[i], &slots[j], SECTOR) &&
+			    (best < 0 || ps_get64(slots[i].number) > ps_get64(slots[best].number)))
+				best = i;
+		}
+	}
+	if (best < 0)
+		return ps_fail(PS_ECORRUPT, "%s: no two superblocks agree (offset 0)", s->path);
+	*sb = slots[best];
+	s->highest_superblock = highest;
+	for (int i = 0; i < SUPERBLOCKS; i++)
+		s->superblock_differs[i] = !valid[i] || memcmp(&slots[i], sb, SECTOR) != 0;
+	return check_version(s, sb);
+}
+
+/* With 4 KiB sectors the page is written whole; the owner's sector then shares slot 0's page. */
+static int write_slot(struct store *s, uint8_t *page, int slot)
+{
+	size_t len = s->io->alignment > SECTOR ? PAGE : SECTOR;
+	memset(page + SECTOR, 0, SECTOR);
+	if (slot == 0)
+		memcpy(page + SECTOR, s->owner, sizeof(s->owner));
+	return ps_io_write(s->io, superblock_offset(slot), page, slot == 0 ? (len < 2 * SECTOR ? 2 * SECTOR : len) : len, false);
+}
+
+static int write_pair(struct store *s, uint8_t *page, int first)
+{
+	int err = write_slot(s, page, first);
+	if (!err)
+		err = write_slot(s, page, first + 1);
+	return err ? err : s->io->ops->flush(s->io);
+}
+
+/* Before the first update of an open: slots that differ from the valid pair get its contents. Else an update would begin
+ * with overwriting that pair while only an older one is left, whose log may be gone. */
+static int repair_slots(struct store *s, uint8_t *page)
+{
+	bool written = false;
+	int err = PS_OK;
+	memcpy(page, &s->sb, sizeof(s->sb));
+	for (int i = 0; i < SUPERBLOCKS && !err; i++) {
+		if (!s->superblock_differs[i])
+			continue;
+		err = write_slot(s, page, i);
+		written = true;
+	}
+	if (!err && written)
+		err = s->io->ops->flush(s->io);
+	if (!err)
+		memset(s->superblock_differs, 0, sizeof(s->superblock_differs));
+	return err;
+}
+
+/* All that sb points at must be durable. The next number is above any ever seen, so that a slot which a crash left behind
+ * never wins. On success s->sb is sb. */
+int superblock_write(struct store *s, struct disk_superblock *sb)
+{
+	uint8_t *page = NULL;
+	if (posix_memalign((void **)&page, PAGE, PAGE))
+		return ps_fail(PS_ENOMEM, "%s: no memory for the superblock", s->path);
+	memset(page, 0, PAGE);
+	int err = repair_slots(s, page);
+	sb->number = ps_set64(++s->highest_superblock);
+	sb->checksum = ps_set64(superblock_checksum(sb));
+	memcpy(page, sb, sizeof(*sb));
+	if (!err)
+		err = write_pair(s, page, 0);
+	if (!err)
+		err = write_pair(s, page, 2);
+	free(page);
+	if (!err)
+		s->sb = *sb;
+	return err;
+}
+
+static void ring_encode(struct disk_ring *to, const struct ring *from)
+{
+	to->offset = ps_set64(from->offset);
+	to->len = ps_set64(from->len);
+	to->base = ps_set64(from->base);
+}
+
+void superblock_log(struct store *s, struct disk_superblock *sb)
+{
+	ring_encode(&sb->ring[0], &s->log.ring[0]);
+	ring_encode(&sb->ring[1], &s->log.ring[1]);
+}
+
+static void owner_text(struct store *s)
+{
+	char host[64] = "?";
+	(void)gethostname(host, sizeof(host) - 1);
+	(void)snprintf(s->owner, sizeof(s->owner), "pid %ld on %s since %lld", (long)getpid(), host, (long long)time(NULL));
+}
+
+/* Slots are made equal again before the first update: a crash in it then still finds a pair. */
+int store_begin_writing(struct store *s)
+{
+	if (s->writing)
+		return PS_OK;
+	int err = store_writable(s);
+	if (err)
+		return err;
+	if (s->unclean && (err = s->io->ops->flush(s->io)) != PS_OK)
+		return err;
+	owner_text(s);
+	struct disk_superblock sb = s->sb;
+	sb.epoch = ps_set64(ps_get64(sb.epoch) + 1);
+	sb.crashes = ps_set64(s->crashes);
+	sb.clean = ps_set32(0);
+	sb.snapshot_len = sb.snapshot_offset = sb.snapshot_checksum = ps_set64(0);
+	sb.objects = sb.live_bytes = ps_set64(0);
+	if ((err = space_ensure(&s->space)) != PS_OK || (err = table_reserve_recovered(&s->table)) != PS_OK)
+		return err;
+	if ((err = superblock_write(s, &sb)) != PS_OK) {
+		store_fail(s, err, "the superblock could not be written");
+		return err;
+	}
+	s->log.epoch = ps_get64(sb.epoch);
+	s->writing = true;
+	return PS_OK;
+}
+
+/* A new store: an empty table, a prewritten log, and a superblock, in this order. */
+int store_format(struct store *s)
+{
+	struct disk_superblock sb;
+	memset(&sb, 0, sizeof(sb));
+	memcpy(sb.magic, SUPER_MAGIC, sizeof(sb.magic));
+	uint64_t log_bytes = s->options.log_bytes, file = s->options.initial_bytes;
+	s->log.ring[0] = (struct ring){.offset = SUPERBLOCK_AREA, .len = log_bytes, .base = 0};
+	if (file < SUPERBLOCK_AREA + log_bytes)
+		file = SUPERBLOCK_AREA + log_bytes;
+	int err = s->io->ops->allocate(s->io, 0, file);
+	if (!err)
+		err = log_write_ring(&s->log, &s->log.ring[0]);
+	if (err)
+		return err;
+	if (getrandom(sb.uuid, sizeof(sb.uuid), 0) != (ssize_t)sizeof(sb.uuid))
+		return ps_fail(PS_EIO, "%s: no random bytes from the kernel", s->path);
+	sb.version = ps_set32(FORMAT_VERSION);
+	sb.length = ps_set32(SECTOR);
+	sb.height = ps_set32(1);
+	sb.clean = ps_set32(1);
+	sb.file_bytes = ps_set64(file);
+	superblock_log(s, &sb);
+	err = s->io->ops->flush(s->io);
+	return err ? err : superblock_write(s, &sb);
+}

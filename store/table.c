@@ -1,0 +1,700 @@
+/* The object table: slot to entry in O(1).
+ *
+ * In memory, entries stand in address space indexed by slot, faulted leaf by leaf and evicted when clean. On disk, leaves hang
+ * from a radix tree that checkpoints write copy-on-write.
+ *
+ * Readers take no lock: a leaf's state holds a sequence that a writer makes odd while it changes an entry, and which moves on
+ * when the leaf goes. Writers hold store.lock. Loading holds table.lock. */
+#include <sched.h>
+#include <sys/mman.h>
+#include <xxhash.h>
+
+#include "store/base_internal.h"
+
+enum { ENTRY_WORDS = 4, LEAF_WORDS = FANOUT * ENTRY_WORDS };
+static const size_t CHUNK_ENTRY_BYTES = (size_t)GROUPS_PER_CHUNK * GROUP_SLOTS * 32;
+
+uint64_t page_seed(unsigned level, uint64_t index)
+{
+	return ((uint64_t)level << 56 | index) * 0x9e3779b97f4a7c15U + 1;
+}
+
+uint32_t next_generation(const struct store *s, const struct entry *e)
+{
+	uint64_t next = entry_generation(e) + 1 + (s->crashes - (e->w[3] >> 32));
+	return next > GENERATION_MAX ? 0 : (uint32_t)next;
+}
+
+int table_init(struct table *t, struct store *s)
+{
+	t->store = s;
+	pthread_mutex_init(&t->lock, NULL);
+	t->chunks = ps_memory_zalloc(&s->memory, GROUP_CHUNKS * sizeof(*t->chunks));
+	return t->chunks ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory for the object table", s->path);
+}
+
+static void node_free(struct table *t, struct table_node *n)
+{
+	if (!n)
+		return;
+	for (int i = 0; n->level > 1 && i < FANOUT; i++)
+		node_free(t, n->node[i]);
+	ps_memory_free(&t->store->memory, n, sizeof(*n));
+}
+
+void table_done(struct table *t)
+{
+	if (!t->store)
+		return;
+	struct ps_memory *m = &t->store->memory;
+	node_free(t, t->root);
+	for (int i = 0; t->chunks && i < GROUP_CHUNKS; i++) {
+		struct group_chunk *chunk = atomic_load(&t->chunks[i]);
+		if (!chunk)
+			continue;
+		munmap((void *)chunk->entries, CHUNK_ENTRY_BYTES);
+		ps_memory_free(m, chunk, sizeof(*chunk));
+	}
+	ps_memory_free(m, (void *)t->chunks, GROUP_CHUNKS * sizeof(*t->chunks));
+	ps_memory_free(m, t->free_leaves, t->free_size * sizeof(*t->free_leaves));
+	ps_memory_free(m, t->dirty, t->dirty_size * sizeof(*t->dirty));
+	pthread_mutex_destroy(&t->lock);
+}
+
+/* ---- the tree ------------------------------------------------------------------------------------------------------ */
+
+static struct table_node *node_new(struct table *t, unsigned level, uint64_t number)
+{
+	struct table_node *n = ps_memory_zalloc(&t->store->memory, sizeof(*n));
+	if (!n) {
+		(void)ps_fail(PS_ENOMEM, "%s: no memory for a table page", t->store->path);
+		return NULL;
+	}
+	n->level = level;
+	n->number = number;
+	return n;
+}
+
+static struct group_chunk *chunk_of(struct table *t, uint64_t group)
+{
+	struct group_chunk *chunk = atomic_load(&t->chunks[group / GROUPS_PER_CHUNK]);
+	if (chunk)
+		return chunk;
+	chunk = ps_memory_zalloc(&t->store->memory, sizeof(*chunk));
+	void *entries = chunk ? mmap(NULL, CHUNK_ENTRY_BYTES, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+			      : MAP_FAILED;
+	if (entries == MAP_FAILED) {
+		ps_memory_free(&t->store->memory, chunk, sizeof(*chunk));
+		(void)ps_fail(PS_ENOMEM, "%s: no address space for table entries", t->store->path);
+		return NULL;
+	}
+	(void)madvise(entries, CHUNK_ENTRY_BYTES, MADV_DONTFORK);
+	chunk->entries = entries;
+	atomic_store(&t->chunks[group / GROUPS_PER_CHUNK], chunk);
+	return chunk;
+}
+
+static void decode_pointer(struct table_pointer *to, const struct disk_pointer *from)
+{
+	to->place[0] = ps_get64(from->place[0]);
+	to->place[1] = ps_get64(from->place[1]);
+	to->checksum = ps_get64(from->checksum);
+	to->checkpoint = ps_get64(from->checkpoint);
+}
+
+static bool pointer_sound(struct table *t, const struct table_pointer *p)
+{
+	for (int i = 0; i < 2; i++) {
+		if (p->place[i] % PAGE || p->place[i] >= (PLACE_MASK + 1) * GRANULE - PAGE)
+			return false;
+	}
+	(void)t;
+	return true;
+}
+
+/* Reads a table page from the first of its places that has it. PS_ECORRUPT if none has. */
+static int read_page(struct table *t, const struct table_pointer *p, unsigned level, uint64_t index, uint8_t *page)
+{
+	struct store *s = t->store;
+	int err = PS_OK;
+	for (int i = 0; i < 2 && pointer_sound(t, p); i++) {
+		if (!p->place[i])
+			continue;
+		int io = ps_io_read(s->io, p->place[i], page, PAGE);
+		if (io)
+			err = io;
+		else if (XXH3_64bits_withSeed(page, PAGE, page_seed(level, index)) == p->checksum)
+			return PS_OK;
+	}
+	store_event(s, PS_EVENT_CORRUPTION, PS_ECORRUPT, PS_ID_NONE);
+	return err ? err : ps_fail(PS_ECORRUPT, "%s: table page %llu of level %u is damaged (offset %llu)", s->path,
+				   (unsigned long long)index, level, (unsigned long long)p->place[0]);
+}
+
+static int load_node(struct table *t, struct table_node *n)
+{
+	uint8_t *page = NULL;
+	if (!n->self.place[0])
+		return PS_OK;
+	if (posix_memalign((void **)&page, PAGE, PAGE))
+		return ps_fail(PS_ENOMEM, "%s: no memory for a table page", t->store->path);
+	int err = read_page(t, &n->self, n->level, n->number, page);
+	for (int i = 0; i < FANOUT && !err; i++)
+		decode_pointer(&n->child[i], (const struct disk_pointer *)(const void *)page + i);
+	free(page);
+	return err;
+}
+
+/* The child node, loaded on first use. A page that cannot be read is tried again at the next use. */
+static int child_of(struct table *t, struct table_node *n, unsigned index, struct table_node **child)
+{
+	if (n->node[index]) {
+		*child = n->node[index];
+		return PS_OK;
+	}
+	struct table_node *c = node_new(t, n->level - 1, n->number * FANOUT + index);
+	if (!c)
+		return PS_ENOMEM;
+	c->parent = n;
+	c->index = index;
+	c->self = n->child[index];
+	int err = load_node(t, c);
+	if (err) {
+		ps_memory_free(&t->store->memory, c, sizeof(*c));
+		return err;
+	}
+	n->node[index] = c;
+	*child = c;
+	return PS_OK;
+}
+
+static uint64_t groups_of(unsigned height)
+{
+	uint64_t groups = 1;
+	while (--height)
+		groups *= FANOUT;
+	return groups;
+}
+
+/* One more level: the old root becomes the first child. */
+static int grow_height(struct table *t)
+{
+	struct table_node *root = node_new(t, t->height + 1, 0);
+	if (!root)
+		return PS_ENOMEM;
+	root->node[0] = t->root;
+	root->child[0] = t->root->self;
+	t->root->parent = root;
+	t->root->index = 0;
+	t->root = root;
+	t->height++;
+	return PS_OK;
+}
+
+static int publish_group(struct table *t, struct table_node *g)
+{
+	struct group_chunk *chunk = chunk_of(t, g->number);
+	if (!chunk)
+		return PS_ENOMEM;
+	g->entries = chunk->entries + (g->number % GROUPS_PER_CHUNK) * GROUP_SLOTS * ENTRY_WORDS;
+	atomic_store_explicit(&chunk->group[g->number % GROUPS_PER_CHUNK], g, memory_order_release);
+	return PS_OK;
+}
+
+static int find_group_locked(struct table *t, uint64_t number, struct table_node **group)
+{
+	struct table_node *n = t->root;
+	while (number >= groups_of(t->height)) {
+		int err = grow_height(t);
+		if (err)
+			return err;
+		n = t->root;
+	}
+	for (unsigned level = t->height; level > 1; level--) {
+		uint64_t below = groups_of(level - 1);
+		int err = child_of(t, n, (unsigned)(number / below % FANOUT), &n);
+		if (err)
+			return err;
+	}
+	*group = n;
+	return n->entries ? PS_OK : publish_group(t, n);
+}
+
+static struct table_node *known_group(struct table *t, uint64_t number)
+{
+	struct group_chunk *chunk = atomic_load_explicit(&t->chunks[number / GROUPS_PER_CHUNK], memory_order_acquire);
+	return chunk ? atomic_load_explicit(&chunk->group[number % GROUPS_PER_CHUNK], memory_order_acquire) : NULL;
+}
+
+static int find_group(struct table *t, uint64_t number, struct table_node **group)
+{
+	*group = known_group(t, number);
+	if (*group)
+		return PS_OK;
+	pthread_mutex_lock(&t->lock);
+	int err = find_group_locked(t, number, group);
+	pthread_mutex_unlock(&t->lock);
+	return err;
+}
+
+int table_attach(struct table *t, const struct disk_superblock *sb)
+{
+	t->height = ps_get32(sb->height);
+	t->root = node_new(t, t->height, 0);
+	if (!t->root)
+		return PS_ENOMEM;
+	decode_pointer(&t->root->self, &sb->root);
+	atomic_store(&t->slots, ps_get64(sb->slots));
+	atomic_store(&t->objects, ps_get64(sb->objects));
+	atomic_store(&t->live_bytes, ps_get64(sb->live_bytes));
+	return load_node(t, t->root);
+}
+
+/* ---- leaves ---------------------------------------------------------------------------------------------------------- */
+
+static void entries_store(struct table_node *g, unsigned leaf, const uint8_t *page)
+{
+	_Atomic(uint64_t) *to = g->entries + (size_t)leaf * LEAF_WORDS;
+	const ps_le64 *from = (const ps_le64 *)(const void *)page;
+	for (int i = 0; i < LEAF_WORDS; i++)
+		atomic_store_explicit(&to[i], ps_get64(from[i]), memory_order_relaxed);
+}
+
+static bool leaf_sound(const uint8_t *page, uint64_t first_slot, uint64_t end)
+{
+	for (unsigned i = 0; i < FANOUT; i++) {
+		struct entry e;
+		for (int w = 0; w < ENTRY_WORDS; w++)
+			e.w[w] = ps_get64(((const ps_le64 *)(const void *)page)[i * ENTRY_WORDS + (unsigned)w]);
+		uint64_t len = entry_blob_len(&e);
+		if (!entry_valid(&e, first_slot + i) || (len && entry_place(&e) + extent_len(len) > end))
+			return false;
+	}
+	return true;
+}
+
+static int fill_leaf(struct table *t, struct table_node *g, unsigned leaf)
+{
+	uint8_t *page = NULL;
+	uint64_t number = g->number * FANOUT + leaf;
+	if (!g->child[leaf].place[0])
+		return PS_OK;
+	if (posix_memalign((void **)&page, PAGE, PAGE))
+		return ps_fail(PS_ENOMEM, "%s: no memory for a table page", t->store->path);
+	int err = read_page(t, &g->child[leaf], 0, number, page);
+	if (!err && !leaf_sound(page, number * FANOUT, t->store->pool.mapped))
+		err = ps_fail(PS_ECORRUPT, "%s: table leaf %llu has impossible entries", t->store->path, (unsigned long long)number);
+	if (!err)
+		entries_store(g, leaf, page);
+	free(page);
+	return err;
+}
+
+static int load_leaf(struct table *t, struct table_node *g, unsigned leaf)
+{
+	_Atomic(uint64_t) *state = &g->leaf[leaf].state;
+	int err = PS_OK;
+	pthread_mutex_lock(&t->lock);
+	while (atomic_load(state) & LEAF_LOCKED)
+		sched_yield();
+	if (!(atomic_load(state) & LEAF_RESIDENT)) {
+		err = budget_take(t->store, PAGE);
+		if (!err && (err = fill_leaf(t, g, leaf)) != PS_OK)
+			budget_give(t->store, PAGE);
+		if (!err) {
+			atomic_fetch_add(&t->resident_bytes, PAGE);
+			atomic_fetch_or_explicit(state, LEAF_RESIDENT | LEAF_USED, memory_order_release);
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+	return err;
+}
+
+static bool try_evict_leaf(struct table *t, struct table_node *g, unsigned leaf)
+{
+	_Atomic(uint64_t) *state = &g->leaf[leaf].state;
+	uint64_t old = atomic_load(state);
+	if (old & LEAF_USED) {
+		atomic_fetch_and(state, ~LEAF_USED);
+		return false;
+	}
+	if (!(old & LEAF_RESIDENT) || old & (LEAF_DIRTY | LEAF_LOCKED | LEAF_WRITING))
+		return false;
+	uint64_t gone = ((old & ~LEAF_RESIDENT) | LEAF_LOCKED) + 2 * LEAF_SEQ;
+	if (!atomic_compare_exchange_strong(state, &old, gone))
+		return false;
+	(void)madvise((void *)(g->entries + (size_t)leaf * LEAF_WORDS), PAGE, MADV_DONTNEED);
+	atomic_fetch_and(state, ~LEAF_LOCKED);
+	atomic_fetch_sub(&t->resident_bytes, PAGE);
+	budget_give(t->store, PAGE);
+	return true;
+}
+
+bool table_evict_one(struct table *t)
+{
+	uint64_t leaves = (atomic_load(&t->slots) + FANOUT - 1) / FANOUT;
+	for (uint64_t tries = 2 * leaves; tries; tries--) {
+		uint64_t number = atomic_fetch_add(&t->evict_hand, 1) % leaves;
+		struct table_node *g = known_group(t, number / FANOUT);
+		if (g && try_evict_leaf(t, g, (unsigned)(number % FANOUT)))
+			return true;
+	}
+	return false;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------------- */
+
+static const uint64_t VERSION_MASK = ~(LEAF_USED | LEAF_DIRTY | LEAF_WRITING);
+
+static int find_leaf(struct table *t, uint64_t slot, struct table_node **g, struct table_leaf **leaf)
+{
+	int err = find_group(t, slot / GROUP_SLOTS, g);
+	if (!err)
+		*leaf = &(*g)->leaf[slot / FANOUT % FANOUT];
+	return err;
+}
+
+static void load_entry(struct table_node *g, uint64_t slot, struct entry *e)
+{
+	const _Atomic(uint64_t) *from = g->entries + (slot % GROUP_SLOTS) * ENTRY_WORDS;
+	for (int i = 0; i < ENTRY_WORDS; i++)
+		e->w[i] = atomic_load_explicit(&from[i], memory_order_acquire);
+}
+
+int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *version)
+{
+	struct table_node *g;
+	struct table_leaf *leaf;
+	if (slot >= atomic_load_explicit(&t->slots, memory_order_acquire)) {
+		*e = (struct entry){0};
+		*version = 0;
+		return PS_OK;
+	}
+	int err = find_leaf(t, slot, &g, &leaf);
+	while (!err) {
+		uint64_t before = atomic_load_explicit(&leaf->state, memory_order_acquire);
+		if (!(before & LEAF_RESIDENT)) {
+			err = load_leaf(t, g, (unsigned)(slot / FANOUT % FANOUT));
+			continue;
+		}
+		load_entry(g, slot, e);
+		uint64_t after = atomic_load_explicit(&leaf->state, memory_order_acquire);
+		if (before & LEAF_SEQ || (before ^ after) & VERSION_MASK)
+			continue;
+		if (!(before & LEAF_USED))
+			atomic_fetch_or_explicit(&leaf->state, LEAF_USED, memory_order_relaxed);
+		*version = before & VERSION_MASK;
+		return PS_OK;
+	}
+	return err;
+}
+
+bool table_unchanged(struct table *t, uint64_t slot, uint64_t version)
+{
+	struct table_node *g = known_group(t, slot / GROUP_SLOTS);
+	return g && (atomic_load_explicit(&g->leaf[slot / FANOUT % FANOUT].state, memory_order_acquire) & VERSION_MASK) == version;
+}
+
+int table_get(struct table *t, uint64_t slot, struct entry *e)
+{
+	uint64_t version;
+	return table_read(t, slot, e, &version);
+}
+
+/* ---- writing (store.lock held) ------------------------------------------------------------------------------------------ */
+
+int table_reserve_dirty(struct table *t, size_t more)
+{
+	if (t->dirty_count + more <= t->dirty_size)
+		return PS_OK;
+	size_t size = t->dirty_size ? t->dirty_size * 2 : 16;
+	while (size < t->dirty_count + more)
+		size *= 2;
+	uint64_t *dirty = ps_memory_resize(&t->store->memory, t->dirty, t->dirty_size * sizeof(*dirty), size * sizeof(*dirty));
+	if (!dirty)
+		return ps_fail(PS_ENOMEM, "%s: no memory for the list of dirty table pages", t->store->path);
+	t->dirty = dirty;
+	t->dirty_size = size;
+	return PS_OK;
+}
+
+/* Both places of each page on the way up that the next checkpoint writes are there before a commit is ordered. */
+static int reserve_nodes(struct table *t, struct table_node *n, bool use_reserve)
+{
+	for (; n; n = n->parent) {
+		for (int i = 0; i < 2; i++) {
+			int err = n->spare[i] ? PS_OK : space_alloc_page(&t->store->space, use_reserve, &n->spare[i]);
+			if (err)
+				return err;
+		}
+		n->dirty = true;
+	}
+	return PS_OK;
+}
+
+static int reserve_leaf(struct table *t, struct table_node *g, unsigned leaf, bool use_reserve)
+{
+	struct table_leaf *l = &g->leaf[leaf];
+	int err = table_reserve_dirty(t, 1);
+	if (!err && !l->new_place)
+		err = space_alloc_page(&t->store->space, use_reserve, &l->new_place);
+	return err ? err : reserve_nodes(t, g, use_reserve);
+}
+
+int table_prepare(struct table *t, uint64_t slot, bool use_reserve)
+{
+	struct table_node *g;
+	struct table_leaf *l;
+	unsigned leaf = (unsigned)(slot / FANOUT % FANOUT);
+	int err = find_leaf(t, slot, &g, &l);
+	if (err)
+		return err;
+	uint64_t state = atomic_load(&l->state);
+	if (state & LEAF_DIRTY)
+		return t->root->spare[1] ? PS_OK : reserve_nodes(t, g, use_reserve);
+	if ((err = reserve_leaf(t, g, leaf, use_reserve)) != PS_OK)
+		return err;
+	while (true) {
+		if (!(state & LEAF_RESIDENT)) {
+			if ((err = load_leaf(t, g, leaf)) != PS_OK)
+				return err;
+			state = atomic_load(&l->state);
+			continue;
+		}
+		if (atomic_compare_exchange_weak(&l->state, &state, state | LEAF_DIRTY | LEAF_USED))
+			break;
+	}
+	t->dirty[t->dirty_count++] = g->number * FANOUT + leaf;
+	return PS_OK;
+}
+
+static void count_objects(struct table *t, const struct entry *old, const struct entry *e)
+{
+	if (entry_kind(old) != ENTRY_FREE) {
+		atomic_fetch_sub_explicit(&t->objects, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&t->live_bytes, entry_size(old), memory_order_relaxed);
+	}
+	if (entry_kind(e) != ENTRY_FREE) {
+		atomic_fetch_add_explicit(&t->objects, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&t->live_bytes, entry_size(e), memory_order_relaxed);
+	}
+}
+
+void table_set(struct table *t, uint64_t slot, const struct entry *e)
+{
+	struct table_node *g = known_group(t, slot / GROUP_SLOTS);
+	_Atomic(uint64_t) *to = g->entries + (slot % GROUP_SLOTS) * ENTRY_WORDS;
+	_Atomic(uint64_t) *state = &g->leaf[slot / FANOUT % FANOUT].state;
+	struct entry old;
+	load_entry(g, slot, &old);
+	count_objects(t, &old, e);
+	atomic_fetch_add(state, LEAF_SEQ);
+	for (int i = 0; i < ENTRY_WORDS; i++)
+		atomic_store_explicit(&to[i], e->w[i], memory_order_release);
+	atomic_fetch_add(state, LEAF_SEQ);
+	if (slot >= atomic_load(&t->slots))
+		atomic_store(&t->slots, slot + 1);
+}
+
+struct table_node *table_group(struct table *t, uint64_t number)
+{
+	return known_group(t, number);
+}
+
+void table_copy_leaf(struct table_node *g, unsigned leaf, uint8_t *page)
+{
+	const _Atomic(uint64_t) *from = g->entries + (size_t)leaf * LEAF_WORDS;
+	ps_le64 *to = (ps_le64 *)(void *)page;
+	for (int i = 0; i < LEAF_WORDS; i++)
+		to[i] = ps_set64(atomic_load_explicit(&from[i], memory_order_relaxed));
+}
+
+/* ---- recovery -------------------------------------------------------------------------------------------------------- */
+
+/* A leaf that cannot be read keeps its damage: the log's entries for it are lost with it, and only with it. */
+int table_recover(struct table *t, uint64_t slot, const struct entry *e)
+{
+	struct table_node *g;
+	struct table_leaf *l;
+	unsigned leaf = (unsigned)(slot / FANOUT % FANOUT);
+	if (slot >= atomic_load(&t->slots))
+		atomic_store(&t->slots, slot + 1);
+	int err = find_leaf(t, slot, &g, &l);
+	if (!err && !(atomic_load(&l->state) & LEAF_RESIDENT))
+		err = load_leaf(t, g, leaf);
+	if (err)
+		return err == PS_ECORRUPT ? PS_OK : err;
+	if (!(atomic_load(&l->state) & LEAF_DIRTY)) {
+		if ((err = table_reserve_dirty(t, 1)) != PS_OK)
+			return err;
+		atomic_fetch_or(&l->state, LEAF_DIRTY);
+		t->dirty[t->dirty_count++] = g->number * FANOUT + leaf;
+	}
+	table_set(t, slot, e);
+	return PS_OK;
+}
+
+int table_reserve_recovered(struct table *t)
+{
+	for (size_t i = 0; i < t->dirty_count; i++) {
+		struct table_node *g = known_group(t, t->dirty[i] / FANOUT);
+		struct table_leaf *l = &g->leaf[t->dirty[i] % FANOUT];
+		int err = l->new_place ? PS_OK : space_alloc_page(&t->store->space, true, &l->new_place);
+		if (!err)
+			err = reserve_nodes(t, g, true);
+		if (err)
+			return err;
+	}
+	return PS_OK;
+}
+
+/* ---- slots (store.lock held) --------------------------------------------------------------------------------------------- */
+
+static int push_free_leaf(struct table *t, uint64_t number)
+{
+	if (t->free_count == t->free_size) {
+		size_t size = t->free_size ? t->free_size * 2 : 16;
+		uint64_t *list = ps_memory_resize(&t->store->memory, t->free_leaves, t->free_size * sizeof(*list),
+						  size * sizeof(*list));
+		if (!list)
+			return PS_ENOMEM;
+		t->free_leaves = list;
+		t->free_size = size;
+	}
+	t->free_leaves[t->free_count++] = number;
+	return PS_OK;
+}
+
+/* Without memory to note it the slot stays unused until the next open finds it. */
+void table_give_slot(struct table *t, uint64_t slot)
+{
+	struct table_node *g;
+	struct table_leaf *l;
+	if (!slot || find_leaf(t, slot, &g, &l) != PS_OK)
+		return;
+	if (!l->in_free_list && push_free_leaf(t, slot / FANOUT) != PS_OK)
+		return;
+	l->in_free_list = true;
+	l->free_slots[slot % FANOUT / 64] |= (uint64_t)1 << (slot % 64);
+}
+
+static bool pop_free_slot(struct table *t, uint64_t *slot)
+{
+	while (t->free_count) {
+		uint64_t number = t->free_leaves[t->free_count - 1];
+		struct table_leaf *l = &known_group(t, number / FANOUT)->leaf[number % FANOUT];
+		for (unsigned i = 0; i < 2; i++) {
+			if (!l->free_slots[i])
+				continue;
+			unsigned bit = (unsigned)__builtin_ctzll(l->free_slots[i]);
+			l->free_slots[i] &= l->free_slots[i] - 1;
+			*slot = number * FANOUT + i * 64 + bit;
+			return true;
+		}
+		l->in_free_list = false;
+		t->free_count--;
+	}
+	return false;
+}
+
+static int slot_generation(struct table *t, uint64_t slot, uint32_t *generation)
+{
+	struct entry e;
+	int err = table_get(t, slot, &e);
+	*generation = err || entry_kind(&e) != ENTRY_FREE ? 0 : next_generation(t->store, &e);
+	return err;
+}
+
+/* A slot whose generations are used up, or whose leaf cannot be read, is passed over for good. */
+int table_take_slot(struct table *t, uint64_t *slot, uint32_t *generation)
+{
+	while (pop_free_slot(t, slot)) {
+		int err = slot_generation(t, *slot, generation);
+		if (!err && *generation)
+			return PS_OK;
+		if (err && err != PS_ECORRUPT && err != PS_EIO) {
+			table_give_slot(t, *slot);
+			return err;
+		}
+	}
+	while (true) {
+		*slot = atomic_load(&t->slots) ? atomic_load(&t->slots) : 1;
+		if (*slot >= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS)
+			return ps_fail(PS_EFULL, "%s: no ids left", t->store->path);
+		atomic_store(&t->slots, *slot + 1);
+		int err = slot_generation(t, *slot, generation);
+		if (!err && *generation)
+			return PS_OK;
+		if (err && err != PS_ECORRUPT && err != PS_EIO) {
+			atomic_store(&t->slots, *slot);
+			return err;
+		}
+	}
+}
+
+/* ---- visiting ---------------------------------------------------------------------------------------------------------------- */
+
+static int visit_places(const struct table_visitor *v, const uint64_t place[2])
+{
+	int err = PS_OK;
+	for (int i = 0; i < 2 && !err && v->page; i++) {
+		if (place[i])
+			err = v->page(v->arg, (struct ps_extent){place[i], PAGE});
+	}
+	return err;
+}
+
+static int visit_leaf(struct table *t, struct table_node *g, unsigned leaf, const struct table_visitor *v)
+{
+	uint64_t first = (g->number * FANOUT + leaf) * FANOUT;
+	uint64_t places[2] = {g->child[leaf].place[0], g->leaf[leaf].new_place};
+	struct entry e;
+	int err = visit_places(v, places);
+	if (err || first >= atomic_load(&t->slots))
+		return err;
+	err = table_get(t, first, &e);
+	if (err == PS_ECORRUPT || err == PS_EIO)
+		return v->bad ? v->bad(v->arg, first, FANOUT, g->child[leaf].place[0]) : err;
+	for (unsigned i = 0; i < FANOUT && !err; i++) {
+		err = table_get(t, first + i, &e);
+		if (!err)
+			err = v->entry(v->arg, first + i, &e);
+	}
+	return err;
+}
+
+static int visit_node(struct table *t, struct table_node *n, const struct table_visitor *v)
+{
+	int err = visit_places(v, n->self.place);
+	if (!err)
+		err = visit_places(v, n->spare);
+	for (unsigned i = 0; i < FANOUT && !err; i++) {
+		struct table_node *child;
+		if (n->level == 1) {
+			err = visit_leaf(t, n, i, v);
+			continue;
+		}
+		if (!n->child[i].place[0] && !n->node[i])
+			continue;
+		pthread_mutex_lock(&t->lock);
+		int load = child_of(t, n, i, &child);
+		pthread_mutex_unlock(&t->lock);
+		uint64_t slots = groups_of(n->level - 1) * GROUP_SLOTS;
+		if (!load)
+			err = visit_node(t, child, v);
+		else if (load != PS_ECORRUPT && load != PS_EIO)
+			err = load;
+		else
+			err = v->bad ? v->bad(v->arg, (n->number * FANOUT + i) * slots, slots, n->child[i].place[0]) : load;
+	}
+	return err;
+}
+
+int table_visit(struct table *t, const struct table_visitor *v)
+{
+	struct table_node *group;
+	/* A store of one level publishes its only group here. */
+	int err = find_group(t, 0, &group);
+	return err == PS_ECORRUPT ? PS_OK : err ? err : visit_node(t, t->root, v);
+}

@@ -1,0 +1,310 @@
+/* Single calls that change the store. Each is one commit. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+/* Contents do not depend on the old object: only what is given back has to be found again. */
+int commit_one(struct store *s, struct change *c)
+{
+	int err;
+	while ((err = commit_changes(s, c, 1, PS_DURABILITY_DEFAULT, NULL)) == COMMIT_CHANGED) {
+		extent_list_free(s, &c->given);
+		err = change_expect(s, c);
+		if (err)
+			break;
+	}
+	return err;
+}
+
+static int end_change(struct store *s, struct change *c, int err)
+{
+	if (err && !c->committed)
+		change_undo(s, c);
+	change_done(s, c);
+	return err;
+}
+
+static int new_object(struct store *s, struct change *c, ps_id *id)
+{
+	int err = store_writable(s);
+	if (!err)
+		err = store_take_id(s, id);
+	if (!err)
+		change_init(c, CHANGE_NEW, *id);
+	return err;
+}
+
+static int end_new(struct store *s, struct change *c, int err, ps_id made, ps_id *id)
+{
+	bool committed = c->committed;
+	err = end_change(s, c, err);
+	if (err && !committed)
+		store_return_id(s, made);
+	if (!err)
+		*id = made;
+	return err;
+}
+
+int base_put(ps_storer *st, const void *data, size_t len, ps_id *id)
+{
+	struct store *s = store_of(st);
+	struct change c;
+	ps_id made;
+	int err = new_object(s, &c, &made);
+	if (err)
+		return err;
+	err = change_contents(s, &c, data, len);
+	if (!err)
+		err = commit_one(s, &c);
+	return end_new(s, &c, err, made, id);
+}
+
+int base_alloc(ps_storer *st, uint64_t size, ps_id *id)
+{
+	struct store *s = store_of(st);
+	struct change c;
+	ps_id made;
+	int err = new_object(s, &c, &made);
+	if (err)
+		return err;
+	c.entry = entry_make(ENTRY_ZERO, 0, size, 0, 0, id_generation(made));
+	return end_new(s, &c, commit_one(s, &c), made, id);
+}
+
+/* Two threads may both find it missing: the second commit would overwrite the first, hence expected. */
+int base_prime(ps_storer *st, uint64_t size, ps_id *id)
+{
+	struct store *s = store_of(st);
+	struct change c;
+	struct entry e;
+	uint64_t version;
+	int err = object_entry(s, PS_ID_PRIME, &e, &version);
+	if (err == PS_ENOTFOUND) {
+		change_init(&c, CHANGE_NEW, PS_ID_PRIME);
+		c.has_expected = true;
+		c.entry = entry_make(ENTRY_ZERO, 0, size, 0, 0, 1);
+		err = store_writable(s);
+		if (!err)
+			err = commit_changes(s, &c, 1, PS_DURABILITY_DEFAULT, NULL);
+		err = end_change(s, &c, err == COMMIT_CHANGED ? PS_OK : err);
+	}
+	if (!err && id)
+		*id = PS_ID_PRIME;
+	return err;
+}
+
+int base_replace(ps_storer *st, ps_id id, const void *data, size_t len)
+{
+	struct store *s = store_of(st);
+	struct change c;
+	struct entry e;
+	uint64_t version;
+	int err = store_writable(s);
+	if (!err)
+		err = object_entry(s, id, &e, &version);
+	if (err)
+		return err;
+	change_init(&c, CHANGE_SET, id);
+	err = change_contents(s, &c, data, len);
+	if (!err)
+		err = commit_one(s, &c);
+	return end_change(s, &c, err);
+}
+
+int base_delete_object(ps_storer *st, ps_id id)
+{
+	struct store *s = store_of(st);
+	struct change c;
+	if (id == PS_ID_PRIME)
+		return ps_fail(PS_EINVAL, "%s: the prime object cannot be deleted", s->path);
+	int err = store_writable(s);
+	if (err)
+		return err;
+	change_init(&c, CHANGE_DELETE, id);
+	change_make_free(s, &c);
+	return end_change(s, &c, commit_one(s, &c));
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------------------------ */
+
+/* off + len past the end grows the object; len 0 with `resize` sets its size. */
+static int range_once(struct store *s, struct change *c, uint64_t off, const void *data, size_t len, bool resize)
+{
+	uint64_t version;
+	space_hold(&s->space, id_slot(c->id));
+	int err = object_entry(s, c->id, &c->expected, &version);
+	c->has_expected = true;
+	struct entry base = c->expected;
+	uint64_t size = resize ? off : MAX(entry_size(&base), off + len);
+	if (!err)
+		err = change_range(s, c, &base, NULL, size, resize ? 0 : off, data, len);
+	space_unhold(&s->space, id_slot(c->id));
+	return err ? err : commit_changes(s, c, 1, PS_DURABILITY_DEFAULT, NULL);
+}
+
+static int change_part(struct store *s, ps_id id, uint64_t off, const void *data, size_t len, bool resize)
+{
+	struct change c;
+	int err = store_writable(s);
+	if (err)
+		return err;
+	do {
+		change_init(&c, CHANGE_SET, id);
+		err = end_change(s, &c, range_once(s, &c, off, data, len, resize));
+	} while (err == COMMIT_CHANGED);
+	return err;
+}
+
+int base_write_at(ps_storer *st, ps_id id, uint64_t off, const void *data, size_t len)
+{
+	struct entry e;
+	uint64_t version;
+	if (!len)
+		return object_entry(store_of(st), id, &e, &version);
+	return change_part(store_of(st), id, off, data, len, false);
+}
+
+int base_resize(ps_storer *st, ps_id id, uint64_t size)
+{
+	return change_part(store_of(st), id, size, NULL, 0, true);
+}
+
+/* ---- many objects ----------------------------------------------------------------------------------------------------- */
+
+static int commit_many(struct store *s, struct change *changes, size_t n)
+{
+	size_t which;
+	int err;
+	while ((err = commit_changes(s, changes, n, PS_DURABILITY_DEFAULT, &which)) == COMMIT_CHANGED) {
+		extent_list_free(s, &changes[which].given);
+		err = change_expect(s, &changes[which]);
+		if (err)
+			break;
+	}
+	return err;
+}
+
+static int end_many(struct store *s, struct change *changes, size_t n, int err)
+{
+	for (size_t i = 0; i < n; i++)
+		(void)end_change(s, &changes[i], err);
+	ps_memory_free(&s->memory, changes, n * sizeof(*changes));
+	return err;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	ps_id x = *(const ps_id *)a, y = *(const ps_id *)b;
+	return x < y ? -1 : x > y;
+}
+
+static int refuse_twice(struct store *s, size_t n, const ps_id *ids)
+{
+	ps_id *sorted = ps_memory_alloc(&s->memory, n * sizeof(*sorted));
+	int err = PS_OK;
+	if (!sorted)
+		return ps_fail(PS_ENOMEM, "%s: no memory for %zu ids", s->path, n);
+	memcpy(sorted, ids, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), compare_ids);
+	for (size_t i = 1; i < n && !err; i++) {
+		if (sorted[i] == sorted[i - 1])
+			err = ps_fail(PS_EINVAL, "%s: object %llu is named twice", s->path, (unsigned long long)sorted[i]);
+	}
+	ps_memory_free(&s->memory, sorted, n * sizeof(*sorted));
+	return err;
+}
+
+int base_write_batched(ps_storer *st, size_t n, const ps_id *ids, const void *data, const size_t *sizes)
+{
+	struct store *s = store_of(st);
+	const uint8_t *at = data;
+	int err = store_writable(s);
+	if (!n || err || (err = refuse_twice(s, n, ids)) != PS_OK)
+		return err;
+	struct change *changes = ps_memory_zalloc(&s->memory, n * sizeof(*changes));
+	if (!changes)
+		return ps_fail(PS_ENOMEM, "%s: no memory for %zu changes", s->path, n);
+	for (size_t i = 0; i < n && !err; at += sizes[i++]) {
+		change_init(&changes[i], CHANGE_SET, ids[i]);
+		err = change_contents(s, &changes[i], at, sizes[i]);
+	}
+	if (!err)
+		err = commit_many(s, changes, n);
+	return end_many(s, changes, n, err);
+}
+
+/* ---- runs --------------------------------------------------------------------------------------------------------------- */
+
+/* Small objects must not straddle a page: their slots are rounded up until a page holds a whole number of them. */
+static uint64_t run_slot(uint64_t size)
+{
+	uint64_t slot = extent_len(size);
+	while (slot < PAGE && PAGE % slot)
+		slot += GRANULE;
+	return slot;
+}
+
+static int run_space(struct store *s, uint64_t bytes, struct ps_extent *extent)
+{
+	pthread_mutex_lock(&s->lock);
+	int err = store_begin_writing(s);
+	if (!err)
+		err = space_alloc(&s->space, MAX(bytes, (uint64_t)PAGE), extent, NULL);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+static void run_give(struct store *s, struct ps_extent extent)
+{
+	if (!extent.len)
+		return;
+	pthread_mutex_lock(&s->lock);
+	space_free_now(&s->space, extent);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* The slack behind each object, and behind the last, goes back. */
+static void run_trim(struct store *s, struct ps_extent extent, uint64_t slot, uint64_t size, size_t count)
+{
+	uint64_t used = extent_len(size);
+	for (size_t i = 0; i < count && used < slot; i++)
+		run_give(s, (struct ps_extent){extent.offset + i * slot + used, slot - used});
+	uint64_t end = extent.offset + count * slot, page = (end + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	uint64_t stop = extent.offset + extent.len;
+	run_give(s, (struct ps_extent){end, MIN(page, stop) - end});
+	run_give(s, (struct ps_extent){MIN(page, stop), stop - MIN(page, stop)});
+}
+
+int base_alloc_run(ps_storer *st, uint64_t size, size_t count, ps_id *ids)
+{
+	struct store *s = store_of(st);
+	struct ps_extent extent = {0};
+	uint64_t slot = run_slot(size);
+	size_t made = 0;
+	int err = store_writable(s);
+	if (err)
+		return err;
+	if (size > CHUNK)
+		return ps_fail(PS_ERANGE, "%s: objects of a run have at most %d bytes", s->path, CHUNK);
+	struct change *changes = ps_memory_zalloc(&s->memory, count * sizeof(*changes));
+	if (!changes)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a run of %zu objects", s->path, count);
+	err = run_space(s, slot * count, &extent);
+	for (; made < count && !err; made++) {
+		err = new_object(s, &changes[made], &ids[made]);
+		if (err)
+			break;
+		changes[made].entry = entry_make(ENTRY_RESERVED, extent.offset + made * slot, size, 0, 0, id_generation(ids[made]));
+	}
+	if (!err)
+		err = commit_many(s, changes, count);
+	bool committed = changes[0].committed;
+	for (size_t i = 0; i < made && !committed; i++)
+		store_return_id(s, ids[i]);
+	if (committed)
+		run_trim(s, extent, slot, size, count);
+	else
+		run_give(s, extent);
+	ps_memory_free(&s->memory, changes, count * sizeof(*changes));
+	return err;
+}
