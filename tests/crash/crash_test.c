@@ -143,7 +143,7 @@ int main(int argc, char **argv)
 	}
 	if (argc > 2)
 		seed = strtoull(argv[2], NULL, 10);
-	only = argc > 3 ? argv[3] : NULL;
+	only = argc > 3 && argv[3][0] ? argv[3] : NULL;
 	size_t count = 0;
 	for (; count < script_count && count < MOST - 2; count++)
 		tests[count] = (struct CMUnitTest)cmocka_unit_test_prestate(

@@ -128,11 +128,15 @@ static void settle_unknown(struct run *run)
 
 void run_open(struct run *run)
 {
+	bool is_new = sim_disk_size(run->disk) == 0;
 	int err = store_open(run->disk, run->relaxed, &run->s);
-	if (failed(run, err, "open"))
+	if (failed(run, err, "open")) {
 		run->s = NULL;
-	else
-		settle_unknown(run);
+		run->formatted = is_new ? SIZE_MAX : run->formatted;
+		return;
+	}
+	run->formatted = is_new ? now(run) : run->formatted;
+	settle_unknown(run);
 }
 
 void run_close(struct run *run)
@@ -160,6 +164,7 @@ uint8_t *run_setup(struct run *run, const struct script *script, uint64_t *size)
 		abort();
 	sim_disk_image(run->disk, image);
 	oracle_restart(run->oracle);
+	run->formatted = 0;
 	sim_disk_reset(run->disk, image, *size);
 	return image;
 }
@@ -248,11 +253,14 @@ void step_prime(struct run *run, unsigned object, uint64_t size)
 	ps_id id = PS_ID_PRIME;
 	if (!run->s)
 		return;
-	bool there = oracle_now(run->oracle, PS_ID_PRIME) != NULL;
+	if (oracle_now(run->oracle, PS_ID_PRIME)) { /* left as it is: no commit */
+		if (!failed(run, ps_prime(run->s, size, &id), "prime"))
+			run->ids[object] = PS_ID_PRIME;
+		return;
+	}
 	oracle_begin(run->oracle, now(run));
 	int err = ps_prime(run->s, size, &id);
-	if (!there)
-		oracle_set(run->oracle, PS_ID_PRIME, oracle_edited(run->oracle, NULL, size, 0, NULL));
+	oracle_set(run->oracle, PS_ID_PRIME, oracle_edited(run->oracle, NULL, size, 0, NULL));
 	ended(run, err, !run->relaxed, "prime");
 	run->ids[object] = err == PS_OK ? PS_ID_PRIME : PS_ID_NONE;
 }
@@ -481,8 +489,9 @@ void step_sync(struct run *run)
 
 void step_compact(struct run *run)
 {
-	if (run->s)
-		(void)failed(run, ps_compact(run->s, 0, NULL, NULL), "compact");
+	int err = run->s ? ps_compact(run->s, 0, NULL, NULL) : PS_OK;
+	if (err != PS_ENOTSUP)
+		(void)failed(run, err, "compact");
 }
 
 void step_reopen(struct run *run)

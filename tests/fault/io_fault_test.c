@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 	enum { MOST = 64 };
 	struct CMUnitTest tests[MOST];
 	size_t count = 0;
-	only = argc > 1 ? argv[1] : NULL;
+	only = argc > 1 && argv[1][0] ? argv[1] : NULL;
 	for (; count < script_count && count < MOST; count++)
 		tests[count] = (struct CMUnitTest)cmocka_unit_test_prestate(
 		    failed_disk_call_loses_nothing_acknowledged, (void *)(uintptr_t)&scripts[count]);
