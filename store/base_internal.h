@@ -552,6 +552,7 @@ struct change {
 	uint32_t copy_size;
 	struct direct_write *writes; /* in flight */
 	unsigned write_count;
+	uint32_t direct_from;     /* contents above this are written outside the log; 0: the store's limit */
 	bool stream;              /* too large to be kept in memory */
 	bool committed;           /* ordered: nothing is given back any more */
 	struct extent_list taken; /* new extents: given back if the commit fails */

@@ -36,6 +36,7 @@ struct base_batch {
 	uint32_t *index; /* hash of ids: positions + 1; `indexed` of them are in it */
 	size_t index_size, indexed;
 	struct arena *arena;
+	uint64_t inline_bytes; /* that will ride in the log */
 };
 static_assert(sizeof(struct base_batch) <= PS_SESSION_SIZE, "batch fits a session");
 
@@ -169,6 +170,9 @@ static struct op *op_of(struct base_batch *b, const struct change *c)
 static int set_contents(struct base_batch *b, struct change *c, const void *data, size_t len)
 {
 	struct store *s = store_of_batch(b);
+	/* Many contents are not worth writing twice, to the log and to their places. */
+	if (b->inline_bytes > MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16))
+		c->direct_from = PAGE - 1;
 	int err = change_contents(s, c, data, len);
 	if (err == PS_ENOMEM) {
 		/* Frames that this batch still writes from may be all that is in the way. */
@@ -183,6 +187,7 @@ static int set_contents(struct base_batch *b, struct change *c, const void *data
 	if (!copy)
 		return PS_ENOMEM;
 	memcpy(copy, data, c->nbytes);
+	b->inline_bytes += c->nbytes;
 	c->bytes = copy;
 	return PS_OK;
 }

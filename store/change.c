@@ -236,7 +236,7 @@ static int contents_blob(struct store *s, struct change *c, const void *data, ui
 {
 	uint64_t seed = seed_contents(c->id);
 	struct map_chunk out;
-	if (len <= s->inline_max) {
+	if (len <= (c->direct_from ? c->direct_from : s->inline_max)) {
 		c->entry = entry_make(ENTRY_DATA, 0, len, blob_checksum(seed, data, len), 0, id_generation(c->id));
 		c->bytes = data;
 		c->nbytes = (uint32_t)len;
@@ -351,6 +351,9 @@ static int inherit(struct store *s, struct change *next, struct change *c)
 	}
 	if (!err && c->placed && !c->in_reserve)
 		err = extent_list_add(s, &next->taken, (struct ps_extent){entry_place(&c->entry), extent_len(c->nbytes)});
+	/* Contents that were written but never committed: nothing else knows of them. */
+	if (!err && entry_kind(&c->entry) == ENTRY_DATA && !c->nbytes)
+		err = extent_list_add(s, &next->given, (struct ps_extent){entry_place(&c->entry), extent_len(entry_size(&c->entry))});
 	next->expected = c->expected;
 	next->has_expected = c->has_expected;
 	return err;

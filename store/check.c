@@ -20,13 +20,15 @@ struct checker {
 	size_t count, size;
 	ps_id id; /* whose extents are being added */
 	uint64_t findings;
+	char first[160];
 	uint8_t *buffer;
 };
 
 static int report(struct checker *c, int err, ps_id id, uint64_t offset, const char *message)
 {
 	struct ps_finding finding = {err, id, offset, message};
-	c->findings++;
+	if (!c->findings++)
+		(void)snprintf(c->first, sizeof(c->first), "%s", message);
 	if (c->fn && c->fn(c->arg, &finding))
 		return ps_fail(PS_ECANCELED, "%s: check ended by the caller", c->s->path);
 	return PS_OK;
@@ -203,6 +205,6 @@ int base_check(ps_storer *st, enum ps_check_depth depth, ps_finding_fn fn, void 
 	free(c.buffer);
 	ps_memory_free(&s->memory, c.used, c.size * sizeof(*c.used));
 	if (!err && c.findings)
-		err = ps_fail(PS_ECORRUPT, "%s: check found %llu damages", s->path, (unsigned long long)c.findings);
+		err = ps_fail(PS_ECORRUPT, "%s: check found %llu damages, first: %s", s->path, (unsigned long long)c.findings, c.first);
 	return err;
 }

@@ -385,6 +385,7 @@ int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_du
 	struct commit c = {.s = s, .changes = changes, .n = n};
 	if (durability == PS_DURABILITY_DEFAULT)
 		durability = s->options.durability == PS_RELAXED ? PS_RELAXED : PS_DURABLE;
+	bool relieved = false;
 	c.durable = durability == PS_DURABLE;
 	int err = wait_for_writes(&c);
 	if (err)
@@ -400,6 +401,11 @@ int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_du
 		pthread_mutex_unlock(&s->lock);
 		if (!err)
 			break;
+		/* A checkpoint makes dirty frames clean, and so gives memory back: once. */
+		if (err == PS_ENOMEM && !relieved) {
+			relieved = true;
+			err = NEEDS_RING;
+		}
 		if (err != NEEDS_PAGE && err != NEEDS_BUFFER && err != NEEDS_RING)
 			break;
 		err = make_room(&c, err);

@@ -61,7 +61,7 @@ static bool pointer_sound(struct store *s, const struct map_pointer *p, bool nod
 
 static int damaged_map(struct store *s, ps_id id)
 {
-	return ps_fail(PS_ECORRUPT, "%s: object %llu: its map has impossible pointers", s->path, (unsigned long long)id);
+	return ps_fail(PS_ECORRUPT, "%s: object 0x%llx: its map has impossible pointers", s->path, (unsigned long long)id);
 }
 
 static void node_decode(struct map_node *n, const uint8_t *bytes, uint64_t count)
@@ -393,8 +393,10 @@ int map_write_chunks(struct map_writer *m, uint64_t first, const uint8_t *data, 
 {
 	int err = PS_OK;
 	struct map_chunk chunks[RUN_CHUNKS];
-	for (uint64_t at = 0; at < len && !err; at += (uint64_t)RUN_CHUNKS * CHUNK) {
-		uint64_t run = MIN(len - at, (uint64_t)RUN_CHUNKS * CHUNK), index = first + at / CHUNK;
+	/* A run is in memory while it is written: less where there is little. */
+	uint64_t most = MIN(MAX(m->s->budget / 64 / CHUNK, 1U), (uint64_t)RUN_CHUNKS) * CHUNK;
+	for (uint64_t at = 0; at < len && !err; at += most) {
+		uint64_t run = MIN(len - at, most), index = first + at / CHUNK;
 		err = change_write_run(m->s, m->change, data + at, run, index, chunks);
 		for (uint64_t i = 0; i * CHUNK < run && !err; i++)
 			err = map_writer_put(m, index + i, &chunks[i]);

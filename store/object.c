@@ -10,7 +10,7 @@
 
 int not_found(struct store *s, ps_id id)
 {
-	return ps_fail(PS_ENOTFOUND, "%s: object %llu does not exist", s->path, (unsigned long long)id);
+	return ps_fail(PS_ENOTFOUND, "%s: object 0x%llx does not exist", s->path, (unsigned long long)id);
 }
 
 struct blob entry_blob(ps_id id, const struct entry *e)
@@ -135,7 +135,7 @@ static int read_fast(struct store *s, ps_id id, const struct entry *e, uint64_t 
 
 static int too_small(struct store *s, ps_id id, uint64_t size, size_t cap)
 {
-	return ps_fail(PS_ERANGE, "%s: object %llu has %llu bytes, the buffer %zu", s->path, (unsigned long long)id,
+	return ps_fail(PS_ERANGE, "%s: object 0x%llx has %llu bytes, the buffer %zu", s->path, (unsigned long long)id,
 		       (unsigned long long)size, cap);
 }
 
@@ -353,7 +353,7 @@ int base_view_at(ps_storer *st, ps_id id, uint64_t off, size_t len, bool whole, 
 	if (whole)
 		len = (size_t)size;
 	if (off + len > size)
-		err = ps_fail(PS_ERANGE, "%s: object %llu has %llu bytes, not %llu", s->path, (unsigned long long)id,
+		err = ps_fail(PS_ERANGE, "%s: object 0x%llx has %llu bytes, not %llu", s->path, (unsigned long long)id,
 			      (unsigned long long)size, (unsigned long long)(off + len));
 	else if (!len)
 		view_fill(v, st, id, nothing, 0, VIEW_EMPTY, 0, 0);

@@ -138,8 +138,9 @@ int budget_take(struct store *s, uint64_t bytes)
 			continue;
 		atomic_fetch_sub_explicit(&s->budget_used, bytes, memory_order_relaxed);
 		store_wake(s);
-		return ps_fail(PS_ENOMEM, "%s: the memory budget of %llu bytes has no room for %llu more (%llu dirty)",
+		return ps_fail(PS_ENOMEM, "%s: the memory budget of %llu bytes has no room for %llu more (%llu in frames, %llu dirty)",
 			       s->path, (unsigned long long)s->budget, (unsigned long long)bytes,
+			       (unsigned long long)atomic_load(&s->pool.frame_bytes),
 			       (unsigned long long)atomic_load(&s->pool.dirty_bytes));
 	}
 	return PS_OK;
@@ -347,7 +348,7 @@ static int verify(const struct blob *b, const uint8_t *data, struct store *s, ps
 	if (blob_checksum(b->seed, data, (size_t)b->len) == b->checksum)
 		return PS_OK;
 	store_event(s, PS_EVENT_CORRUPTION, PS_ECORRUPT, id);
-	return ps_fail(PS_ECORRUPT, "%s: object %llu: checksum mismatch at offset %llu (%llu bytes)", s->path,
+	return ps_fail(PS_ECORRUPT, "%s: object 0x%llx: checksum mismatch at offset %llu (%llu bytes)", s->path,
 		       (unsigned long long)id, (unsigned long long)b->place, (unsigned long long)b->len);
 }
 

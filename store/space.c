@@ -117,8 +117,20 @@ static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *exten
 	return err ? err : root_alloc(sp, len, extent);
 }
 
+/* The rest of a page that objects share goes back as an object would; pages behind it were never used. */
+static void close_open_page(struct space *sp)
+{
+	struct ps_extent rest = {sp->open.offset, MIN(sp->open.len, PAGE - sp->open.offset % PAGE)};
+	if (!sp->open.len || rest.len == PAGE)
+		return;
+	sp->open.offset += rest.len;
+	sp->open.len -= rest.len;
+	space_free_now(sp, rest);
+}
+
 static void close_open_pages(struct space *sp)
 {
+	close_open_page(sp);
 	if (sp->open.len)
 		(void)sp->root->ops->free(sp->root, sp->open, NULL);
 	sp->open.len = 0;
@@ -148,13 +160,8 @@ static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *p
 static int alloc_small(struct space *sp, uint64_t len, struct ps_extent *extent, bool *empty)
 {
 	struct ps_extent piece = {0};
-	uint64_t within = sp->open.offset % PAGE;
-	if (sp->open.len && within + len > PAGE) {
-		struct ps_extent rest = {sp->open.offset, PAGE - within};
-		(void)sp->root->ops->free(sp->root, rest, NULL);
-		sp->open.offset += rest.len;
-		sp->open.len -= rest.len;
-	}
+	if (sp->open.len && sp->open.offset % PAGE + len > PAGE)
+		close_open_page(sp);
 	if (!sp->open.len) {
 		int err = refill_open_pages(sp, len, &piece);
 		if (err)

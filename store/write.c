@@ -208,7 +208,7 @@ static int refuse_twice(struct store *s, size_t n, const ps_id *ids)
 	qsort(sorted, n, sizeof(*sorted), compare_ids);
 	for (size_t i = 1; i < n && !err; i++) {
 		if (sorted[i] == sorted[i - 1])
-			err = ps_fail(PS_EINVAL, "%s: object %llu is named twice", s->path, (unsigned long long)sorted[i]);
+			err = ps_fail(PS_EINVAL, "%s: object 0x%llx is named twice", s->path, (unsigned long long)sorted[i]);
 	}
 	ps_memory_free(&s->memory, sorted, n * sizeof(*sorted));
 	return err;
