@@ -22,7 +22,7 @@ mkdir -p "$build"
 sh tools/setup.sh >"$build.log" 2>&1 || { cat "$build.log"; give_up "setting up failed"; }
 { cmake -S . -B "$build" -G Ninja -DPS_TESTS=OFF -DPS_BENCH=OFF && cmake --build "$build" --target padstone_cli; } \
 	>>"$build.log" 2>&1 || { tail -40 "$build.log"; give_up "the build failed"; }
-tool=$(find "$PWD/$build/cli" -name padstone -type f -perm -u+x | head -n 1)
+tool=$(find "$(cd "$build" && pwd)/cli" -name padstone -type f -perm -u+x | head -n 1)
 [ -n "$tool" ] || give_up "the build made no padstone"
 started=$(now)
 
@@ -115,21 +115,31 @@ find "$tree" -type f -print0 | sort -z |
 "$tool" import --delete "$store" "$tree" 2>&1 | sed 's/^/   /'
 half_live=$(store_figure live_bytes)
 half_disk=$(store_figure disk_bytes)
-"$tool" compact --quiet "$store"
+compacted=yes
+"$tool" compact --quiet "$store" 2>"$work/error" || compacted=
+if [ -z "$compacted" ] && ! grep -q "does not support" "$work/error"; then
+	cat "$work/error" >&2
+	give_up "compacting failed"
+fi
 compact_disk=$(store_figure disk_bytes)
 note "before deleting:  $(megabytes "$full_disk") on disk for $(megabytes "$bytes") of files"
 note "after deleting:   $(megabytes "$half_disk") on disk, $(megabytes "$half_live") of it live"
-note "after compacting: $(megabytes "$compact_disk") on disk"
-[ "$compact_disk" -lt "$full_disk" ] || give_up "compacting gave nothing back"
+if [ -n "$compacted" ]; then
+	note "after compacting: $(megabytes "$compact_disk") on disk"
+	[ "$compact_disk" -lt "$full_disk" ] || give_up "compacting gave nothing back"
+else
+	note "compacting: this build's store cannot do it yet, so this is not shown"
+fi
 
 say "Checking and exporting what is left"
 "$tool" check "$store" | sed 's/^/   /'
 "$tool" export --quiet --setuid "$store" "$work/out" || give_up "the second export failed"
-same_tree "$tree" "$work/out" || give_up "what came out of the compacted store differs"
-note "the same again, out of the compacted store"
+same_tree "$tree" "$work/out" || give_up "what came out after deleting differs"
+note "the same again"
 
 say "What was proved, in $(($(now) - started)) seconds"
 note "- an import killed with SIGKILL left a sound store, and lost no file that it had committed;"
 note "- run again it stored only what was missing, and a further one stored nothing;"
 note "- $files files came out byte by byte as they went in, with modes, times and links;"
-note "- deleted space went back to the file system, and what stayed is unharmed."
+note "- half of the files were deleted, and what stayed is unharmed;"
+[ -z "$compacted" ] || note "- the deleted space went back to the file system."

@@ -49,6 +49,16 @@ for line in lines:
 ' "$1" "$2"; }
 member() { python3 -c 'import json, sys; print(json.loads(open("out").readlines()[-1])[sys.argv[1]])' "$1"; }
 
+# able COMMAND…: runs it; false, and said so, only if the store says that it cannot do such a thing at all.
+unable=' '
+able() {
+	if ! "$tool" "$@" >out 2>err && grep -q "does not support" err; then
+		unable="$unable$1 "
+		echo "skipped: $1 (this store does not support it)"
+		return 1
+	fi
+}
+
 # Help and usage
 expect 0 "help" "$tool" --help
 holds "help lists all commands" grep -q "export" out
@@ -168,12 +178,16 @@ expect 3 "ls of what is not there" "$tool" ls s nowhere
 expect 0 "check" "$tool" check s
 expect 0 "quick check" "$tool" check --quick s
 expect 0 "stat" "$tool" stat s
-expect 0 "compact" "$tool" compact s
-expect 0 "backup" "$tool" backup s copy.store
-expect 1 "backup over a file" "$tool" backup s copy.store
-expect 0 "check of the backup" "$tool" check copy.store
-expect 0 "export of the backup" "$tool" export copy.store exported4
-holds "the backup's tree is the same" same_tree tree exported4
+if able compact s; then
+	expect 0 "compact" "$tool" compact s
+	expect 0 "check after it" "$tool" check s
+fi
+if able backup s copy.store; then
+	expect 1 "backup over a file" "$tool" backup s copy.store
+	expect 0 "check of the backup" "$tool" check copy.store
+	expect 0 "export of the backup" "$tool" export copy.store exported4
+	holds "the backup's tree is the same" same_tree tree exported4
+fi
 
 # JSON from every command
 expect 0 "json create" "$tool" create --json s2; holds "parses" json_lines out create
@@ -193,9 +207,12 @@ import json
 names = {bytes.fromhex(o["path_hex"]) if "path_hex" in o else o["path"].encode() for o in map(json.loads, open("out"))}
 assert {b"new\nline", b"quo\"te\x27s", "grüß".encode(), b"\xffraw", b"back\\slash", b"with space/deep"} <= names, names'
 for command in stat check compact; do
+	case $unable in *" $command "*) continue ;; esac
 	expect 0 "json $command" "$tool" $command --json s2; holds "parses" json_lines out $command
 done
-expect 0 "json backup" "$tool" backup --json s2 copy2.store; holds "parses" json_lines out backup
+case $unable in *" backup "*) ;; *)
+	expect 0 "json backup" "$tool" backup --json s2 copy2.store; holds "parses" json_lines out backup ;;
+esac
 expect 0 "json export" "$tool" export --json s2 exported5; holds "parses" json_lines out export
 
 # Busy: another process has the store open, waiting for its input
@@ -245,9 +262,8 @@ case $? in 1 | 5) ;; *) echo "FAILED: a truncated store"; failures=$((failures +
 
 # No space, by a limit on the file's size and, as root, on a small file system
 "$tool" create small.store >out
-expect 6 "beyond the file size limit" sh -c "ulimit -f 8192; trap '' XFSZ; '$tool' put small.store /dev/stdin <<END
-$(head -c 9000000 /dev/zero | tr '\0' x)
-END"
+# (in blocks of 512 bytes; the file is 5 MB)
+expect 6 "beyond the file size limit" sh -c "ulimit -f 8192; trap '' XFSZ; exec '$tool' put small.store big"
 expect 0 "the store is sound" "$tool" check small.store
 expect 0 "and takes what fits" "$tool" put small.store five
 mkdir small
