@@ -3,51 +3,14 @@
 #include <assert.h>
 #include <string.h>
 
+#include "allocator/extent_node.h"
 #include "base/fail.h"
-
-/* Nodes but the root are at least a third full. Two neighbours are merged only up to three quarters, so that
- * the next insert does not split again what a remove has just merged; otherwise they are evened out. */
-enum {
-	LEAF_MOST =
-	    30, /* 30 pairs of 16 bytes, or 20 pairs and 20 children, are 480 bytes; 504 with the header */
-	LEAF_LEAST = 10,
-	LEAF_MERGED = 22,
-	LEAF_LOADED = 24,
-	INNER_MOST = 20,
-	INNER_LEAST = 6,
-	INNER_MERGED = 15,
-	INNER_LOADED = 16,
-	LEVELS_MOST = 24, /* 10 * 6^23 pairs at least: more than there are */
-	SPARES_MOST = 40, /* what lies unused beyond this goes back */
-};
-
-/* keys[i] of an inner node is at most every pair below children[i], and above every pair below children[i -
- * 1]. keys[0] is written only while nodes are split, merged or evened out; a search never looks at it. */
-struct ps_extent_node {
-	uint32_t count;
-	uint32_t level;                         /* 0: a leaf */
-	struct ps_extent_node *next, *previous; /* of leaves; `next` of spares */
-	union {
-		struct ps_extent_pair pairs[LEAF_MOST];
-		struct {
-			struct ps_extent_pair keys[INNER_MOST];
-			struct ps_extent_node *children[INNER_MOST];
-		};
-	};
-};
-static_assert(sizeof(struct ps_extent_node) <= 512, "a node is at most 512 bytes");
 
 /* The way from the root to a leaf, by level: the node, and which child or pair of it. */
 struct path {
 	struct ps_extent_node *node[LEVELS_MOST];
 	uint32_t index[LEVELS_MOST];
 };
-
-static bool pair_less(struct ps_extent_pair a, struct ps_extent_pair b)
-{
-	__extension__ typedef unsigned __int128 wide;
-	return (((wide)a.first << 64) | a.second) < (((wide)b.first << 64) | b.second);
-}
 
 static bool pair_equal(struct ps_extent_pair a, struct ps_extent_pair b)
 {
@@ -74,11 +37,6 @@ static uint32_t child_for(const struct ps_extent_node *node, struct ps_extent_pa
 	uint32_t below = pairs_below(node->keys + 1, node->count - 1, pair);
 	bool equal = below + 1 < node->count && pair_equal(node->keys[below + 1], pair);
 	return below + equal;
-}
-
-static uint32_t node_most(const struct ps_extent_node *node)
-{
-	return node->level ? INNER_MOST : LEAF_MOST;
 }
 
 /* ---- nodes ---- */
@@ -602,91 +560,5 @@ int ps_extent_tree_load(struct ps_extent_tree *tree, const struct ps_extent_pair
 		tree->height++;
 	}
 	tree->count = n;
-	return PS_OK;
-}
-
-/* ---- checking ---- */
-
-struct check {
-	const struct ps_extent_tree *tree;
-	const struct ps_extent_node *leaf; /* the last one seen */
-	struct ps_extent_pair last;        /* the last pair seen, if count > 0 */
-	uint64_t count;
-	size_t nodes;
-};
-
-static int damaged(const char *what)
-{
-	return ps_fail(PS_ECORRUPT, "extent tree: %s", what);
-}
-
-static int check_leaf(struct check *check, const struct ps_extent_node *leaf)
-{
-	if (leaf->previous != check->leaf || (check->leaf && check->leaf->next != leaf))
-		return damaged("a leaf is not linked to its neighbour");
-	check->leaf = leaf;
-	for (uint32_t i = 0; i < leaf->count; i++) {
-		if (check->count > 0 && !pair_less(check->last, leaf->pairs[i]))
-			return damaged("pairs are not in order");
-		check->last = leaf->pairs[i];
-		check->count++;
-	}
-	return PS_OK;
-}
-
-static int check_fill(const struct check *check, const struct ps_extent_node *node)
-{
-	uint32_t least = node->level ? INNER_LEAST : LEAF_LEAST;
-	if (node == check->tree->root)
-		least = node->level ? 2 : 1;
-	if (node->count < least || node->count > node_most(node))
-		return damaged("a node has too few or too many entries");
-	return PS_OK;
-}
-
-/* `last` is above every key to the left when a separator is met, and the leaf's first pair is not below it.
- */
-static int check_node(struct check *check, const struct ps_extent_node *node, uint32_t level)
-{
-	int err = check_fill(check, node);
-	if (err != PS_OK)
-		return err;
-	check->nodes++;
-	if (node->level != level)
-		return damaged("a node stands at the wrong level");
-	if (level == 0)
-		return check_leaf(check, node);
-	for (uint32_t i = 0; i < node->count && err == PS_OK; i++) {
-		if (i > 0 && !pair_less(check->last, node->keys[i]))
-			return damaged("a separator is not above the pairs to its left");
-		if (i > 0) {
-			const struct ps_extent_node *first = node->children[i];
-			while (first->level)
-				first = first->children[0];
-			if (pair_less(first->pairs[0], node->keys[i]))
-				return damaged("a separator is above a pair to its right");
-		}
-		err = check_node(check, node->children[i], level - 1);
-	}
-	return err;
-}
-
-int ps_extent_tree_check(const struct ps_extent_tree *tree)
-{
-	struct check check = {.tree = tree};
-	size_t spares = 0;
-	for (const struct ps_extent_node *node = tree->spare; node; node = node->next)
-		spares++;
-	if (spares != tree->spares)
-		return damaged("spare nodes are miscounted");
-	if (!tree->root != (tree->height == 0))
-		return damaged("the height is wrong");
-	int err = tree->root ? check_node(&check, tree->root, tree->height - 1) : PS_OK;
-	if (err != PS_OK)
-		return err;
-	if (check.count != tree->count || check.nodes != tree->nodes)
-		return damaged("pairs or nodes are miscounted");
-	if (check.leaf && check.leaf->next)
-		return damaged("the last leaf has a neighbour");
 	return PS_OK;
 }
