@@ -31,7 +31,7 @@ def die(what):
 # Two rounds on new stores. Any moment will do as long as they differ, so each kill comes a little later than the one
 # before; an import goes on where the last one was killed, until one is done before its kill.
 died = 0
-for first_ms, step_ms in ((4, 1), (7, 3)):
+for first_ms, step_ms in ((4, 2), (7, 5)):
     if os.path.exists("s"):
         os.unlink("s")
     if subprocess.run([tool, "create", "-q", "s"]).returncode != 0:
