@@ -62,32 +62,31 @@ static const struct argp_option export_options[] = {
     {"force", KEY_FORCE, NULL, 0, "Replace files that exist", 0},
     {"setuid", KEY_SETUID, NULL, 0, "Keep set-user-id and set-group-id bits of files", 0},
     {0}};
-static const struct argp_option no_options[] = {{0}};
 
 const struct cli_command cli_commands[] = {
-    {"create", "STORE", "Make a new, empty store in the file STORE.", no_options, 0, 0, cli_run_create},
+    {"create", "STORE", "Make a new, empty store in the file STORE.", NULL, 0, 0, cli_run_create},
     {"put", "STORE FILE|-",
      "Store a file, or standard input for -, and print the new id.\v"
      "Files of any size, and input of unknown length, pass through in small pieces.",
-     no_options, 1, 1, cli_run_put},
+     NULL, 1, 1, cli_run_put},
     {"get", "STORE ID", "Write an object to standard output, or to a file with -o.", get_options, 1, 1,
      cli_run_get},
     {"rm", "STORE ID...",
      "Delete objects.\v"
      "All of them or, if one is missing, none. To remove imported files use import --delete.",
-     no_options, 1, -1, cli_run_rm},
+     NULL, 1, -1, cli_run_rm},
     {"ls", "STORE [PATH]",
      "List imported files (mode, size, date, name), or all objects.\v"
      "A store into which nothing was imported lists its objects, as with --ids. Control characters in names "
      "are shown as \\n, \\xNN; --json gives names exactly.",
      ls_options, 0, 1, cli_run_ls},
-    {"info", "STORE ID", "Show what the store knows about one object.", no_options, 1, 1, cli_run_info},
-    {"stat", "STORE", "Show figures of the whole store.", no_options, 0, 0, cli_run_stat},
+    {"info", "STORE ID", "Show what the store knows about one object.", NULL, 1, 1, cli_run_info},
+    {"stat", "STORE", "Show figures of the whole store.", NULL, 0, 0, cli_run_stat},
     {"check", "STORE",
      "Verify the store and its catalogue; exit with 5 if damage is found.\vChanges nothing.", check_options,
      0, 0, cli_run_check},
     {"compact", "STORE", "Give free space back to the file system.", compact_options, 0, 0, cli_run_compact},
-    {"backup", "STORE DEST", "Write a whole copy of the store to the new file DEST.", no_options, 1, 1,
+    {"backup", "STORE DEST", "Write a whole copy of the store to the new file DEST.", NULL, 1, 1,
      cli_run_backup},
     {"import", "STORE DIR",
      "Store a folder, with names, modes, times and symbolic links.\v"
