@@ -114,7 +114,7 @@ struct disk_snapshot {
 	ps_le32 magic;
 	ps_le32 reserved;
 	ps_le64 space; /* size of the allocator's space */
-	ps_le64 extents, slots; /* so many {offset, len}, then so many slot numbers */
+	ps_le64 extents, leaves; /* so many {offset, len}, then so many {leaf, free slots as 128 bits} */
 };
 
 /* The owner's sector (offset 512): a hint for the message of whoever finds the store busy. */

@@ -275,6 +275,11 @@ void table_copy_leaf(struct table_node *g, unsigned leaf, uint8_t *page);
 /* Recovery's table_set: nothing is allocated. table_reserve_recovered makes good for it before the first write. */
 int table_recover(struct table *t, uint64_t slot, const struct entry *e);
 int table_reserve_recovered(struct table *t);
+/* Compaction (store.lock held): table pages at or above `limit` move at the next checkpoint; leaves without objects go, where
+ * no generation in them is above `generations`. */
+int table_move_pages(struct table *t, uint64_t limit);
+int table_drop_leaf(struct table *t, uint64_t number, uint64_t generations, uint64_t crashes, struct ps_extent *old);
+int table_leaf_generations(struct table *t, uint64_t number, uint64_t *highest);
 uint64_t page_seed(unsigned level, uint64_t index);
 
 /* ---- space --------------------------------------------------------------------------------------------------- */
@@ -301,6 +306,7 @@ struct space {
 	unsigned reclaims;
 	bool overlapping; /* two live extents share bytes: free space cannot be known */
 	_Atomic(uint32_t) holds[HOLDS]; /* readers of large objects, by hash of the slot */
+	uint64_t below;        /* compaction: allocate below this where it can be had; 0: none runs */
 	struct ps_extent open; /* wholly empty pages that small objects fill */
 	uint64_t reserve[RESERVE_MAX]; /* pages for the table when nothing else is left */
 	unsigned reserve_count, reserve_want;
@@ -324,7 +330,13 @@ void space_reclaim(struct space *sp);
 void space_hold(struct space *sp, uint64_t slot);
 void space_unhold(struct space *sp, uint64_t slot);
 void space_give_reserve(struct space *sp);
-int space_shrink(struct space *sp);
+void space_give_reserve_back(struct space *sp);
+int space_cut_tail(struct space *sp, uint64_t *end);
+int space_cut_punched(struct space *sp, uint64_t end);
+bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole);
+void space_give_hole(struct space *sp, struct ps_extent hole, bool punched);
+int space_free_after_checkpoint(struct store *s, struct ps_extent extent);
+int space_ensure_read(struct store *s);
 /* Snapshot of a clean close: PS_ENOTFOUND if there is none to trust. */
 int snapshot_load(struct store *s);
 int snapshot_save(struct store *s, struct disk_superblock *sb);
@@ -471,6 +483,9 @@ void store_event(struct store *s, enum ps_event_kind kind, int err, ps_id id);
 
 /* Checkpoint: returns when one has completed that began after the call. Not under store.lock. */
 int checkpoint_run(struct store *s);
+/* For compaction: the log into a new ring of len bytes; the old one is free after the next checkpoint. */
+uint64_t checkpoint_wanted_ring(struct store *s);
+int checkpoint_move_ring(struct store *s, uint64_t len);
 int checkpoint_if_wanted(struct store *s);
 bool checkpoint_wanted(struct store *s);
 void store_wake(struct store *s);
@@ -605,8 +620,10 @@ int log_spill_reserve(struct log *log, size_t more);
 void log_spill_add(struct log *log, struct ps_extent extent);
 
 /* A cut: the table as it was at one commit, while others go on (backup.c). Under store.lock. */
-int cut_reserve(struct store *s, const struct change *changes, size_t n);
-void cut_before_change(struct store *s, uint64_t slot);
+void cut_before_commit(struct store *s, const struct change *changes, size_t n);
+/* Writers need what it holds: its owner gets PS_ENOSPC. */
+void cut_drop(struct store *s);
+bool cut_holds(struct store *s, uint64_t bytes);
 
 /* ---- objects ---------------------------------------------------------------------------------------------------- */
 
@@ -639,8 +656,9 @@ unsigned map_levels(uint64_t size);
 uint64_t map_root_entries(uint64_t size, unsigned level);
 int map_lookup(struct store *s, ps_id id, const struct entry *e, uint64_t index, struct map_chunk *chunk);
 /* Every extent that the map and its chunks take, the root blob included. */
-int map_extents(struct store *s, ps_id id, const struct entry *e, int (*fn)(void *arg, struct ps_extent, const struct blob *),
-		void *arg);
+#define MAP_NO_CHUNK UINT64_MAX /* a node */
+typedef int (*map_extent_fn)(void *arg, struct ps_extent, const struct blob *, uint64_t chunk);
+int map_extents(struct store *s, ps_id id, const struct entry *e, map_extent_fn fn, void *arg);
 
 /* A map that is being written: an old one's chunks, some of them replaced. */
 struct map_writer {
@@ -649,6 +667,7 @@ struct map_writer {
 	ps_id id;
 	struct entry old; /* of a MAP entry, or size 0 */
 	uint64_t size;    /* to be */
+	bool rewrite_nodes; /* also those that nothing changes: compaction */
 	struct map_edit *edits; /* by index, sorted */
 	size_t count, room;
 };

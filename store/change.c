@@ -271,8 +271,9 @@ int change_contents(struct store *s, struct change *c, const void *data, uint64_
 	return len <= CHUNK ? contents_blob(s, c, data, len) : contents_map(s, c, data, len);
 }
 
-static int give_one(void *arg, struct ps_extent extent, const struct blob *blob)
+static int give_one(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
 {
+	(void)chunk;
 	struct {
 		struct store *s;
 		struct change *c;

@@ -81,8 +81,9 @@ static int check_blob(struct checker *c, const struct blob *b)
 	return report(c, err, c->id, b->place, message);
 }
 
-static int add_part(void *arg, struct ps_extent extent, const struct blob *blob)
+static int add_part(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
 {
+	(void)chunk;
 	struct checker *c = arg;
 	int err = add_used(c, extent);
 	return err ? err : check_blob(c, blob);

@@ -253,7 +253,7 @@ static const struct table_node *written_root(const struct table *t)
 
 /* ---- the log's ring -------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t wanted_ring(struct store *s)
+uint64_t checkpoint_wanted_ring(struct store *s)
 {
 	uint64_t want = 1 << 20, live = atomic_load(&s->table.live_bytes) / 64;
 	if (s->fixed_log)
@@ -295,11 +295,23 @@ static int move_ring(struct store *s, uint64_t len)
 
 static int fit_ring(struct store *s)
 {
-	uint64_t want = wanted_ring(s);
+	uint64_t want = checkpoint_wanted_ring(s);
 	pthread_mutex_lock(&s->lock);
 	bool grow = !s->log.ring[1].len && want >= 2 * s->log.ring[0].len;
 	pthread_mutex_unlock(&s->lock);
 	return grow ? move_ring(s, want) : PS_OK;
+}
+
+int checkpoint_move_ring(struct store *s, uint64_t len)
+{
+	pthread_mutex_lock(&s->checkpoint.lock);
+	int err = store_writable(s);
+	if (!err && !s->log.ring[1].len)
+		err = move_ring(s, len);
+	if (err)
+		store_fail(s, err, "the log could not be moved");
+	pthread_mutex_unlock(&s->checkpoint.lock);
+	return err;
 }
 
 /* ---- all of it -------------------------------------------------------------------------------------------------------------------- */
@@ -334,6 +346,7 @@ static int write_superblock(struct run *r)
 	encode_pointer(&sb.root, &root->self);
 	sb.height = ps_set32(root->level);
 	sb.slots = ps_set64(r->slots);
+	sb.crashes = ps_set64(s->crashes);
 	sb.file_bytes = ps_set64(s->space.end);
 	superblock_log(s, &sb);
 	pthread_mutex_unlock(&s->lock);

@@ -241,10 +241,8 @@ static void make_visible(struct commit *c)
 	atomic_fetch_add(&s->commit_sequence, 1);
 	if (c->n > 1)
 		atomic_fetch_add(&s->batch_sequence, 1);
-	for (size_t i = 0; i < c->n; i++) {
-		cut_before_change(s, id_slot(c->changes[i].id));
+	for (size_t i = 0; i < c->n; i++)
 		table_set(&s->table, id_slot(c->changes[i].id), &c->changes[i].entry);
-	}
 	if (c->n > 1)
 		atomic_fetch_add(&s->batch_sequence, 1);
 	atomic_fetch_add(&s->commit_sequence, 1);
@@ -258,11 +256,11 @@ static int try_commit(struct commit *c)
 	if (!err)
 		err = prepare_all(c);
 	if (!err)
-		err = cut_reserve(s, c->changes, c->n);
-	if (!err)
 		err = check_room(c);
 	if (err)
 		return err;
+	if (s->cut)
+		cut_before_commit(s, c->changes, c->n);
 	for (size_t i = 0; i < c->n; i++)
 		fill_frame(s, &c->changes[i]);
 	append_record(c);

@@ -135,7 +135,6 @@ int map_lookup(struct store *s, ps_id id, const struct entry *e, uint64_t index,
 
 /* ---- walking ---------------------------------------------------------------------------------------------------------- */
 
-typedef int (*map_extent_fn)(void *arg, struct ps_extent, const struct blob *);
 
 static int walk(struct store *s, ps_id id, const struct blob *b, unsigned level, uint64_t index, map_extent_fn fn, void *arg)
 {
@@ -154,7 +153,8 @@ static int walk(struct store *s, ps_id id, const struct blob *b, unsigned level,
 		else
 			err = walk(s, id, &below, level - 1, child, fn, arg);
 		if (!err)
-			err = fn(arg, (struct ps_extent){below.place, level ? PAGE : (below.len + PAGE - 1) & ~(uint64_t)(PAGE - 1)}, &below);
+			err = fn(arg, (struct ps_extent){below.place, level ? PAGE : (below.len + PAGE - 1) & ~(uint64_t)(PAGE - 1)}, &below,
+				 level ? MAP_NO_CHUNK : child);
 	}
 	ps_memory_free(&s->memory, n, sizeof(*n));
 	return err;
@@ -164,7 +164,7 @@ int map_extents(struct store *s, ps_id id, const struct entry *e, map_extent_fn 
 {
 	struct blob root = entry_blob(id, e);
 	int err = walk(s, id, &root, entry_level(e), 0, fn, arg);
-	return err ? err : fn(arg, (struct ps_extent){root.place, extent_len(root.len)}, &root);
+	return err ? err : fn(arg, (struct ps_extent){root.place, extent_len(root.len)}, &root, MAP_NO_CHUNK);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
@@ -210,10 +210,11 @@ static size_t first_edit(const struct map_writer *m, uint64_t index)
 	return low;
 }
 
-static int give_extent(void *arg, struct ps_extent extent, const struct blob *blob)
+static int give_extent(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
 {
 	struct map_writer *m = arg;
 	(void)blob;
+	(void)chunk;
 	return extent_list_add(m->s, &m->change->given, extent);
 }
 
@@ -222,7 +223,7 @@ static int give_subtree(struct map_writer *m, const struct map_pointer *p, unsig
 {
 	struct blob b = child_blob(m->id, p, level, index);
 	int err = walk(m->s, m->id, &b, level, index, give_extent, m);
-	return err ? err : give_extent(m, (struct ps_extent){b.place, PAGE}, NULL);
+	return err ? err : give_extent(m, (struct ps_extent){b.place, PAGE}, NULL, MAP_NO_CHUNK);
 }
 
 static int give_pointer(struct map_writer *m, const struct map_pointer *p, unsigned level, uint64_t index)
@@ -231,7 +232,7 @@ static int give_pointer(struct map_writer *m, const struct map_pointer *p, unsig
 		return PS_OK;
 	if (level)
 		return give_subtree(m, p, level - 1, index);
-	return give_extent(m, (struct ps_extent){pointer_place(p), (pointer_len(p) + PAGE - 1) & ~(uint64_t)(PAGE - 1)}, NULL);
+	return give_extent(m, (struct ps_extent){pointer_place(p), (pointer_len(p) + PAGE - 1) & ~(uint64_t)(PAGE - 1)}, NULL, MAP_NO_CHUNK);
 }
 
 static int apply_edits(struct map_writer *m, struct map_node *n, uint64_t index)
@@ -289,7 +290,7 @@ static int rebuild_child(struct map_writer *m, struct map_pointer *p, unsigned l
 		return give_pointer(m, &gone, level + 1, index);
 	}
 	bool cut = entry_size(&m->old) > m->size && to > chunks && p->word;
-	if (!has_old_root && !has_edits(m, from, to) && !cut)
+	if (!has_old_root && !has_edits(m, from, to) && !cut && !(m->rewrite_nodes && p->word))
 		return PS_OK;
 	n = ps_memory_zalloc(&m->s->memory, sizeof(*n));
 	if (!n)
@@ -299,7 +300,7 @@ static int rebuild_child(struct map_writer *m, struct map_pointer *p, unsigned l
 		struct blob b = child_blob(m->id, p, level, index);
 		err = node_load(m->s, m->id, &b, level, n);
 		if (!err)
-			err = give_extent(m, (struct ps_extent){b.place, PAGE}, NULL);
+			err = give_extent(m, (struct ps_extent){b.place, PAGE}, NULL, MAP_NO_CHUNK);
 	}
 	if (!err)
 		err = rebuild_node(m, level, index, n, has_old_root);
@@ -313,7 +314,7 @@ static int load_old_root(struct map_writer *m, struct map_node *n)
 {
 	struct blob b = entry_blob(m->id, &m->old);
 	int err = node_load(m->s, m->id, &b, entry_level(&m->old), n);
-	return err ? err : give_extent(m, (struct ps_extent){b.place, extent_len(b.len)}, NULL);
+	return err ? err : give_extent(m, (struct ps_extent){b.place, extent_len(b.len)}, NULL, MAP_NO_CHUNK);
 }
 
 /* Brings a node's pointers up to date; with has_old_root the old root is this node or below its first child. */
@@ -351,7 +352,7 @@ static int descend_old(struct map_writer *m, unsigned level, struct map_node *n)
 		struct blob b = child_blob(m->id, &first, at - 1, 0);
 		err = node_load(m->s, m->id, &b, at - 1, n);
 		if (!err)
-			err = give_extent(m, (struct ps_extent){b.place, PAGE}, NULL);
+			err = give_extent(m, (struct ps_extent){b.place, PAGE}, NULL, MAP_NO_CHUNK);
 	}
 	return err;
 }

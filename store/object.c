@@ -389,8 +389,9 @@ int base_view_release(ps_storer *st, struct ps_view *v)
 
 /* ---- info ---------------------------------------------------------------------------------------------------------------- */
 
-static int add_extent(void *arg, struct ps_extent extent, const struct blob *blob)
+static int add_extent(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
 {
+	(void)chunk;
 	(void)blob;
 	*(uint64_t *)arg += extent.len;
 	return PS_OK;

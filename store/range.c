@@ -25,8 +25,9 @@ static int read_base(const struct range *r, uint64_t off, uint8_t *buf, uint64_t
 	return object_read(r->s, r->c->id, r->base, off, buf, there);
 }
 
-static int give_one(void *arg, struct ps_extent extent, const struct blob *blob)
+static int give_one(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
 {
+	(void)chunk;
 	const struct range *r = arg;
 	(void)blob;
 	return extent_list_add(r->s, &r->c->given, extent);

@@ -10,7 +10,7 @@ struct image {
 	struct store *s;
 	uint8_t *bytes; /* page-aligned */
 	size_t len, size;
-	uint64_t extents, slots;
+	uint64_t extents, leaves;
 	bool full;
 };
 
@@ -33,17 +33,15 @@ static int add_extent(void *arg, struct ps_extent extent)
 	return PS_OK;
 }
 
+/* Leaf by leaf: its number, and which of its slots are free. */
 static void add_slots(struct image *m)
 {
 	struct table *t = &m->s->table;
 	for (size_t i = 0; i < t->free_count; i++) {
 		struct table_leaf *l = &table_group(t, t->free_leaves[i] / FANOUT)->leaf[t->free_leaves[i] % FANOUT];
-		for (unsigned bit = 0; bit < FANOUT; bit++) {
-			if (!(l->free_slots[bit / 64] >> (bit % 64) & 1))
-				continue;
-			add_words(m, t->free_leaves[i] * FANOUT + bit, 0, 1);
-			m->slots++;
-		}
+		add_words(m, t->free_leaves[i], l->free_slots[0], 2);
+		add_words(m, l->free_slots[1], 0, 1);
+		m->leaves++;
 	}
 }
 
@@ -51,7 +49,7 @@ static size_t image_room(struct store *s)
 {
 	struct ps_allocator_stats stats;
 	s->space.root->ops->stats(s->space.root, &stats);
-	size_t len = sizeof(struct disk_snapshot) + (stats.free_extents + 8) * 16 + s->table.free_count * FANOUT * 8;
+	size_t len = sizeof(struct disk_snapshot) + (stats.free_extents + 8) * 16 + s->table.free_count * 24;
 	return MIN((len + PAGE - 1) & ~(size_t)(PAGE - 1), (size_t)SNAPSHOT_MAX);
 }
 
@@ -70,7 +68,7 @@ int snapshot_save(struct store *s, struct disk_superblock *sb)
 	(void)s->space.root->ops->walk(s->space.root, add_extent, &m);
 	add_slots(&m);
 	struct disk_snapshot head = {.magic = ps_set32(SNAPSHOT_MAGIC), .space = ps_set64(s->space.end),
-				     .extents = ps_set64(m.extents), .slots = ps_set64(m.slots)};
+				     .extents = ps_set64(m.extents), .leaves = ps_set64(m.leaves)};
 	memcpy(m.bytes, &head, sizeof(head));
 	int err = m.full ? PS_OK : ps_io_write(s->io, extent.offset, m.bytes, m.size, false);
 	if (!err && !m.full) {
@@ -92,8 +90,9 @@ static uint64_t word(const uint8_t *bytes, uint64_t i)
 /* The counts must fill the length exactly. */
 static bool counts_fit(const struct disk_snapshot *head, uint64_t len)
 {
-	uint64_t extents = ps_get64(head->extents), slots = ps_get64(head->slots), words = (len - sizeof(*head)) / 8;
-	return ps_get32(head->magic) == SNAPSHOT_MAGIC && extents <= words / 2 && slots == words - 2 * extents;
+	uint64_t extents = ps_get64(head->extents), leaves = ps_get64(head->leaves), words = (len - sizeof(*head)) / 8;
+	return ps_get32(head->magic) == SNAPSHOT_MAGIC && extents <= words / 2 && leaves <= words / 3 &&
+	       2 * extents + 3 * leaves == words;
 }
 
 static int load_extents(struct store *s, const uint8_t *bytes, const struct disk_snapshot *head)
@@ -119,6 +118,15 @@ static int load_extents(struct store *s, const uint8_t *bytes, const struct disk
 	return err;
 }
 
+static void load_leaf_slots(struct store *s, const uint8_t *bytes, uint64_t at)
+{
+	uint64_t first = word(bytes, at) * FANOUT;
+	for (unsigned bit = 0; bit < FANOUT; bit++) {
+		if (word(bytes, at + 1 + bit / 64) >> (bit % 64) & 1 && first + bit < atomic_load(&s->table.slots))
+			table_give_slot(&s->table, first + bit);
+	}
+}
+
 static int load_image(struct store *s, const uint8_t *bytes, uint64_t len)
 {
 	struct disk_snapshot head;
@@ -126,8 +134,8 @@ static int load_image(struct store *s, const uint8_t *bytes, uint64_t len)
 	if (blob_checksum(SNAPSHOT_SEED, bytes, len) != ps_get64(s->sb.snapshot_checksum) || !counts_fit(&head, len))
 		return PS_ENOTFOUND;
 	int err = load_extents(s, bytes, &head);
-	for (uint64_t i = 0; !err && i < ps_get64(head.slots); i++)
-		table_give_slot(&s->table, word(bytes, 2 * ps_get64(head.extents) + i));
+	for (uint64_t i = 0; !err && i < ps_get64(head.leaves); i++)
+		load_leaf_slots(s, bytes, 2 * ps_get64(head.extents) + 3 * i);
 	return err == PS_ECORRUPT ? PS_ENOTFOUND : err;
 }
 

@@ -34,6 +34,8 @@ void space_done(struct space *sp)
 	ps_memory_free(m, sp->held, sp->held_size * sizeof(*sp->held));
 }
 
+static void retry_held(struct space *sp);
+
 /* ---- growth ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t grow_step(const struct space *sp)
@@ -99,7 +101,11 @@ static int back_with_space(struct space *sp, struct ps_extent extent)
 
 static int root_alloc(struct space *sp, uint64_t len, struct ps_extent *extent)
 {
-	int err = sp->root->ops->alloc(sp->root, len, extent);
+	int err = PS_ENOSPC;
+	if (sp->below)
+		err = ps_root_alloc_below(sp->root, len, sp->below, extent);
+	if (err == PS_ENOSPC)
+		err = sp->root->ops->alloc(sp->root, len, extent);
 	if (err)
 		return err;
 	err = back_with_space(sp, *extent);
@@ -114,6 +120,12 @@ static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *exten
 	if (err != PS_ENOSPC)
 		return err;
 	err = grow(sp, len);
+	/* A copy in progress holds freed space back only as long as writers can do without. */
+	if (err == PS_ENOSPC && sp->store->cut) {
+		cut_drop(sp->store);
+		retry_held(sp);
+		err = PS_OK;
+	}
 	return err ? err : root_alloc(sp, len, extent);
 }
 
@@ -160,6 +172,11 @@ static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *p
 static int alloc_small(struct space *sp, uint64_t len, struct ps_extent *extent, bool *empty)
 {
 	struct ps_extent piece = {0};
+	/* Compaction fills the pieces below its limit first. */
+	if (sp->below && ps_root_alloc_below(sp->root, len, sp->below, extent) == PS_OK) {
+		*empty = false;
+		return back_with_space(sp, *extent);
+	}
 	if (sp->open.len && sp->open.offset % PAGE + len > PAGE)
 		close_open_page(sp);
 	if (!sp->open.len) {
@@ -274,7 +291,7 @@ void space_unhold(struct space *sp, uint64_t slot)
 
 static bool is_held(struct space *sp, const struct freed *f)
 {
-	return atomic_load(&sp->holds[hold_index(f->slot)]) != 0 || (sp->store->cut && f->extent.len);
+	return atomic_load(&sp->holds[hold_index(f->slot)]) != 0 || (f->extent.len && sp->store->cut && cut_holds(sp->store, f->extent.len));
 }
 
 static bool release(struct space *sp, const struct freed *f)
@@ -393,8 +410,9 @@ static int rebuild_add(void *arg, struct ps_extent extent)
 	return PS_OK;
 }
 
-static int rebuild_map_extent(void *arg, struct ps_extent extent, const struct blob *blob)
+static int rebuild_map_extent(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
 {
+	(void)chunk;
 	(void)blob;
 	return rebuild_add(arg, extent);
 }
@@ -535,4 +553,97 @@ int space_ensure(struct space *sp)
 	sp->reserve_want = MIN((unsigned)RESERVE_PAGES, (unsigned)(sp->end / (256 << 10)));
 	fill_reserve(sp);
 	return PS_OK;
+}
+
+/* ---- compaction ----------------------------------------------------------------------------------------------------------- */
+
+/* What is kept aside is taken anew, lower down if it can be. */
+void space_give_reserve_back(struct space *sp)
+{
+	unsigned want = sp->reserve_want;
+	space_give_reserve(sp);
+	space_reclaim(sp);
+	sp->reserve_want = want;
+	fill_reserve(sp);
+}
+
+/* Both spaces end where the last used byte is. The file is cut later. */
+int space_cut_tail(struct space *sp, uint64_t *end)
+{
+	close_open_pages(sp);
+	int err = ps_root_shrink(sp->root, 0, end);
+	if (err)
+		return err;
+	sp->end = *end;
+	/* The other set may have a used tail there: it is cut to the same size by marking it free first. */
+	return space_cut_punched(sp, *end);
+}
+
+static int punched_above(void *arg, struct ps_extent hole)
+{
+	struct ps_extent *found = arg;
+	if (hole.offset + hole.len <= found->offset)
+		return 0;
+	*found = hole;
+	return 1;
+}
+
+int space_cut_punched(struct space *sp, uint64_t end)
+{
+	struct ps_allocator_stats stats;
+	uint64_t now;
+	sp->punched->ops->stats(sp->punched, &stats);
+	for (uint64_t at = end; at < stats.space;) {
+		struct ps_extent hole = {at, 0};
+		if (!sp->punched->ops->walk(sp->punched, punched_above, &hole))
+			hole = (struct ps_extent){stats.space, 0};
+		uint64_t to = MAX(MIN(hole.offset, stats.space), at);
+		int err = to > at ? sp->punched->ops->free(sp->punched, (struct ps_extent){at, to - at}, NULL) : PS_OK;
+		if (err)
+			return err;
+		at = MAX(to, hole.offset + hole.len);
+	}
+	return ps_root_shrink(sp->punched, end, &now);
+}
+
+/* The next free extent of at least `least` bytes from `from` on that still has space behind it, out of the free space. */
+bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole)
+{
+	struct ps_extent found, known;
+	while (ps_root_find(sp->root, from, &found) == PS_OK) {
+		uint64_t start = (MAX(found.offset, from) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+		uint64_t end = (found.offset + found.len) & ~(uint64_t)(PAGE - 1);
+		if (ps_root_find(sp->punched, start, &known) == PS_OK && known.offset <= start)
+			start = known.offset + known.len;
+		else if (ps_root_find(sp->punched, start, &known) == PS_OK)
+			end = MIN(end, known.offset);
+		from = MAX(found.offset + found.len, start);
+		if (start + least > end)
+			continue;
+		*hole = (struct ps_extent){start, end - start};
+		return sp->root->ops->mark(sp->root, *hole) == PS_OK;
+	}
+	return false;
+}
+
+void space_give_hole(struct space *sp, struct ps_extent hole, bool punched)
+{
+	if (punched)
+		(void)sp->punched->ops->free(sp->punched, hole, NULL);
+	(void)sp->root->ops->free(sp->root, hole, NULL);
+}
+
+/* Only the present superblock still refers to it: it goes when the next one stands. */
+int space_free_after_checkpoint(struct store *s, struct ps_extent extent)
+{
+	int err = log_spill_reserve(&s->log, 1);
+	if (!err)
+		s->log.spills[s->log.spill_count++] = (struct spill){0, extent};
+	return err;
+}
+
+/* For a reader of the whole store: the counts and the space's size are known. */
+int space_ensure_read(struct store *s)
+{
+	return s->read_only ? PS_OK : store_begin_writing(s);
 }

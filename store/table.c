@@ -698,3 +698,98 @@ int table_visit(struct table *t, const struct table_visitor *v)
 	int err = find_group(t, 0, &group);
 	return err == PS_ECORRUPT ? PS_OK : err ? err : visit_node(t, t->root, v);
 }
+
+/* ---- compaction ------------------------------------------------------------------------------------------------------------- */
+
+/* A spare place above the limit is exchanged at once; the place in use becomes spare with the next checkpoint. */
+static int move_node(struct table *t, struct table_node *n, uint64_t limit)
+{
+	struct space *sp = &t->store->space;
+	bool moves = n->self.place[0] >= limit || n->self.place[1] >= limit;
+	for (int i = 0; i < 2; i++) {
+		if (n->spare[i] < limit)
+			continue;
+		space_free_now(sp, (struct ps_extent){n->spare[i], PAGE});
+		n->spare[i] = 0;
+	}
+	return moves ? reserve_nodes(t, n, false) : n->dirty ? reserve_nodes(t, n, true) : PS_OK;
+}
+
+static int move_below(struct table *t, struct table_node *n, uint64_t limit)
+{
+	int err = move_node(t, n, limit);
+	for (unsigned i = 0; i < FANOUT && !err; i++) {
+		struct table_node *child = n->level > 1 ? n->node[i] : NULL;
+		if (child)
+			err = move_below(t, child, limit);
+		else if (n->level == 1 && n->child[i].place[0] >= limit)
+			err = table_prepare(t, (n->number * FANOUT + i) * FANOUT, false);
+		if (err == PS_ECORRUPT || err == PS_EIO)
+			err = PS_OK;
+	}
+	return err;
+}
+
+int table_move_pages(struct table *t, uint64_t limit)
+{
+	return move_below(t, t->root, limit);
+}
+
+/* The highest generation that may ever have been given out in a leaf without objects; PS_EBUSY if it has objects. */
+int table_leaf_generations(struct table *t, uint64_t number, uint64_t *highest)
+{
+	*highest = 0;
+	for (uint64_t slot = number * FANOUT; slot < (number + 1) * FANOUT; slot++) {
+		struct entry e;
+		int err = table_get(t, slot, &e);
+		if (err)
+			return err;
+		if (entry_kind(&e) != ENTRY_FREE)
+			return PS_EBUSY;
+		uint64_t last = e.w[3] ? entry_generation(&e) + (t->store->crashes - (e.w[3] >> 32)) : 0;
+		*highest = last > *highest ? last : *highest;
+	}
+	return PS_OK;
+}
+
+static bool all_slots_free(struct table *t, const struct table_leaf *l, uint64_t number)
+{
+	uint64_t end = atomic_load(&t->slots);
+	for (uint64_t i = 0; i < FANOUT && number * FANOUT + i < end; i++) {
+		if (!(l->free_slots[i / 64] >> (i % 64) & 1))
+			return false;
+	}
+	return true;
+}
+
+/* Entries of zeros say the same as the leaf's, now that the count of crashes is at least as high as any generation in it: the
+ * next one is above both. */
+int table_drop_leaf(struct table *t, uint64_t number, uint64_t generations, uint64_t crashes, struct ps_extent *old)
+{
+	struct table_node *g;
+	struct table_leaf *l;
+	uint64_t highest;
+	unsigned leaf = (unsigned)(number % FANOUT);
+	old->len = 0;
+	int err = find_leaf(t, number * FANOUT, &g, &l);
+	if (err || !g->child[leaf].place[0] || !all_slots_free(t, l, number) || atomic_load(&l->state) & LEAF_WRITING)
+		return err;
+	uint64_t now = t->store->crashes;
+	t->store->crashes = crashes;
+	err = table_leaf_generations(t, number, &highest);
+	t->store->crashes = now;
+	if (err || highest > generations)
+		return err == PS_EBUSY ? PS_OK : err;
+	if ((err = table_prepare(t, number * FANOUT, false)) != PS_OK)
+		return err;
+	atomic_fetch_add(&l->state, LEAF_SEQ);
+	for (int i = 0; i < LEAF_WORDS; i++)
+		atomic_store_explicit(&g->entries[(size_t)leaf * LEAF_WORDS + (size_t)i], 0, memory_order_release);
+	atomic_fetch_add(&l->state, LEAF_SEQ);
+	space_free_now(&t->store->space, (struct ps_extent){l->new_place, PAGE});
+	l->new_place = 0;
+	*old = (struct ps_extent){g->child[leaf].place[0], PAGE};
+	g->child[leaf] = (struct table_pointer){0};
+	atomic_fetch_and(&l->state, ~LEAF_DIRTY);
+	return PS_OK;
+}

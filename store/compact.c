@@ -1,0 +1,351 @@
+/* Compaction: what lies above a limit moves below it, under its old id, by commits like any other; then the table and the log
+ * follow, the file is cut, and what is free below is given back to the file system. Others go on working. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+enum { PUNCH_MIN = 64 << 10, ROUNDS = 4, GENERATIONS_MAX = 1 << 20 };
+
+struct compact {
+	struct store *s;
+	uint64_t limit;
+	uint64_t moved, total;
+	ps_progress_fn fn;
+	void *arg;
+};
+
+static int progress(struct compact *c, const char *phase)
+{
+	struct ps_progress p = {phase, MIN(c->moved, c->total), c->total};
+	if (c->fn && c->fn(c->arg, &p))
+		return ps_fail(PS_ECANCELED, "%s: compaction ended by the caller", c->s->path);
+	return PS_OK;
+}
+
+/* ---- objects ---------------------------------------------------------------------------------------------------------- */
+
+struct high {
+	uint64_t limit, bytes;
+};
+
+static int add_high(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
+{
+	struct high *h = arg;
+	(void)blob;
+	(void)chunk;
+	h->bytes += extent.offset + extent.len > h->limit ? extent.len : 0;
+	return PS_OK;
+}
+
+/* Bytes of the object that lie above the limit. */
+static int bytes_above(struct store *s, ps_id id, const struct entry *e, uint64_t limit, uint64_t *bytes)
+{
+	struct high h = {limit, 0};
+	uint64_t len = entry_blob_len(e);
+	int err = PS_OK;
+	if (entry_kind(e) == ENTRY_MAP)
+		err = map_extents(s, id, e, add_high, &h);
+	else if (len)
+		(void)add_high(&h, (struct ps_extent){entry_place(e), extent_len(len)}, NULL, MAP_NO_CHUNK);
+	*bytes = h.bytes;
+	return err;
+}
+
+struct mover {
+	struct compact *c;
+	struct map_writer map;
+};
+
+static int move_chunk(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
+{
+	struct mover *m = arg;
+	const uint8_t *data;
+	struct store *s = m->c->s;
+	if (chunk == MAP_NO_CHUNK || extent.offset + extent.len <= m->c->limit)
+		return PS_OK;
+	int err = pool_pin(&s->pool, blob, m->map.id, &data);
+	if (err)
+		return err;
+	err = map_write_chunks(&m->map, chunk, data, blob->len);
+	pool_unpin(&s->pool, blob->place);
+	return err;
+}
+
+static int move_map(struct compact *c, struct change *change, const struct entry *e)
+{
+	struct mover m = {.c = c};
+	map_writer_init(&m.map, c->s, change, e);
+	m.map.rewrite_nodes = true;
+	int err = map_extents(c->s, change->id, e, move_chunk, &m);
+	if (!err)
+		err = map_writer_finish(&m.map, entry_size(e));
+	map_writer_done(&m.map);
+	return err;
+}
+
+static int move_blob(struct compact *c, struct change *change, const struct entry *e)
+{
+	struct store *s = c->s;
+	uint64_t size = entry_size(e);
+	uint8_t *buffer = ps_memory_alloc(&s->memory, size);
+	if (!buffer)
+		return ps_fail(PS_ENOMEM, "%s: no memory to move an object", s->path);
+	int err = object_read(s, change->id, e, 0, buffer, size);
+	change->copy = buffer;
+	change->copy_size = (uint32_t)size;
+	return err ? err : change_contents(s, change, buffer, size);
+}
+
+/* Under a hold. What has been damaged stays where it is, with its checksum. */
+static int move_held(struct compact *c, ps_id id, const struct entry *e)
+{
+	struct store *s = c->s;
+	struct change change;
+	change_init(&change, CHANGE_SET, id);
+	change.expected = *e;
+	change.has_expected = true;
+	change.stream = true;
+	int err = entry_kind(e) == ENTRY_MAP ? move_map(c, &change, e) : move_blob(c, &change, e);
+	if (!err)
+		err = commit_changes(s, &change, 1, PS_RELAXED, NULL);
+	if (err && !change.committed)
+		change_undo(s, &change);
+	change_done(s, &change);
+	return err == COMMIT_CHANGED || err == PS_ECORRUPT ? PS_OK : err;
+}
+
+static int move_object(struct compact *c, uint64_t slot)
+{
+	struct store *s = c->s;
+	struct entry e;
+	uint64_t bytes = 0;
+	space_hold(&s->space, slot);
+	int err = table_get(&s->table, slot, &e);
+	ps_id id = id_make(slot, entry_generation(&e));
+	if (!err && entry_kind(&e) != ENTRY_FREE && entry_kind(&e) != ENTRY_RESERVED)
+		err = bytes_above(s, id, &e, c->limit, &bytes);
+	if (!err && bytes)
+		err = move_held(c, id, &e);
+	space_unhold(&s->space, slot);
+	if (err == PS_ECORRUPT)
+		err = PS_OK;
+	c->moved += bytes;
+	return !err && bytes ? progress(c, "moving") : err;
+}
+
+static int move_objects(struct compact *c)
+{
+	int err = PS_OK;
+	for (uint64_t slot = 0; slot < atomic_load(&c->s->table.slots) && !err; slot++)
+		err = move_object(c, slot);
+	return err;
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------------------------- */
+
+/* What the leaves without objects need the count of crashes to be, so that they can go. */
+static int needed_generations(struct compact *c, uint64_t *needed)
+{
+	struct store *s = c->s;
+	uint64_t leaves = (atomic_load(&s->table.slots) + FANOUT - 1) / FANOUT;
+	*needed = s->crashes;
+	for (uint64_t number = 0; number < leaves; number++) {
+		uint64_t highest;
+		pthread_mutex_lock(&s->lock);
+		int err = table_leaf_generations(&s->table, number, &highest);
+		pthread_mutex_unlock(&s->lock);
+		if (err == PS_EBUSY || err == PS_ECORRUPT || (!err && highest > GENERATIONS_MAX))
+			continue;
+		if (err)
+			return err;
+		*needed = MAX(*needed, highest);
+	}
+	return PS_OK;
+}
+
+/* The count is durable before any generation is given out that relies on it. */
+static int raise_crashes(struct store *s, uint64_t to)
+{
+	pthread_mutex_lock(&s->checkpoint.lock);
+	struct disk_superblock sb = s->sb;
+	sb.crashes = ps_set64(to);
+	int err = store_writable(s);
+	if (!err)
+		err = superblock_write(s, &sb);
+	if (!err) {
+		pthread_mutex_lock(&s->lock);
+		s->crashes = to;
+		pthread_mutex_unlock(&s->lock);
+	}
+	pthread_mutex_unlock(&s->checkpoint.lock);
+	return err;
+}
+
+static int drop_leaves(struct compact *c)
+{
+	struct store *s = c->s;
+	uint64_t needed, before = s->crashes;
+	int err = needed_generations(c, &needed);
+	if (!err && needed > before)
+		err = raise_crashes(s, needed);
+	uint64_t leaves = (atomic_load(&s->table.slots) + FANOUT - 1) / FANOUT;
+	pthread_mutex_lock(&s->checkpoint.lock);
+	for (uint64_t number = 0; number < leaves && !err; number++) {
+		struct ps_extent old;
+		pthread_mutex_lock(&s->lock);
+		err = s->cut ? PS_OK : table_drop_leaf(&s->table, number, needed, before, &old);
+		if (!err && !s->cut && old.len)
+			err = space_free_after_checkpoint(s, old);
+		pthread_mutex_unlock(&s->lock);
+		if (err == PS_ECORRUPT || err == PS_EIO)
+			err = PS_OK;
+	}
+	pthread_mutex_unlock(&s->checkpoint.lock);
+	return err;
+}
+
+static int move_table(struct compact *c)
+{
+	struct store *s = c->s;
+	int err = PS_OK;
+	/* The first checkpoint leaves the old places as spares, the second writes nothing there any more. */
+	for (int i = 0; i < 2 && !err; i++) {
+		pthread_mutex_lock(&s->lock);
+		err = table_move_pages(&s->table, c->limit);
+		pthread_mutex_unlock(&s->lock);
+		if (!err)
+			err = checkpoint_run(s);
+	}
+	pthread_mutex_lock(&s->lock);
+	if (!err)
+		err = table_move_pages(&s->table, c->limit);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+static int move_log(struct compact *c)
+{
+	struct store *s = c->s;
+	const struct ring *ring = &s->log.ring[0];
+	uint64_t want = s->fixed_log ? ring->len : checkpoint_wanted_ring(s);
+	bool high = ring->offset + ring->len > c->limit && ring->offset > SUPERBLOCK_AREA;
+	if (!high && want >= ring->len)
+		return PS_OK;
+	int err = checkpoint_move_ring(s, MIN(want, ring->len));
+	return err ? err : checkpoint_run(s);
+}
+
+/* ---- the file ---------------------------------------------------------------------------------------------------------------- */
+
+/* A smaller size stands in the superblock before the file is cut. */
+static int cut_file(struct compact *c)
+{
+	struct store *s = c->s;
+	uint64_t end;
+	pthread_mutex_lock(&s->lock);
+	space_give_reserve_back(&s->space);
+	int err = space_cut_tail(&s->space, &end);
+	pthread_mutex_unlock(&s->lock);
+	if (!err)
+		err = checkpoint_run(s);
+	pthread_mutex_lock(&s->lock);
+	if (!err && s->space.end == end && s->space.file_bytes > end) {
+		err = s->io->ops->truncate(s->io, end);
+		s->space.file_bytes = err ? s->space.file_bytes : end;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+static int punch_free(struct compact *c)
+{
+	struct store *s = c->s;
+	struct ps_extent hole = {0};
+	int err = PS_OK;
+	while (!err) {
+		pthread_mutex_lock(&s->lock);
+		bool found = space_take_hole(&s->space, hole.offset + hole.len, PUNCH_MIN, &hole);
+		pthread_mutex_unlock(&s->lock);
+		if (!found)
+			return PS_OK;
+		err = s->io->ops->punch(s->io, hole.offset, hole.len);
+		pthread_mutex_lock(&s->lock);
+		space_give_hole(&s->space, hole, !err);
+		pthread_mutex_unlock(&s->lock);
+	}
+	return err == PS_ENOTSUP ? PS_OK : err;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------------------------------------- */
+
+static void set_limit(struct compact *c, uint64_t goal)
+{
+	struct store *s = c->s;
+	struct ps_allocator_stats stats;
+	pthread_mutex_lock(&s->lock);
+	s->space.root->ops->stats(s->space.root, &stats);
+	uint64_t used = stats.space - stats.free;
+	uint64_t least = (used + used / 64 + (128 << 10)) & ~(uint64_t)(PAGE - 1);
+	c->limit = MIN(MAX(goal, least), s->space.end);
+	c->total = s->space.end - c->limit;
+	c->moved = 0;
+	s->space.below = c->limit;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int one_round(struct compact *c, uint64_t goal)
+{
+	int err = checkpoint_run(c->s);
+	if (err)
+		return err;
+	set_limit(c, goal);
+	err = progress(c, "moving");
+	if (!err)
+		err = drop_leaves(c);
+	if (!err)
+		err = move_log(c);
+	if (!err)
+		err = move_objects(c);
+	if (!err)
+		err = log_sync(&c->s->log);
+	if (!err)
+		err = checkpoint_run(c->s);
+	if (!err)
+		err = move_table(c);
+	return err ? err : cut_file(c);
+}
+
+static int begin(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	int err = store_begin_writing(s);
+	if (!err && s->table.damaged)
+		err = ps_fail(PS_ECORRUPT, "%s: the table is damaged: nothing can be called free", s->path);
+	if (!err && s->space.below)
+		err = ps_fail(PS_EBUSY, "%s: a compaction is under way", s->path);
+	if (!err)
+		s->space.below = 1;
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+int base_compact(ps_storer *st, uint64_t goal, ps_progress_fn fn, void *arg)
+{
+	struct compact c = {.s = store_of(st), .fn = fn, .arg = arg};
+	int err = begin(c.s);
+	if (err)
+		return err;
+	for (int round = 0; round < ROUNDS && !err; round++) {
+		uint64_t before = c.s->space.end;
+		err = one_round(&c, goal);
+		if (c.s->space.end <= goal || c.s->space.end + c.s->space.end / 64 >= before)
+			break;
+	}
+	pthread_mutex_lock(&c.s->lock);
+	c.s->space.below = 0;
+	pthread_mutex_unlock(&c.s->lock);
+	if (!err)
+		err = punch_free(&c);
+	c.moved = c.total;
+	return err ? err : progress(&c, "done");
+}
