@@ -1,7 +1,7 @@
 /* Opening, closing and describing a base store. */
 #include <errno.h>
 #include <sys/param.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "store/base_internal.h"
 
@@ -206,7 +206,7 @@ static int load_store(struct store *s)
 	s->crashes = ps_get64(s->sb.crashes) + (s->unclean ? 1 : 0);
 	err = attach_log(s);
 	if (!err)
-		err = pool_extend(&s->pool, ps_get64(s->sb.file_bytes));
+		err = pool_extend(&s->pool, s->space.file_bytes);
 	if (!err)
 		err = table_attach(&s->table, &s->sb);
 	if (!err)
@@ -316,6 +316,9 @@ int ps_base_open(const char *path, const struct ps_base_options *opts, ps_storer
 		err = ps_base_open_io(io, created || empty, opts, out);
 	if (err)
 		io->ops->close(io);
+	/* What this call made and could not fill is not left behind. */
+	if (err && created && !known.use_fd)
+		(void)unlink(path);
 	return err;
 }
 
