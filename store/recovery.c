@@ -130,16 +130,16 @@ static int check_behind(struct recovery *r)
 {
 	struct disk_log_block h;
 	struct store *s = r->s;
+	uint64_t end = r->start + r->end;
 	for (uint64_t at = r->end; at < r->len; at += PAGE) {
-		uint64_t here = r->start + at;
-		if (!block_at(r, at, &h) || ps_get64(h.lsn) < here)
+		if (!block_at(r, at, &h) || ps_get64(h.lsn) < end)
 			continue;
 		if (ps_get64(h.epoch) > ps_get64(s->sb.epoch) || ps_get64(h.checkpoint) > ps_get64(s->sb.checkpoint))
 			return lost_writes(s);
-		if (ps_get64(h.lsn) == here && ps_get64(h.mark) > r->start + r->end)
+		/* Also where it does not belong: two blocks that changed places end the chain before both. */
+		if (ps_get64(h.mark) > end)
 			return ps_fail(PS_ECORRUPT, "%s: the log is broken at %llu, below what was durable (offset %llu)", s->path,
-				       (unsigned long long)(r->start + r->end),
-				       (unsigned long long)ring_place(&s->log, r->start + r->end));
+				       (unsigned long long)end, (unsigned long long)ring_place(&s->log, end));
 	}
 	return PS_OK;
 }
