@@ -272,9 +272,11 @@ uint32_t next_generation(const struct store *s, const struct entry *free_entry);
 int table_reserve_dirty(struct table *t, size_t more);
 struct table_node *table_group(struct table *t, uint64_t number);
 void table_copy_leaf(struct table_node *g, unsigned leaf, uint8_t *page);
-/* Recovery's table_set: nothing is allocated. table_reserve_recovered makes good for it before the first write. */
+/* Recovery's table_set: nothing is allocated. table_reserve_places makes good for it before the first write. */
 int table_recover(struct table *t, uint64_t slot, const struct entry *e);
-int table_reserve_recovered(struct table *t);
+/* Places for all dirty leaves and the pages above them. A checkpoint that has written a new page leaves it without any, while
+ * leaves that became dirty meanwhile wait for the next one. */
+int table_reserve_places(struct table *t);
 /* Compaction (store.lock held): table pages at or above `limit` move at the next checkpoint; leaves without objects go, where
  * no generation in them is above `generations`. */
 int table_move_pages(struct table *t, uint64_t limit);

@@ -211,7 +211,8 @@ static int write_twice(struct run *r, const uint64_t place[2], const uint8_t *pa
 	return err ? err : ps_io_write(r->s->io, place[1], page, PAGE, false);
 }
 
-/* Only checkpoints change the pointers of inner pages, so their images need no lock; `dirty` and `spare` do. */
+/* Only checkpoints change the pointers of inner pages, so their images need no lock; `dirty` and `spare` do. A page that has no
+ * places came after the checkpoint began: nothing hangs from it yet that is not in the log. */
 static int write_node(struct run *r, struct table_node *n)
 {
 	uint8_t *page = r->bounce;
@@ -219,12 +220,17 @@ static int write_node(struct run *r, struct table_node *n)
 	for (int i = 0; i < FANOUT; i++)
 		encode_pointer((struct disk_pointer *)(void *)page + i, &n->child[i]);
 	pthread_mutex_lock(&r->s->lock);
-	n->dirty = false;
-	n->self = (struct table_pointer){{n->spare[0], n->spare[1]},
-					 XXH3_64bits_withSeed(page, PAGE, page_seed(n->level, n->number)), r->number};
-	n->spare[0] = old[0];
-	n->spare[1] = old[1];
+	bool has_places = n->spare[0] && n->spare[1];
+	if (has_places) {
+		n->dirty = false;
+		n->self = (struct table_pointer){{n->spare[0], n->spare[1]},
+						 XXH3_64bits_withSeed(page, PAGE, page_seed(n->level, n->number)), r->number};
+		n->spare[0] = old[0];
+		n->spare[1] = old[1];
+	}
 	pthread_mutex_unlock(&r->s->lock);
+	if (!has_places)
+		return PS_OK;
 	if (n->parent)
 		n->parent->child[n->index] = n->self;
 	return write_twice(r, n->self.place, page);
@@ -390,9 +396,12 @@ static int run_steps(struct run *r)
 	if (err)
 		return err;
 	pthread_mutex_lock(&s->lock);
-	begin(r);
+	err = table_reserve_places(&s->table);
+	if (!err)
+		begin(r);
 	pthread_mutex_unlock(&s->lock);
-	err = write_frames(r);
+	if (!err)
+		err = write_frames(r);
 	if (!err)
 		err = write_leaves(r);
 	r->slots = atomic_load(&s->table.slots);

@@ -214,7 +214,7 @@ int store_begin_writing(struct store *s)
 	sb.clean = ps_set32(0);
 	sb.snapshot_len = sb.snapshot_offset = sb.snapshot_checksum = ps_set64(0);
 	sb.objects = sb.live_bytes = ps_set64(0);
-	if ((err = space_ensure(&s->space)) != PS_OK || (err = table_reserve_recovered(&s->table)) != PS_OK)
+	if ((err = space_ensure(&s->space)) != PS_OK || (err = table_reserve_places(&s->table)) != PS_OK)
 		return err;
 	if ((err = superblock_write(s, &sb)) != PS_OK) {
 		store_fail(s, err, "the superblock could not be written");

@@ -535,11 +535,13 @@ int table_recover(struct table *t, uint64_t slot, const struct entry *e)
 	return PS_OK;
 }
 
-int table_reserve_recovered(struct table *t)
+int table_reserve_places(struct table *t)
 {
 	for (size_t i = 0; i < t->dirty_count; i++) {
 		struct table_node *g = known_group(t, t->dirty[i] / FANOUT);
 		struct table_leaf *l = &g->leaf[t->dirty[i] % FANOUT];
+		if (!(atomic_load(&l->state) & LEAF_DIRTY))
+			continue;
 		int err = l->new_place ? PS_OK : space_alloc_page(&t->store->space, true, &l->new_place);
 		if (!err)
 			err = reserve_nodes(t, g, true);
