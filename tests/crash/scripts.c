@@ -215,6 +215,34 @@ static void relaxed_then_durable(struct run *run)
 	step_put(run, 11, 100);
 }
 
+/* What a commit frees may be written to at once by the next, while neither is durable. */
+static void relaxed_reuse(struct run *run)
+{
+	step_delete(run, 2);
+	step_put(run, 10, 40 * K);
+	step_replace(run, 10, 40 * K);
+	step_delete(run, 1);
+	step_put(run, 11, 40 * K);
+	step_sync(run);
+	step_put(run, 12, 40 * K);
+	step_put(run, 13, 10);
+}
+
+/* The log holds bytes for places in a page that is another object's by the log's end. */
+static void reuse_in_the_log(struct run *run)
+{
+	const struct batch_op ops[] = {{BATCH_PUT, 13, 0, 2500}, {BATCH_PUT, 14, 0, 4 * K}};
+	step_put(run, 10, 60);
+	step_put(run, 11, 1500);
+	step_delete(run, 11);
+	step_delete(run, 10);
+	step_sync(run);
+	step_put(run, 12, 3000);
+	step_sync(run);
+	/* The second is larger than what the log takes: it goes to its page at once. */
+	step_batch(run, ops, LENGTH(ops), PS_DURABLE);
+}
+
 static void compact(struct run *run)
 {
 	step_delete(run, 2);
@@ -296,6 +324,8 @@ const struct script scripts[] = {
     {"stream of unknown size", a_few, stream_unknown, false},
     {"relaxed", a_few, relaxed, true},
     {"relaxed, then durable", a_few, relaxed_then_durable, true},
+    {"relaxed reuse", a_few, relaxed_reuse, true},
+    {"reuse in the log", a_few, reuse_in_the_log, true},
     {"compact", a_few, compact, false},
     {"compact holes", holes_to_compact, compact_holes, false},
     {"reopen", a_few, reopen, false},

@@ -1,0 +1,127 @@
+#!/bin/sh
+# Plants the defects of defects.txt, one at a time: each must make the test that is named beside it fail, and the test must
+# pass over the unchanged sources. Only the changed file is compiled anew; it is linked before the library that has it unchanged.
+#
+# run.sh BUILD-CONFIG [DEFECT...]       without names: all of them
+set -u
+
+config=$1
+shift
+here=$(cd "$(dirname "$0")" && pwd)
+table=$here/defects.txt
+limit=${PS_PLANTED_TIMEOUT:-100}
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT TERM
+caught=0
+wrong=0
+
+# The lines of a section "[name]" of the build's description.
+section() {
+	sed -n "/^\[$1\]\$/,/^\[/{/^\[/d;/^\$/d;p;}" "$config"
+}
+
+complain() {
+	echo "WRONG: $*"
+	wrong=$((wrong + 1))
+}
+
+# field NAME KEY: what stands behind "KEY " in the defect's paragraph.
+field() {
+	awk -v name="$1" -v key="$2" '
+		/^defect / { inside = $2 == name }
+		inside && index($0, key " ") == 1 { sub("^" key " *", ""); print; exit }' "$table"
+}
+
+# plant NAME SOURCE TARGET: the lines of the paragraph that begin with "-" must stand in the source, one after another,
+# exactly once; the lines with "+" take their place. White space at a line's ends does not count.
+plant() {
+	awk -v name="$1" '
+		function trim(s) { gsub(/^[ \t]+|[ \t]+$/, "", s); return s }
+		NR == FNR {
+			if (/^defect /) inside = $2 == name
+			else if (inside && /^-/) old[++olds] = trim(substr($0, 2))
+			else if (inside && /^\+/) new[++news] = substr($0, 2)
+			next
+		}
+		{ line[++lines] = $0 }
+		END {
+			for (i = 1; olds && i <= lines - olds + 1; i++) {
+				for (k = 1; k <= olds && trim(line[i + k - 1]) == old[k]; k++) { }
+				if (k > olds) { at = i; found++ }
+			}
+			if (found != 1) { print found + 0 > "/dev/stderr"; exit 1 }
+			for (i = 1; i <= lines; i++) {
+				for (k = 1; i == at && k <= news; k++) print new[k]
+				if (i < at || i >= at + olds) print line[i]
+			}
+		}' "$table" "$2" >"$3" 2>"$scratch/found"
+}
+
+# compile SOURCE OBJECT
+compile() (
+	IFS='
+'
+	# shellcheck disable=SC2046
+	"$(section compiler)" $(section flags) -w -c -o "$2" "$1"
+)
+
+# link PROGRAM OUTPUT [OBJECT]
+link() (
+	program=$1
+	output=$2
+	shift 2
+	IFS='
+'
+	# shellcheck disable=SC2046
+	"$(section compiler)" $(section linkflags) -o "$output" "$@" $(section "program $program") $(section libraries)
+)
+
+# run PROGRAM-FILE ARGUMENTS: the arguments as they stand in the table, with quotes.
+run() {
+	eval "timeout \"$limit\" \"\$1\" $2" >"$scratch/output" 2>&1
+}
+
+# The test over the unchanged sources, once.
+passes_unchanged() {
+	key=$(printf '%s' "$1 $2" | cksum | tr -c '0-9\n' _)
+	[ -e "$scratch/passed$key" ] && return 0
+	[ -e "$scratch/$1" ] || link "$1" "$scratch/$1" || return 1
+	run "$scratch/$1" "$2" || { tail -n 20 "$scratch/output"; return 1; }
+	: >"$scratch/passed$key"
+}
+
+try() {
+	name=$1
+	file=$(field "$name" file)
+	program=$(field "$name" test)
+	arguments=${program#"${program%% *}"}
+	program=${program%% *}
+	[ -n "$file" ] && [ -n "$program" ] || { complain "$name: not in $table"; return; }
+	passes_unchanged "$program" "$arguments" || { complain "$name: \"$program$arguments\" fails without it"; return; }
+	folder=$scratch/tree/$(dirname "$file")
+	mkdir -p "$folder"
+	if ! plant "$name" "$(section source)/$file" "$scratch/tree/$file"; then
+		complain "$name: its text stands in $file $(cat "$scratch/found") times, not once"
+		return
+	fi
+	compile "$scratch/tree/$file" "$scratch/changed.o" && link "$program" "$scratch/planted" "$scratch/changed.o" ||
+		{ complain "$name: does not build"; return; }
+	run "$scratch/planted" "$arguments"
+	status=$?
+	if [ "$status" -eq 0 ]; then
+		complain "$name: \"$program$arguments\" passes with it"
+	elif [ "$status" -ge 124 ] && [ "$status" -le 127 ]; then
+		complain "$name: \"$program$arguments\" did not end within $limit s, or did not start"
+	else
+		caught=$((caught + 1))
+		echo "caught: $name, by $program$arguments"
+	fi
+}
+
+[ $# -gt 0 ] || set -- $(awk '/^defect / { print $2 }' "$table")
+for defect; do
+	try "$defect"
+done
+echo "$caught defects caught, $wrong wrong"
+[ "$wrong" -eq 0 ] && [ "$caught" -gt 0 ]
