@@ -15,6 +15,7 @@ struct bench {
 	double seconds;  /* of one timed slice */
 	uint64_t seed;
 	unsigned rounds;
+	uint64_t size; /* load: objects of this size only; 0: all sizes */
 	bool json;
 	const char *workload;
 };

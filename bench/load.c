@@ -79,6 +79,8 @@ void bench_load(const struct bench *b)
 	    LOAD("64 KiB", 65536, GOAL_NONE, 0, GOAL_NONE, 0),
 	    LOAD("1 MiB", 1048576, GOAL_NONE, 0, GOAL_AT_LEAST, 0.8),
 	};
-	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
-		run(b, &loads[i]);
+	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+		if (!b->size || b->size == loads[i].size)
+			run(b, &loads[i]);
+	}
 }

@@ -28,6 +28,7 @@ static const struct argp_option options[] = {
     {"dir", 'd', "DIR", 0, "Make the files here, on the disk to be measured (.)", 0},
     {"count", 'n', "N", 0, "Objects (1000000)", 0},
     {"seconds", 's', "S", 0, "Length of a timed slice (1)", 0},
+    {"size", 'b', "BYTES", 0, "Load objects of this size only", 0},
     {"seed", 'x', "N", 0, "Of all that is random (1)", 0},
     {"rounds", 'r', "N", 0, "Rounds, padstone and the limit in turns (5)", 0},
     {"json", 'j', NULL, 0, "One JSON object a line", 0},
@@ -71,6 +72,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		s->b.seconds = strtod(arg, &end);
 		if (*end || end == arg || !(s->b.seconds > 0 && s->b.seconds <= 3600))
 			argp_error(state, "%s: not a time in seconds", arg);
+		return 0;
+	case 'b':
+		s->b.size = number(state, arg, 1, UINT64_MAX);
 		return 0;
 	case 'x':
 		s->b.seed = number(state, arg, 0, UINT64_MAX);
