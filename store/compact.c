@@ -111,7 +111,8 @@ static int move_held(struct compact *c, ps_id id, const struct entry *e)
 	if (err && !change.committed)
 		change_undo(s, &change);
 	change_done(s, &change);
-	return err == COMMIT_CHANGED || err == PS_ECORRUPT ? PS_OK : err;
+	/* Changed or deleted meanwhile: what is left of it lies where its writer wanted it. */
+	return err == COMMIT_CHANGED || err == PS_ENOTFOUND || err == PS_ECORRUPT ? PS_OK : err;
 }
 
 static int move_object(struct compact *c, uint64_t slot)
