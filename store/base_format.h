@@ -43,6 +43,7 @@ struct disk_superblock {
 	ps_le64 number; /* of this superblock, from 1 */
 	uint8_t uuid[16];
 	ps_le64 epoch;   /* of the open that wrote it; log blocks carry it */
+	ps_le64 epoch_start; /* log sequence number of that epoch's first block: older ones from there on are stale */
 	ps_le64 crashes; /* opens that found an unclean store: generations of free slots move on by it */
 	ps_le32 clean;   /* 1: closed; the log is empty and the snapshot, if any, is current */
 	ps_le32 height;  /* of the table: levels of inner pages, 1 at least */
@@ -56,7 +57,7 @@ struct disk_superblock {
 	ps_le64 commit;     /* number of the last commit before log_start */
 	ps_le64 snapshot_offset, snapshot_len, snapshot_checksum;
 	ps_le64 objects, live_bytes; /* where clean */
-	uint8_t reserved[248];
+	uint8_t reserved[240];
 	ps_le64 checksum; /* XXH3 of all before, last */
 };
 static_assert(sizeof(struct disk_superblock) == SECTOR, "superblock is one sector");

@@ -207,7 +207,7 @@ struct table_leaf {
 struct table_node {
 	struct table_node *parent;
 	unsigned level, index;
-	bool dirty;
+	_Atomic(bool) dirty;
 	uint64_t number; /* among the pages of its level */
 	uint64_t spare[2]; /* where the next checkpoint writes it; then the old places are spare */
 	struct table_pointer self;
@@ -384,6 +384,8 @@ struct log {
 	uint64_t durable_buffer; /* all buffers up to this one are durable */
 	_Atomic(uint64_t) durable_hint;
 	uint64_t durable_commit, closed_commit;
+	uint64_t retired_buffer; /* buffers up to it lie before `start` (store.lock) */
+	_Atomic(uint64_t) commit_max;
 	uint64_t commit; /* last ordered one */
 	int error;
 	struct spill *spills; /* in use until a checkpoint has passed their records */
@@ -411,7 +413,8 @@ uint64_t log_wanted_chain(struct log *log);
 void log_move(struct log *log, const struct ring *to);
 void log_stop_leading(struct log *log);
 void log_let_lead(struct log *log);
-void log_advance(struct log *log, uint64_t start, uint64_t chain, uint64_t checkpoint);
+void log_advance(struct log *log, uint64_t start, uint64_t chain, uint64_t checkpoint, uint64_t retired);
+uint64_t log_safe_buffer(const struct log *log);
 
 /* ---- the store ------------------------------------------------------------------------------------------------ */
 

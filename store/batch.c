@@ -368,6 +368,9 @@ static int commit(struct base_batch *b, enum ps_durability durability)
 		if (b->ops[i].live)
 			err = resolve(b, &b->changes[i]);
 	}
+	/* Nothing to commit: but "durable" speaks of all that was ordered before as well. */
+	if (!err && !b->count && durability != PS_RELAXED && (durability == PS_DURABLE || s->options.durability != PS_RELAXED))
+		return log_sync(&s->log);
 	if (err || !b->count)
 		return err;
 	while ((err = commit_changes(s, b->changes, b->count, durability, &which)) == COMMIT_CHANGED) {

@@ -122,6 +122,13 @@ static int take_extent(struct store *s, struct change *c, uint64_t len, bool run
 	int err = store_begin_writing(s);
 	if (!err)
 		err = run ? space_alloc_run(&s->space, len, extent) : space_alloc(&s->space, len, extent, NULL);
+	if (err == PS_ENOSPC && s->space.pending_bytes) {
+		/* What was freed may be all that is left: after a checkpoint it can be used. */
+		pthread_mutex_unlock(&s->lock);
+		err = checkpoint_run(s);
+		pthread_mutex_lock(&s->lock);
+		err = err ? err : space_alloc(&s->space, len, extent, NULL);
+	}
 	/* Piece by piece, as it may have to be given back. */
 	for (uint64_t at = 0; !err && at < extent->len; at += CHUNK) {
 		err = extent_list_add(s, &c->taken, (struct ps_extent){extent->offset + at, MIN(extent->len - at, (uint64_t)CHUNK)});

@@ -29,7 +29,7 @@ struct run {
 	struct step_item item[STEP_MAX];
 	struct ps_io_request request[STEP_MAX];
 	size_t items;
-	uint64_t start, commit, slots, last_buffer;
+	uint64_t start, commit, slots, last_buffer, closed_buffer;
 	uint64_t number;
 };
 
@@ -114,7 +114,8 @@ static int frame_step(struct run *r, size_t *next)
 static int write_frames(struct run *r)
 {
 	int err = PS_OK;
-	qsort(r->pages, r->page_count, sizeof(*r->pages), compare_numbers);
+	if (r->page_count)
+		qsort(r->pages, r->page_count, sizeof(*r->pages), compare_numbers);
 	for (size_t next = 0; next < r->page_count && !err;)
 		err = frame_step(r, &next);
 	return err;
@@ -189,7 +190,8 @@ static int leaf_step(struct run *r, size_t *next)
 static int write_leaves(struct run *r)
 {
 	int err = PS_OK;
-	qsort(r->leaves, r->leaf_count, sizeof(*r->leaves), compare_numbers);
+	if (r->leaf_count)
+		qsort(r->leaves, r->leaf_count, sizeof(*r->leaves), compare_numbers);
 	for (size_t next = 0; next < r->leaf_count && !err;)
 		err = leaf_step(r, &next);
 	return err;
@@ -329,6 +331,7 @@ static void begin(struct run *r)
 	struct table *t = &r->s->table;
 	r->start = log_want_start(&r->s->log);
 	r->commit = r->s->log.closed_commit;
+	r->closed_buffer = r->s->log.open->number - 1;
 	r->number = ps_get64(r->s->sb.checkpoint) + 1;
 	r->pages = pool->dirty;
 	r->page_count = pool->dirty_count;
@@ -369,7 +372,7 @@ static void finish(struct run *r)
 	struct store *s = r->s;
 	struct log *log = &s->log;
 	size_t kept = 0;
-	log_advance(log, r->start, ps_get64(s->sb.log_chain), r->number);
+	log_advance(log, r->start, ps_get64(s->sb.log_chain), r->number, r->closed_buffer);
 	for (size_t i = 0; i < r->old_count; i++)
 		space_free_now(&s->space, r->old[i]);
 	for (size_t i = 0; i < log->spill_count; i++) {
@@ -469,8 +472,12 @@ int checkpoint_if_wanted(struct store *s)
 int checkpoint_run(struct store *s)
 {
 	pthread_mutex_lock(&s->checkpoint.lock);
+	pthread_mutex_lock(&s->lock);
+	bool writing = s->writing;
+	pthread_mutex_unlock(&s->lock);
 	int err = store_writable(s);
-	if (!err)
+	/* Before the first write there is nothing to bring anywhere. */
+	if (!err && writing)
 		err = run_checkpoint(s);
 	pthread_mutex_unlock(&s->checkpoint.lock);
 	return err;

@@ -375,7 +375,11 @@ static int after_commit(struct commit *c)
 		err = log_wait(&s->log, c->buffer);
 	else
 		err = store_after_relaxed(s);
-	return err ? err : store_pace(s);
+	if (err)
+		return err;
+	/* A checkpoint that fails makes the store read-only: the next call says so. This commit is as good as it was. */
+	(void)store_pace(s);
+	return PS_OK;
 }
 
 int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_durability durability, size_t *which)
@@ -399,8 +403,8 @@ int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_du
 		pthread_mutex_unlock(&s->lock);
 		if (!err)
 			break;
-		/* A checkpoint makes dirty frames clean, and so gives memory back: once. */
-		if (err == PS_ENOMEM && !relieved) {
+		/* A checkpoint makes dirty frames clean, which gives memory back, and frees what waits: once. */
+		if ((err == PS_ENOMEM || err == PS_ENOSPC) && !relieved) {
 			relieved = true;
 			err = NEEDS_RING;
 		}

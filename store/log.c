@@ -63,6 +63,7 @@ int log_set_buffers(struct log *log)
 	}
 	if (!log->open->number)
 		log->open->number = 1;
+	atomic_store(&log->commit_max, MIN(log_ring_len(log) / 4, (uint64_t)log->open->size - HEADER));
 	return PS_OK;
 }
 
@@ -328,9 +329,19 @@ void log_move(struct log *log, const struct ring *to)
 	log->ring[1].base = log->end;
 }
 
-/* A checkpoint is complete: what lies below `start` is not needed. Under store.lock. */
-void log_advance(struct log *log, uint64_t start, uint64_t chain, uint64_t checkpoint)
+/* Buffers up to this one are never replayed to their last extent again: a later block's mark is above them, or replay begins
+ * behind them. What they freed may be used anew. The newest block on disk is still verified at recovery, with all the extents
+ * that it names, also those that a later commit in the same block gave back. */
+uint64_t log_safe_buffer(const struct log *log)
 {
+	uint64_t durable = atomic_load_explicit(&log->durable_hint, memory_order_acquire);
+	return MAX(durable ? durable - 1 : 0, log->retired_buffer);
+}
+
+/* A checkpoint is complete: what lies below `start` is not needed. Under store.lock. */
+void log_advance(struct log *log, uint64_t start, uint64_t chain, uint64_t checkpoint, uint64_t retired)
+{
+	log->retired_buffer = retired;
 	log->start = start;
 	log->start_chain = chain;
 	atomic_store(&log->checkpoint, checkpoint);
@@ -361,5 +372,5 @@ void log_spill_add(struct log *log, struct ps_extent extent)
 /* More than this goes to extents: a quarter of the ring, and what a buffer holds. */
 size_t log_commit_max(const struct log *log)
 {
-	return (size_t)MIN(log_ring_len(log) / 4, (uint64_t)log->open->size - HEADER);
+	return (size_t)atomic_load_explicit(&log->commit_max, memory_order_relaxed);
 }

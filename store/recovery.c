@@ -104,11 +104,14 @@ static uint64_t block_span(const struct disk_log_block *h)
 static void follow_chain(struct recovery *r)
 {
 	struct disk_log_block h;
-	uint64_t at = 0;
+	uint64_t at = 0, newest = ps_get64(r->s->sb.epoch), newest_start = ps_get64(r->s->sb.epoch_start);
 	while (at < r->len && block_at(r, at, &h)) {
 		uint64_t epoch = ps_get64(h.epoch);
+		/* An earlier recovery ended before this block: it stays rejected, whatever its extents hold by now. */
+		if (epoch < newest && r->start + at >= newest_start)
+			break;
 		if (ps_get64(h.lsn) != r->start + at || ps_get64(h.chain) != r->chain || epoch < r->epoch ||
-		    epoch > ps_get64(r->s->sb.epoch))
+		    epoch > newest)
 			break;
 		r->last = at;
 		r->last_chain = r->chain;
@@ -123,6 +126,13 @@ static void follow_chain(struct recovery *r)
 static int lost_writes(struct store *s)
 {
 	return ps_fail(PS_ECORRUPT, "%s: the log is newer than the superblock (writes were lost)", s->path);
+}
+
+static int broken(const struct recovery *r)
+{
+	return ps_fail(PS_ECORRUPT, "%s: the log is broken at %llu, below what was durable (offset %llu)", r->s->path,
+		       (unsigned long long)(r->start + r->end),
+		       (unsigned long long)ring_place(&r->s->log, r->start + r->end));
 }
 
 /* What lies behind the end: left over from before, or proof that something before it is missing. */
@@ -398,7 +408,8 @@ void redo_free(struct store *s)
 /* The last block is not below any mark: it counts only if all that it names is there. */
 static int verify_last(struct recovery *r)
 {
-	if (!r->end)
+	/* What an earlier recovery accepted was flushed before its epoch began: space that it gave back may be in use anew. */
+	if (!r->end || r->start + r->last < ps_get64(r->s->sb.epoch_start))
 		return PS_OK;
 	int err = each_record(r, r->last, r->end, false, verify_fresh);
 	if (err != PS_ECORRUPT)

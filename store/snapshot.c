@@ -107,9 +107,9 @@ static int load_extents(struct store *s, const uint8_t *bytes, const struct disk
 	if (!err && space > s->space.file_bytes)
 		err = s->io->ops->allocate(s->io, s->space.file_bytes, space - s->space.file_bytes);
 	if (!err)
-		err = ps_root_load(s->space.root, space, list, n);
-	if (!err)
 		err = ps_root_load(s->space.punched, space, NULL, 0);
+	if (!err)
+		err = ps_root_load(s->space.root, space, list, n);
 	if (!err) {
 		s->space.end = space;
 		s->space.file_bytes = MAX(space, s->space.file_bytes);

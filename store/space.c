@@ -54,10 +54,28 @@ static int mark_fences(struct space *sp, uint64_t from, uint64_t to)
 	return PS_OK;
 }
 
+/* Compaction gave the space of free extents back to the file system: it must be there again before use. */
+static int back_with_space(struct space *sp, struct ps_extent extent, bool has_space)
+{
+	struct ps_extent hole;
+	struct store *s = sp->store;
+	while (ps_root_find(sp->punched, extent.offset, &hole) == PS_OK && hole.offset < extent.offset + extent.len) {
+		uint64_t from = MAX(hole.offset, extent.offset & ~(uint64_t)(PAGE - 1));
+		uint64_t to = MIN(hole.offset + hole.len, (extent.offset + extent.len + PAGE - 1) & ~(uint64_t)(PAGE - 1));
+		int err = has_space ? PS_OK : s->io->ops->allocate(s->io, from, to - from);
+		if (!err)
+			err = sp->punched->ops->mark(sp->punched, (struct ps_extent){from, to - from});
+		if (err)
+			return err;
+	}
+	return PS_OK;
+}
+
 /* Space is there before it is given out: a write into it cannot fail for lack of space. */
 static int grow(struct space *sp, uint64_t at_least)
 {
 	struct store *s = sp->store;
+	struct ps_allocator_stats punched;
 	uint64_t old = sp->end, more = MAX(grow_step(sp), (at_least + 3 * PAGE) & ~(uint64_t)(PAGE - 1));
 	int err = s->io->ops->allocate(s->io, old, more);
 	if (err == PS_ENOSPC && more > at_least + 2 * PAGE) {
@@ -66,11 +84,12 @@ static int grow(struct space *sp, uint64_t at_least)
 	}
 	if (!err)
 		err = pool_extend(&s->pool, old + more);
-	if (!err)
+	/* An earlier try may have come as far as here. */
+	sp->punched->ops->stats(sp->punched, &punched);
+	if (!err && punched.space < old + more)
 		err = ps_root_grow(sp->punched, old + more);
-	/* New space is behind it: not punched. */
 	if (!err)
-		err = sp->punched->ops->mark(sp->punched, (struct ps_extent){old, more});
+		err = back_with_space(sp, (struct ps_extent){old, more}, true);
 	if (!err)
 		err = ps_root_grow(sp->root, old + more);
 	if (err)
@@ -82,23 +101,6 @@ static int grow(struct space *sp, uint64_t at_least)
 
 /* ---- allocation -------------------------------------------------------------------------------------------------- */
 
-/* Compaction gave the space of free extents back to the file system: it must be there again before use. */
-static int back_with_space(struct space *sp, struct ps_extent extent)
-{
-	struct ps_extent hole;
-	struct store *s = sp->store;
-	while (ps_root_find(sp->punched, extent.offset, &hole) == PS_OK && hole.offset < extent.offset + extent.len) {
-		uint64_t from = MAX(hole.offset, extent.offset & ~(uint64_t)(PAGE - 1));
-		uint64_t to = MIN(hole.offset + hole.len, (extent.offset + extent.len + PAGE - 1) & ~(uint64_t)(PAGE - 1));
-		int err = s->io->ops->allocate(s->io, from, to - from);
-		if (!err)
-			err = sp->punched->ops->mark(sp->punched, (struct ps_extent){from, to - from});
-		if (err)
-			return err;
-	}
-	return PS_OK;
-}
-
 static int root_alloc(struct space *sp, uint64_t len, struct ps_extent *extent)
 {
 	int err = PS_ENOSPC;
@@ -108,7 +110,7 @@ static int root_alloc(struct space *sp, uint64_t len, struct ps_extent *extent)
 		err = sp->root->ops->alloc(sp->root, len, extent);
 	if (err)
 		return err;
-	err = back_with_space(sp, *extent);
+	err = back_with_space(sp, *extent, false);
 	if (err)
 		(void)sp->root->ops->free(sp->root, *extent, NULL);
 	return err;
@@ -175,7 +177,7 @@ static int alloc_small(struct space *sp, uint64_t len, struct ps_extent *extent,
 	/* Compaction fills the pieces below its limit first. */
 	if (sp->below && ps_root_alloc_below(sp->root, len, sp->below, extent) == PS_OK) {
 		*empty = false;
-		return back_with_space(sp, *extent);
+		return back_with_space(sp, *extent, false);
 	}
 	if (sp->open.len && sp->open.offset % PAGE + len > PAGE)
 		close_open_page(sp);
@@ -365,12 +367,12 @@ static void retry_held(struct space *sp)
 /* Frees what may be used again. Held extents are looked at each time while they are few, now and then when many. */
 void space_reclaim(struct space *sp)
 {
-	uint64_t durable = atomic_load_explicit(&sp->store->log.durable_hint, memory_order_acquire);
+	uint64_t safe = log_safe_buffer(&sp->store->log);
 	if (!sp->ready)
 		return;
 	while (sp->queue_count) {
 		struct freed *f = &sp->queue[sp->queue_head];
-		if (f->buffer > durable)
+		if (f->buffer > safe)
 			break;
 		if (!release(sp, f))
 			sp->held[sp->held_count++] = *f;
@@ -514,9 +516,10 @@ static int rebuild_load(struct rebuild *r)
 		return err;
 	if ((err = pool_extend(&r->s->pool, end)) != PS_OK)
 		return err;
-	err = ps_root_load(sp->root, end, r->used, n);
+	/* The root's list comes last: until then everything can be tried again. */
+	err = ps_root_load(sp->punched, end, NULL, 0);
 	if (!err)
-		err = ps_root_load(sp->punched, end, NULL, 0);
+		err = ps_root_load(sp->root, end, r->used, n);
 	if (!err) {
 		sp->end = end;
 		sp->file_bytes = MAX(end, sp->file_bytes);

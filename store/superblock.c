@@ -210,6 +210,7 @@ int store_begin_writing(struct store *s)
 	owner_text(s);
 	struct disk_superblock sb = s->sb;
 	sb.epoch = ps_set64(ps_get64(sb.epoch) + 1);
+	sb.epoch_start = ps_set64(s->log.end);
 	sb.crashes = ps_set64(s->crashes);
 	sb.clean = ps_set32(0);
 	sb.snapshot_len = sb.snapshot_offset = sb.snapshot_checksum = ps_set64(0);

@@ -224,9 +224,10 @@ int base_write_batched(ps_storer *st, size_t n, const ps_id *ids, const void *da
 	struct change *changes = ps_memory_zalloc(&s->memory, n * sizeof(*changes));
 	if (!changes)
 		return ps_fail(PS_ENOMEM, "%s: no memory for %zu changes", s->path, n);
-	for (size_t i = 0; i < n && !err; at += sizes[i++]) {
+	for (size_t i = 0; i < n && !err; i++) {
 		change_init(&changes[i], CHANGE_SET, ids[i]);
 		err = change_contents(s, &changes[i], at, sizes[i]);
+		at = at ? at + sizes[i] : NULL;
 	}
 	if (!err)
 		err = commit_many(s, changes, n);

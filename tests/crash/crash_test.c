@@ -140,6 +140,9 @@ static void random_scripts_recover(void **state)
 {
 	(void)state;
 	unsigned wrong = 0;
+	unsigned long long one;
+	if (only && sscanf(only, "random %llu", &one) == 1)
+		wrong += !random_script_recovers(one);
 	for (uint64_t n = 0; total.states + total.nested < mode->random_states && wrong < MANY && !only; n++)
 		wrong += !random_script_recovers(n);
 	assert_int_equal(wrong, 0);
