@@ -141,6 +141,8 @@ static int check_behind(struct recovery *r)
 	struct disk_log_block h;
 	struct store *s = r->s;
 	uint64_t end = r->start + r->end;
+	if (end < ps_get64(s->sb.epoch_start))
+		return broken(r);
 	for (uint64_t at = r->end; at < r->len; at += PAGE) {
 		if (!block_at(r, at, &h) || ps_get64(h.lsn) < end)
 			continue;
@@ -148,8 +150,7 @@ static int check_behind(struct recovery *r)
 			return lost_writes(s);
 		/* Also where it does not belong: two blocks that changed places end the chain before both. */
 		if (ps_get64(h.mark) > end)
-			return ps_fail(PS_ECORRUPT, "%s: the log is broken at %llu, below what was durable (offset %llu)", s->path,
-				       (unsigned long long)end, (unsigned long long)ring_place(&s->log, end));
+			return broken(r);
 	}
 	return PS_OK;
 }
