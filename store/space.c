@@ -40,7 +40,7 @@ static void retry_held(struct space *sp);
 
 static uint64_t grow_step(const struct space *sp)
 {
-	uint64_t step = MIN(MAX(sp->end / 8, (uint64_t)GROW_MIN), (uint64_t)GROW_MAX);
+	uint64_t step = MIN(MAX(sp->end / 64, (uint64_t)GROW_MIN), (uint64_t)GROW_MAX);
 	return (step + GROW_MIN - 1) & ~(uint64_t)(GROW_MIN - 1);
 }
 
