@@ -81,6 +81,8 @@ static int check_options(const struct ps_base_options *o)
 	if (o->durability < 0 || o->durability > PS_RELAXED || o->background < 0 || o->background > PS_BACKGROUND_NONE ||
 	    o->io < 0 || o->io > PS_BASE_IO_BUFFERED)
 		return ps_fail(PS_EINVAL, "options: unknown durability, background or io");
+	if (o->use_fd && o->fd < 0)
+		return ps_fail(PS_EINVAL, "options: use_fd with descriptor %d", o->fd);
 	if (o->memory_budget && o->memory_budget < BUDGET_MIN)
 		return ps_fail(PS_EINVAL, "options: a memory budget of %llu bytes is less than %d",
 			       (unsigned long long)o->memory_budget, BUDGET_MIN);

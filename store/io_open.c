@@ -159,6 +159,8 @@ static int fail_open(struct io_file *file, int errnum)
 {
 	if (errnum == EISDIR || errnum == ENXIO || errnum == ELOOP)
 		return ps_fail(PS_EINVAL, "%s: not a regular file", file->path);
+	if (errnum == EBADF)
+		return ps_fail(PS_EINVAL, "%s: the descriptor is not open", file->path);
 	return ps_fail_errno(errnum, "%s: open", file->path);
 }
 
