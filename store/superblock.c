@@ -41,6 +41,8 @@ static bool fields_sound(const struct disk_superblock *sb)
 		return false;
 	if (start < ps_get64(ring[0].base))
 		return false;
+	if (ps_get64(sb->crashes) > UINT32_MAX) /* entries hold as much of it */
+		return false;
 	if (ps_get32(sb->height) < 1 || ps_get32(sb->height) > 6 || ps_get32(sb->clean) > 1)
 		return false;
 	return ps_get64(sb->slots) <= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS &&

@@ -103,13 +103,13 @@ static void decode_pointer(struct table_pointer *to, const struct disk_pointer *
 	to->checkpoint = ps_get64(from->checkpoint);
 }
 
-static bool pointer_sound(struct table *t, const struct table_pointer *p)
+/* Places lie in the file as it was at the open or has grown since. */
+static bool pointer_sound(const struct table *t, const struct table_pointer *p)
 {
 	for (int i = 0; i < 2; i++) {
-		if (p->place[i] % PAGE || p->place[i] >= (PLACE_MASK + 1) * GRANULE - PAGE)
+		if (p->place[i] % PAGE || (p->place[i] && p->place[i] < SUPERBLOCK_AREA) || p->place[i] >= t->store->pool.mapped)
 			return false;
 	}
-	(void)t;
 	return true;
 }
 
@@ -140,8 +140,12 @@ static int load_node(struct table *t, struct table_node *n)
 	if (posix_memalign((void **)&page, PAGE, PAGE))
 		return ps_fail(PS_ENOMEM, "%s: no memory for a table page", t->store->path);
 	int err = read_page(t, &n->self, n->level, n->number, page);
-	for (int i = 0; i < FANOUT && !err; i++)
+	for (int i = 0; i < FANOUT && !err; i++) {
 		decode_pointer(&n->child[i], (const struct disk_pointer *)(const void *)page + i);
+		if (!pointer_sound(t, &n->child[i]))
+			err = ps_fail(PS_ECORRUPT, "%s: table page %llu of level %u has impossible pointers (offset %llu)", t->store->path,
+				      (unsigned long long)n->number, n->level, (unsigned long long)n->self.place[0]);
+	}
 	free(page);
 	return err;
 }
@@ -622,7 +626,8 @@ int table_take_slot(struct table *t, uint64_t *slot, uint32_t *generation)
 	}
 	while (true) {
 		*slot = atomic_load(&t->slots) ? atomic_load(&t->slots) : 1;
-		if (*slot >= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS)
+		/* A slot that was never used has had as many generations as there were crashes. */
+		if (t->store->crashes >= GENERATION_MAX || *slot >= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS)
 			return ps_fail(PS_EFULL, "%s: no ids left", t->store->path);
 		atomic_store(&t->slots, *slot + 1);
 		int err = slot_generation(t, *slot, generation);
