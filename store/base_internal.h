@@ -120,7 +120,7 @@ struct pool_region {
 	_Atomic(uint64_t) *verified; /* 4 words a page: which granules begin a verified object */
 	void *mapping;
 };
-enum { POOL_REGIONS = 4096 };
+enum { POOL_REGIONS = 256 }; /* 16 TiB in regions of 64 GiB: ext4's largest file */
 
 struct pool {
 	struct store *store;
@@ -182,6 +182,7 @@ void pool_dirty_again(struct pool *pool, uint64_t place);
 void pool_set_patched(struct pool *pool, uint64_t page);
 /* An extent that loading made dirty, into the list. */
 void pool_list_dirty(struct pool *pool, uint64_t place);
+void pool_settle_patched(struct pool *pool, uint64_t place);
 
 /* ---- table --------------------------------------------------------------------------------------------------- */
 
@@ -221,7 +222,7 @@ struct table_node {
 	};
 };
 
-enum { GROUP_SLOTS = FANOUT * FANOUT, GROUPS_PER_CHUNK = 1024, GROUP_CHUNKS = 4096 };
+enum { GROUP_SLOTS = FANOUT * FANOUT, GROUPS_PER_CHUNK = 1024, GROUP_CHUNKS = 1024 };
 struct group_chunk {
 	_Atomic(struct table_node *) group[GROUPS_PER_CHUNK];
 	_Atomic(uint64_t) *entries;
@@ -456,6 +457,7 @@ struct store {
 	struct log log;
 	struct checkpoint checkpoint;
 	struct redo *redo;
+	pthread_mutex_t redo_lock; /* innermost: while patches are applied, or given up */
 	uint64_t recovered_commits;
 	bool has_thread, stop_thread, wake_thread; /* guarded by thread_lock */
 	pthread_t thread;
@@ -499,7 +501,8 @@ void store_stop_thread(struct store *s);
 
 /* Recovery. */
 int recovery_run(struct store *s);
-int redo_apply(struct store *s, uint64_t page, uint64_t count, uint8_t *frame);
+/* False if there is nothing (any more) that the page could need. */
+bool redo_apply(struct store *s, uint64_t page, uint64_t count, uint8_t *frame);
 int redo_finish(struct store *s);
 void redo_free(struct store *s);
 struct log_record;

@@ -131,6 +131,7 @@ static void release_store(struct store *s)
 	pool_done(&s->pool);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->checkpoint.lock);
+	pthread_mutex_destroy(&s->redo_lock);
 	pthread_mutex_destroy(&s->thread_lock);
 	pthread_cond_destroy(&s->thread_wake);
 	ps_memory_done(&s->memory);
@@ -152,6 +153,7 @@ static struct store *new_store(const struct ps_base_options *opts, const char *p
 	(void)snprintf(s->path, sizeof(s->path), "%s", path);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->checkpoint.lock, NULL);
+	pthread_mutex_init(&s->redo_lock, NULL);
 	pthread_mutex_init(&s->thread_lock, NULL);
 	pthread_cond_init(&s->thread_wake, NULL);
 	return s;

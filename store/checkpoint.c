@@ -10,7 +10,7 @@
 
 #include "store/base_internal.h"
 
-enum { STEP_BYTES = 256 << 10, STEP_MAX = STEP_BYTES / PAGE };
+enum { STEP_BYTES = 256 << 10, STEP_LEAST = 64 << 10, STEP_MAX = STEP_BYTES / PAGE };
 
 struct step_item {
 	uint64_t place; /* on disk */
@@ -26,11 +26,13 @@ struct run {
 	struct ps_extent *old; /* table pages that nothing refers to once it is complete */
 	size_t old_count, old_size;
 	uint8_t *bounce;
+	size_t bounce_size;
 	struct step_item item[STEP_MAX];
 	struct ps_io_request request[STEP_MAX];
 	size_t items;
 	uint64_t start, commit, slots, last_buffer, closed_buffer;
 	uint64_t number;
+	bool begun; /* it has taken the dirty lists over: from here on it must come to its end */
 };
 
 static int compare_numbers(const void *a, const void *b)
@@ -71,7 +73,7 @@ static uint8_t *add_item(struct run *r, uint64_t place, size_t len)
 {
 	struct step_item *last = r->items ? &r->item[r->items - 1] : NULL;
 	size_t at = last ? last->at + last->len : 0;
-	if (r->items == STEP_MAX || at + len > STEP_BYTES)
+	if (r->items == STEP_MAX || at + len > r->bounce_size)
 		return NULL;
 	r->item[r->items++] = (struct step_item){.place = place, .at = at, .len = len};
 	return r->bounce + at;
@@ -80,7 +82,7 @@ static uint8_t *add_item(struct run *r, uint64_t place, size_t len)
 static size_t room_left(const struct run *r)
 {
 	const struct step_item *last = r->items ? &r->item[r->items - 1] : NULL;
-	return r->items == STEP_MAX ? 0 : STEP_BYTES - (last ? last->at + last->len : 0);
+	return r->items == STEP_MAX ? 0 : r->bounce_size - (last ? last->at + last->len : 0);
 }
 
 /* ---- frames --------------------------------------------------------------------------------------------------------------- */
@@ -123,20 +125,11 @@ static int write_frames(struct run *r)
 
 /* ---- leaves ---------------------------------------------------------------------------------------------------------------- */
 
-static int keep_old(struct run *r, uint64_t place)
+/* Room for one a leaf was made before anything was taken. */
+static void keep_old(struct run *r, uint64_t place)
 {
-	if (!place)
-		return PS_OK;
-	if (r->old_count == r->old_size) {
-		size_t size = r->old_size ? r->old_size * 2 : 64;
-		struct ps_extent *old = ps_memory_resize(&r->s->memory, r->old, r->old_size * sizeof(*old), size * sizeof(*old));
-		if (!old)
-			return ps_fail(PS_ENOMEM, "%s: no memory for a checkpoint", r->s->path);
-		r->old = old;
-		r->old_size = size;
-	}
-	r->old[r->old_count++] = (struct ps_extent){place, PAGE};
-	return PS_OK;
+	if (place)
+		r->old[r->old_count++] = (struct ps_extent){place, PAGE};
 }
 
 static void mark_path_dirty(struct table_node *n)
@@ -146,17 +139,15 @@ static void mark_path_dirty(struct table_node *n)
 }
 
 /* Under store.lock: the leaf's image, and its new place in the page above. Eviction is barred until it is written. */
-static int take_leaf(struct run *r, uint64_t number)
+static void take_leaf(struct run *r, uint64_t number)
 {
 	struct table *t = &r->s->table;
 	struct table_node *g = table_group(t, number / FANOUT);
 	unsigned leaf = (unsigned)(number % FANOUT);
 	struct table_leaf *l = &g->leaf[leaf];
 	if (!(atomic_load(&l->state) & LEAF_DIRTY))
-		return PS_OK;
-	int err = keep_old(r, g->child[leaf].place[0]);
-	if (err)
-		return err;
+		return;
+	keep_old(r, g->child[leaf].place[0]);
 	uint8_t *page = add_item(r, l->new_place, PAGE);
 	table_copy_leaf(g, leaf, page);
 	r->item[r->items - 1].group = g;
@@ -166,25 +157,20 @@ static int take_leaf(struct run *r, uint64_t number)
 	mark_path_dirty(g);
 	atomic_fetch_or(&l->state, LEAF_WRITING);
 	atomic_fetch_and(&l->state, ~LEAF_DIRTY);
-	return PS_OK;
 }
 
 static int leaf_step(struct run *r, size_t *next)
 {
-	int err = PS_OK;
 	r->items = 0;
 	pthread_mutex_lock(&r->s->lock);
-	while (*next < r->leaf_count && room_left(r) >= PAGE && !err) {
-		err = take_leaf(r, r->leaves[*next]);
-		if (!err)
-			++*next;
-	}
+	while (*next < r->leaf_count && room_left(r) >= PAGE)
+		take_leaf(r, r->leaves[(*next)++]);
 	r->last_buffer = log_last_buffer(&r->s->log);
 	pthread_mutex_unlock(&r->s->lock);
-	int written = write_step(r);
+	int err = write_step(r);
 	for (size_t i = 0; i < r->items; i++)
 		atomic_fetch_and(&r->item[i].group->leaf[r->item[i].leaf].state, ~LEAF_WRITING);
-	return err ? err : written;
+	return err;
 }
 
 static int write_leaves(struct run *r)
@@ -325,10 +311,16 @@ int checkpoint_move_ring(struct store *s, uint64_t len)
 /* ---- all of it -------------------------------------------------------------------------------------------------------------------- */
 
 /* Takes over what is dirty. Under store.lock. */
-static void begin(struct run *r)
+static int begin(struct run *r)
 {
 	struct pool *pool = &r->s->pool;
 	struct table *t = &r->s->table;
+	size_t old = t->dirty_count ? t->dirty_count : 1;
+	r->old = ps_memory_alloc(&r->s->memory, old * sizeof(*r->old));
+	if (!r->old)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a checkpoint", r->s->path);
+	r->old_size = old;
+	r->begun = true;
 	r->start = log_want_start(&r->s->log);
 	r->commit = r->s->log.closed_commit;
 	r->closed_buffer = r->s->log.open->number - 1;
@@ -344,6 +336,7 @@ static void begin(struct run *r)
 	t->dirty = NULL;
 	t->dirty_count = t->dirty_size = 0;
 	r->last_buffer = log_last_buffer(&r->s->log);
+	return PS_OK;
 }
 
 static int write_superblock(struct run *r)
@@ -401,7 +394,7 @@ static int run_steps(struct run *r)
 	pthread_mutex_lock(&s->lock);
 	err = table_reserve_places(&s->table);
 	if (!err)
-		begin(r);
+		err = begin(r);
 	pthread_mutex_unlock(&s->lock);
 	if (!err)
 		err = write_frames(r);
@@ -431,7 +424,9 @@ static int run_checkpoint(struct store *s)
 	int err = r ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory for a checkpoint", s->path);
 	if (!err) {
 		r->s = s;
-		if (posix_memalign((void **)&r->bounce, PAGE, STEP_BYTES))
+		/* A small store's checkpoint is small. */
+		r->bounce_size = s->budget < (64 << 20) || s->log.ring[0].len < STEP_BYTES ? STEP_LEAST : STEP_BYTES;
+		if (posix_memalign((void **)&r->bounce, PAGE, r->bounce_size))
 			err = ps_fail(PS_ENOMEM, "%s: no memory for a checkpoint", s->path);
 	}
 	if (err) {
@@ -440,7 +435,7 @@ static int run_checkpoint(struct store *s)
 	}
 	err = run_steps(r);
 	/* Half of it may be done: what was dirty is in no list any more, so nothing may go on. */
-	if (err)
+	if (err && r->begun)
 		store_fail(s, err, "a checkpoint failed");
 	free(r->bounce);
 	ps_memory_free(&s->memory, r->pages, r->page_size * sizeof(*r->pages));

@@ -294,6 +294,12 @@ static void set_limit(struct compact *c, uint64_t goal)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* On a full disk a step goes as far as it gets: what it freed lets the next one, or the next round, go further. */
+static int as_far_as_there_is_space(int err)
+{
+	return err == PS_ENOSPC ? PS_OK : err;
+}
+
 static int one_round(struct compact *c, uint64_t goal)
 {
 	int err = checkpoint_run(c->s);
@@ -302,17 +308,17 @@ static int one_round(struct compact *c, uint64_t goal)
 	set_limit(c, goal);
 	err = progress(c, "moving");
 	if (!err)
-		err = drop_leaves(c);
+		err = as_far_as_there_is_space(drop_leaves(c));
 	if (!err)
-		err = move_log(c);
+		err = as_far_as_there_is_space(move_log(c));
 	if (!err)
-		err = move_objects(c);
+		err = as_far_as_there_is_space(move_objects(c));
 	if (!err)
 		err = log_sync(&c->s->log);
 	if (!err)
 		err = checkpoint_run(c->s);
 	if (!err)
-		err = move_table(c);
+		err = as_far_as_there_is_space(move_table(c));
 	return err ? err : cut_file(c);
 }
 

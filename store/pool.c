@@ -353,7 +353,7 @@ static int verify(const struct blob *b, const uint8_t *data, struct store *s, ps
 }
 
 /* The extent is locked by us. Reads it; extents of their own are verified before anybody sees them. */
-static int load(struct pool *pool, const struct blob *b, ps_id id, uint64_t first, uint64_t len, bool patched)
+static int load(struct pool *pool, const struct blob *b, ps_id id, uint64_t first, uint64_t len, bool *patched)
 {
 	struct store *s = pool->store;
 	int err = budget_take(s, len);
@@ -362,8 +362,8 @@ static int load(struct pool *pool, const struct blob *b, ps_id id, uint64_t firs
 	uint8_t *frame = pool_address(pool, first);
 	atomic_fetch_add_explicit(&pool->frame_bytes, len, memory_order_relaxed);
 	err = ps_io_read(s->io, first, frame, len);
-	if (!err && patched)
-		err = redo_apply(s, first, len / PAGE, frame);
+	if (!err && *patched)
+		*patched = redo_apply(s, first, len / PAGE, frame);
 	if (!err && !is_shared(b))
 		err = verify(b, frame, s, id);
 	if (!err)
@@ -382,7 +382,7 @@ static int fault(struct pool *pool, const struct blob *b, ps_id id)
 		if (!lock_absent(pool, state))
 			continue;
 		bool patched = atomic_load(state) & PAGE_PATCHED;
-		int err = load(pool, b, id, first, len, patched);
+		int err = load(pool, b, id, first, len, &patched);
 		if (err) {
 			uint64_t keep = atomic_load(state) & (PAGE_LISTED | PAGE_PATCHED);
 			atomic_store(state, keep);
@@ -651,6 +651,18 @@ void pool_dirty_again(struct pool *pool, uint64_t place)
 void pool_set_patched(struct pool *pool, uint64_t page)
 {
 	atomic_fetch_or(state_of(pool, page), PAGE_PATCHED);
+}
+
+/* After this no loading applies patches to the page: if one did, the page is in the list. Under store.lock, with room made. */
+void pool_settle_patched(struct pool *pool, uint64_t place)
+{
+	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	pthread_mutex_lock(&pool->lock);
+	while (atomic_load(state) & PAGE_LOCKED)
+		pthread_cond_wait(&pool->unlocked, &pool->lock);
+	pthread_mutex_unlock(&pool->lock);
+	atomic_fetch_and(state, ~PAGE_PATCHED);
+	pool_list_dirty(pool, place);
 }
 
 void pool_list_dirty(struct pool *pool, uint64_t place)

@@ -339,17 +339,17 @@ static size_t first_patch(const struct redo *redo, uint64_t place)
 }
 
 /* Called while the page's frame is locked for loading. */
-int redo_apply(struct store *s, uint64_t page, uint64_t count, uint8_t *frame)
+bool redo_apply(struct store *s, uint64_t page, uint64_t count, uint8_t *frame)
 {
-	const struct redo *redo = s->redo;
 	uint64_t end = page + count * PAGE;
-	if (!redo)
-		return PS_OK;
-	for (size_t i = first_patch(redo, page); i < redo->count && redo->patches[i].blob.place < end; i++) {
+	pthread_mutex_lock(&s->redo_lock);
+	const struct redo *redo = s->redo;
+	for (size_t i = redo ? first_patch(redo, page) : 0; redo && i < redo->count && redo->patches[i].blob.place < end; i++) {
 		const struct patch *p = &redo->patches[i];
 		memcpy(frame + (p->blob.place - page), p->bytes, MIN(p->blob.len, end - p->blob.place));
 	}
-	return PS_OK;
+	pthread_mutex_unlock(&s->redo_lock);
+	return redo != NULL;
 }
 
 /* Under a hold, so that the place is still the object's while its page is brought in. */
@@ -381,6 +381,14 @@ int redo_finish(struct store *s)
 	int err = PS_OK;
 	for (size_t i = 0; redo && i < redo->count && !err; i++)
 		err = finish_patch(s, &redo->patches[i]);
+	if (!redo || err)
+		return err;
+	/* Pages whose patches all belong to versions that are gone: they need none. */
+	pthread_mutex_lock(&s->lock);
+	err = pool_dirty_reserve(&s->pool, redo->count);
+	for (size_t i = 0; i < redo->count && !err; i++)
+		pool_settle_patched(&s->pool, redo->patches[i].blob.place);
+	pthread_mutex_unlock(&s->lock);
 	if (!err)
 		redo_free(s);
 	return err;
@@ -388,7 +396,10 @@ int redo_finish(struct store *s)
 
 void redo_free(struct store *s)
 {
+	pthread_mutex_lock(&s->redo_lock);
 	struct redo *redo = s->redo;
+	s->redo = NULL;
+	pthread_mutex_unlock(&s->redo_lock);
 	if (!redo)
 		return;
 	while (redo->bodies) {
@@ -401,7 +412,6 @@ void redo_free(struct store *s)
 	free(redo->log);
 	ps_memory_free(&s->memory, redo->patches, redo->size * sizeof(*redo->patches));
 	ps_memory_free(&s->memory, redo, sizeof(*redo));
-	s->redo = NULL;
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@ enum {
 	GROW_MIN = 64 << 10,
 	GROW_MAX = 16 << 20,
 	RESERVE_PAGES = 16,
+	RESERVE_MIN = 2, /* with one leaf's place a delete goes on, a checkpoint at a time; and one to spare */
 };
 
 int space_init(struct space *sp, struct store *s)
@@ -553,7 +554,7 @@ int space_ensure(struct space *sp)
 	if (err)
 		return err;
 	sp->ready = true;
-	sp->reserve_want = MIN((unsigned)RESERVE_PAGES, (unsigned)(sp->end / (256 << 10)));
+	sp->reserve_want = (unsigned)MIN(MAX(sp->end / (256 << 10), (uint64_t)RESERVE_MIN), (uint64_t)RESERVE_PAGES);
 	fill_reserve(sp);
 	return PS_OK;
 }
