@@ -257,6 +257,8 @@ bool table_unchanged(struct table *t, uint64_t slot, uint64_t version);
 int table_prepare(struct table *t, uint64_t slot, bool use_reserve);
 void table_set(struct table *t, uint64_t slot, const struct entry *e);
 int table_get(struct table *t, uint64_t slot, struct entry *e);
+/* The first slot from this one on that may have an entry; not below the table's end if there is none. */
+uint64_t table_next(struct table *t, uint64_t slot);
 /* A slot for a new object and the generation it will have. Under store.lock. */
 int table_take_slot(struct table *t, uint64_t *slot, uint32_t *generation);
 void table_give_slot(struct table *t, uint64_t slot);

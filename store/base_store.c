@@ -412,6 +412,8 @@ int base_each(ps_storer *st, ps_id from, ps_each_fn fn, void *arg)
 	for (uint64_t slot = id_slot(from); slot < atomic_load(&s->table.slots); slot++) {
 		struct entry e;
 		uint64_t version;
+		if (slot % FANOUT == 0)
+			slot = table_next(&s->table, slot);
 		int err = table_read(&s->table, slot, &e, &version);
 		if (err)
 			return err;

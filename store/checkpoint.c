@@ -339,6 +339,15 @@ static int begin(struct run *r)
 	return PS_OK;
 }
 
+/* With this superblock the log's old ring is free: it must not be named any more. */
+static void drop_passed_ring(struct disk_superblock *sb, uint64_t start)
+{
+	if (!ps_get64(sb->ring[1].len) || start < ps_get64(sb->ring[1].base))
+		return;
+	sb->ring[0] = sb->ring[1];
+	memset(&sb->ring[1], 0, sizeof(sb->ring[1]));
+}
+
 static int write_superblock(struct run *r)
 {
 	struct store *s = r->s;
@@ -351,6 +360,7 @@ static int write_superblock(struct run *r)
 	sb.crashes = ps_set64(s->crashes);
 	sb.file_bytes = ps_set64(s->space.end);
 	superblock_log(s, &sb);
+	drop_passed_ring(&sb, r->start);
 	pthread_mutex_unlock(&s->lock);
 	sb.checkpoint = ps_set64(r->number);
 	sb.log_start = ps_set64(r->start);

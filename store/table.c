@@ -7,6 +7,7 @@
  * when the leaf goes. Writers hold store.lock. Loading holds table.lock. */
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <xxhash.h>
 
 #include "store/base_internal.h"
@@ -335,14 +336,25 @@ static bool try_evict_leaf(struct table *t, struct table_node *g, unsigned leaf)
 	return true;
 }
 
+/* How many leaves from this one on are in no group that is in memory; 0: its own is. */
+static uint64_t leaves_out_of_memory(struct table *t, uint64_t number)
+{
+	uint64_t group = number / FANOUT;
+	if (!atomic_load_explicit(&t->chunks[group / GROUPS_PER_CHUNK], memory_order_acquire))
+		return (uint64_t)GROUPS_PER_CHUNK * FANOUT - number % ((uint64_t)GROUPS_PER_CHUNK * FANOUT);
+	return known_group(t, group) ? 0 : FANOUT - number % FANOUT;
+}
+
 bool table_evict_one(struct table *t)
 {
 	uint64_t leaves = (atomic_load(&t->slots) + FANOUT - 1) / FANOUT;
-	for (uint64_t tries = 2 * leaves; tries; tries--) {
-		uint64_t number = atomic_fetch_add(&t->evict_hand, 1) % leaves;
-		struct table_node *g = known_group(t, number / FANOUT);
-		if (g && try_evict_leaf(t, g, (unsigned)(number % FANOUT)))
+	for (uint64_t seen = 0; seen < 2 * leaves;) {
+		uint64_t number = atomic_fetch_add(&t->evict_hand, 1) % leaves, skip = leaves_out_of_memory(t, number);
+		if (!skip && try_evict_leaf(t, known_group(t, number / FANOUT), (unsigned)(number % FANOUT)))
 			return true;
+		if (skip)
+			atomic_fetch_add(&t->evict_hand, MIN(skip, leaves - number) - 1);
+		seen += skip ? skip : 1;
 	}
 	return false;
 }
@@ -404,6 +416,37 @@ int table_get(struct table *t, uint64_t slot, struct entry *e)
 {
 	uint64_t version;
 	return table_read(t, slot, e, &version);
+}
+
+/* Under table.lock, which keeps nodes that are not in memory as they are: checkpoints change only what is. */
+static uint64_t next_present(const struct table *t, uint64_t slot)
+{
+	const struct table_node *n = t->root;
+	uint64_t leaf = slot / FANOUT;
+	if (leaf / FANOUT >= groups_of(t->height))
+		return UINT64_MAX;
+	for (unsigned level = t->height; level > 1; level--) {
+		uint64_t below = groups_of(level - 1), i = leaf / FANOUT / below % FANOUT;
+		if (!n->node[i])
+			return n->child[i].place[0] ? slot : (leaf / FANOUT / below + 1) * below * GROUP_SLOTS;
+		n = n->node[i];
+	}
+	if (atomic_load(&n->leaf[leaf % FANOUT].state) & LEAF_RESIDENT || n->child[leaf % FANOUT].place[0])
+		return slot;
+	return (leaf + 1) * FANOUT;
+}
+
+/* Leaves that are neither in memory nor on disk have no entries. */
+uint64_t table_next(struct table *t, uint64_t slot)
+{
+	uint64_t end = MAX(atomic_load(&t->slots), slot), next = slot;
+	pthread_mutex_lock(&t->lock);
+	do {
+		slot = next;
+		next = slot < end ? next_present(t, slot) : slot;
+	} while (next != slot);
+	pthread_mutex_unlock(&t->lock);
+	return MIN(slot, end);
 }
 
 /* ---- writing (store.lock held) ------------------------------------------------------------------------------------------ */
