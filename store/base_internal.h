@@ -274,6 +274,7 @@ int table_visit(struct table *t, const struct table_visitor *v);
 uint32_t next_generation(const struct store *s, const struct entry *free_entry);
 int table_reserve_dirty(struct table *t, size_t more);
 struct table_node *table_group(struct table *t, uint64_t number);
+int table_find_leaf(struct table *t, uint64_t slot, struct table_node **g, struct table_leaf **leaf);
 void table_copy_leaf(struct table_node *g, unsigned leaf, uint8_t *page);
 /* Recovery's table_set: nothing is allocated. table_reserve_places makes good for it before the first write. */
 int table_recover(struct table *t, uint64_t slot, const struct entry *e);
@@ -427,6 +428,21 @@ struct checkpoint {
 	uint64_t number, count;
 };
 
+/* Events that wait to be told (event.c). */
+enum { EVENTS_MAX = 16 };
+struct noted_event {
+	enum ps_event_kind kind;
+	int error;
+	ps_id id;
+	char message[200];
+};
+struct event_queue {
+	pthread_mutex_t lock; /* innermost */
+	_Atomic(bool) waiting;
+	size_t count;
+	struct noted_event items[EVENTS_MAX];
+};
+
 struct redo; /* bytes in the log that their pages do not have yet (redo.c) */
 
 struct store {
@@ -458,6 +474,7 @@ struct store {
 	struct space space;
 	struct log log;
 	struct checkpoint checkpoint;
+	struct event_queue events;
 	struct redo *redo;
 	pthread_mutex_t redo_lock; /* innermost: while patches are applied, or given up */
 	uint64_t recovered_commits;
@@ -489,6 +506,8 @@ int store_format(struct store *s);
 int store_writable(struct store *s);
 void store_fail(struct store *s, int err, const char *what);
 void store_event(struct store *s, enum ps_event_kind kind, int err, ps_id id);
+void store_tell_events(struct store *s);
+int store_end_call(struct store *s, int err);
 
 /* Checkpoint: returns when one has completed that began after the call. Not under store.lock. */
 int checkpoint_run(struct store *s);

@@ -363,7 +363,7 @@ bool table_evict_one(struct table *t)
 
 static const uint64_t VERSION_MASK = ~(LEAF_USED | LEAF_DIRTY | LEAF_WRITING);
 
-static int find_leaf(struct table *t, uint64_t slot, struct table_node **g, struct table_leaf **leaf)
+int table_find_leaf(struct table *t, uint64_t slot, struct table_node **g, struct table_leaf **leaf)
 {
 	int err = find_group(t, slot / GROUP_SLOTS, g);
 	if (!err)
@@ -387,7 +387,7 @@ int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *versio
 		*version = 0;
 		return PS_OK;
 	}
-	int err = find_leaf(t, slot, &g, &leaf);
+	int err = table_find_leaf(t, slot, &g, &leaf);
 	while (!err) {
 		uint64_t before = atomic_load_explicit(&leaf->state, memory_order_acquire);
 		if (!(before & LEAF_RESIDENT)) {
@@ -494,7 +494,7 @@ int table_prepare(struct table *t, uint64_t slot, bool use_reserve)
 	struct table_node *g;
 	struct table_leaf *l;
 	unsigned leaf = (unsigned)(slot / FANOUT % FANOUT);
-	int err = find_leaf(t, slot, &g, &l);
+	int err = table_find_leaf(t, slot, &g, &l);
 	if (err)
 		return err;
 	uint64_t state = atomic_load(&l->state);
@@ -567,7 +567,7 @@ int table_recover(struct table *t, uint64_t slot, const struct entry *e)
 	unsigned leaf = (unsigned)(slot / FANOUT % FANOUT);
 	if (slot >= atomic_load(&t->slots))
 		atomic_store(&t->slots, slot + 1);
-	int err = find_leaf(t, slot, &g, &l);
+	int err = table_find_leaf(t, slot, &g, &l);
 	if (!err && !(atomic_load(&l->state) & LEAF_RESIDENT))
 		err = load_leaf(t, g, leaf);
 	if (err)
@@ -596,91 +596,6 @@ int table_reserve_places(struct table *t)
 			return err;
 	}
 	return PS_OK;
-}
-
-/* ---- slots (store.lock held) --------------------------------------------------------------------------------------------- */
-
-static int push_free_leaf(struct table *t, uint64_t number)
-{
-	if (t->free_count == t->free_size) {
-		size_t size = t->free_size ? t->free_size * 2 : 16;
-		uint64_t *list = ps_memory_resize(&t->store->memory, t->free_leaves, t->free_size * sizeof(*list),
-						  size * sizeof(*list));
-		if (!list)
-			return PS_ENOMEM;
-		t->free_leaves = list;
-		t->free_size = size;
-	}
-	t->free_leaves[t->free_count++] = number;
-	return PS_OK;
-}
-
-/* Without memory to note it the slot stays unused until the next open finds it. */
-void table_give_slot(struct table *t, uint64_t slot)
-{
-	struct table_node *g;
-	struct table_leaf *l;
-	if (!slot || find_leaf(t, slot, &g, &l) != PS_OK)
-		return;
-	if (!l->in_free_list && push_free_leaf(t, slot / FANOUT) != PS_OK)
-		return;
-	l->in_free_list = true;
-	l->free_slots[slot % FANOUT / 64] |= (uint64_t)1 << (slot % 64);
-}
-
-static bool pop_free_slot(struct table *t, uint64_t *slot)
-{
-	while (t->free_count) {
-		uint64_t number = t->free_leaves[t->free_count - 1];
-		struct table_leaf *l = &known_group(t, number / FANOUT)->leaf[number % FANOUT];
-		for (unsigned i = 0; i < 2; i++) {
-			if (!l->free_slots[i])
-				continue;
-			unsigned bit = (unsigned)__builtin_ctzll(l->free_slots[i]);
-			l->free_slots[i] &= l->free_slots[i] - 1;
-			*slot = number * FANOUT + i * 64 + bit;
-			return true;
-		}
-		l->in_free_list = false;
-		t->free_count--;
-	}
-	return false;
-}
-
-static int slot_generation(struct table *t, uint64_t slot, uint32_t *generation)
-{
-	struct entry e;
-	int err = table_get(t, slot, &e);
-	*generation = err || entry_kind(&e) != ENTRY_FREE ? 0 : next_generation(t->store, &e);
-	return err;
-}
-
-/* A slot whose generations are used up, or whose leaf cannot be read, is passed over for good. */
-int table_take_slot(struct table *t, uint64_t *slot, uint32_t *generation)
-{
-	while (pop_free_slot(t, slot)) {
-		int err = slot_generation(t, *slot, generation);
-		if (!err && *generation)
-			return PS_OK;
-		if (err && err != PS_ECORRUPT && err != PS_EIO) {
-			table_give_slot(t, *slot);
-			return err;
-		}
-	}
-	while (true) {
-		*slot = atomic_load(&t->slots) ? atomic_load(&t->slots) : 1;
-		/* A slot that was never used has had as many generations as there were crashes. */
-		if (t->store->crashes >= GENERATION_MAX || *slot >= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS)
-			return ps_fail(PS_EFULL, "%s: no ids left", t->store->path);
-		atomic_store(&t->slots, *slot + 1);
-		int err = slot_generation(t, *slot, generation);
-		if (!err && *generation)
-			return PS_OK;
-		if (err && err != PS_ECORRUPT && err != PS_EIO) {
-			atomic_store(&t->slots, *slot);
-			return err;
-		}
-	}
 }
 
 /* ---- visiting ---------------------------------------------------------------------------------------------------------------- */
@@ -821,7 +736,7 @@ int table_drop_leaf(struct table *t, uint64_t number, uint64_t generations, uint
 	uint64_t highest;
 	unsigned leaf = (unsigned)(number % FANOUT);
 	old->len = 0;
-	int err = find_leaf(t, number * FANOUT, &g, &l);
+	int err = table_find_leaf(t, number * FANOUT, &g, &l);
 	if (err || !g->child[leaf].place[0] || !all_slots_free(t, l, number) || atomic_load(&l->state) & LEAF_WRITING)
 		return err;
 	uint64_t now = t->store->crashes;
