@@ -124,26 +124,28 @@ int pool_extend(struct pool *pool, uint64_t end)
 
 /* ---- the budget ---------------------------------------------------------------------------------------------- */
 
-static uint64_t memory_in_use(struct store *s)
+static bool fits_budget(struct store *s, uint64_t used, uint64_t bytes)
 {
-	return atomic_load_explicit(&s->budget_used, memory_order_relaxed) +
-	       atomic_load_explicit(&s->memory.used, memory_order_relaxed);
+	return used + atomic_load_explicit(&s->memory.used, memory_order_relaxed) + bytes <= s->budget;
 }
 
+/* Counted only once there is room: the figure is within the budget at every moment. */
 int budget_take(struct store *s, uint64_t bytes)
 {
-	atomic_fetch_add_explicit(&s->budget_used, bytes, memory_order_relaxed);
-	while (memory_in_use(s) > s->budget) {
-		if (pool_evict_one(&s->pool) || table_evict_one(&s->table))
-			continue;
-		atomic_fetch_sub_explicit(&s->budget_used, bytes, memory_order_relaxed);
-		store_wake(s);
-		return ps_fail(PS_ENOMEM, "%s: the memory budget of %llu bytes has no room for %llu more (%llu in frames, %llu dirty)",
-			       s->path, (unsigned long long)s->budget, (unsigned long long)bytes,
-			       (unsigned long long)atomic_load(&s->pool.frame_bytes),
-			       (unsigned long long)atomic_load(&s->pool.dirty_bytes));
+	uint64_t used = atomic_load_explicit(&s->budget_used, memory_order_relaxed);
+	for (;;) {
+		bool fits = fits_budget(s, used, bytes);
+		if (fits && atomic_compare_exchange_weak_explicit(&s->budget_used, &used, used + bytes, memory_order_relaxed,
+								  memory_order_relaxed))
+			return PS_OK;
+		if (!fits && !pool_evict_one(&s->pool) && !table_evict_one(&s->table))
+			break;
+		used = atomic_load_explicit(&s->budget_used, memory_order_relaxed);
 	}
-	return PS_OK;
+	store_wake(s);
+	return ps_fail(PS_ENOMEM, "%s: the memory budget of %llu bytes has no room for %llu more (%llu in frames, %llu dirty)", s->path,
+		       (unsigned long long)s->budget, (unsigned long long)bytes,
+		       (unsigned long long)atomic_load(&s->pool.frame_bytes), (unsigned long long)atomic_load(&s->pool.dirty_bytes));
 }
 
 void budget_give(struct store *s, uint64_t bytes)
