@@ -49,6 +49,7 @@ static void *work(void *arg)
 	struct store *s = arg;
 	while (wait_for_work(s)) {
 		int err = PS_OK;
+		store_tell_events(s);
 		if (atomic_exchange(&s->relaxed_waiting, false))
 			err = log_sync(&s->log);
 		if (!err && atomic_exchange(&s->checkpoint_due, false))

@@ -25,14 +25,6 @@ int store_writable(struct store *s)
 	return PS_OK;
 }
 
-void store_event(struct store *s, enum ps_event_kind kind, int err, ps_id id)
-{
-	if (!s->options.event)
-		return;
-	struct ps_event event = {kind, err, id, ps_last_error_message()};
-	s->options.event(s->options.event_arg, &event);
-}
-
 /* Nothing is written any more; what was read stays readable. The first reason stands. */
 void store_fail(struct store *s, int err, const char *what)
 {
@@ -132,6 +124,7 @@ static void release_store(struct store *s)
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->checkpoint.lock);
 	pthread_mutex_destroy(&s->redo_lock);
+	pthread_mutex_destroy(&s->events.lock);
 	pthread_mutex_destroy(&s->thread_lock);
 	pthread_cond_destroy(&s->thread_wake);
 	ps_memory_done(&s->memory);
@@ -154,6 +147,7 @@ static struct store *new_store(const struct ps_base_options *opts, const char *p
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->checkpoint.lock, NULL);
 	pthread_mutex_init(&s->redo_lock, NULL);
+	pthread_mutex_init(&s->events.lock, NULL);
 	pthread_mutex_init(&s->thread_lock, NULL);
 	pthread_cond_init(&s->thread_wake, NULL);
 	return s;
@@ -384,6 +378,7 @@ int base_close(ps_storer *st)
 	struct store *s = store_of(st);
 	store_stop_thread(s);
 	int err = s->read_only ? PS_OK : finish_writing(s);
+	store_tell_events(s);
 	struct ps_io *io = s->io;
 	release_store(s);
 	io->ops->close(io);
@@ -403,7 +398,7 @@ int base_sync(ps_storer *st)
 	struct store *s = store_of(st);
 	if (s->read_only)
 		return PS_OK;
-	return atomic_load(&s->failed) ? store_writable(s) : log_sync(&s->log);
+	return store_end_call(s, atomic_load(&s->failed) ? store_writable(s) : log_sync(&s->log));
 }
 
 int base_each(ps_storer *st, ps_id from, ps_each_fn fn, void *arg)

@@ -27,7 +27,7 @@ enum ps_event_kind {
 	PS_EVENT_BACKGROUND_FAILURE = 1, /* a checkpoint or flush failed; the error is that of the next call as well */
 	PS_EVENT_READONLY = 2,           /* the store became read-only */
 	PS_EVENT_CORRUPTION = 3,         /* a checksum did not match */
-	PS_EVENT_SLOW_IO = 4,            /* one request took longer than a second */
+	PS_EVENT_SLOW_IO = 4,            /* a log write took longer than a second */
 };
 struct ps_event {
 	enum ps_event_kind kind;
@@ -53,7 +53,7 @@ struct ps_base_options {
 	uint32_t flush_ms;       /* a relaxed commit waits at most this long in memory; 10 */
 	uint32_t flush_bytes;    /* and at most so many bytes of log; 1 MiB */
 	uint64_t pin_limit;      /* freed bytes that a backup may hold back; a quarter of the file */
-	/* Never called under a lock. May be NULL. */
+	/* Never called under a lock: from the store's thread, or without one at the end of a call. May be NULL. */
 	void (*event)(void *arg, const struct ps_event *event);
 	void *event_arg;
 	/* The application's allocator, all three or none. Default: jemalloc's arenas where linked, malloc otherwise. */

@@ -419,7 +419,7 @@ int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_du
 	else
 		err = after_commit(&c);
 	change_done(s, &c.spill);
-	return err;
+	return store_end_call(s, err);
 }
 
 /* For deletes on a given id, and ids used up: the FREE entry. */

@@ -13,7 +13,7 @@
 
 #include "store/base_internal.h"
 
-enum { HEADER = sizeof(struct disk_log_block), GATHER_US = 40, ZERO_BYTES = 1 << 20 };
+enum { HEADER = sizeof(struct disk_log_block), GATHER_US = 40, SLOW_US = 1000000, ZERO_BYTES = 1 << 20 };
 
 static uint64_t block_bytes(uint64_t len)
 {
@@ -208,9 +208,15 @@ static void seal_block(struct log *log, struct log_buffer *b, uint64_t lsn)
 static int write_block(struct log *log, struct log_buffer *b, uint64_t lsn)
 {
 	size_t bytes = block_bytes(b->len);
+	uint64_t begun = now_us();
 	int err = ring_write(log, lsn, b->bytes, bytes, !b->direct);
 	if (!err && b->direct)
 		err = log->store->io->ops->flush(log->store->io);
+	uint64_t took = now_us() - begun;
+	if (!err && took > SLOW_US) {
+		(void)ps_fail(PS_OK, "%s: a log write took %llu ms", log->store->path, (unsigned long long)took / 1000);
+		store_event(log->store, PS_EVENT_SLOW_IO, PS_OK, PS_ID_NONE);
+	}
 	return err;
 }
 

@@ -168,7 +168,7 @@ static int read_object(struct store *s, ps_id id, uint64_t off, void *buf, size_
 	}
 	if (!err)
 		*got = len;
-	return err;
+	return err ? store_end_call(s, err) : PS_OK;
 }
 
 int base_get(ps_storer *st, ps_id id, void *buf, size_t cap, size_t *len)
@@ -360,7 +360,7 @@ int base_view_at(ps_storer *st, ps_id id, uint64_t off, size_t len, bool whole, 
 	else
 		err = view_held(s, id, &e, off, len, v);
 	space_unhold(&s->space, id_slot(id));
-	return err;
+	return err ? store_end_call(s, err) : PS_OK;
 }
 
 int base_view_release(ps_storer *st, struct ps_view *v)

@@ -21,7 +21,7 @@ static int end_change(struct store *s, struct change *c, int err)
 	if (err && !c->committed)
 		change_undo(s, c);
 	change_done(s, c);
-	return err;
+	return err ? store_end_call(s, err) : PS_OK;
 }
 
 static int new_object(struct store *s, struct change *c, ps_id *id)
@@ -31,7 +31,7 @@ static int new_object(struct store *s, struct change *c, ps_id *id)
 		err = store_take_id(s, id);
 	if (!err)
 		change_init(c, CHANGE_NEW, *id);
-	return err;
+	return err ? store_end_call(s, err) : PS_OK;
 }
 
 static int end_new(struct store *s, struct change *c, int err, ps_id made, ps_id *id)
