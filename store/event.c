@@ -2,21 +2,30 @@
  * thread, or without one at the end of a call. */
 #include "store/base_internal.h"
 
+static bool is_waiting(const struct event_queue *q, enum ps_event_kind kind, int err, ps_id id)
+{
+	for (unsigned i = 0; i < q->count; i++) {
+		if (q->items[i].kind == kind && q->items[i].error == err && q->items[i].id == id)
+			return true;
+	}
+	return false;
+}
+
 void store_event(struct store *s, enum ps_event_kind kind, int err, ps_id id)
 {
 	struct event_queue *q = &s->events;
 	if (!s->options.event)
 		return;
 	pthread_mutex_lock(&q->lock);
-	/* When many come at once, the first are the ones that explain the rest. */
-	if (q->count < EVENTS_MAX) {
+	/* A page that is tried again and again is one event. When many come at once, the first are the ones that explain the
+	 * rest. */
+	if (!is_waiting(q, kind, err, id) && q->count < EVENTS_MAX) {
 		struct noted_event *e = &q->items[q->count++];
 		*e = (struct noted_event){kind, err, id, ""};
 		(void)snprintf(e->message, sizeof(e->message), "%.*s", (int)sizeof(e->message) - 1, ps_last_error_message());
 	}
 	pthread_mutex_unlock(&q->lock);
 	atomic_store(&q->waiting, true);
-	store_wake(s);
 }
 
 static bool take_event(struct event_queue *q, struct noted_event *e)
@@ -42,10 +51,9 @@ void store_tell_events(struct store *s)
 	}
 }
 
-/* At the end of a call, where no thread does it. */
+/* At the end of a call. */
 int store_end_call(struct store *s, int err)
 {
-	if (!s->has_thread)
-		store_tell_events(s);
+	store_tell_events(s);
 	return err;
 }

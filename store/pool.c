@@ -349,9 +349,10 @@ static int verify(const struct blob *b, const uint8_t *data, struct store *s, ps
 {
 	if (blob_checksum(b->seed, data, (size_t)b->len) == b->checksum)
 		return PS_OK;
-	store_event(s, PS_EVENT_CORRUPTION, PS_ECORRUPT, id);
-	return ps_fail(PS_ECORRUPT, "%s: object 0x%llx: checksum mismatch at offset %llu (%llu bytes)", s->path,
+	int err = ps_fail(PS_ECORRUPT, "%s: object 0x%llx: checksum mismatch at offset %llu (%llu bytes)", s->path,
 		       (unsigned long long)id, (unsigned long long)b->place, (unsigned long long)b->len);
+	store_event(s, PS_EVENT_CORRUPTION, err, id);
+	return err;
 }
 
 /* The extent is locked by us. Reads it; extents of their own are verified before anybody sees them. */

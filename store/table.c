@@ -128,9 +128,12 @@ static int read_page(struct table *t, const struct table_pointer *p, unsigned le
 		else if (XXH3_64bits_withSeed(page, PAGE, page_seed(level, index)) == p->checksum)
 			return PS_OK;
 	}
-	store_event(s, PS_EVENT_CORRUPTION, PS_ECORRUPT, PS_ID_NONE);
-	return err ? err : ps_fail(PS_ECORRUPT, "%s: table page %llu of level %u is damaged (offset %llu)", s->path,
-				   (unsigned long long)index, level, (unsigned long long)p->place[0]);
+	if (err)
+		return err;
+	err = ps_fail(PS_ECORRUPT, "%s: table page %llu of level %u is damaged (offset %llu)", s->path, (unsigned long long)index,
+		      level, (unsigned long long)p->place[0]);
+	store_event(s, PS_EVENT_CORRUPTION, err, PS_ID_NONE);
+	return err;
 }
 
 static int load_node(struct table *t, struct table_node *n)
