@@ -49,13 +49,13 @@ static void *work(void *arg)
 	struct store *s = arg;
 	while (wait_for_work(s)) {
 		int err = PS_OK;
-		store_tell_events(s);
 		if (atomic_exchange(&s->relaxed_waiting, false))
 			err = log_sync(&s->log);
 		if (!err && atomic_exchange(&s->checkpoint_due, false))
 			err = checkpoint_if_wanted(s);
 		if (err)
 			store_event(s, PS_EVENT_BACKGROUND_FAILURE, err, PS_ID_NONE);
+		store_tell_events(s);
 	}
 	return NULL;
 }

@@ -53,7 +53,7 @@ struct ps_base_options {
 	uint32_t flush_ms;       /* a relaxed commit waits at most this long in memory; 10 */
 	uint32_t flush_bytes;    /* and at most so many bytes of log; 1 MiB */
 	uint64_t pin_limit;      /* freed bytes that a backup may hold back; a quarter of the file */
-	/* Never called under a lock: from the store's thread, or without one at the end of a call. May be NULL. */
+	/* Never called under a lock: at the end of a call, or from the store's thread. May be NULL. */
 	void (*event)(void *arg, const struct ps_event *event);
 	void *event_arg;
 	/* The application's allocator, all three or none. Default: jemalloc's arenas where linked, malloc otherwise. */

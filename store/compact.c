@@ -137,12 +137,20 @@ static int move_object(struct compact *c, uint64_t slot)
 static int move_objects(struct compact *c)
 {
 	int err = PS_OK;
-	for (uint64_t slot = 0; slot < atomic_load(&c->s->table.slots) && !err; slot++)
+	for (uint64_t slot = 0; slot < atomic_load(&c->s->table.slots) && !err; slot++) {
+		if (slot % FANOUT == 0)
+			slot = table_next(&c->s->table, slot);
 		err = move_object(c, slot);
+	}
 	return err;
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t next_leaf(struct store *s, uint64_t number)
+{
+	return table_next(&s->table, number * FANOUT) / FANOUT;
+}
 
 /* What the leaves without objects need the count of crashes to be, so that they can go. */
 static int needed_generations(struct compact *c, uint64_t *needed)
@@ -150,7 +158,7 @@ static int needed_generations(struct compact *c, uint64_t *needed)
 	struct store *s = c->s;
 	uint64_t leaves = (atomic_load(&s->table.slots) + FANOUT - 1) / FANOUT;
 	*needed = s->crashes;
-	for (uint64_t number = 0; number < leaves; number++) {
+	for (uint64_t number = next_leaf(s, 0); number < leaves; number = next_leaf(s, number + 1)) {
 		uint64_t highest;
 		pthread_mutex_lock(&s->lock);
 		int err = table_leaf_generations(&s->table, number, &highest);
@@ -191,7 +199,7 @@ static int drop_leaves(struct compact *c)
 		err = raise_crashes(s, needed);
 	uint64_t leaves = (atomic_load(&s->table.slots) + FANOUT - 1) / FANOUT;
 	pthread_mutex_lock(&s->checkpoint.lock);
-	for (uint64_t number = 0; number < leaves && !err; number++) {
+	for (uint64_t number = next_leaf(s, 0); number < leaves && !err; number = next_leaf(s, number + 1)) {
 		struct ps_extent old;
 		pthread_mutex_lock(&s->lock);
 		err = s->cut ? PS_OK : table_drop_leaf(&s->table, number, needed, before, &old);
