@@ -116,8 +116,11 @@ int store_after_relaxed(struct store *s)
 	return PS_OK;
 }
 
+/* The thread is not woken for every commit: a switch for each would cost as much as the commit. */
 int store_pace(struct store *s)
 {
+	if (!atomic_load_explicit(&s->wants_checkpoint, memory_order_relaxed))
+		return PS_OK;
 	if (!s->has_thread)
 		return checkpoint_if_wanted(s);
 	if (!atomic_exchange(&s->checkpoint_due, true))

@@ -483,6 +483,7 @@ struct store {
 	pthread_mutex_t thread_lock;
 	pthread_cond_t thread_wake;
 	_Atomic(bool) relaxed_waiting; /* a relaxed commit stands in the open buffer */
+	_Atomic(bool) wants_checkpoint; /* as the last commit found it */
 	_Atomic(bool) checkpoint_due;
 	_Atomic(uint64_t) uncommitted_bytes; /* taken by changes that are not committed yet */
 	struct cut *cut; /* what a backup reads (backup.c); guarded by store.lock */

@@ -182,7 +182,8 @@ static int fill_extent(struct store *s, struct change *c, const uint8_t *data, u
 	if (err)
 		return err;
 	uint8_t *frames = pool_address(&s->pool, extent.offset);
-	memcpy(frames, data, len);
+	/* Not memcpy: in compaction data is another extent's frames, and a map that was forged may name what is free. */
+	memmove(frames, data, len);
 	memset(frames + len, 0, extent.len - len);
 	for (uint64_t at = 0, i = 0; at < len; at += CHUNK, i++) {
 		uint64_t part = MIN(len - at, (uint64_t)CHUNK), with = seed ? *seed : seed_chunk(c->id, index + i);

@@ -46,6 +46,7 @@ static int compare_numbers(const void *a, const void *b)
 /* Items that follow each other on disk go in one request. */
 static int write_step(struct run *r)
 {
+	struct ps_io_request *list[STEP_MAX] = {NULL};
 	struct ps_io *io = r->s->io;
 	size_t n = 0;
 	int first = PS_OK;
@@ -58,10 +59,9 @@ static int write_step(struct run *r)
 			r->request[n++] = (struct ps_io_request){.op = PS_IO_WRITE, .offset = item->place, .len = item->len,
 								 .data = r->bounce + item->at};
 	}
-	for (size_t i = 0; i < n; i++) {
-		struct ps_io_request *list = &r->request[i];
-		io->ops->submit(io, &list, 1);
-	}
+	for (size_t i = 0; i < n; i++)
+		list[i] = &r->request[i];
+	io->ops->submit(io, list, n);
 	for (size_t i = 0; i < n; i++) {
 		int err = io->ops->wait(io, &r->request[i]);
 		first = first ? first : err;

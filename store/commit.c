@@ -267,6 +267,7 @@ static int try_commit(struct commit *c)
 	make_visible(c);
 	for (size_t i = 0; i < c->n; i++)
 		give_back_old(c, &c->changes[i]);
+	atomic_store_explicit(&s->wants_checkpoint, checkpoint_wanted(s), memory_order_relaxed);
 	return PS_OK;
 }
 

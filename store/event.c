@@ -1,5 +1,5 @@
-/* Events for the application: noted where they happen, which may be under a lock, and told where none is held: by the store's
- * thread, or without one at the end of a call. */
+/* Events for the application: noted where they happen, which may be under a lock, and told where none is held: at the end of a
+ * call, or by the thread after its own work. */
 #include "store/base_internal.h"
 
 static bool is_waiting(const struct event_queue *q, enum ps_event_kind kind, int err, ps_id id)

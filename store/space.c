@@ -10,7 +10,7 @@ enum {
 	OPEN_BYTES = 64 << 10,   /* small objects fill so much before they look for more */
 	FENCE = 1 << 30,         /* a page at each GiB stays unused, so that no extent spans two regions of address space */
 	GROW_MIN = 64 << 10,
-	GROW_MAX = 16 << 20,
+	GROW_MAX = 64 << 20,
 	RESERVE_PAGES = 16,
 	RESERVE_MIN = 2, /* with one leaf's place a delete goes on, a checkpoint at a time; and one to spare */
 };
@@ -41,7 +41,7 @@ static void retry_held(struct space *sp);
 
 static uint64_t grow_step(const struct space *sp)
 {
-	uint64_t step = MIN(MAX(sp->end / 64, (uint64_t)GROW_MIN), (uint64_t)GROW_MAX);
+	uint64_t step = MIN(MAX(sp->end / 8, (uint64_t)GROW_MIN), (uint64_t)GROW_MAX);
 	return (step + GROW_MIN - 1) & ~(uint64_t)(GROW_MIN - 1);
 }
 

@@ -207,6 +207,10 @@ int ps_alloc_run(ps_storer *s, uint64_t size, size_t count, ps_id *ids)
 {
 	STORER(s, ids && size > 0 && count > 0);
 	RANGE(PS_ID_NONE, 0, size);
+	/* No layer has to fear that a product with the count wraps round. */
+	if (count > PS_SIZE_MAX / size)
+		return ps_fail(PS_ERANGE, "ps_alloc_run: %zu objects of %llu bytes: more than a store can hold", count,
+		               (unsigned long long)size);
 	return s->ops->alloc_run(s, size, count, ids);
 }
 
