@@ -133,6 +133,8 @@ static int load_image(struct store *s, const uint8_t *bytes, uint64_t len)
 	memcpy(&head, bytes, sizeof(head));
 	if (blob_checksum(SNAPSHOT_SEED, bytes, len) != ps_get64(s->sb.snapshot_checksum) || !counts_fit(&head, len))
 		return PS_ENOTFOUND;
+	if (ps_get64(head.space) != ps_get64(s->sb.file_bytes))
+		return PS_ENOTFOUND;
 	int err = load_extents(s, bytes, &head);
 	for (uint64_t i = 0; !err && i < ps_get64(head.leaves); i++)
 		load_leaf_slots(s, bytes, 2 * ps_get64(head.extents) + 3 * i);
