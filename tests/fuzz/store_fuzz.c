@@ -63,7 +63,7 @@ static void change_some(const struct seen *seen)
 	}
 }
 
-static void use_store(bool write)
+static void use_store(bool write, bool compact)
 {
 	struct seen seen = {.count = 0};
 	struct ps_stats stats;
@@ -78,6 +78,8 @@ static void use_store(bool write)
 		change_some(&seen);
 		(void)!ps_check(seen.s, PS_CHECK_QUICK, NULL, NULL);
 	}
+	if (compact)
+		(void)!ps_compact(seen.s, 0, NULL, NULL);
 	(void)!ps_close(seen.s);
 }
 
@@ -88,7 +90,7 @@ static void begin(void)
 	disk = sim_disk_new(NULL, 0);
 }
 
-/* The first byte: which image, and whether it is written to. Edits follow. */
+/* The first byte: which image, and whether it is written to and compacted. Edits follow. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!disk)
@@ -107,8 +109,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sim_disk_reset(disk, image.bytes, image.size);
 	sim_disk_set_tracing(disk, false);
 	sim_disk_limit(disk, 64 << 20);
-	use_store(data[0] & 0x80);
-	use_store(false);
+	use_store(data[0] & 0x80, data[0] & 0x40);
+	use_store(false, false);
 	free(image.bytes);
 	return 0;
 }
