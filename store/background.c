@@ -30,10 +30,14 @@ static bool wait_for_work(struct store *s)
 {
 	struct timespec until;
 	int waited = 0;
-	deadline(&until, s->options.flush_ms);
+	bool timing = false; /* the interval begins with the first relaxed commit */
 	pthread_mutex_lock(&s->thread_lock);
 	while (!s->stop_thread && !s->wake_thread && waited != ETIMEDOUT) {
-		if (atomic_load(&s->relaxed_waiting))
+		if (atomic_load(&s->relaxed_waiting) && !timing) {
+			deadline(&until, s->options.flush_ms);
+			timing = true;
+		}
+		if (timing)
 			waited = pthread_cond_timedwait(&s->thread_wake, &s->thread_lock, &until);
 		else
 			pthread_cond_wait(&s->thread_wake, &s->thread_lock);
