@@ -28,7 +28,7 @@ enum { REGION_SHIFT = 36 };
 enum { REGION_SHIFT = 36 };
 #endif
 /* Small stores reserve less, so that opening one costs little. */
-enum { SMALL_SHIFT = 30, EXTEND_STEP = 64 << 20, POPULATE_FROM = 4 * PAGE };
+enum { SMALL_SHIFT = 30, EXTEND_STEP = 64 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
 
 static struct pool_region *region_of(struct pool *pool, uint64_t place)
 {
@@ -124,9 +124,11 @@ int pool_extend(struct pool *pool, uint64_t end)
 
 /* ---- the budget ---------------------------------------------------------------------------------------------- */
 
+/* Frames and table pages leave a little for what is allocated without asking: small structs and lists. */
 static bool fits_budget(struct store *s, uint64_t used, uint64_t bytes)
 {
-	return used + atomic_load_explicit(&s->memory.used, memory_order_relaxed) + bytes <= s->budget;
+	uint64_t others = s->budget / OTHERS_SHARE;
+	return used + atomic_load_explicit(&s->memory.used, memory_order_relaxed) + bytes <= s->budget - others;
 }
 
 /* Counted only once there is room: the figure is within the budget at every moment. */
