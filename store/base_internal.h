@@ -311,6 +311,7 @@ struct space {
 	uint64_t pending_bytes, held_bytes;
 	unsigned reclaims;
 	bool overlapping; /* two live extents share bytes: free space cannot be known */
+	_Atomic(bool) lost; /* what an unreadable map named was not given back: the next open finds it */
 	_Atomic(uint32_t) holds[HOLDS]; /* readers of large objects, by hash of the slot */
 	uint64_t below;        /* compaction: allocate below this where it can be had; 0: none runs */
 	struct ps_extent open; /* wholly empty pages that small objects fill */

@@ -304,8 +304,10 @@ int change_expect(struct store *s, struct change *c)
 	if (!err && entry_kind(&c->expected) == ENTRY_MAP) {
 		c->has_expected = true;
 		err = map_extents(s, c->id, &c->expected, give_one, &to);
-		if (err == PS_ECORRUPT || err == PS_EIO)
+		if (err == PS_ECORRUPT || err == PS_EIO) {
+			atomic_store(&s->space.lost, true);
 			err = PS_OK;
+		}
 	}
 	space_unhold(&s->space, id_slot(c->id));
 	return err;

@@ -162,7 +162,7 @@ static int check_sum(struct checker *c)
 	struct ps_allocator_stats stats;
 	char message[160];
 	uint64_t live = 0;
-	if (!sp->ready || c->s->table.damaged || c->findings)
+	if (!sp->ready || c->s->table.damaged || atomic_load(&sp->lost) || c->findings)
 		return PS_OK;
 	int err = sp->root->ops->check(sp->root);
 	if (err)

@@ -209,8 +209,25 @@ static void all_is_well(struct bench *b)
 	assert_int_equal(l.check, PS_OK);
 }
 
-/* Rot at `place`; the object can still be replaced or deleted, and then nothing is left of the damage. */
-static void extent_costs_its_object(uint64_t size, uint64_t delta, bool replace)
+/* Where the object's entry says that its blob is: its bytes, or the root of its map. */
+static uint64_t blob_place(const struct bench *b, ps_id id)
+{
+	struct entry e;
+	const uint8_t *leaf = b->image.bytes + leaf_place(b, (unsigned)(id_slot(id) / FANOUT));
+	for (int w = 0; w < 4; w++) {
+		ps_le64 word;
+		memcpy(&word, leaf + id_slot(id) % FANOUT * sizeof(e) + (size_t)w * sizeof(word),
+		       sizeof(word));
+		e.w[w] = ps_get64(word);
+	}
+	return entry_place(&e);
+}
+
+enum { IN_MAP = -1 };
+
+/* Rot `delta` bytes into the object's first extent, or IN_MAP; the object can still be replaced or deleted,
+ * and then nothing is left of the damage. */
+static void extent_costs_its_object(uint64_t size, int64_t delta, bool replace)
 {
 	struct bench b;
 	struct ps_info info;
@@ -221,7 +238,8 @@ static void extent_costs_its_object(uint64_t size, uint64_t delta, bool replace)
 	assert_true(info.offset != 0);
 	close_it(&b);
 	take_new_image(&b);
-	b.image.bytes[info.offset + delta] ^= 1;
+	uint64_t at = delta == IN_MAP ? blob_place(&b, b.h.ids[object]) + 3 : info.offset + (uint64_t)delta;
+	b.image.bytes[at] ^= 1;
 	start_from_image(&b);
 	only_object_is_lost(&b, object);
 	close_it(&b);
@@ -243,10 +261,11 @@ static void extent_costs_its_object(uint64_t size, uint64_t delta, bool replace)
 static void rotten_extent_costs_its_object(void **state)
 {
 	(void)state;
-	const uint64_t sizes[][2] = {{100, 50}, {1000, 999}, {5000, 4990}, {40000, 20000}, {69000, 100}};
+	const int64_t sizes[][2] = {{100, 50},      {1000, 999},  {5000, 4990},
+	                            {40000, 20000}, {69000, 100}, {69000, IN_MAP}};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		extent_costs_its_object(sizes[i][0], sizes[i][1], true);
-		extent_costs_its_object(sizes[i][0], sizes[i][1], false);
+		extent_costs_its_object((uint64_t)sizes[i][0], sizes[i][1], true);
+		extent_costs_its_object((uint64_t)sizes[i][0], sizes[i][1], false);
 	}
 }
 
