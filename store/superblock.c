@@ -22,12 +22,14 @@ static bool all_zero(const uint8_t *bytes, size_t len)
 	return true;
 }
 
+enum { RING_MIN = 8 << 10 }; /* in a shorter one not every commit would find room, ever */
+
 static bool ring_sound(const struct disk_ring *ring, uint64_t file_bytes)
 {
 	uint64_t offset = ps_get64(ring->offset), len = ps_get64(ring->len);
 	if (!len)
 		return !offset && !ps_get64(ring->base);
-	return offset % PAGE == 0 && len % PAGE == 0 && offset >= SUPERBLOCK_AREA && offset <= file_bytes &&
+	return offset % PAGE == 0 && len % PAGE == 0 && len >= RING_MIN && offset >= SUPERBLOCK_AREA && offset <= file_bytes &&
 	       len <= file_bytes - offset && ps_get64(ring->base) % PAGE == 0;
 }
 
