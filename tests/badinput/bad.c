@@ -139,7 +139,7 @@ size_t bad_count(ps_storer *s)
 
 int bad_in_child(int (*fn)(void *arg), void *arg)
 {
-	int status;
+	int status = 0;
 	fflush(NULL);
 	pid_t pid = fork();
 	if (pid == 0)

@@ -191,7 +191,12 @@ static int read_in_child(void *arg)
 static void crash(ps_storer *s, ps_id empty)
 {
 	size_t size;
-	OK(ps_replace(s, empty, NULL, 0));
+	struct ps_stats before, after;
+	do {
+		OK(ps_stats(s, &before));
+		OK(ps_replace(s, empty, NULL, 0));
+		OK(ps_stats(s, &after));
+	} while (after.checkpoints != before.checkpoints);
 	uint8_t *bytes = bad_read_file(bad_path, &size);
 	OK(ps_close(s));
 	bad_write_file(bad_path, bytes, size);

@@ -163,7 +163,7 @@ static uint64_t check_store(uint64_t life)
 	char why[JOURNAL_WHY] = "";
 	struct ps_stats stats;
 	ps_storer *s;
-	int depth = life % FULL_ONE_IN ? PS_CHECK_QUICK : PS_CHECK_FULL;
+	enum ps_check_depth depth = life % FULL_ONE_IN ? PS_CHECK_QUICK : PS_CHECK_FULL;
 	if (load_open(path, false, false, &s) != PS_OK)
 		fail_msg("life %llu, seed %llu: open: %s", (unsigned long long)life, (unsigned long long)seed,
 		         ps_last_error_message());
