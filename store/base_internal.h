@@ -427,6 +427,7 @@ struct checkpoint {
 	bool running;
 	pthread_mutex_t lock; /* one at a time; taken before store.lock */
 	uint64_t number, count;
+	uint64_t began_us; /* when the last one began */
 };
 
 /* Events that wait to be told (event.c). */

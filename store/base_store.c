@@ -355,6 +355,16 @@ static int write_clean(struct store *s)
 	return err ? err : superblock_write(s, &sb);
 }
 
+/* A log that grew for a busy time is no use to a closed store. */
+static int give_ring_back(struct store *s)
+{
+	uint64_t want = checkpoint_wanted_ring(s);
+	if (s->fixed_log || s->log.ring[1].len || s->log.ring[0].len < 2 * want)
+		return PS_OK;
+	int err = checkpoint_move_ring(s, want);
+	return err ? err : checkpoint_run(s);
+}
+
 static int finish_writing(struct store *s)
 {
 	int err = store_writable(s);
@@ -370,6 +380,8 @@ static int finish_writing(struct store *s)
 	err = log_sync(&s->log);
 	if (!err)
 		err = checkpoint_run(s);
+	if (!err)
+		err = give_ring_back(s);
 	return err ? err : write_clean(s);
 }
 

@@ -10,6 +10,7 @@
 
 #include "store/base_internal.h"
 
+enum { RING_LEAST = 1 << 20, RING_BUSY = 16 << 20, RING_MOST = 64 << 20 };
 enum { STEP_BYTES = 256 << 10, STEP_LEAST = 64 << 10, STEP_MAX = STEP_BYTES / PAGE };
 
 struct step_item {
@@ -247,14 +248,35 @@ static const struct table_node *written_root(const struct table *t)
 
 /* ---- the log's ring -------------------------------------------------------------------------------------------------------------- */
 
+/* A log that has to be replayed is held in memory. */
+static uint64_t ring_most(const struct store *s, uint64_t most)
+{
+	while (most > RING_LEAST && most > s->budget / 8)
+		most /= 2;
+	return most;
+}
+
 uint64_t checkpoint_wanted_ring(struct store *s)
 {
-	uint64_t want = 1 << 20, live = atomic_load(&s->table.live_bytes) / 64;
+	uint64_t want = RING_LEAST, live = atomic_load(&s->table.live_bytes) / 64;
 	if (s->fixed_log)
 		return 0;
-	while (want < live && want < 64 << 20)
+	while (want < live && want < ring_most(s, RING_MOST))
 		want *= 2;
 	return want;
+}
+
+/* Half full again in less than a second: the ring is too small for what is going on, whatever the store's size. Compaction and
+ * a clean close give it back. Under store.lock. */
+static uint64_t busy_ring(struct store *s)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	uint64_t us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	bool full = log_used(&s->log) > log_ring_len(&s->log) / 2;
+	bool often = full && s->checkpoint.began_us && us - s->checkpoint.began_us < 1000000;
+	s->checkpoint.began_us = us;
+	return often && !s->fixed_log ? MIN(2 * s->log.ring[0].len, ring_most(s, RING_BUSY)) : 0;
 }
 
 /* Writes the new ring, then lets the log go on there. The superblock names both before the first block is written to it. */
@@ -277,20 +299,22 @@ static int move_ring(struct store *s, uint64_t len)
 	pthread_mutex_lock(&s->lock);
 	log_move(&s->log, &ring);
 	err = log_set_buffers(&s->log);
+	if (err)
+		s->log.ring[1] = (struct ring){0};
 	sb = s->sb;
 	sb.file_bytes = ps_set64(s->space.end);
 	superblock_log(s, &sb);
 	pthread_mutex_unlock(&s->lock);
-	if (!err)
-		err = superblock_write(s, &sb);
+	if (!err && (err = superblock_write(s, &sb)) != PS_OK)
+		store_fail(s, err, "the superblock could not be written");
 	log_let_lead(&s->log);
 	return err;
 }
 
 static int fit_ring(struct store *s)
 {
-	uint64_t want = checkpoint_wanted_ring(s);
 	pthread_mutex_lock(&s->lock);
+	uint64_t want = MAX(checkpoint_wanted_ring(s), busy_ring(s));
 	bool grow = !s->log.ring[1].len && want >= 2 * s->log.ring[0].len;
 	pthread_mutex_unlock(&s->lock);
 	return grow ? move_ring(s, want) : PS_OK;

@@ -19,7 +19,7 @@ struct redo {
 	struct patch *patches; /* by place */
 	size_t count, size;
 	uint8_t *log; /* the bytes that patches point into */
-	uint64_t log_len;
+	uint64_t log_len, counted;
 	struct body *bodies; /* spilled commits */
 };
 struct body {
@@ -408,7 +408,7 @@ void redo_free(struct store *s)
 		free(b->bytes);
 		ps_memory_free(&s->memory, b, sizeof(*b));
 	}
-	budget_give(s, redo->log_len);
+	budget_give(s, redo->counted);
 	free(redo->log);
 	ps_memory_free(&s->memory, redo->patches, redo->size * sizeof(*redo->patches));
 	ps_memory_free(&s->memory, redo, sizeof(*redo));
@@ -482,7 +482,9 @@ int recovery_run(struct store *s)
 	if (!err && s->redo) {
 		s->redo->log = r.bytes;
 		s->redo->log_len = r.len;
-		atomic_fetch_add(&s->budget_used, r.len);
+		/* A log from a time of a larger budget must not take all of a smaller one. */
+	s->redo->counted = MIN(r.len, s->budget / 2);
+	atomic_fetch_add(&s->budget_used, s->redo->counted);
 		return PS_OK;
 	}
 	free(r.bytes);
