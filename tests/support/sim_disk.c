@@ -29,6 +29,8 @@ struct sim_disk {
 	bool fail_forever, flush_failed;
 	uint64_t changes_after;
 	struct ps_io_stats stats;
+	bool *seen; /* sectors that were read, or NULL */
+	uint64_t seen_count;
 };
 
 static void *grown(void *memory, size_t bytes)
@@ -199,6 +201,17 @@ static void run_read(struct sim_disk *disk, const struct ps_io_request *request)
 	disk->stats.reads++;
 	disk->stats.bytes_read += request->len;
 	read_bytes(disk, request->offset, request->data, request->len);
+	for (uint64_t at = request->offset; disk->seen && at < request->offset + request->len;
+	     at += SIM_SECTOR) {
+		if (at / SIM_SECTOR < disk->seen_count)
+			disk->seen[at / SIM_SECTOR] = true;
+	}
+}
+
+void sim_disk_watch_reads(struct sim_disk *disk, bool *seen, uint64_t count)
+{
+	disk->seen = seen;
+	disk->seen_count = count;
 }
 
 static void sim_submit(struct ps_io *io, struct ps_io_request *const *requests, size_t n)
