@@ -27,8 +27,7 @@ enum { REGION_SHIFT = 36 };
 #else
 enum { REGION_SHIFT = 36 };
 #endif
-/* Small stores reserve less, so that opening one costs little. */
-enum { SMALL_SHIFT = 30, EXTEND_STEP = 64 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
+enum { EXTEND_STEP = 64 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
 
 static struct pool_region *region_of(struct pool *pool, uint64_t place)
 {
