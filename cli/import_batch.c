@@ -87,7 +87,8 @@ int import_folder_write(struct import *im, struct import_folder *folder)
 	err = import_batch(im, &b);
 	if (err == PS_OK)
 		err = cat_folder_encode(folder->next.entries, folder->next.count,
-		                        folder->old.entries + folder->at, folder->old.count - folder->at,
+		                        folder->old.entries ? folder->old.entries + folder->at : NULL,
+		                        folder->old.count - folder->at,
 		                        &data, &len);
 	if (err != PS_OK)
 		return err;

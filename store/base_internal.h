@@ -379,6 +379,7 @@ struct log {
 	uint64_t wanted_lsn, wanted_chain; /* for a checkpoint: the checksum of the block before wanted_lsn */
 	_Atomic(uint64_t) checkpoint; /* last complete one */
 	uint64_t epoch;
+	struct ring target;  /* the leader's own copy of where its block goes: a checkpoint may drop the other ring meanwhile */
 	struct log_buffer buffer[2];
 	struct log_buffer *open;
 	pthread_mutex_t lock;

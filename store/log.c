@@ -105,8 +105,8 @@ uint64_t log_used(const struct log *log)
 /* A block up to where the ring ends, and the rest at its beginning. */
 static int ring_write(struct log *log, uint64_t lsn, uint8_t *bytes, size_t len, bool sync)
 {
-	const struct ring *r = ring_of(log, lsn);
-	uint64_t place = ring_place(log, lsn);
+	const struct ring *r = &log->target;
+	uint64_t place = r->offset + (lsn - r->base) % r->len;
 	size_t head = (size_t)MIN((uint64_t)len, r->offset + r->len - place);
 	int err = ps_io_write(log->store->io, place, bytes, head, sync);
 	if (!err && head < len)
@@ -182,6 +182,7 @@ static struct log_buffer *close_buffer(struct log *log, uint64_t *lsn)
 	log->open->direct = false;
 	log->last_group = atomic_exchange(&log->arrived, 0);
 	*lsn = log->end;
+	log->target = *ring_of(log, log->end);
 	log->closed_commit = b->commit;
 	log->end += block_bytes(b->len);
 	pthread_mutex_unlock(&log->store->lock);
