@@ -33,6 +33,7 @@ struct run {
 	size_t items;
 	uint64_t start, commit, slots, last_buffer, closed_buffer;
 	uint64_t number;
+	struct table_node *root; /* as it was when it began: what a later one adds is the next checkpoint's */
 	bool begun; /* it has taken the dirty lists over: from here on it must come to its end */
 };
 
@@ -209,6 +210,7 @@ static int write_node(struct run *r, struct table_node *n)
 	for (int i = 0; i < FANOUT; i++)
 		encode_pointer((struct disk_pointer *)(void *)page + i, &n->child[i]);
 	pthread_mutex_lock(&r->s->lock);
+	pthread_mutex_lock(&r->s->table.lock); /* a root may get a parent meanwhile, which takes its pointer over */
 	bool has_places = n->spare[0] && n->spare[1];
 	if (has_places) {
 		n->dirty = false;
@@ -216,13 +218,21 @@ static int write_node(struct run *r, struct table_node *n)
 						 XXH3_64bits_withSeed(page, PAGE, page_seed(n->level, n->number)), r->number};
 		n->spare[0] = old[0];
 		n->spare[1] = old[1];
+		if (n->parent)
+			n->parent->child[n->index] = n->self;
 	}
+	struct table_pointer self = n->self;
+	pthread_mutex_unlock(&r->s->table.lock);
 	pthread_mutex_unlock(&r->s->lock);
-	if (!has_places)
-		return PS_OK;
-	if (n->parent)
-		n->parent->child[n->index] = n->self;
-	return write_twice(r, n->self.place, page);
+	return has_places ? write_twice(r, self.place, page) : PS_OK;
+}
+
+static struct table_node *known_child(struct table *t, struct table_node *n, int index)
+{
+	pthread_mutex_lock(&t->lock);
+	struct table_node *child = n->node[index];
+	pthread_mutex_unlock(&t->lock);
+	return child;
 }
 
 static int write_nodes(struct run *r, struct table_node *n)
@@ -231,8 +241,9 @@ static int write_nodes(struct run *r, struct table_node *n)
 	if (!n->dirty)
 		return PS_OK;
 	for (int i = 0; n->level > 1 && i < FANOUT && !err; i++) {
-		if (n->node[i])
-			err = write_nodes(r, n->node[i]);
+		struct table_node *child = known_child(&r->s->table, n, i);
+		if (child)
+			err = write_nodes(r, child);
 	}
 	return err ? err : write_node(r, n);
 }
@@ -349,6 +360,7 @@ static int begin(struct run *r)
 	r->commit = r->s->log.closed_commit;
 	r->closed_buffer = r->s->log.open->number - 1;
 	r->number = ps_get64(r->s->sb.checkpoint) + 1;
+	r->root = t->root;
 	r->pages = pool->dirty;
 	r->page_count = pool->dirty_count;
 	r->page_size = pool->dirty_size;
@@ -436,7 +448,7 @@ static int run_steps(struct run *r)
 		err = write_leaves(r);
 	r->slots = atomic_load(&s->table.slots);
 	if (!err)
-		err = write_nodes(r, s->table.root);
+		err = write_nodes(r, r->root);
 	/* Leaves may hold what the log has not yet on disk: it must be there before the superblock points at them. */
 	if (!err)
 		err = log_wait(&s->log, r->last_buffer);
