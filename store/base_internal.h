@@ -146,7 +146,6 @@ int pool_pin(struct pool *pool, const struct blob *blob, ps_id id, const uint8_t
 /* As pool_pin, only if it costs no I/O: else false. */
 bool pool_pin_resident(struct pool *pool, const struct blob *blob, const uint8_t **data);
 void pool_unpin(struct pool *pool, uint64_t place);
-void pool_pin_again(struct pool *pool, uint64_t place);
 /* Frames for a new extent (of at least a page), pinned, contents undefined. PS_ENOMEM if the budget has no room. */
 int pool_fresh(struct pool *pool, uint64_t place, uint64_t len);
 /* Makes sure that the shared page of a small place is in memory, and pins it; `empty` says it holds nothing yet. May read. */
@@ -488,7 +487,7 @@ struct store {
 	_Atomic(bool) relaxed_waiting; /* a relaxed commit stands in the open buffer */
 	_Atomic(bool) wants_checkpoint; /* as the last commit found it */
 	_Atomic(bool) checkpoint_due;
-	_Atomic(uint64_t) uncommitted_bytes; /* taken by changes that are not committed yet */
+	uint64_t uncommitted_bytes; /* taken by changes that are not committed yet (store.lock) */
 	struct cut *cut; /* what a backup reads (backup.c); guarded by store.lock */
 };
 
@@ -611,6 +610,7 @@ void change_init(struct change *c, enum change_kind kind, ps_id id);
 void change_done(struct store *s, struct change *c);
 /* Gives back what a change took that was not committed. Takes store.lock. */
 void change_undo(struct store *s, struct change *c);
+uint64_t change_taken_bytes(const struct change *c);
 /* Makes the change's new contents from bytes: inline, or written to extents at once. */
 int change_contents(struct store *s, struct change *c, const void *data, uint64_t len);
 /* Notes what the object has now, so that it can be given back; PS_ENOTFOUND. */

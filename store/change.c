@@ -84,6 +84,15 @@ int change_wait(struct store *s, struct change *c)
 	return first;
 }
 
+/* What it holds of the file that is neither free nor any object's yet. */
+uint64_t change_taken_bytes(const struct change *c)
+{
+	uint64_t bytes = c->placed && !c->in_reserve ? extent_len(c->nbytes) : 0;
+	for (size_t i = 0; i < c->taken.count; i++)
+		bytes += extent_list_items(&c->taken)[i].len;
+	return bytes;
+}
+
 void change_undo(struct store *s, struct change *c)
 {
 	(void)change_wait(s, c);
@@ -91,6 +100,7 @@ void change_undo(struct store *s, struct change *c)
 		pool_unpin(&s->pool, entry_place(&c->entry));
 	c->pinned = false;
 	pthread_mutex_lock(&s->lock);
+	s->uncommitted_bytes -= change_taken_bytes(c);
 	for (size_t i = 0; i < c->taken.count; i++)
 		space_free_now(&s->space, extent_list_items(&c->taken)[i]);
 	if (c->placed && !c->in_reserve)
@@ -134,6 +144,8 @@ static int take_extent(struct store *s, struct change *c, uint64_t len, bool run
 		err = extent_list_add(s, &c->taken, (struct ps_extent){extent->offset + at, MIN(extent->len - at, (uint64_t)CHUNK)});
 		if (err)
 			space_free_now(&s->space, (struct ps_extent){extent->offset + at, extent->len - at});
+		else
+			s->uncommitted_bytes += MIN(extent->len - at, (uint64_t)CHUNK);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return err;
@@ -325,6 +337,8 @@ int change_settle(struct store *s, struct change *c)
 	int err = store_begin_writing(s);
 	if (!err)
 		err = space_alloc(&s->space, c->nbytes, &extent, &empty);
+	if (!err)
+		s->uncommitted_bytes += extent.len;
 	pthread_mutex_unlock(&s->lock);
 	if (err)
 		return err;

@@ -171,7 +171,7 @@ static int check_sum(struct checker *c)
 		live += c->used[i].extent.len;
 	sp->root->ops->stats(sp->root, &stats);
 	uint64_t aside = sp->pending_bytes + sp->open.len + (uint64_t)sp->reserve_count * PAGE + sp->end / (1U << 30) * PAGE;
-	aside += atomic_load(&c->s->uncommitted_bytes);
+	aside += c->s->uncommitted_bytes;
 	if (live + stats.free + aside == stats.space)
 		return PS_OK;
 	(void)snprintf(message, sizeof(message), "space does not add up: %llu live + %llu free + %llu waiting, file has %llu",

@@ -105,8 +105,10 @@ static int choose_place(struct commit *c, struct change *change)
 		return PS_OK;
 	}
 	int err = space_alloc(&c->s->space, change->nbytes, &extent, &change->empty_page);
-	if (!err)
+	if (!err) {
 		set_place(change, extent.offset);
+		c->s->uncommitted_bytes += extent.len;
+	}
 	return err;
 }
 
@@ -265,8 +267,11 @@ static int try_commit(struct commit *c)
 		fill_frame(s, &c->changes[i]);
 	append_record(c);
 	make_visible(c);
-	for (size_t i = 0; i < c->n; i++)
+	s->uncommitted_bytes -= change_taken_bytes(&c->spill);
+	for (size_t i = 0; i < c->n; i++) {
+		s->uncommitted_bytes -= change_taken_bytes(&c->changes[i]);
 		give_back_old(c, &c->changes[i]);
+	}
 	atomic_store_explicit(&s->wants_checkpoint, checkpoint_wanted(s), memory_order_relaxed);
 	return PS_OK;
 }

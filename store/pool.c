@@ -314,11 +314,6 @@ void pool_unpin(struct pool *pool, uint64_t place)
 	(void)old;
 }
 
-void pool_pin_again(struct pool *pool, uint64_t place)
-{
-	atomic_fetch_add_explicit(state_of(pool, page_of(place)), 1, memory_order_relaxed);
-}
-
 /* Absent -> LOCKED by us: true. False if it is resident meanwhile; waits while another has it. */
 static bool lock_absent(struct pool *pool, _Atomic(uint64_t) *state)
 {

@@ -53,10 +53,41 @@ static void objects_put_while_checkpoints_run_are_there_after_a_reopen(void **st
 	free(ids);
 }
 
+/* What open sessions have written belongs to no object yet, and is not lost either. */
+static void check_is_clean_while_a_batch_and_a_writer_are_open(void **state)
+{
+	(void)state;
+	enum { SIZE = 3 << 20 };
+	char path[] = "growth_test.XXXXXX";
+	struct ps_base_options options = {.size = sizeof(options)};
+	uint8_t *data = calloc(1, SIZE);
+	ps_storer *s;
+	ps_batch *b;
+	ps_writer *w;
+	ps_id id;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0 && data);
+	assert_int_equal(ps_base_open(path, &options, &s), PS_OK);
+	assert_int_equal(ps_batch_begin(s, &b), PS_OK);
+	assert_int_equal(ps_batch_put(b, data, SIZE, &id), PS_OK);
+	assert_int_equal(ps_batch_write_at(b, id, 70000, "over", 4), PS_OK);
+	assert_int_equal(ps_open_writer(s, PS_ID_NONE, PS_SIZE_UNKNOWN, &w), PS_OK);
+	assert_int_equal(ps_writer_write(w, data, SIZE), PS_OK);
+	assert_int_equal(ps_check(s, PS_CHECK_FULL, NULL, NULL), PS_OK);
+	assert_int_equal(ps_batch_commit(b, PS_DURABLE), PS_OK);
+	assert_int_equal(ps_writer_abort(w), PS_OK);
+	assert_int_equal(ps_check(s, PS_CHECK_FULL, NULL, NULL), PS_OK);
+	assert_int_equal(ps_close(s), PS_OK);
+	free(data);
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(objects_put_while_checkpoints_run_are_there_after_a_reopen),
+	    cmocka_unit_test(check_is_clean_while_a_batch_and_a_writer_are_open),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
