@@ -30,11 +30,19 @@ struct ps_allocator_ops {
 	int (*alloc)(struct ps_allocator *a, uint64_t size, struct ps_extent *extent);
 	/* count adjacent pieces of usable_size(size) each, as one extent. */
 	int (*alloc_run)(struct ps_allocator *a, uint64_t size, size_t count, struct ps_extent *extent);
-	/* Any allocated extent or part of one. PS_ECORRUPT, state unchanged: double free, or outside the space. *merged (may be
-	 * NULL) gets the whole free extent that it is now part of. PS_ENOMEM: state unchanged. */
+	/* len bytes, as they are, at a multiple of align and below `below` (0: anywhere). len is a multiple
+	 * of 4 KiB, align a power of two from 4 KiB up: PS_EINVAL otherwise. PS_ENOSPC as alloc. */
+	int (*alloc_aligned)(struct ps_allocator *a, uint64_t len, uint64_t align, uint64_t below,
+	                     struct ps_extent *extent);
+	/* Any allocated extent or part of one. PS_ECORRUPT, state unchanged: double free, or outside the
+	 * space. *merged (may be NULL) gets the whole free extent that it is now part of. PS_ENOMEM: state
+	 * unchanged. */
 	int (*free)(struct ps_allocator *a, struct ps_extent extent, struct ps_extent *merged);
-	/* Takes this very extent out of the free space. PS_ECORRUPT, state unchanged, if any of it is not free. */
+	/* Takes this very extent out of the free space. PS_ECORRUPT, state unchanged, if any of it is not
+	 * free. */
 	int (*mark)(struct ps_allocator *a, struct ps_extent extent);
+	/* Whether all of this extent is in the space and none of it is free. */
+	bool (*is_used)(struct ps_allocator *a, struct ps_extent extent);
 	uint64_t (*usable_size)(struct ps_allocator *a, uint64_t size);
 	/* The free extents, lowest first. */
 	int (*walk)(struct ps_allocator *a, ps_extent_fn fn, void *arg);

@@ -267,6 +267,40 @@ static int root_alloc_run(struct ps_allocator *a, uint64_t size, size_t count, s
 	return take(root, &request, extent);
 }
 
+/* The lowest place of all that are below the limit. */
+static int take_below(struct root *root, const struct request *request, uint64_t limit,
+                      struct ps_extent *extent)
+{
+	struct ps_extent_cursor cursor;
+	struct ps_extent part = {0, request->len};
+	const struct ps_extent_pair *pair =
+	    ps_extent_tree_seek(&root->by_offset, (struct ps_extent_pair){0, 0}, &cursor);
+	while (pair && pair->first < limit && !place_in(request, extent_at(pair), &part.offset))
+		pair = ps_extent_cursor_next(&cursor);
+	if (!pair || pair->first >= limit || part.len > limit || part.offset > limit - part.len)
+		return no_space(root, request->len);
+	struct ps_extent whole = extent_at(pair);
+	int err = reserve(root);
+	if (err != PS_OK)
+		return err;
+	carve(root, whole, part);
+	*extent = part;
+	return PS_OK;
+}
+
+static int root_alloc_aligned(struct ps_allocator *a, uint64_t len, uint64_t align, uint64_t below,
+                              struct ps_extent *extent)
+{
+	struct root *root = root_of(a);
+	if (len == 0 || len % PS_ROOT_PAGE != 0 || align < PS_ROOT_PAGE || (align & (align - 1)) != 0)
+		return ps_fail(PS_EINVAL, "root allocator: %" PRIu64 " bytes at multiples of %" PRIu64, len,
+		               align);
+	if (len > root->space)
+		return no_space(root, len);
+	struct request request = {len, align, len + align - PS_ROOT_GRANULE, false};
+	return below > 0 ? take_below(root, &request, below, extent) : take(root, &request, extent);
+}
+
 static int not_allocated(struct ps_extent extent)
 {
 	return ps_fail(PS_ECORRUPT, "root allocator: [%" PRIu64 ", +%" PRIu64 ") is not wholly allocated",
@@ -296,16 +330,28 @@ static struct ps_extent coalesce(struct root *root, struct ps_extent extent, str
 	return merged;
 }
 
+/* And the free extents around it, where it is. */
+static bool wholly_used(const struct root *root, struct ps_extent extent, struct ps_extent *before,
+                        struct ps_extent *after)
+{
+	if (!in_space(root, extent))
+		return false;
+	neighbours(root, extent.offset, before, after);
+	return (before->len == 0 || end_of(*before) <= extent.offset) &&
+	       (after->len == 0 || after->offset >= end_of(extent));
+}
+
+static bool root_is_used(struct ps_allocator *a, struct ps_extent extent)
+{
+	struct ps_extent before, after;
+	return wholly_used(root_of(a), extent, &before, &after);
+}
+
 static int root_free(struct ps_allocator *a, struct ps_extent extent, struct ps_extent *merged)
 {
 	struct root *root = root_of(a);
 	struct ps_extent before, after;
-	if (!in_space(root, extent))
-		return not_allocated(extent);
-	neighbours(root, extent.offset, &before, &after);
-	if (before.len > 0 && end_of(before) > extent.offset)
-		return not_allocated(extent);
-	if (after.len > 0 && after.offset < end_of(extent))
+	if (!wholly_used(root, extent, &before, &after))
 		return not_allocated(extent);
 	int err = reserve_for_free(root);
 	if (err != PS_OK)
@@ -424,8 +470,10 @@ static const struct ps_allocator_ops root_ops = {
     .name = "root",
     .alloc = root_alloc,
     .alloc_run = root_alloc_run,
+    .alloc_aligned = root_alloc_aligned,
     .free = root_free,
     .mark = root_mark,
+    .is_used = root_is_used,
     .usable_size = root_usable_size,
     .walk = root_walk,
     .check = root_check,
@@ -490,26 +538,12 @@ int ps_root_shrink(struct ps_allocator *a, uint64_t least, uint64_t *space)
 int ps_root_alloc_below(struct ps_allocator *a, uint64_t size, uint64_t limit, struct ps_extent *extent)
 {
 	struct root *root = root_of(a);
-	struct ps_extent_cursor cursor;
 	if (size == 0)
 		return ps_fail(PS_EINVAL, "root allocator: a size of 0");
 	if (size > root->space)
 		return no_space(root, size);
 	struct request request = request_for(root_usable_size(a, size));
-	struct ps_extent part = {0, request.len};
-	const struct ps_extent_pair *pair =
-	    ps_extent_tree_seek(&root->by_offset, (struct ps_extent_pair){0, 0}, &cursor);
-	while (pair && pair->first < limit && !place_in(&request, extent_at(pair), &part.offset))
-		pair = ps_extent_cursor_next(&cursor);
-	if (!pair || pair->first >= limit || part.len > limit || part.offset > limit - part.len)
-		return no_space(root, size);
-	struct ps_extent whole = extent_at(pair);
-	int err = reserve(root);
-	if (err != PS_OK)
-		return err;
-	carve(root, whole, part);
-	*extent = part;
-	return PS_OK;
+	return take_below(root, &request, limit, extent);
 }
 
 int ps_root_find(struct ps_allocator *a, uint64_t offset, struct ps_extent *extent)
