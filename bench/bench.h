@@ -92,6 +92,7 @@ void raw_sequential(struct raw_file *f, size_t request, unsigned depth, uint64_t
 
 /* ---- workloads ---- */
 
+void bench_allocators(const struct bench *b);
 void bench_cached(const struct bench *b);
 void bench_durable(const struct bench *b);
 void bench_load(const struct bench *b);

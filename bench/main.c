@@ -1,100 +1,24 @@
-/* padstone-bench: measures the store against its limits, in one run, in turns. */
-#include <argp.h>
+/* padstone-bench: every peer on the same work, in one run, in turns; and Padstone's own targets. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench/options.h"
 
-static const struct workload {
+static const struct target {
 	const char *name;
 	void (*run)(const struct bench *b);
-} workloads[] = {
+} targets[] = {
     {"cached", bench_cached}, {"durable", bench_durable}, {"large", bench_large}, {"load", bench_load},
     {"memory", bench_memory}, {"reopen", bench_reopen},   {"space", bench_space},
 };
-enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
+enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
 
-struct settings {
-	struct bench b;
-	bool wanted[WORKLOADS];
-	bool any;
-};
-
-static const struct argp_option options[] = {
-    {"dir", 'd', "DIR", 0, "Make the files here, on the disk to be measured (.)", 0},
-    {"count", 'n', "N", 0, "Objects (1000000)", 0},
-    {"seconds", 's', "S", 0, "Length of a timed slice (1)", 0},
-    {"size", 'b', "BYTES", 0, "Load objects of this size only", 0},
-    {"seed", 'x', "N", 0, "Of all that is random (1)", 0},
-    {"rounds", 'r', "N", 0, "Rounds, padstone and the limit in turns (5)", 0},
-    {"json", 'j', NULL, 0, "One JSON object a line", 0},
-    {0},
-};
-
-static uint64_t number(struct argp_state *state, const char *text, uint64_t least, uint64_t most)
-{
-	char *end;
-	errno = 0;
-	unsigned long long n = strtoull(text, &end, 10);
-	if (errno || *end || end == text || n < least || n > most)
-		argp_error(state, "%s: not a number from %llu to %llu", text, (unsigned long long)least,
-		           (unsigned long long)most);
-	return n;
-}
-
-static int want(struct settings *s, const char *name)
-{
-	for (size_t i = 0; i < WORKLOADS; i++) {
-		if (strcmp(name, workloads[i].name) == 0) {
-			s->wanted[i] = s->any = true;
-			return 0;
-		}
-	}
-	return -1;
-}
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct settings *s = state->input;
-	char *end;
-	switch (key) {
-	case 'd':
-		s->b.dir = arg;
-		return 0;
-	case 'n':
-		s->b.count = number(state, arg, 8, 100000000);
-		return 0;
-	case 's':
-		s->b.seconds = strtod(arg, &end);
-		if (*end || end == arg || !(s->b.seconds > 0 && s->b.seconds <= 3600))
-			argp_error(state, "%s: not a time in seconds", arg);
-		return 0;
-	case 'b':
-		s->b.size = number(state, arg, 1, UINT64_MAX);
-		return 0;
-	case 'x':
-		s->b.seed = number(state, arg, 0, UINT64_MAX);
-		return 0;
-	case 'r':
-		s->b.rounds = (unsigned)number(state, arg, 1, ROUNDS_MAX);
-		return 0;
-	case 'j':
-		s->b.json = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		if (want(s, arg))
-			argp_error(state, "%s: no such workload", arg);
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
-/* A workload removes its files itself, unless it died. */
+/* A target removes its files itself, unless it died. */
 static void remove_left(const char *dir, pid_t pid)
 {
 	static const char *const names[] = {"store", "raw"};
@@ -105,17 +29,18 @@ static void remove_left(const char *dir, pid_t pid)
 	}
 }
 
-/* In a process of its own: what one workload leaves in memory is not the next one's. */
-static bool run(const struct bench *b, const struct workload *w)
+/* In a process of its own: what one leaves in memory is not the next one's. */
+static bool target_run(const struct bench *b, const struct target *t)
 {
 	struct bench mine = *b;
 	int status;
-	mine.workload = w->name;
+	mine.workload = t->name;
+	fflush(NULL);
 	pid_t child = fork();
 	if (child < 0)
 		die("fork: %s", strerror(errno));
 	if (child == 0) {
-		w->run(&mine);
+		t->run(&mine);
 		exit(0);
 	}
 	if (waitpid(child, &status, 0) != child)
@@ -124,23 +49,82 @@ static bool run(const struct bench *b, const struct workload *w)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+static bool targets_run(const struct command *c)
+{
+	const struct settings *s = &c->s;
+	struct bench b = {s->dir, s->num, s->seconds, s->seed, MAX(s->rounds, 1U), s->value_size, s->json != NULL, NULL};
+	bool good = true;
+	if (s->json && strcmp(s->json, "-") && !freopen(s->json, "w", stdout))
+		die("%s: %s", s->json, strerror(errno));
+	for (size_t i = 0; i < TARGETS; i++) {
+		bool wanted = false;
+		for (unsigned k = 0; k < c->words; k++)
+			wanted = wanted || !strcmp(c->word[k], targets[i].name) || !strcmp(c->word[k], "targets");
+		if (wanted)
+			good = target_run(&b, &targets[i]) && good;
+	}
+	return good;
+}
+
+static bool is_target(const char *word)
+{
+	bool found = !strcmp(word, "targets");
+	for (size_t i = 0; i < TARGETS; i++)
+		found = found || !strcmp(word, targets[i].name);
+	return found;
+}
+
+static bool is_wanted(const struct command *c, const struct workload *w)
+{
+	bool wanted = c->words == 0;
+	for (unsigned i = 0; i < c->words; i++)
+		wanted = wanted || word_in(c->word[i], w->name);
+	return wanted && (!c->s.benchmarks || word_in(c->s.benchmarks, w->name));
+}
+
+static bool write_reports(const json_t *records, const struct settings *s)
+{
+	bool good = true;
+	if (s->json && !records_save(records, s->json)) {
+		fprintf(stderr, "padstone-bench: %s cannot be written\n", s->json);
+		good = false;
+	}
+	return good;
+}
+
+static bool harness_run(const struct command *c)
+{
+	json_t *records = json_array();
+	bool good = true;
+	json_array_append_new(records, machine_record(&c->s));
+	if (peers_left_out[0])
+		fprintf(stderr, "padstone-bench: left out, because not installed: %s\n", peers_left_out);
+	for (unsigned i = 0; workloads[i]; i++) {
+		if (is_wanted(c, workloads[i]))
+			good = workload_run(workloads[i], &c->s, records) && good;
+	}
+	good = write_reports(records, &c->s) && good;
+	json_decref(records);
+	return good;
+}
+
+static void check_words(const struct command *c)
+{
+	bool target = c->words && is_target(c->word[0]);
+	for (unsigned i = 0; i < c->words; i++) {
+		bool known = target ? is_target(c->word[i]) : false;
+		for (unsigned k = 0; workloads[k] && !target; k++)
+			known = known || word_in(c->word[i], workloads[k]->name);
+		if (!known)
+			die("%s: no such workload, or targets and workloads together", c->word[i]);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	static const struct argp argp = {
-	    options,
-	    parse,
-	    "[WORKLOAD...]",
-	    "Measures Padstone against what the machine can do: cached, durable, large, load, memory, "
-	    "reopen, space (all of them by default).",
-	    NULL,
-	    NULL,
-	    NULL};
-	struct settings s = {.b = {.dir = ".", .count = 1000000, .seconds = 1, .seed = 1, .rounds = 5}};
-	bool good = true;
-	argp_parse(&argp, argc, argv, 0, NULL, &s);
-	for (size_t i = 0; i < WORKLOADS; i++) {
-		if (s.wanted[i] || !s.any)
-			good = run(&s.b, &workloads[i]) && good;
-	}
+	struct command c = {0};
+	options_parse(argc, argv, &c);
+	check_words(&c);
+	bool good = c.words && is_target(c.word[0]) ? targets_run(&c) : harness_run(&c);
 	return good ? 0 : 1;
 }
