@@ -99,7 +99,7 @@ int ps_block_add(struct ps_block *block, uint64_t offset, struct ps_slab **slab)
 	made->block = block;
 	made->offset = offset;
 	made->bucket = PS_SLAB_LOOSE;
-	ps_slab_directory_set(&source->directory, made);
+	ps_slab_directory_set(&source->directory, made, block->class);
 	source->bytes += bytes;
 	block->slabs++;
 	*slab = made;

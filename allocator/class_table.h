@@ -115,24 +115,32 @@ static inline uint64_t ps_class_place(const struct ps_class_geometry *g, uint64_
 	       (uint64_t)(slot - frame * g->slots_per_frame) * g->slot_bytes;
 }
 
-/* Which slot begins at `place`, or holds it; the place is sound. */
-static inline uint32_t ps_class_slot(const struct ps_class_geometry *g, uint64_t place)
+/* Whether a slot of the class begins at `place`. *slot: which one, or the one that holds it, or any if none
+ * does. */
+static inline bool ps_class_find(const struct ps_class_geometry *g, uint64_t place, uint32_t *slot)
 {
 	uint32_t granule = ps_class_granule_in_slab(g, place);
 	uint32_t frame = ps_class_divide(granule, g->by_frame);
 	uint32_t rest = granule - frame * (g->frame_bytes / PS_CLASS_GRANULE);
-	return frame * g->slots_per_frame + ps_class_divide(rest, g->by_slot);
+	uint32_t in_frame = ps_class_divide(rest, g->by_slot);
+	*slot = frame * g->slots_per_frame + in_frame;
+	return place % PS_CLASS_GRANULE == 0 && frame < g->frames_per_slab && in_frame < g->slots_per_frame &&
+	       in_frame * (g->slot_bytes / PS_CLASS_GRANULE) == rest;
+}
+
+/* Which slot begins at `place`, or holds it; the place is sound. */
+static inline uint32_t ps_class_slot(const struct ps_class_geometry *g, uint64_t place)
+{
+	uint32_t slot;
+	(void)ps_class_find(g, place, &slot);
+	return slot;
 }
 
 /* Whether a slot of the class begins at `place`. */
 static inline bool ps_class_place_sound(const struct ps_class_geometry *g, uint64_t place)
 {
-	uint32_t granule = ps_class_granule_in_slab(g, place);
-	uint32_t frame = ps_class_divide(granule, g->by_frame);
-	uint32_t rest = granule - frame * (g->frame_bytes / PS_CLASS_GRANULE);
-	uint32_t slot = ps_class_divide(rest, g->by_slot);
-	return place % PS_CLASS_GRANULE == 0 && frame < g->frames_per_slab && slot < g->slots_per_frame &&
-	       slot * (g->slot_bytes / PS_CLASS_GRANULE) == rest;
+	uint32_t slot;
+	return ps_class_find(g, place, &slot);
 }
 
 /* The frame that a sound place lies in: it begins and ends on a page. */

@@ -136,7 +136,7 @@ static bool is_parents(const struct omni *o, struct ps_extent extent)
 	       !ps_slab_directory_overlaps(&o->source.directory, extent);
 }
 
-static int not_so(struct ps_extent extent, const char *what)
+static __attribute__((noinline)) int not_so(struct ps_extent extent, const char *what)
 {
 	return ps_fail(PS_ECORRUPT, "omni allocator: [%" PRIu64 ", +%" PRIu64 ") is not wholly %s",
 	               extent.offset, extent.len, what);
@@ -165,19 +165,41 @@ static void free_slots(const struct slots *slots, struct ps_extent extent, struc
 	merged->len = end - merged->offset;
 }
 
-static int omni_free(struct ps_allocator *a, struct ps_extent extent, struct ps_extent *merged)
+/* What is seldom freed stays out of line: the common case keeps its registers. */
+static __attribute__((noinline)) int free_run(struct ps_slab *slab, struct ps_extent extent,
+                                              struct ps_extent *merged)
 {
-	struct omni *o = omni_of(a);
-	struct ps_slab *slab = slab_at(o, extent.offset);
 	struct slots slots;
-	if (!slab) {
-		if (!is_parents(o, extent))
-			return not_so(extent, "allocated");
-		return o->source.parent->ops->free(o->source.parent, extent, merged);
-	}
 	if (!slots_of(slab, extent, &slots) || !slots_are(&slots, true))
 		return not_so(extent, "allocated");
 	free_slots(&slots, extent, merged);
+	return PS_OK;
+}
+
+static __attribute__((noinline)) int free_of_parent(struct omni *o, struct ps_extent extent,
+                                                    struct ps_extent *merged)
+{
+	if (!is_parents(o, extent))
+		return not_so(extent, "allocated");
+	return o->source.parent->ops->free(o->source.parent, extent, merged);
+}
+
+static int omni_free(struct ps_allocator *a, struct ps_extent extent, struct ps_extent *merged)
+{
+	struct omni *o = omni_of(a);
+	unsigned class;
+	uint32_t slot;
+	struct ps_slab *slab = ps_slab_directory_find(&o->source.directory, extent.offset, &class);
+	if (!slab)
+		return free_of_parent(o, extent, merged);
+	const struct ps_class_geometry *g = ps_class_geometry(&o->map, class);
+	if (extent.len != g->slot_bytes)
+		return free_run(slab, extent, merged);
+	if (!ps_class_find(g, extent.offset, &slot) || !ps_slab_is_used(slab, slot))
+		return not_so(extent, "allocated");
+	bool frame_free = ps_block_give(o->blocks[class], slab, slot);
+	if (merged)
+		*merged = frame_free ? ps_class_frame(g, extent.offset) : extent;
 	return PS_OK;
 }
 
@@ -264,8 +286,9 @@ static uint64_t omni_usable_size(struct ps_allocator *a, uint64_t size)
 
 unsigned ps_omni_class_at(const struct ps_allocator *a, uint64_t offset)
 {
-	const struct ps_slab *slab = slab_at(omni_of(a), offset);
-	return slab ? slab->block->class : 0;
+	unsigned class;
+	(void)ps_slab_directory_find(&omni_of(a)->source.directory, offset, &class);
+	return class;
 }
 
 const struct ps_class_map *ps_omni_map(const struct ps_allocator *a)

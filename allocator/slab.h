@@ -7,9 +7,9 @@
 struct ps_block;
 
 struct ps_slab {
+	struct ps_slab *next, *previous; /* in a bucket */
 	struct ps_block *block;
 	uint64_t offset;
-	struct ps_slab *next, *previous; /* in a bucket */
 	uint32_t used;
 	uint32_t frame; /* that is being filled */
 	int8_t bucket;  /* PS_SLAB_LOOSE: in none */

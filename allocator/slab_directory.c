@@ -62,11 +62,12 @@ int ps_slab_directory_reserve(struct ps_slab_directory *d, uint64_t offset, uint
 	return err;
 }
 
-void ps_slab_directory_set(struct ps_slab_directory *d, struct ps_slab *slab)
+void ps_slab_directory_set(struct ps_slab_directory *d, struct ps_slab *slab, unsigned class)
 {
 	uint64_t index = slab->offset >> d->slab_shift;
 	struct ps_directory_leaf *leaf = d->leaves[index >> PS_DIRECTORY_LEAF_SHIFT];
 	leaf->slabs[index % PS_DIRECTORY_LEAF] = slab;
+	leaf->classes[index % PS_DIRECTORY_LEAF] = (uint8_t) class;
 	leaf->count++;
 }
 
@@ -75,6 +76,7 @@ void ps_slab_directory_remove(struct ps_slab_directory *d, struct ps_slab *slab)
 	uint64_t index = slab->offset >> d->slab_shift;
 	size_t at = index >> PS_DIRECTORY_LEAF_SHIFT;
 	d->leaves[at]->slabs[index % PS_DIRECTORY_LEAF] = NULL;
+	d->leaves[at]->classes[index % PS_DIRECTORY_LEAF] = 0;
 	if (--d->leaves[at]->count == 0)
 		drop_leaf(d, at);
 }

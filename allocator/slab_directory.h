@@ -9,6 +9,8 @@ enum { PS_DIRECTORY_LEAF_SHIFT = 10, PS_DIRECTORY_LEAF = 1 << PS_DIRECTORY_LEAF_
 
 struct ps_directory_leaf {
 	uint32_t count; /* slabs in it */
+	/* Beside the slabs: what a free works out from its class does not wait for the slab's memory. */
+	uint8_t classes[PS_DIRECTORY_LEAF];
 	struct ps_slab *slabs[PS_DIRECTORY_LEAF];
 };
 
@@ -28,17 +30,24 @@ void ps_slab_directory_done(struct ps_slab_directory *d);
  * unused. */
 PS_CHECKED int ps_slab_directory_reserve(struct ps_slab_directory *d, uint64_t offset, uint64_t count);
 /* The place is reserved. */
-void ps_slab_directory_set(struct ps_slab_directory *d, struct ps_slab *slab);
+void ps_slab_directory_set(struct ps_slab_directory *d, struct ps_slab *slab, unsigned class);
 void ps_slab_directory_remove(struct ps_slab_directory *d, struct ps_slab *slab);
 
-/* The slab that holds the offset, or NULL. */
-static inline struct ps_slab *ps_slab_directory_at(const struct ps_slab_directory *d, uint64_t offset)
+/* The slab that holds the offset, or NULL, and its class, or 0. */
+static inline struct ps_slab *ps_slab_directory_find(const struct ps_slab_directory *d, uint64_t offset,
+                                                     unsigned *class)
 {
 	uint64_t index = offset >> d->slab_shift;
-	uint64_t leaf = index >> PS_DIRECTORY_LEAF_SHIFT;
-	if (leaf >= d->size || !d->leaves[leaf])
-		return NULL;
-	return d->leaves[leaf]->slabs[index % PS_DIRECTORY_LEAF];
+	uint64_t at = index >> PS_DIRECTORY_LEAF_SHIFT;
+	const struct ps_directory_leaf *leaf = at < d->size ? d->leaves[at] : NULL;
+	*class = leaf ? leaf->classes[index % PS_DIRECTORY_LEAF] : 0;
+	return leaf ? leaf->slabs[index % PS_DIRECTORY_LEAF] : NULL;
+}
+
+static inline struct ps_slab *ps_slab_directory_at(const struct ps_slab_directory *d, uint64_t offset)
+{
+	unsigned class;
+	return ps_slab_directory_find(d, offset, &class);
 }
 
 /* Whether any slab overlaps the extent. */
