@@ -112,6 +112,7 @@ static inline uint64_t extent_len(uint64_t len)
 #define PAGE_USED ((uint64_t)1 << 27)   /* since the eviction hand was here */
 #define PAGE_LISTED ((uint64_t)1 << 28) /* stands in the eviction ring */
 #define PAGE_PATCHED ((uint64_t)1 << 29) /* not resident, and the log holds bytes for it (see redo) */
+#define PAGE_VERIFIED ((uint64_t)1 << 30) /* all of it: made in memory, or an extent of its own */
 #define PAGE_COUNT_SHIFT 32             /* pages of the extent */
 
 struct pool_region {
@@ -126,6 +127,7 @@ struct pool {
 	struct store *store;
 	struct pool_region *regions; /* POOL_REGIONS */
 	unsigned region_shift;
+	uint64_t region_mask; /* within a region */
 	uint64_t mapped; /* file bytes that have frames' address space, from 0 */
 	_Atomic(uint64_t) frame_bytes, dirty_bytes;
 	pthread_mutex_t lock;
@@ -140,12 +142,28 @@ int pool_init(struct pool *pool, struct store *store);
 void pool_done(struct pool *pool);
 /* Makes address space for file bytes below `end`. Under store.lock or before the store is shared. */
 int pool_extend(struct pool *pool, uint64_t end);
-uint8_t *pool_address(struct pool *pool, uint64_t place);
+static inline size_t pool_page(const struct pool *pool, uint64_t place)
+{
+	return (size_t)((place & pool->region_mask) / PAGE);
+}
+static inline _Atomic(uint64_t) *pool_state(const struct pool *pool, uint64_t place)
+{
+	return &pool->regions[place >> pool->region_shift].states[pool_page(pool, place)];
+}
+static inline uint8_t *pool_address(const struct pool *pool, uint64_t place)
+{
+	return pool->regions[place >> pool->region_shift].frames + (place & pool->region_mask);
+}
 /* Pins the blob's extent, reads and verifies it if it must; *data stays valid until pool_unpin. Not under store.lock. */
 int pool_pin(struct pool *pool, const struct blob *blob, ps_id id, const uint8_t **data);
 /* As pool_pin, only if it costs no I/O: else false. */
 bool pool_pin_resident(struct pool *pool, const struct blob *blob, const uint8_t **data);
-void pool_unpin(struct pool *pool, uint64_t place);
+static inline void pool_unpin(struct pool *pool, uint64_t place)
+{
+	uint64_t old = atomic_fetch_sub_explicit(pool_state(pool, place & ~(uint64_t)(PAGE - 1)), 1, memory_order_release);
+	assert(old & PAGE_PINS);
+	(void)old;
+}
 /* Frames for a new extent (of at least a page), pinned, contents undefined. PS_ENOMEM if the budget has no room. */
 int pool_fresh(struct pool *pool, uint64_t place, uint64_t len);
 /* Makes sure that the shared page of a small place is in memory, and pins it; `empty` says it holds nothing yet. May read. */
@@ -157,6 +175,8 @@ bool pool_pin_shared_resident(struct pool *pool, uint64_t place);
 /* Marks a pinned extent dirty: under store.lock; room for it has been made by pool_dirty_reserve. */
 void pool_dirty(struct pool *pool, uint64_t place);
 int pool_dirty_reserve(struct pool *pool, size_t more);
+/* Has this small object been verified since its page was read? Never with the option verify_reads. */
+bool pool_is_verified(struct pool *pool, uint64_t place);
 void pool_set_verified(struct pool *pool, uint64_t place);
 /* Throws a pinned fresh extent away (aborted), or forgets its contents when they are not worth keeping. Unpins. */
 void pool_discard(struct pool *pool, uint64_t place);
@@ -195,6 +215,7 @@ struct table_pointer {
 #define LEAF_LOCKED ((uint64_t)16)  /* being evicted */
 #define LEAF_WRITING ((uint64_t)32) /* a checkpoint writes it: stays */
 #define LEAF_SEQ ((uint64_t)256)
+#define LEAF_VERSION (~(LEAF_USED | LEAF_DIRTY | LEAF_WRITING)) /* moves on when an entry changes or the leaf goes */
 
 struct table_leaf {
 	_Atomic(uint64_t) state;
@@ -243,6 +264,15 @@ struct table {
 	_Atomic(uint64_t) objects, live_bytes;
 	bool damaged; /* some page could not be read: nothing may be called free */
 };
+
+enum { ENTRY_WORDS = 4 };
+
+/* The group, if it is in memory. */
+static inline struct table_node *table_known_group(const struct table *t, uint64_t number)
+{
+	struct group_chunk *chunk = atomic_load_explicit(&t->chunks[number / GROUPS_PER_CHUNK], memory_order_acquire);
+	return chunk ? atomic_load_explicit(&chunk->group[number % GROUPS_PER_CHUNK], memory_order_acquire) : NULL;
+}
 
 int table_init(struct table *t, struct store *s);
 void table_done(struct table *t);

@@ -385,9 +385,20 @@ static int finish_writing(struct store *s)
 	return err ? err : write_clean(s);
 }
 
+/* Views of one extent are not counted among the sessions: their pins show. A checkpoint has pins of its own while it writes. */
+static bool has_pinned_views(struct store *s)
+{
+	pthread_mutex_lock(&s->checkpoint.lock);
+	bool pinned = pool_pinned_bytes(&s->pool) != 0;
+	pthread_mutex_unlock(&s->checkpoint.lock);
+	return pinned;
+}
+
 int base_close(ps_storer *st)
 {
 	struct store *s = store_of(st);
+	if (has_pinned_views(s))
+		return ps_fail(PS_EBUSY, "ps_close: views of %s are open", s->path);
 	store_stop_thread(s);
 	int err = s->read_only ? PS_OK : finish_writing(s);
 	store_tell_events(s);

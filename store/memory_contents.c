@@ -142,7 +142,7 @@ int contents_write(struct contents_pool *pool, const struct contents *old, uint6
 		return contents_resize(pool, old, size, out);
 	if (off + len > size)
 		size = off + len;
-	struct contents *c;
+	struct contents *c = NULL;
 	int err = contents_new(pool, size, old->count + len / CONTENTS_CHUNK + 2, &c);
 	if (err)
 		return err;
@@ -171,7 +171,7 @@ int contents_resize(struct contents_pool *pool, const struct contents *old, uint
 {
 	size_t whole = piece_from(old, size / CONTENTS_CHUNK);
 	size_t rest = (size_t)(size % CONTENTS_CHUNK);
-	struct contents *c;
+	struct contents *c = NULL;
 	int err = contents_new(pool, size, size < old->size ? whole + 1 : old->count, &c);
 	if (err)
 		return err;

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <sys/param.h>
 
-#include "store/base_internal.h"
+#include "store/resident.h"
 
 int not_found(struct store *s, ps_id id)
 {
@@ -119,77 +119,64 @@ int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, 
 	return PS_OK;
 }
 
-/* Starts the cache's way to the bytes before the pin, an atomic operation that later loads wait for. */
-static void touch(struct store *s, const struct entry *e)
-{
-	uint64_t place = entry_place(e);
-	if (entry_kind(e) != ENTRY_DATA)
-		return;
-	const uint8_t *data = pool_address(&s->pool, place);
-	__builtin_prefetch(data);
-	__builtin_prefetch(data + MIN(entry_size(e), (uint64_t)64) - 1);
-}
-
-/* A small object that is in memory: pin, look again, copy. 1: take the slow path. */
-static int read_fast(struct store *s, ps_id id, const struct entry *e, uint64_t version, uint64_t off, uint8_t *buf, size_t len)
-{
-	const uint8_t *data;
-	struct blob b = entry_blob(id, e);
-	touch(s, e);
-	if (entry_kind(e) != ENTRY_DATA || !pool_pin_resident(&s->pool, &b, &data))
-		return 1;
-	bool same = table_unchanged(&s->table, id_slot(id), version);
-	if (same)
-		memcpy(buf, data + off, len);
-	pool_unpin(&s->pool, b.place);
-	return !same;
-}
-
 static int too_small(struct store *s, ps_id id, uint64_t size, size_t cap)
 {
 	return ps_fail(PS_ERANGE, "%s: object 0x%llx has %llu bytes, the buffer %zu", s->path, (unsigned long long)id,
 		       (unsigned long long)size, cap);
 }
 
-/* `whole`: the buffer must hold all of the object. */
-static int read_object(struct store *s, ps_id id, uint64_t off, void *buf, size_t cap, size_t *got, bool whole)
+/* Under a hold of the slot. `whole`: the buffer must hold all of the object. */
+static int read_held(struct store *s, ps_id id, const struct entry *e, uint64_t off, void *buf, size_t cap, size_t *got, bool whole)
 {
-	struct entry e;
-	uint64_t version;
-	int err = object_entry(s, id, &e, &version);
-	if (err)
-		return err;
-	uint64_t size = entry_size(&e);
+	uint64_t size = entry_size(e);
 	size_t len = off >= size ? 0 : (size_t)MIN(size - off, (uint64_t)cap);
 	if (whole && size > cap) {
 		*got = size;
 		return too_small(s, id, size, cap);
 	}
-	if (len && read_fast(s, id, &e, version, off, buf, len)) {
-		if ((err = hold_entry(s, id, &e)) != PS_OK)
-			return err;
-		size = entry_size(&e);
-		len = off >= size ? 0 : (size_t)MIN(size - off, (uint64_t)cap);
-		if (whole && size > cap) {
-			*got = size;
-			err = too_small(s, id, size, cap);
-		} else {
-			err = object_read(s, id, &e, off, buf, len);
-		}
-		space_unhold(&s->space, id_slot(id));
-	}
+	int err = object_read(s, id, e, off, buf, len);
 	if (!err)
 		*got = len;
+	return err;
+}
+
+static __attribute__((noinline)) int read_object(struct store *s, ps_id id, uint64_t off, void *buf, size_t cap, size_t *got, bool whole)
+{
+	struct entry e;
+	int err = hold_entry(s, id, &e);
+	if (err)
+		return err;
+	err = read_held(s, id, &e, off, buf, cap, got, whole);
+	space_unhold(&s->space, id_slot(id));
 	return err ? store_end_call(s, err) : PS_OK;
 }
 
 int base_get(ps_storer *st, ps_id id, void *buf, size_t cap, size_t *len)
 {
+	struct resident r;
+	if (resident_pin(store_of(st), id, &r)) {
+		bool fits = r.len <= cap;
+		if (fits) {
+			memcpy(buf, r.data, r.len);
+			*len = r.len;
+		}
+		resident_unpin(&r);
+		if (fits)
+			return PS_OK;
+	}
 	return read_object(store_of(st), id, 0, buf, cap, len, true);
 }
 
 int base_read_at(ps_storer *st, ps_id id, uint64_t off, void *buf, size_t len, size_t *got)
 {
+	struct resident r;
+	if (resident_pin(store_of(st), id, &r)) {
+		size_t step = off >= r.len ? 0 : (size_t)MIN(r.len - off, (uint64_t)len);
+		memcpy(buf, r.data + MIN(off, r.len), step);
+		resident_unpin(&r);
+		*got = step;
+		return PS_OK;
+	}
 	return read_object(store_of(st), id, off, buf, len, got, false);
 }
 
@@ -256,11 +243,13 @@ int base_get_many(ps_storer *st, size_t n, struct ps_get_many *reqs)
 
 enum view_kind { VIEW_EMPTY = 0, VIEW_PINNED = 1, VIEW_CHUNKS = 2, VIEW_ASSEMBLED = 3 };
 
+/* A view of one extent is counted by its pin alone: close looks for pins. */
 static void view_fill(struct ps_view *v, ps_storer *st, ps_id id, const void *data, size_t len, enum view_kind kind,
 		      uint64_t a, uint64_t b)
 {
 	*v = (struct ps_view){data, len, id, st, {kind, a, b, 0}};
-	atomic_fetch_add_explicit(&st->sessions, 1, memory_order_relaxed);
+	if (kind != VIEW_PINNED)
+		atomic_fetch_add_explicit(&st->sessions, 1, memory_order_relaxed);
 }
 
 static void unpin_chunks(struct store *s, uint64_t place, uint64_t count)
@@ -340,27 +329,12 @@ static int view_held(struct store *s, ps_id id, const struct entry *e, uint64_t 
 	return view_assembled(s, id, e, off, len, v);
 }
 
-int base_view_at(ps_storer *st, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
+static __attribute__((noinline)) int view_object(struct store *s, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
 {
 	static const uint64_t nothing[2] __attribute__((aligned(PAGE)));
-	struct store *s = store_of(st);
 	struct entry e;
-	const uint8_t *data;
-	uint64_t version;
-	int err = object_entry(s, id, &e, &version);
+	int err = hold_entry(s, id, &e);
 	if (err)
-		return err;
-	struct blob b = entry_blob(id, &e);
-	touch(s, &e);
-	if (entry_kind(&e) == ENTRY_DATA && (whole || off + len <= b.len) && (whole || len) &&
-	    pool_pin_resident(&s->pool, &b, &data)) {
-		if (table_unchanged(&s->table, id_slot(id), version)) {
-			view_fill(v, st, id, whole ? data : data + off, whole ? (size_t)b.len : len, VIEW_PINNED, b.place, 0);
-			return PS_OK;
-		}
-		pool_unpin(&s->pool, b.place);
-	}
-	if ((err = hold_entry(s, id, &e)) != PS_OK)
 		return err;
 	uint64_t size = entry_size(&e);
 	if (whole)
@@ -369,21 +343,31 @@ int base_view_at(ps_storer *st, ps_id id, uint64_t off, size_t len, bool whole, 
 		err = ps_fail(PS_ERANGE, "%s: object 0x%llx has %llu bytes, not %llu", s->path, (unsigned long long)id,
 			      (unsigned long long)size, (unsigned long long)(off + len));
 	else if (!len)
-		view_fill(v, st, id, nothing, 0, VIEW_EMPTY, 0, 0);
+		view_fill(v, &s->storer, id, nothing, 0, VIEW_EMPTY, 0, 0);
 	else
 		err = view_held(s, id, &e, off, len, v);
 	space_unhold(&s->space, id_slot(id));
 	return err ? store_end_call(s, err) : PS_OK;
 }
 
-int base_view_release(ps_storer *st, struct ps_view *v)
+int base_view_at(ps_storer *st, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
 {
-	struct store *s = store_of(st);
+	struct resident r;
+	if (resident_pin(store_of(st), id, &r)) {
+		if (whole || (len && off + len <= r.len)) {
+			view_fill(v, st, id, whole ? r.data : r.data + off, whole ? (size_t)r.len : len, VIEW_PINNED, r.place, 0);
+			return PS_OK;
+		}
+		resident_unpin(&r);
+	}
+	return view_object(store_of(st), id, off, len, whole, v);
+}
+
+static __attribute__((noinline)) void release_others(struct store *s, const struct ps_view *v)
+{
 	switch ((enum view_kind)v->hidden[0]) {
 	case VIEW_EMPTY:
-		break;
 	case VIEW_PINNED:
-		pool_unpin(&s->pool, v->hidden[1]);
 		break;
 	case VIEW_CHUNKS:
 		unpin_chunks(s, v->hidden[1], v->hidden[2]);
@@ -393,10 +377,18 @@ int base_view_release(ps_storer *st, struct ps_view *v)
 		budget_give(s, v->hidden[2]);
 		break;
 	}
+	atomic_fetch_sub_explicit(&s->storer.sessions, 1, memory_order_release);
+}
+
+int base_view_release(ps_storer *st, struct ps_view *v)
+{
+	if (v->hidden[0] == VIEW_PINNED)
+		pool_unpin(&store_of(st)->pool, v->hidden[1]);
+	else
+		release_others(store_of(st), v);
 	v->owner = NULL;
 	v->data = NULL;
 	v->len = 0;
-	atomic_fetch_sub_explicit(&st->sessions, 1, memory_order_release);
 	return PS_OK;
 }
 

@@ -17,16 +17,16 @@
 #include "store/base_internal.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { REGION_SHIFT = 30 };
+#define SMALL_REGIONS 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum { REGION_SHIFT = 30 };
-#else
-enum { REGION_SHIFT = 36 };
+#define SMALL_REGIONS 1
 #endif
-#else
-enum { REGION_SHIFT = 36 };
 #endif
+#ifndef SMALL_REGIONS
+#define SMALL_REGIONS 0
+#endif
+enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
 enum { EXTEND_STEP = 64 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
 
 static struct pool_region *region_of(struct pool *pool, uint64_t place)
@@ -34,25 +34,16 @@ static struct pool_region *region_of(struct pool *pool, uint64_t place)
 	return &pool->regions[place >> pool->region_shift];
 }
 
-static size_t page_in_region(struct pool *pool, uint64_t place)
+static void set_region_size(struct pool *pool, unsigned shift)
 {
-	return (size_t)((place & (((uint64_t)1 << pool->region_shift) - 1)) / PAGE);
-}
-
-static _Atomic(uint64_t) *state_of(struct pool *pool, uint64_t place)
-{
-	return &region_of(pool, place)->states[page_in_region(pool, place)];
-}
-
-uint8_t *pool_address(struct pool *pool, uint64_t place)
-{
-	return region_of(pool, place)->frames + (place & (((uint64_t)1 << pool->region_shift) - 1));
+	pool->region_shift = shift;
+	pool->region_mask = ((uint64_t)1 << shift) - 1;
 }
 
 int pool_init(struct pool *pool, struct store *s)
 {
 	pool->store = s;
-	pool->region_shift = REGION_SHIFT;
+	set_region_size(pool, SMALL_REGIONS ? SMALL_REGION_SHIFT : REGION_SHIFT);
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->unlocked, NULL);
 	pool->regions = ps_memory_zalloc(&s->memory, POOL_REGIONS * sizeof(*pool->regions));
@@ -79,11 +70,21 @@ void pool_done(struct pool *pool)
 	pthread_cond_destroy(&pool->unlocked);
 }
 
+static uint8_t *reserve_region(const struct pool *pool)
+{
+	return mmap(NULL, region_bytes(pool), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
 /* One mapping: frames, states, verified bits. All of it is only address space until it is touched. */
 static int map_region(struct pool *pool, size_t index)
 {
+	uint8_t *mapping = reserve_region(pool);
+	if (mapping == MAP_FAILED && index == 0 && pool->region_shift > SMALL_REGION_SHIFT) {
+		/* Under valgrind, or with little address space allowed. */
+		set_region_size(pool, SMALL_REGION_SHIFT);
+		mapping = reserve_region(pool);
+	}
 	size_t pages = (size_t)1 << (pool->region_shift - 12);
-	uint8_t *mapping = mmap(NULL, region_bytes(pool), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (mapping == MAP_FAILED)
 		return ps_fail_errno(ENOMEM, "%s: no address space for offset %llu", pool->store->path,
 				     (unsigned long long)index << pool->region_shift);
@@ -102,15 +103,15 @@ static int map_region(struct pool *pool, size_t index)
 
 int pool_extend(struct pool *pool, uint64_t end)
 {
-	uint64_t region = (uint64_t)1 << pool->region_shift;
 	while (pool->mapped < end) {
 		size_t index = (size_t)(pool->mapped >> pool->region_shift);
 		if (index >= POOL_REGIONS)
 			return ps_fail(PS_ENOSPC, "%s: the file would be larger than %llu bytes", pool->store->path,
-				       (unsigned long long)region * POOL_REGIONS);
+				       ((unsigned long long)pool->region_mask + 1) * POOL_REGIONS);
 		int err = pool->regions[index].mapping ? PS_OK : map_region(pool, index);
 		if (err)
 			return err;
+		uint64_t region = pool->region_mask + 1;
 		uint64_t within = pool->mapped & (region - 1);
 		uint64_t step = MIN(MAX((uint64_t)EXTEND_STEP, end - pool->mapped), region - within);
 		step = (step + EXTEND_STEP - 1) & ~(uint64_t)(EXTEND_STEP - 1);
@@ -182,7 +183,7 @@ static int ring_reserve(struct pool *pool)
 /* The caller has the page locked or has just made it. */
 static int list_page(struct pool *pool, uint64_t place)
 {
-	_Atomic(uint64_t) *state = state_of(pool, place);
+	_Atomic(uint64_t) *state = pool_state(pool, place);
 	int err = PS_OK;
 	if (atomic_load(state) & PAGE_LISTED)
 		return PS_OK;
@@ -207,7 +208,7 @@ static void drop_frames(struct pool *pool, uint64_t place, uint64_t bytes)
 {
 	(void)madvise(pool_address(pool, place), bytes, MADV_DONTNEED);
 	if (bytes == PAGE) {
-		_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[page_in_region(pool, place) * 4];
+		_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[pool_page(pool, place) * 4];
 		for (int i = 0; i < 4; i++)
 			atomic_store_explicit(&bits[i], 0, memory_order_relaxed);
 	}
@@ -217,7 +218,7 @@ static void drop_frames(struct pool *pool, uint64_t place, uint64_t bytes)
 
 static bool try_evict(struct pool *pool, uint64_t place, bool *keep)
 {
-	_Atomic(uint64_t) *state = state_of(pool, place);
+	_Atomic(uint64_t) *state = pool_state(pool, place);
 	uint64_t old = atomic_load(state);
 	*keep = true;
 	while (true) {
@@ -273,23 +274,25 @@ static uint64_t page_of(uint64_t place)
 	return place & ~(uint64_t)(PAGE - 1);
 }
 
-static bool test_verified(struct pool *pool, uint64_t place)
+bool pool_is_verified(struct pool *pool, uint64_t place)
 {
-	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[page_in_region(pool, place) * 4];
+	if (pool->store->options.verify_reads)
+		return false;
+	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[pool_page(pool, place) * 4];
 	unsigned granule = (unsigned)(place % PAGE / GRANULE);
 	return atomic_load_explicit(&bits[granule / 64], memory_order_acquire) >> (granule % 64) & 1;
 }
 
 void pool_set_verified(struct pool *pool, uint64_t place)
 {
-	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[page_in_region(pool, place) * 4];
+	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[pool_page(pool, place) * 4];
 	unsigned granule = (unsigned)(place % PAGE / GRANULE);
 	atomic_fetch_or_explicit(&bits[granule / 64], (uint64_t)1 << (granule % 64), memory_order_release);
 }
 
 static void clear_verified(struct pool *pool, uint64_t place)
 {
-	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[page_in_region(pool, place) * 4];
+	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[pool_page(pool, place) * 4];
 	unsigned granule = (unsigned)(place % PAGE / GRANULE);
 	atomic_fetch_and_explicit(&bits[granule / 64], ~((uint64_t)1 << (granule % 64)), memory_order_relaxed);
 }
@@ -304,14 +307,6 @@ static bool pin_if_resident(_Atomic(uint64_t) *state)
 			return true;
 	}
 	return false;
-}
-
-void pool_unpin(struct pool *pool, uint64_t place)
-{
-	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
-	uint64_t old = atomic_fetch_sub_explicit(state, 1, memory_order_release);
-	assert(old & PAGE_PINS);
-	(void)old;
 }
 
 /* Absent -> LOCKED by us: true. False if it is resident meanwhile; waits while another has it. */
@@ -372,11 +367,22 @@ static int load(struct pool *pool, const struct blob *b, ps_id id, uint64_t firs
 	return err;
 }
 
+/* What is made in memory is right until it leaves; an extent of its own was verified when it was read. */
+static uint64_t made_here(const struct pool *pool)
+{
+	return pool->store->options.verify_reads ? 0 : PAGE_VERIFIED;
+}
+
+static uint64_t known_sound(const struct pool *pool, const struct blob *b)
+{
+	return is_shared(b) ? 0 : made_here(pool);
+}
+
 /* Pinned on success. */
 static int fault(struct pool *pool, const struct blob *b, ps_id id)
 {
 	uint64_t first = page_of(b->place), len = is_shared(b) ? PAGE : extent_len(b->len);
-	_Atomic(uint64_t) *state = state_of(pool, first);
+	_Atomic(uint64_t) *state = pool_state(pool, first);
 	while (!pin_if_resident(state)) {
 		if (!lock_absent(pool, state))
 			continue;
@@ -388,7 +394,7 @@ static int fault(struct pool *pool, const struct blob *b, ps_id id)
 			wake_waiters(pool);
 			return err;
 		}
-		publish(pool, state, PAGE_RESIDENT | PAGE_USED | 1 | (patched ? PAGE_DIRTY : 0), len / PAGE);
+		publish(pool, state, PAGE_RESIDENT | PAGE_USED | 1 | (patched ? PAGE_DIRTY : 0) | known_sound(pool, b), len / PAGE);
 		if (patched)
 			atomic_fetch_add_explicit(&pool->dirty_bytes, len, memory_order_relaxed);
 		return PS_OK;
@@ -401,7 +407,7 @@ static int fault(struct pool *pool, const struct blob *b, ps_id id)
 bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_request *request)
 {
 	uint64_t first = page_of(b->place), len = is_shared(b) ? PAGE : extent_len(b->len);
-	_Atomic(uint64_t) *state = state_of(pool, first);
+	_Atomic(uint64_t) *state = pool_state(pool, first);
 	uint64_t old = atomic_load(state);
 	/* Only what is plainly absent: all else the read itself will see to. */
 	if (old & (PAGE_LOCKED | PAGE_RESIDENT | PAGE_PATCHED) || !atomic_compare_exchange_strong(state, &old, old | PAGE_LOCKED))
@@ -418,7 +424,7 @@ bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_reque
 
 void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct ps_io_request *request)
 {
-	_Atomic(uint64_t) *state = state_of(pool, request->offset);
+	_Atomic(uint64_t) *state = pool_state(pool, request->offset);
 	struct store *s = pool->store;
 	int err = s->io->ops->wait(s->io, request);
 	if (!err && !is_shared(b))
@@ -431,26 +437,25 @@ void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct 
 		wake_waiters(pool);
 		return;
 	}
-	publish(pool, state, PAGE_RESIDENT | PAGE_USED, request->len / PAGE);
+	publish(pool, state, PAGE_RESIDENT | PAGE_USED | known_sound(pool, b), request->len / PAGE);
 }
 
 /* A small object is verified at its first use after its page was read; a large extent when it was read. */
 static int verify_pinned(struct pool *pool, const struct blob *b, ps_id id)
 {
 	const uint8_t *data = pool_address(pool, b->place);
-	if (pool->store->options.verify_reads)
-		return verify(b, data, pool->store, id);
-	if (!is_shared(b) || test_verified(pool, b->place))
+	if (atomic_load_explicit(pool_state(pool, page_of(b->place)), memory_order_relaxed) & PAGE_VERIFIED ||
+	    (is_shared(b) && pool_is_verified(pool, b->place)))
 		return PS_OK;
 	int err = verify(b, data, pool->store, id);
-	if (!err)
+	if (!err && is_shared(b))
 		pool_set_verified(pool, b->place);
 	return err;
 }
 
 int pool_pin(struct pool *pool, const struct blob *b, ps_id id, const uint8_t **data)
 {
-	_Atomic(uint64_t) *state = state_of(pool, page_of(b->place));
+	_Atomic(uint64_t) *state = pool_state(pool, page_of(b->place));
 	int err = pin_if_resident(state) ? PS_OK : fault(pool, b, id);
 	if (err)
 		return err;
@@ -463,25 +468,13 @@ int pool_pin(struct pool *pool, const struct blob *b, ps_id id, const uint8_t **
 	return PS_OK;
 }
 
-bool pool_pin_resident(struct pool *pool, const struct blob *b, const uint8_t **data)
-{
-	if (!pin_if_resident(state_of(pool, page_of(b->place))))
-		return false;
-	if (is_shared(b) && (pool->store->options.verify_reads || !test_verified(pool, b->place))) {
-		pool_unpin(pool, b->place);
-		return false;
-	}
-	*data = pool_address(pool, b->place);
-	return true;
-}
-
 uint64_t pool_pinned_bytes(struct pool *pool)
 {
 	uint64_t bytes = 0;
 	pthread_mutex_lock(&pool->lock);
 	for (size_t i = 0; i < pool->ring_count; i++) {
 		uint64_t place = pool->ring[(pool->ring_head + i) & (pool->ring_size - 1)];
-		uint64_t state = atomic_load(state_of(pool, place));
+		uint64_t state = atomic_load(pool_state(pool, place));
 		bytes += state & PAGE_PINS ? state_bytes(state) : 0;
 	}
 	pthread_mutex_unlock(&pool->lock);
@@ -492,7 +485,7 @@ uint64_t pool_pinned_bytes(struct pool *pool)
 
 int pool_fresh(struct pool *pool, uint64_t place, uint64_t len)
 {
-	_Atomic(uint64_t) *state = state_of(pool, place);
+	_Atomic(uint64_t) *state = pool_state(pool, place);
 	int err = budget_take(pool->store, len);
 	if (err)
 		return err;
@@ -512,13 +505,13 @@ int pool_fresh(struct pool *pool, uint64_t place, uint64_t len)
 		wake_waiters(pool);
 		return err;
 	}
-	publish(pool, state, PAGE_RESIDENT | PAGE_USED | 1, len / PAGE);
+	publish(pool, state, PAGE_RESIDENT | PAGE_USED | 1 | made_here(pool), len / PAGE);
 	return PS_OK;
 }
 
 bool pool_pin_shared_resident(struct pool *pool, uint64_t place)
 {
-	return pin_if_resident(state_of(pool, page_of(place)));
+	return pin_if_resident(pool_state(pool, page_of(place)));
 }
 
 int pool_pin_shared(struct pool *pool, uint64_t place, bool empty)
@@ -549,7 +542,7 @@ int pool_dirty_reserve(struct pool *pool, size_t more)
 
 void pool_dirty(struct pool *pool, uint64_t place)
 {
-	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
 	uint64_t old = atomic_fetch_or(state, PAGE_DIRTY);
 	if (old & PAGE_DIRTY)
 		return;
@@ -566,7 +559,7 @@ static void undirty(struct pool *pool, uint64_t old)
 
 void pool_discard(struct pool *pool, uint64_t place)
 {
-	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
 	uint64_t old = atomic_load(state);
 	while (true) {
 		if ((old & PAGE_PINS) != 1 || old & PAGE_DIRTY) {
@@ -586,7 +579,7 @@ void pool_discard(struct pool *pool, uint64_t place)
 /* Nobody pins it and nobody will: the page's objects are gone, or are kept from readers for a moment. */
 bool pool_lock_page(struct pool *pool, uint64_t place)
 {
-	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
 	uint64_t old = atomic_load(state);
 	while (!(old & (PAGE_PINS | PAGE_LOCKED))) {
 		if (atomic_compare_exchange_weak(state, &old, old | PAGE_LOCKED))
@@ -597,7 +590,7 @@ bool pool_lock_page(struct pool *pool, uint64_t place)
 
 void pool_unlock_page(struct pool *pool, uint64_t place, bool drop)
 {
-	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
 	uint64_t old = atomic_load(state);
 	if (drop && old & PAGE_RESIDENT) {
 		undirty(pool, old);
@@ -614,7 +607,7 @@ bool pool_release(struct pool *pool, struct ps_extent extent)
 	for (uint64_t at = extent.offset; at < extent.offset + extent.len;) {
 		if (!pool_lock_page(pool, at))
 			return false;
-		uint64_t state = atomic_load(state_of(pool, at));
+		uint64_t state = atomic_load(pool_state(pool, at));
 		pool_unlock_page(pool, at, true);
 		at += state & PAGE_RESIDENT ? MAX(state_bytes(state), (uint64_t)PAGE) : PAGE;
 	}
@@ -625,7 +618,7 @@ bool pool_release(struct pool *pool, struct ps_extent extent)
 
 size_t pool_copy_dirty(struct pool *pool, uint64_t place, uint8_t *to, size_t room, bool *too_large)
 {
-	_Atomic(uint64_t) *state = state_of(pool, place);
+	_Atomic(uint64_t) *state = pool_state(pool, place);
 	uint64_t old = atomic_load(state);
 	*too_large = false;
 	if (!(old & PAGE_DIRTY) || !(old & PAGE_RESIDENT))
@@ -645,20 +638,20 @@ size_t pool_copy_dirty(struct pool *pool, uint64_t place, uint8_t *to, size_t ro
 
 void pool_dirty_again(struct pool *pool, uint64_t place)
 {
-	uint64_t old = atomic_fetch_or(state_of(pool, place), PAGE_DIRTY);
+	uint64_t old = atomic_fetch_or(pool_state(pool, place), PAGE_DIRTY);
 	if (!(old & PAGE_DIRTY))
 		atomic_fetch_add_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
 }
 
 void pool_set_patched(struct pool *pool, uint64_t page)
 {
-	atomic_fetch_or(state_of(pool, page), PAGE_PATCHED);
+	atomic_fetch_or(pool_state(pool, page), PAGE_PATCHED);
 }
 
 /* After this no loading applies patches to the page: if one did, the page is in the list. Under store.lock, with room made. */
 void pool_settle_patched(struct pool *pool, uint64_t place)
 {
-	_Atomic(uint64_t) *state = state_of(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
 	pthread_mutex_lock(&pool->lock);
 	while (atomic_load(state) & PAGE_LOCKED)
 		pthread_cond_wait(&pool->unlocked, &pool->lock);
@@ -669,11 +662,11 @@ void pool_settle_patched(struct pool *pool, uint64_t place)
 
 void pool_list_dirty(struct pool *pool, uint64_t place)
 {
-	if (atomic_load(state_of(pool, page_of(place))) & PAGE_DIRTY)
+	if (atomic_load(pool_state(pool, page_of(place))) & PAGE_DIRTY)
 		pool->dirty[pool->dirty_count++] = page_of(place);
 }
 
 bool pool_is_newer(struct pool *pool, uint64_t place)
 {
-	return atomic_load(state_of(pool, page_of(place))) & (PAGE_DIRTY | PAGE_PATCHED);
+	return atomic_load(pool_state(pool, page_of(place))) & (PAGE_DIRTY | PAGE_PATCHED);
 }

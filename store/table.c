@@ -12,7 +12,7 @@
 
 #include "store/base_internal.h"
 
-enum { ENTRY_WORDS = 4, LEAF_WORDS = FANOUT * ENTRY_WORDS };
+enum { LEAF_WORDS = FANOUT * ENTRY_WORDS };
 static const size_t CHUNK_ENTRY_BYTES = (size_t)GROUPS_PER_CHUNK * GROUP_SLOTS * 32;
 
 uint64_t page_seed(unsigned level, uint64_t index)
@@ -229,15 +229,9 @@ static int find_group_locked(struct table *t, uint64_t number, struct table_node
 	return n->entries ? PS_OK : publish_group(t, n);
 }
 
-static struct table_node *known_group(struct table *t, uint64_t number)
-{
-	struct group_chunk *chunk = atomic_load_explicit(&t->chunks[number / GROUPS_PER_CHUNK], memory_order_acquire);
-	return chunk ? atomic_load_explicit(&chunk->group[number % GROUPS_PER_CHUNK], memory_order_acquire) : NULL;
-}
-
 static int find_group(struct table *t, uint64_t number, struct table_node **group)
 {
-	*group = known_group(t, number);
+	*group = table_known_group(t, number);
 	if (*group)
 		return PS_OK;
 	pthread_mutex_lock(&t->lock);
@@ -345,7 +339,7 @@ static uint64_t leaves_out_of_memory(struct table *t, uint64_t number)
 	uint64_t group = number / FANOUT;
 	if (!atomic_load_explicit(&t->chunks[group / GROUPS_PER_CHUNK], memory_order_acquire))
 		return (uint64_t)GROUPS_PER_CHUNK * FANOUT - number % ((uint64_t)GROUPS_PER_CHUNK * FANOUT);
-	return known_group(t, group) ? 0 : FANOUT - number % FANOUT;
+	return table_known_group(t, group) ? 0 : FANOUT - number % FANOUT;
 }
 
 bool table_evict_one(struct table *t)
@@ -353,7 +347,7 @@ bool table_evict_one(struct table *t)
 	uint64_t leaves = (atomic_load(&t->slots) + FANOUT - 1) / FANOUT;
 	for (uint64_t seen = 0; seen < 2 * leaves;) {
 		uint64_t number = atomic_fetch_add(&t->evict_hand, 1) % leaves, skip = leaves_out_of_memory(t, number);
-		if (!skip && try_evict_leaf(t, known_group(t, number / FANOUT), (unsigned)(number % FANOUT)))
+		if (!skip && try_evict_leaf(t, table_known_group(t, number / FANOUT), (unsigned)(number % FANOUT)))
 			return true;
 		if (skip)
 			atomic_fetch_add(&t->evict_hand, MIN(skip, leaves - number) - 1);
@@ -363,8 +357,6 @@ bool table_evict_one(struct table *t)
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------- */
-
-static const uint64_t VERSION_MASK = ~(LEAF_USED | LEAF_DIRTY | LEAF_WRITING);
 
 int table_find_leaf(struct table *t, uint64_t slot, struct table_node **g, struct table_leaf **leaf)
 {
@@ -399,11 +391,11 @@ int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *versio
 		}
 		load_entry(g, slot, e);
 		uint64_t after = atomic_load_explicit(&leaf->state, memory_order_acquire);
-		if (before & LEAF_SEQ || (before ^ after) & VERSION_MASK)
+		if (before & LEAF_SEQ || (before ^ after) & LEAF_VERSION)
 			continue;
 		if (!(before & LEAF_USED))
 			atomic_fetch_or_explicit(&leaf->state, LEAF_USED, memory_order_relaxed);
-		*version = before & VERSION_MASK;
+		*version = before & LEAF_VERSION;
 		return PS_OK;
 	}
 	return err;
@@ -411,8 +403,8 @@ int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *versio
 
 bool table_unchanged(struct table *t, uint64_t slot, uint64_t version)
 {
-	struct table_node *g = known_group(t, slot / GROUP_SLOTS);
-	return g && (atomic_load_explicit(&g->leaf[slot / FANOUT % FANOUT].state, memory_order_acquire) & VERSION_MASK) == version;
+	struct table_node *g = table_known_group(t, slot / GROUP_SLOTS);
+	return g && (atomic_load_explicit(&g->leaf[slot / FANOUT % FANOUT].state, memory_order_acquire) & LEAF_VERSION) == version;
 }
 
 int table_get(struct table *t, uint64_t slot, struct entry *e)
@@ -533,7 +525,7 @@ static void count_objects(struct table *t, const struct entry *old, const struct
 
 void table_set(struct table *t, uint64_t slot, const struct entry *e)
 {
-	struct table_node *g = known_group(t, slot / GROUP_SLOTS);
+	struct table_node *g = table_known_group(t, slot / GROUP_SLOTS);
 	_Atomic(uint64_t) *to = g->entries + (slot % GROUP_SLOTS) * ENTRY_WORDS;
 	_Atomic(uint64_t) *state = &g->leaf[slot / FANOUT % FANOUT].state;
 	struct entry old;
@@ -549,7 +541,7 @@ void table_set(struct table *t, uint64_t slot, const struct entry *e)
 
 struct table_node *table_group(struct table *t, uint64_t number)
 {
-	return known_group(t, number);
+	return table_known_group(t, number);
 }
 
 void table_copy_leaf(struct table_node *g, unsigned leaf, uint8_t *page)
@@ -588,7 +580,7 @@ int table_recover(struct table *t, uint64_t slot, const struct entry *e)
 int table_reserve_places(struct table *t)
 {
 	for (size_t i = 0; i < t->dirty_count; i++) {
-		struct table_node *g = known_group(t, t->dirty[i] / FANOUT);
+		struct table_node *g = table_known_group(t, t->dirty[i] / FANOUT);
 		struct table_leaf *l = &g->leaf[t->dirty[i] % FANOUT];
 		if (!(atomic_load(&l->state) & LEAF_DIRTY))
 			continue;

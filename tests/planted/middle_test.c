@@ -12,6 +12,8 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,23 +196,48 @@ static void commits_in_a_checkpoint_survive_a_power_cut(void **state)
 /* ---- between a reader's two looks
  * -------------------------------------------------------------------------- */
 
-static void (*before_pin)(void);
-
-bool __wrap_pool_pin_resident(struct pool *pool, const struct blob *blob, const uint8_t **data);
-bool __real_pool_pin_resident(struct pool *pool, const struct blob *blob, const uint8_t **data);
-bool __wrap_pool_pin_resident(struct pool *pool, const struct blob *blob, const uint8_t **data)
-{
-	void (*act)(void) = before_pin;
-	before_pin = NULL;
-	if (act)
-		act();
-	return __real_pool_pin_resident(pool, blob, data);
-}
-
 enum { BYTES = 5000 };
 static ps_storer *store;
 static ps_id object;
 static uint8_t first_bytes[BYTES], second_bytes[BYTES], foreign_bytes[BYTES], read_bytes[BYTES];
+
+/* The reader looks at the entry, then at the state of the page, then at the entry again. The page's state is taken away, so
+ * that the fault is the moment between the two looks; the handler gives it back and acts. */
+static struct {
+	void (*act)(void); /* NULL once it has */
+	void *state;
+	struct sigaction old;
+} between;
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	void (*act)(void) = between.act;
+	if (!act || (uintptr_t)info->si_addr / PAGE != (uintptr_t)between.state / PAGE) {
+		sigaction(number, &between.old, NULL);
+		return;
+	}
+	between.act = NULL;
+	if (mprotect(between.state, PAGE, PROT_READ | PROT_WRITE))
+		_exit(1);
+	act();
+}
+
+static void at_the_state_of(uint64_t place, void (*act)(void))
+{
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	uintptr_t state = (uintptr_t)pool_state(&store_of(store)->pool, place);
+	between.act = act;
+	between.state = (void *)(state & ~(uintptr_t)(PAGE - 1));
+	assert_int_equal(sigaction(SIGSEGV, &action, &between.old), 0);
+	assert_int_equal(mprotect(between.state, PAGE, PROT_NONE), 0);
+}
+
+static void no_fault_any_more(void)
+{
+	assert_null(between.act);
+	assert_int_equal(sigaction(SIGSEGV, &between.old, NULL), 0);
+}
 
 static uint64_t place_of(ps_id id)
 {
@@ -279,14 +306,14 @@ static void no_reader_sees_what_took_the_place_of_an_object(void **state)
 	for (unsigned view = 0; view < 2; view++) {
 		size_t len = 0;
 		struct sim_disk *disk = open_store();
-		before_pin = replace_and_take_place;
+		at_the_state_of(place_of(object), replace_and_take_place);
 		assert_int_equal(read_it(view, &len), PS_OK);
-		assert_null(before_pin);
+		no_fault_any_more();
 		assert_int_equal(len, BYTES);
 		assert_memory_equal(read_bytes, second_bytes, BYTES);
-		before_pin = delete_and_take_place;
+		at_the_state_of(place_of(object), delete_and_take_place);
 		assert_int_equal(read_it(view, &len), PS_ENOTFOUND);
-		assert_null(before_pin);
+		no_fault_any_more();
 		close_store(disk);
 	}
 }
