@@ -51,6 +51,7 @@ static bool wait_for_work(struct store *s)
 static void *work(void *arg)
 {
 	struct store *s = arg;
+	ps_tokens_set_class(PS_TOKEN_BACKGROUND);
 	while (wait_for_work(s)) {
 		int err = PS_OK;
 		if (atomic_exchange(&s->relaxed_waiting, false))

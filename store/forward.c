@@ -102,6 +102,7 @@ STORE_SLOT(compact, (ps_storer *s, uint64_t goal, ps_progress_fn fn, void *arg),
 	   ps_compact(s->inner, goal, fn, arg))
 STORE_SLOT(backup, (ps_storer *s, const char *path, ps_progress_fn fn, void *arg),
 	   ps_backup(s->inner, path, fn, arg))
+STORE_SLOT(use_tokens, (ps_storer *s, struct ps_tokens *tokens), ps_use_tokens(s->inner, tokens))
 STORE_SLOT(close, (ps_storer *s), forward_close(s))
 /* clang-format on */
 

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/tokens.h"
 
 enum ps_io_op { PS_IO_READ, PS_IO_WRITE, PS_IO_WRITE_SYNC };
 
@@ -26,6 +27,7 @@ struct ps_io_request {
 	bool alone;          /* waited for at once: there is nothing for it to overlap with */
 	bool done;           /* set when the request was finished; read it only through wait */
 	struct ps_io_request *next; /* the implementation's */
+	void *wave;                 /* the implementation's */
 };
 
 struct ps_io_stats {
@@ -57,7 +59,16 @@ struct ps_io {
 	bool direct;        /* O_DIRECT is in force */
 	uint32_t alignment; /* of offsets, lengths and (direct) buffers: 512 or 4096 */
 	const char *path;   /* for sentences; owned by the implementation */
+	/* Whose tokens requests, flushes and changes of the file's space hold while they are in flight; NULL: none are
+	 * asked for. Atomic: a store's thread may be at work when its owner sets it. What waits for a token is not
+	 * started: with a pool, requests that are not alone begin when the first of them is waited for. */
+	struct ps_tokens *tokens;
 };
+
+static inline struct ps_tokens *ps_io_tokens(const struct ps_io *io)
+{
+	return __atomic_load_n(&io->tokens, __ATOMIC_ACQUIRE);
+}
 
 /* One request, start to end. A short transfer is finished or reported by the implementation, never seen here. */
 static inline int ps_io_read(struct ps_io *io, uint64_t offset, void *data, size_t len)

@@ -37,6 +37,8 @@ extern const struct ps_io_ops io_posix_ops;
 
 /* Runs the part of the request behind its first `moved` bytes, to its end or an error, and marks it done. */
 void io_file_run(struct io_file *file, struct ps_io_request *request, size_t moved);
+/* The whole request, holding a token where there is a pool. */
+void io_file_run_with_token(struct io_file *file, struct ps_io_request *request);
 /* Counts the request and refuses it (marked done, result false) where the file size limit would raise
  * SIGXFSZ. */
 bool io_file_admit(struct io_file *file, struct ps_io_request *request);

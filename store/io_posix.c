@@ -118,12 +118,20 @@ void io_file_run(struct io_file *file, struct ps_io_request *request, size_t mov
 	io_request_finish(request, 0);
 }
 
+void io_file_run_with_token(struct io_file *file, struct ps_io_request *request)
+{
+	struct ps_tokens *tokens = ps_io_tokens(&file->io);
+	ps_tokens_take(tokens, PS_TOKEN_DISK);
+	io_file_run(file, request, 0);
+	ps_tokens_give(tokens, PS_TOKEN_DISK);
+}
+
 static void posix_submit(struct ps_io *io, struct ps_io_request *const *requests, size_t n)
 {
 	struct io_file *file = io_file_of(io);
 	for (size_t i = 0; i < n; i++) {
 		if (io_file_admit(file, requests[i]))
-			io_file_run(file, requests[i], 0);
+			io_file_run_with_token(file, requests[i]);
 	}
 }
 
@@ -138,10 +146,14 @@ static int posix_wait(struct ps_io *io, struct ps_io_request *request)
 int io_file_flush(struct ps_io *io)
 {
 	struct io_file *file = io_file_of(io);
+	struct ps_tokens *tokens = ps_io_tokens(io);
 	atomic_fetch_add_explicit(&file->flushes, 1, memory_order_relaxed);
-	if (fdatasync(file->fd) == 0)
+	ps_tokens_take(tokens, PS_TOKEN_DISK);
+	int errnum = fdatasync(file->fd) == 0 ? 0 : errno;
+	ps_tokens_give(tokens, PS_TOKEN_DISK);
+	if (errnum == 0)
 		return PS_OK;
-	int err = ps_fail_errno(errno, "%s: flush", io->path);
+	int err = ps_fail_errno(errnum, "%s: flush", io->path);
 	return err == PS_ENOSPC ? err : PS_EIO;
 }
 
@@ -229,38 +241,51 @@ int io_file_allocate(struct ps_io *io, uint64_t offset, uint64_t len)
 		return PS_OK;
 	if (!within_size_limit(file, offset + len))
 		return fail_range(io, EFBIG, "allocation", offset, len);
+	struct ps_tokens *tokens = ps_io_tokens(io);
 	pthread_mutex_lock(&file->size_lock);
+	ps_tokens_take(tokens, PS_TOKEN_DISK);
 	int errnum = allocate_locked(file, offset, len);
+	ps_tokens_give(tokens, PS_TOKEN_DISK);
 	pthread_mutex_unlock(&file->size_lock);
 	return errnum == 0 ? PS_OK : fail_range(io, errnum, "allocation", offset, len);
 }
 
+static int punch(struct io_file *file, uint64_t offset, uint64_t len)
+{
+	while (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) != 0) {
+		if (errno != EINTR)
+			return errno;
+	}
+	return 0;
+}
+
 int io_file_punch(struct ps_io *io, uint64_t offset, uint64_t len)
 {
-	struct io_file *file = io_file_of(io);
+	struct ps_tokens *tokens = ps_io_tokens(io);
 	if (len == 0)
 		return PS_OK;
-	while (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) !=
-	       0) {
-		if (errno == EOPNOTSUPP || errno == ENOSYS)
-			return ps_fail(PS_ENOTSUP, "%s: the file system cannot punch holes", io->path);
-		if (errno != EINTR)
-			return fail_range(io, errno, "hole", offset, len);
-	}
-	return PS_OK;
+	ps_tokens_take(tokens, PS_TOKEN_DISK);
+	int errnum = punch(io_file_of(io), offset, len);
+	ps_tokens_give(tokens, PS_TOKEN_DISK);
+	if (errnum == EOPNOTSUPP || errnum == ENOSYS)
+		return ps_fail(PS_ENOTSUP, "%s: the file system cannot punch holes", io->path);
+	return errnum == 0 ? PS_OK : fail_range(io, errnum, "hole", offset, len);
 }
 
 int io_file_truncate(struct ps_io *io, uint64_t size)
 {
 	struct io_file *file = io_file_of(io);
+	struct ps_tokens *tokens = ps_io_tokens(io);
 	int errnum = 0;
 	pthread_mutex_lock(&file->size_lock);
+	ps_tokens_take(tokens, PS_TOKEN_DISK);
 	if (!within_size_limit(file, size)) {
 		struct stat now;
 		errnum = fstat(file->fd, &now) == 0 && size <= (uint64_t)now.st_size ? 0 : EFBIG;
 	}
 	while (errnum == 0 && ftruncate(file->fd, (off_t)size) != 0)
 		errnum = errno == EINTR ? 0 : errno;
+	ps_tokens_give(tokens, PS_TOKEN_DISK);
 	pthread_mutex_unlock(&file->size_lock);
 	return errnum == 0 ? PS_OK : fail_range(io, errnum, "truncation", 0, size);
 }

@@ -6,7 +6,12 @@
  * reaper marks every request that it finds, whoever it belongs to, and wakes the others, one of whom is the
  * next reaper if its own is not done yet. What the ring does not bring to its end (a short transfer, EINTR,
  * EAGAIN, a request cancelled because the thread that submitted it has ended, a refused submission) is
- * finished by pread or pwrite. */
+ * finished by pread or pwrite.
+ *
+ * With a token pool nothing may hold a token while its thread is elsewhere, perhaps behind a lock that another thread
+ * has who wants one. So requests are only noted in `deferred`; the first thread that waits for one takes as many tokens
+ * as are to be had, at least one, starts as many requests as a *wave*, and stays until all of them are done, whoever
+ * they belong to. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +34,12 @@ struct uring_file {
 	unsigned sleepers;  /* threads that wait on `finished` */
 	unsigned in_kernel; /* submitted, completion not yet seen */
 	struct ps_io_request *backlog, **backlog_end;
+	struct ps_io_request *deferred, **deferred_end; /* wait for tokens */
+};
+
+/* Requests that were started together, each with a token. On the stack of the thread that started them. */
+struct wave {
+	size_t left; /* not done; guarded by `lock` */
 };
 
 static struct uring_file *uring_of(struct ps_io *io)
@@ -117,8 +128,14 @@ static void run_all(struct uring_file *uring, struct ps_io_request *list)
 {
 	while (list) {
 		struct ps_io_request *request = list;
+		struct wave *wave = request->wave;
 		list = list->next;
 		io_file_run(&uring->file, request, (size_t)request->errnum);
+		if (wave) {
+			pthread_mutex_lock(&uring->lock);
+			wave->left--;
+			pthread_mutex_unlock(&uring->lock);
+		}
 	}
 }
 
@@ -141,7 +158,7 @@ static void uring_submit(struct ps_io *io, struct ps_io_request *const *requests
 	struct uring_file *uring = uring_of(io);
 	if (n == 1 && requests[0]->alone) { /* a ring brings nothing at depth one */
 		if (io_file_admit(&uring->file, requests[0]))
-			io_file_run(&uring->file, requests[0], 0);
+			io_file_run_with_token(&uring->file, requests[0]);
 		return;
 	}
 	struct ps_io_request *first = NULL, **end = &first;
@@ -150,15 +167,21 @@ static void uring_submit(struct ps_io *io, struct ps_io_request *const *requests
 			continue;
 		requests[i]->errnum = 0;
 		requests[i]->next = NULL;
+		requests[i]->wave = NULL;
 		*end = requests[i];
 		end = &requests[i]->next;
 	}
 	if (!first)
 		return;
 	pthread_mutex_lock(&uring->lock);
-	*uring->backlog_end = first;
-	uring->backlog_end = end;
-	feed(uring);
+	if (ps_io_tokens(io)) {
+		*uring->deferred_end = first;
+		uring->deferred_end = end;
+	} else {
+		*uring->backlog_end = first;
+		uring->backlog_end = end;
+		feed(uring);
+	}
 	pthread_mutex_unlock(&uring->lock);
 }
 
@@ -187,10 +210,14 @@ static struct ps_io_request *reap_locked(struct uring_file *uring)
 	io_uring_for_each_cqe(&uring->ring, head, cqe)
 	{
 		struct ps_io_request *request = io_uring_cqe_get_data(cqe);
+		struct wave *wave = request->wave; /* once it is done the request is its waiter's */
 		size_t moved;
 		count++;
-		if (completion_ends(request, cqe->res, &moved))
+		if (completion_ends(request, cqe->res, &moved)) {
+			if (wave)
+				wave->left--;
 			continue;
+		}
 		request->errnum = (int)moved; /* at most CHUNK_MAX */
 		request->next = unfinished;
 		unfinished = request;
@@ -231,21 +258,73 @@ static void reap_turn(struct uring_file *uring)
 		pthread_cond_broadcast(&uring->finished);
 }
 
+/* Sleeps until something has ended. Called and returns with the lock held. */
+static void sleep_for_end(struct uring_file *uring)
+{
+	/* With nothing in the kernel, what is open is being run by a thread that will wake us. */
+	if (!uring->reaping && uring->in_kernel > 0) {
+		reap_turn(uring);
+	} else {
+		uring->sleepers++;
+		pthread_cond_wait(&uring->finished, &uring->lock);
+		uring->sleepers--;
+	}
+}
+
+/* Moves up to n requests from those that wait for tokens to the backlog; how many. */
+static size_t form_wave_locked(struct uring_file *uring, struct wave *wave, size_t n)
+{
+	size_t moved = 0;
+	while (moved < n && uring->deferred) {
+		struct ps_io_request *request = uring->deferred;
+		uring->deferred = request->next;
+		if (!uring->deferred)
+			uring->deferred_end = &uring->deferred;
+		request->next = NULL;
+		request->wave = wave;
+		*uring->backlog_end = request;
+		uring->backlog_end = &request->next;
+		moved++;
+	}
+	return moved;
+}
+
+/* Takes tokens, starts what they allow, and stays until it is done. Called and returns with the lock held. */
+static void run_wave(struct uring_file *uring)
+{
+	struct ps_tokens *tokens = ps_io_tokens(&uring->file.io);
+	struct wave wave = {0};
+	size_t taken = DEPTH;
+	if (tokens) {
+		pthread_mutex_unlock(&uring->lock);
+		ps_tokens_take(tokens, PS_TOKEN_DISK);
+		taken = 1 + tokens->ops->try_acquire(tokens, PS_TOKEN_DISK, DEPTH - 1);
+		pthread_mutex_lock(&uring->lock);
+	}
+	size_t count = wave.left = form_wave_locked(uring, &wave, taken);
+	if (tokens && taken > count)
+		tokens->ops->release(tokens, PS_TOKEN_DISK, taken - count);
+	if (count > 0)
+		feed(uring);
+	while (wave.left > 0)
+		sleep_for_end(uring);
+	if (!tokens)
+		return;
+	ps_tokens_note(0, 1);
+	if (count > 0)
+		tokens->ops->release(tokens, PS_TOKEN_DISK, count);
+}
+
 static int uring_wait(struct ps_io *io, struct ps_io_request *request)
 {
 	struct uring_file *uring = uring_of(io);
 	if (!io_request_is_done(request)) {
 		pthread_mutex_lock(&uring->lock);
 		while (!io_request_is_done(request)) {
-			/* With nothing in the kernel, what is open is being run by a thread that will wake
-			 * us. */
-			if (!uring->reaping && uring->in_kernel > 0) {
-				reap_turn(uring);
-			} else {
-				uring->sleepers++;
-				pthread_cond_wait(&uring->finished, &uring->lock);
-				uring->sleepers--;
-			}
+			if (uring->deferred)
+				run_wave(uring);
+			else
+				sleep_for_end(uring);
 		}
 		pthread_mutex_unlock(&uring->lock);
 	}
@@ -255,7 +334,7 @@ static int uring_wait(struct ps_io *io, struct ps_io_request *request)
 static void uring_close(struct ps_io *io)
 {
 	struct uring_file *uring = uring_of(io);
-	assert(uring->in_kernel == 0 && !uring->backlog); /* every request has been waited for */
+	assert(uring->in_kernel == 0 && !uring->backlog && !uring->deferred); /* every request has been waited for */
 	io_uring_queue_exit(&uring->ring);
 	pthread_cond_destroy(&uring->finished);
 	pthread_mutex_destroy(&uring->lock);
@@ -307,6 +386,7 @@ int io_uring_start(struct io_file *file)
 	pthread_mutex_init(&uring->lock, NULL);
 	pthread_cond_init(&uring->finished, NULL);
 	uring->backlog_end = &uring->backlog;
+	uring->deferred_end = &uring->deferred;
 	file->ring_fd = uring->ring.ring_fd;
 	file->io.ops = &uring_ops;
 	return PS_OK;

@@ -433,6 +433,13 @@ static int memory_close(ps_storer *s)
 	return PS_OK;
 }
 
+/* Nothing here is I/O. */
+static int memory_use_tokens(ps_storer *s, struct ps_tokens *tokens)
+{
+	(void)s, (void)tokens;
+	return PS_OK;
+}
+
 static const struct ps_storer_ops memory_ops = {
     .name = "memory",
     .caps = memory_caps,
@@ -474,6 +481,7 @@ static const struct ps_storer_ops memory_ops = {
     .check = memory_check,
     .compact = ps_unsupported_compact,
     .backup = ps_unsupported_backup,
+    .use_tokens = memory_use_tokens,
     .close = memory_close,
 };
 

@@ -3,8 +3,11 @@
 #define PS_PADSTONE_H
 
 #include <padstone/base_store.h>
+#include <padstone/concurrent_store.h>
 #include <padstone/error.h>
 #include <padstone/memory_store.h>
+#include <padstone/stack.h>
 #include <padstone/storer.h>
+#include <padstone/token_pool.h>
 
 #endif

@@ -16,7 +16,7 @@
 #include "store/storer_impl.h"
 
 enum {
-	SESSION_QUARANTINE = 256,
+	SESSION_QUARANTINE = 4 * 256, /* a session of the outermost of four layers ends three more below it */
 	PLACES_PER_SLAB = 60, /* 60 * 1,088 bytes: a slab just under 64 KiB */
 	CACHE_LINE = 64,
 };

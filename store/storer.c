@@ -386,6 +386,12 @@ int ps_backup(ps_storer *s, const char *path, ps_progress_fn fn, void *arg)
 	return s->ops->backup(s, path, fn, arg);
 }
 
+int ps_use_tokens(ps_storer *s, struct ps_tokens *tokens)
+{
+	STORER(s, true);
+	return s->ops->use_tokens(s, tokens);
+}
+
 int ps_close(ps_storer *s)
 {
 	if (!s)

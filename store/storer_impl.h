@@ -22,6 +22,8 @@ typedef atomic_long ps_atomic_long;
 typedef _Atomic(uint32_t) ps_atomic_uint32;
 #endif
 
+struct ps_tokens; /* base/tokens.h */
+
 /* X(slot name without ps_, parameters in brackets): the single list that all tables are made from. */
 #define PS_STORER_SLOTS(X)                                                                                   \
 	X(put, (ps_storer * s, const void *data, size_t len, ps_id *id))                                     \
@@ -62,6 +64,7 @@ typedef _Atomic(uint32_t) ps_atomic_uint32;
 	X(check, (ps_storer * s, enum ps_check_depth depth, ps_finding_fn fn, void *arg))                    \
 	X(compact, (ps_storer * s, uint64_t goal, ps_progress_fn fn, void *arg))                             \
 	X(backup, (ps_storer * s, const char *path, ps_progress_fn fn, void *arg))                           \
+	X(use_tokens, (ps_storer * s, struct ps_tokens * tokens))                                            \
 	X(close, (ps_storer * s))
 
 struct ps_storer_ops {
@@ -83,6 +86,10 @@ struct ps_storer {
 
 /* Sets up the base struct. PS_EINVAL if a slot is NULL. The inner storer is owned from success on. */
 PS_CHECKED PS_API int ps_storer_init(ps_storer *s, const struct ps_storer_ops *ops, ps_storer *inner);
+
+/* From now on I/O holds tokens of this pool, which outlives the store; NULL: of none. For layers that make a pool, or
+ * are given one: it goes down to where I/O is done. A store without I/O answers PS_OK. */
+PS_CHECKED PS_API int ps_use_tokens(ps_storer *s, struct ps_tokens *tokens);
 
 /* First member of every layer's batch, reader and writer. Sessions come from memory that is never unmapped, so that a
  * handle used after its end is answered with PS_ECLOSED instead of undefined behaviour, until the place is used

@@ -39,6 +39,14 @@ static inline ps_storer *store_of(void **state)
 	return ((struct conformance *)*state)->s;
 }
 
+/* What changes an object under an open session of the same thread: done, or PS_EDEADLK where sessions lock. */
+#define UNDER_SESSION(s, call)                                                                               \
+	conformance_expect((call), ps_caps(s) & PS_CAP_LOCKS ? PS_EDEADLK : PS_OK, #call, __FILE__, __LINE__)
+static inline bool sessions_lock(ps_storer *s)
+{
+	return (ps_caps(s) & PS_CAP_LOCKS) != 0;
+}
+
 /* Sizes around every border that a layer may have: nothing, words, pages, slabs, chunks, segments. */
 extern const size_t conformance_sizes[];
 extern const size_t conformance_size_count;

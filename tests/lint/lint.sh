@@ -58,6 +58,8 @@ check_include() {
 }
 
 for file in $(files_in $layers cli bench); do
+	# The one header that brings all layers to an application; no layer includes it.
+	[ "$file" != store/padstone.h ] || continue
 	awk '/^[ \t]*#[ \t]*include[ \t]*["<][^">]*\// { split($0, part, /["<>]/); print NR, part[2] }' "$file" |
 		while read -r line header; do
 			check_include "$file" "$line" "$header"

@@ -1,0 +1,478 @@
+/* The lock table. */
+#include "concurrent/locks.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/tokens.h"
+
+#define COLD __attribute__((cold, noinline))
+
+enum slot_state {
+	SLOT_IDLE = 0,
+	SLOT_PUBLISHED = 1,
+	SLOT_STATES = 3, /* mask */
+	SLOT_HELD = 3,   /* published, and a writer has put the slot's hold into the bucket */
+	SLOT_ROUND = 4,
+};
+
+/* ---- set-up ---- */
+
+static void *aligned_new(struct ps_memory *memory, size_t count, size_t size)
+{
+	/* Room to align within, and the block's own address before the lines. */
+	unsigned char *block = ps_memory_zalloc(memory, count * size + 2 * CACHE_LINE);
+	if (!block)
+		return NULL;
+	unsigned char *lines = block + CACHE_LINE;
+	lines += -(uintptr_t)lines & (CACHE_LINE - 1);
+	memcpy(lines - sizeof(block), &block, sizeof(block));
+	return lines;
+}
+
+static void aligned_free(struct ps_memory *memory, void *lines, size_t count, size_t size)
+{
+	unsigned char *block;
+	if (!lines)
+		return;
+	memcpy(&block, (unsigned char *)lines - sizeof(block), sizeof(block));
+	ps_memory_free(memory, block, count * size + 2 * CACHE_LINE);
+}
+
+int locks_init(struct locks *locks, struct ps_memory *memory, size_t buckets)
+{
+	size_t count = buckets ? buckets : LOCK_BUCKETS_DEFAULT;
+	assert((count & (count - 1)) == 0);
+	locks->memory = memory;
+	locks->mask = count - 1;
+	atomic_init(&locks->slots_used, 0);
+	locks->buckets = aligned_new(memory, count, sizeof(*locks->buckets));
+	locks->slots = aligned_new(memory, THREAD_INDEXES + 1, sizeof(*locks->slots));
+	if (locks->buckets && locks->slots)
+		return PS_OK;
+	locks_done(locks);
+	return ps_fail(PS_ENOMEM, "no memory for a table of %zu locks", count);
+}
+
+void locks_done(struct locks *locks)
+{
+	aligned_free(locks->memory, locks->buckets, locks->mask + 1, sizeof(*locks->buckets));
+	aligned_free(locks->memory, locks->slots, THREAD_INDEXES + 1, sizeof(*locks->slots));
+	locks->buckets = NULL;
+	locks->slots = NULL;
+}
+
+static inline struct lock_bucket *bucket_of(const struct locks *locks, ps_id id)
+{
+	/* Slots of ids count up from bit 24: the multiplication spreads them over the upper half. */
+	return &locks->buckets[((id * 0x9E3779B97F4A7C15U) >> 32) & locks->mask];
+}
+
+/* The thread's own slot; the last one, shared, for threads without an index. */
+static inline struct lock_slot *slot_of(struct locks *locks, const struct thread_self *self)
+{
+	return &locks->slots[self->index];
+}
+
+static inline void count(const struct thread_self *self, _Atomic(uint64_t) *counter, uint64_t n)
+{
+	/* Nobody else writes the counters of a thread that has an index. */
+	if (self->index != THREAD_NO_INDEX)
+		atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+		                      memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* ---- lists, under the bucket's latch ---- */
+
+static void list_append(struct lock_list *list, struct lock_hold *hold)
+{
+	hold->prev = list->last;
+	hold->next = NULL;
+	if (list->last)
+		list->last->next = hold;
+	else
+		list->first = hold;
+	list->last = hold;
+}
+
+static void list_remove(struct lock_list *list, struct lock_hold *hold)
+{
+	if (hold->prev)
+		hold->prev->next = hold->next;
+	else
+		list->first = hold->next;
+	if (hold->next)
+		hold->next->prev = hold->prev;
+	else
+		list->last = hold->prev;
+}
+
+static bool listed(const struct lock_list *list, ps_id id)
+{
+	for (const struct lock_hold *h = list->first; h; h = h->next) {
+		if (h->id == id)
+			return true;
+	}
+	return false;
+}
+
+static void writers_add(struct lock_bucket *bucket, uint32_t change)
+{
+	sync_step();
+	/* Sequentially consistent, as the readers' publication: one of the two sees the other. */
+	atomic_store(&bucket->writers, atomic_load_explicit(&bucket->writers, memory_order_relaxed) + change);
+}
+
+/* ---- copying calls in their slots ---- */
+
+/* If the slot's thread is in a call on this id, its hold now stands among the holders: whoever ends the call
+ * takes it out. The round in the state tells this call from the thread's next one. */
+static void bring_in(struct lock_bucket *bucket, struct lock_slot *slot, ps_id id)
+{
+	sync_step();
+	uint64_t state = atomic_load(&slot->state);
+	while ((state & SLOT_STATES) == SLOT_PUBLISHED) {
+		if (atomic_load_explicit(&slot->id, memory_order_relaxed) != id)
+			return;
+		uint64_t thread = atomic_load_explicit(&slot->thread, memory_order_relaxed);
+		sync_step();
+		if (atomic_compare_exchange_strong(&slot->state, &state, state | SLOT_HELD)) {
+			struct lock_hold *hold = &slot->hold;
+			hold->id = id;
+			hold->thread = thread;
+			hold->mode = LOCK_COPY;
+			hold->granted = true;
+			list_append(&bucket->holders, hold);
+			return;
+		}
+	}
+}
+
+static void bring_in_all(struct locks *locks, struct lock_bucket *bucket, ps_id id)
+{
+	unsigned used = atomic_load(&locks->slots_used);
+	for (unsigned i = 0; i < used; i++)
+		bring_in(bucket, &locks->slots[i], id);
+}
+
+/* ---- who may hold what, under the bucket's latch ---- */
+
+enum answer { ANSWER_YES, ANSWER_WAIT, ANSWER_DEADLOCK };
+
+static enum answer ask_exclusive(const struct lock_bucket *bucket, ps_id id, uint64_t thread)
+{
+	enum answer answer = listed(&bucket->waiters, id) ? ANSWER_WAIT : ANSWER_YES;
+	for (const struct lock_hold *h = bucket->holders.first; h; h = h->next) {
+		if (h->id == id && h->thread == thread)
+			return ANSWER_DEADLOCK;
+		if (h->id == id)
+			answer = ANSWER_WAIT;
+	}
+	return answer;
+}
+
+/* A thread that has a shared hold gets another past the waiting writers: they wait for the one that it has.
+ */
+static enum answer ask_shared(const struct lock_bucket *bucket, ps_id id, uint64_t thread,
+                              enum lock_mode mode)
+{
+	bool own = false, others_write = false;
+	for (const struct lock_hold *h = bucket->holders.first; h; h = h->next) {
+		if (h->id != id)
+			continue;
+		if (h->thread == thread && h->mode == LOCK_EXCLUSIVE)
+			return mode == LOCK_COPY ? ANSWER_YES : ANSWER_DEADLOCK;
+		own |= h->thread == thread;
+		others_write |= h->mode == LOCK_EXCLUSIVE;
+	}
+	if (others_write || (!own && listed(&bucket->waiters, id)))
+		return ANSWER_WAIT;
+	return ANSWER_YES;
+}
+
+/* Who holds the id now: nobody, readers, or a writer (whose own copying calls count with it). */
+enum holders { HOLDERS_NONE, HOLDERS_SHARED, HOLDERS_EXCLUSIVE };
+
+static enum holders holders_of(const struct lock_bucket *bucket, ps_id id)
+{
+	enum holders found = HOLDERS_NONE;
+	for (const struct lock_hold *h = bucket->holders.first; h; h = h->next) {
+		if (h->id != id)
+			continue;
+		if (h->mode == LOCK_EXCLUSIVE)
+			return HOLDERS_EXCLUSIVE;
+		found = HOLDERS_SHARED;
+	}
+	return found;
+}
+
+/* Lets in who waited longest for the id, and readers behind a reader. They are woken after the latch: a
+ * sleeper's hold stays where it is until wake_all() has woken it. */
+static struct lock_hold *grant_waiters(struct lock_bucket *bucket, ps_id id)
+{
+	if (!bucket->waiters.first)
+		return NULL;
+	enum holders now = holders_of(bucket, id);
+	struct lock_hold *granted = NULL;
+	for (struct lock_hold *h = bucket->waiters.first, *next; h; h = next) {
+		next = h->next;
+		if (h->id != id)
+			continue;
+		bool writes = h->mode == LOCK_EXCLUSIVE;
+		if (now == HOLDERS_EXCLUSIVE || (writes && now == HOLDERS_SHARED))
+			break;
+		list_remove(&bucket->waiters, h);
+		h->granted = true;
+		h->wake_next = granted;
+		granted = h;
+		list_append(&bucket->holders, h);
+		now = writes ? HOLDERS_EXCLUSIVE : HOLDERS_SHARED;
+	}
+	return granted;
+}
+
+static void wake_all(struct lock_hold *granted)
+{
+	while (granted) {
+		struct lock_hold *next = granted->wake_next;
+		sync_wake(&granted->place);
+		granted = next;
+	}
+}
+
+/* ---- waiting ---- */
+
+COLD static int refuse(struct locks *locks, const struct lock_hold *hold, const struct thread_self *self,
+                       int err)
+{
+	struct lock_slot *own = slot_of(locks, self);
+	unsigned long long id = (unsigned long long)hold->id;
+	const char *what = hold->mode == LOCK_EXCLUSIVE ? "write" : "read";
+	if (err == PS_EDEADLK) {
+		count(self, &own->deadlocks, 1);
+		return ps_fail(err, "lock: object %llx: this thread would wait for its own session to %s it",
+		               id, what);
+	}
+	if (err == PS_EBUSY) {
+		count(self, &own->refusals, 1);
+		return ps_fail(err, "lock: object %llx is in use, and the call may not wait to %s it", id,
+		               what);
+	}
+	count(self, &own->timeouts, 1);
+	return ps_fail(err, "lock: object %llx stayed in use too long to %s it", id, what);
+}
+
+/* Out of the queue again; those behind may have waited for nothing but this one. False if it was let in
+ * meanwhile. */
+static bool give_up(struct lock_bucket *bucket, struct lock_hold *hold)
+{
+	struct lock_hold *granted = NULL;
+	sync_latch_take(&bucket->latch);
+	bool waiting = !hold->granted;
+	if (waiting) {
+		list_remove(&bucket->waiters, hold);
+		if (hold->mode == LOCK_EXCLUSIVE)
+			writers_add(bucket, (uint32_t)-1);
+		granted = grant_waiters(bucket, hold->id);
+	}
+	sync_latch_drop(&bucket->latch);
+	wake_all(granted);
+	return waiting;
+}
+
+COLD static int wait_for(struct locks *locks, struct lock_bucket *bucket, struct lock_hold *hold,
+                         const struct thread_self *self, struct lock_wait *wait)
+{
+	enum { NS_PER_MS = 1000000 };
+	struct lock_slot *own = slot_of(locks, self);
+	uint64_t began = sync_now();
+	if (wait->deadline_ns == 0)
+		wait->deadline_ns = began + (uint64_t)wait->timeout_ms * NS_PER_MS;
+	count(self, &own->waits, 1);
+	bool woken = sync_sleep(&hold->place, wait->deadline_ns);
+	/* Let in at the last moment: the one who did so is about to wake this thread and still needs the
+	 * hold. */
+	if (!woken && !give_up(bucket, hold))
+		woken = sync_sleep(&hold->place, SYNC_NO_DEADLINE);
+	count(self, &own->wait_ns, sync_now() - began);
+	if (!woken)
+		return refuse(locks, hold, self, PS_ETIMEDOUT);
+	count(self, &own->acquired, 1);
+	return PS_OK;
+}
+
+/* ---- acquire and release ---- */
+
+int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lock_mode mode,
+                  struct lock_wait *wait)
+{
+	const struct thread_self *self = thread_self();
+	struct lock_bucket *bucket = bucket_of(locks, id);
+	bool writes = mode == LOCK_EXCLUSIVE;
+	ps_tokens_assert_none();
+	hold->id = id;
+	hold->thread = self->number;
+	hold->mode = mode;
+	hold->granted = false;
+	sync_latch_take(&bucket->latch);
+	if (writes) {
+		writers_add(bucket, 1);
+		bring_in_all(locks, bucket, id);
+	}
+	enum answer answer =
+	    writes ? ask_exclusive(bucket, id, hold->thread) : ask_shared(bucket, id, hold->thread, mode);
+	bool waits = answer == ANSWER_WAIT && wait->timeout_ms > 0;
+	if (answer == ANSWER_YES) {
+		hold->granted = true;
+		list_append(&bucket->holders, hold);
+	} else if (waits) {
+		sync_place_init(&hold->place);
+		list_append(&bucket->waiters, hold);
+	} else if (writes) {
+		writers_add(bucket, (uint32_t)-1);
+	}
+	sync_latch_drop(&bucket->latch);
+	if (waits)
+		return wait_for(locks, bucket, hold, self, wait);
+	if (answer != ANSWER_YES)
+		return refuse(locks, hold, self, answer == ANSWER_WAIT ? PS_EBUSY : PS_EDEADLK);
+	count(self, &slot_of(locks, self)->acquired, 1);
+	return PS_OK;
+}
+
+static void release(struct locks *locks, struct lock_hold *hold, ps_id id)
+{
+	struct lock_bucket *bucket = bucket_of(locks, id);
+	sync_latch_take(&bucket->latch);
+	list_remove(&bucket->holders, hold);
+	if (hold->mode == LOCK_EXCLUSIVE)
+		writers_add(bucket, (uint32_t)-1);
+	struct lock_hold *granted = grant_waiters(bucket, id);
+	sync_latch_drop(&bucket->latch);
+	wake_all(granted);
+}
+
+void locks_release(struct locks *locks, struct lock_hold *hold)
+{
+	release(locks, hold, hold->id);
+}
+
+/* The call's slot is free for the next one. */
+static inline void leave_slot(struct locks *locks, struct lock_slot *slot, ps_id id, uint64_t state)
+{
+	sync_step();
+	uint64_t last = atomic_exchange(&slot->state, state + SLOT_ROUND);
+	/* The writer may not have filled in the hold yet: it is read under the latch only. */
+	if (__builtin_expect((last & SLOT_STATES) == SLOT_HELD, 0))
+		release(locks, &slot->hold, id);
+}
+
+COLD static int copy_slowly(struct locks *locks, struct lock_copy *copy, ps_id id, struct lock_wait *wait)
+{
+	copy->slot = NULL;
+	return locks_acquire(locks, &copy->hold, id, LOCK_COPY, wait);
+}
+
+COLD static void use_slot(struct locks *locks, const struct thread_self *self)
+{
+	unsigned used = atomic_load(&locks->slots_used);
+	while (used <= self->index &&
+	       !atomic_compare_exchange_weak(&locks->slots_used, &used, self->index + 1)) {
+	}
+	atomic_store_explicit(&slot_of(locks, self)->thread, self->number, memory_order_relaxed);
+}
+
+int locks_copy_begin(struct locks *locks, struct lock_copy *copy, ps_id id, struct lock_wait *wait)
+{
+	const struct thread_self *self = thread_self();
+	struct lock_slot *slot = slot_of(locks, self);
+	if (__builtin_expect(self->index == THREAD_NO_INDEX, 0))
+		return copy_slowly(locks, copy, id, wait);
+	if (__builtin_expect(atomic_load_explicit(&slot->thread, memory_order_relaxed) != self->number, 0))
+		use_slot(locks, self);
+	uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+	/* In use: this is a call from within a call, made by an event function. */
+	if (__builtin_expect((state & SLOT_STATES) != SLOT_IDLE, 0))
+		return copy_slowly(locks, copy, id, wait);
+	atomic_store_explicit(&slot->id, id, memory_order_relaxed);
+	sync_step();
+	atomic_exchange(&slot->state, state | SLOT_PUBLISHED);
+	sync_step();
+	if (__builtin_expect(atomic_load(&bucket_of(locks, id)->writers) != 0, 0)) {
+		leave_slot(locks, slot, id, state);
+		return copy_slowly(locks, copy, id, wait);
+	}
+	copy->slot = slot;
+	copy->id = id;
+	count(self, &slot->acquired, 1);
+	return PS_OK;
+}
+
+void locks_copy_end(struct locks *locks, struct lock_copy *copy)
+{
+	struct lock_slot *slot = copy->slot;
+	if (!slot) {
+		locks_release(locks, &copy->hold);
+		return;
+	}
+	uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+	leave_slot(locks, slot, copy->id, state & ~(uint64_t)SLOT_STATES);
+}
+
+/* ---- many ---- */
+
+int locks_acquire_all(struct locks *locks, struct lock_hold *holds, size_t n, const ps_id *ids,
+                      enum lock_mode mode, struct lock_wait *wait)
+{
+	for (size_t i = 0; i < n; i++) {
+		/* The order of all locks: by id, each once. */
+		assert(i == 0 || ids[i - 1] < ids[i]);
+		int err = locks_acquire(locks, &holds[i], ids[i], mode, wait);
+		if (err) {
+			locks_release_all(locks, holds, i);
+			return err;
+		}
+	}
+	return PS_OK;
+}
+
+void locks_release_all(struct locks *locks, struct lock_hold *holds, size_t n)
+{
+	while (n-- > 0)
+		locks_release(locks, &holds[n]);
+}
+
+/* ---- figures ---- */
+
+void locks_figures(struct locks *locks, struct lock_figures *figures)
+{
+	*figures = (struct lock_figures){0};
+	for (unsigned i = 0; i <= THREAD_INDEXES; i++) {
+		struct lock_slot *slot = &locks->slots[i];
+		figures->acquired += atomic_load_explicit(&slot->acquired, memory_order_relaxed);
+		figures->waits += atomic_load_explicit(&slot->waits, memory_order_relaxed);
+		figures->wait_ns += atomic_load_explicit(&slot->wait_ns, memory_order_relaxed);
+		figures->timeouts += atomic_load_explicit(&slot->timeouts, memory_order_relaxed);
+		figures->refusals += atomic_load_explicit(&slot->refusals, memory_order_relaxed);
+		figures->deadlocks += atomic_load_explicit(&slot->deadlocks, memory_order_relaxed);
+	}
+}
+
+uint64_t locks_held(struct locks *locks)
+{
+	uint64_t held = 0;
+	for (size_t i = 0; i <= locks->mask; i++) {
+		struct lock_bucket *bucket = &locks->buckets[i];
+		sync_latch_take(&bucket->latch);
+		for (const struct lock_hold *h = bucket->holders.first; h; h = h->next)
+			held++;
+		for (const struct lock_hold *h = bucket->waiters.first; h; h = h->next)
+			held++;
+		sync_latch_drop(&bucket->latch);
+	}
+	return held;
+}

@@ -1,0 +1,107 @@
+/* The lock table: a reader-writer lock for every id that is asked for, kept as nothing but the holds on it.
+ *
+ * A hold is memory of the caller's (a stack frame, a session): the table allocates nothing after locks_init.
+ * Waiting is first-come per id, so neither readers nor writers starve; every wait ends by its deadline. A
+ * hold may be released by another thread than the one that acquired it. README.md has the invariants. */
+#ifndef PS_CONCURRENT_LOCKS_H
+#define PS_CONCURRENT_LOCKS_H
+
+#include <padstone/storer.h>
+
+#include "base/memory.h"
+#include "concurrent/sync.h"
+#include "concurrent/thread_index.h"
+
+enum { CACHE_LINE = 64, LOCK_BUCKETS_DEFAULT = 4096 };
+
+enum lock_mode {
+	LOCK_SHARED,
+	/* Shared for the length of one call that copies bytes: it may pass its own thread's exclusive hold,
+	 * since a writer's bytes are not seen before its finish. */
+	LOCK_COPY,
+	LOCK_EXCLUSIVE,
+};
+
+struct lock_hold {
+	struct lock_hold *prev, *next;
+	ps_id id;
+	uint64_t thread; /* number of the one that asked for it */
+	enum lock_mode mode;
+	bool granted; /* in the list of holders, not of waiters; guarded by the bucket's latch */
+	struct lock_hold *wake_next;
+	struct sync_place place;
+};
+
+/* How long a call may wait, over all locks that it takes. */
+struct lock_wait {
+	uint32_t timeout_ms;  /* 0: not at all, PS_EBUSY */
+	uint64_t deadline_ns; /* 0: it has not waited yet */
+};
+
+struct lock_list {
+	struct lock_hold *first, *last;
+};
+
+struct lock_bucket {
+	_Alignas(CACHE_LINE) struct sync_latch latch; /* guards the rest */
+	_Atomic(uint32_t) writers; /* exclusive holds, held or waited for; read without the latch */
+	struct lock_list holders, waiters;
+};
+
+/* A thread's own place for one copying call: taken and left without touching a line that another thread
+ * writes. */
+struct lock_slot {
+	_Alignas(CACHE_LINE) _Atomic(uint64_t) state; /* round << 2 | enum slot_state */
+	_Atomic(uint64_t) id;
+	_Atomic(uint64_t) thread; /* number of the one that uses the slot */
+	/* Counters of that thread. */
+	_Atomic(uint64_t) acquired, waits, wait_ns, timeouts, refusals;
+	_Alignas(CACHE_LINE) _Atomic(uint64_t) deadlocks;
+	struct lock_hold hold; /* stands for the call once a writer waits for it */
+};
+
+struct locks {
+	struct ps_memory *memory;
+	struct lock_bucket *buckets;
+	size_t mask;                  /* buckets - 1 */
+	_Atomic(unsigned) slots_used; /* slots below it may be in use */
+	struct lock_slot *slots;      /* THREAD_INDEXES, and one for the counters of all other threads */
+};
+
+struct lock_figures {
+	uint64_t acquired, waits, wait_ns, timeouts, refusals, deadlocks;
+};
+
+/* One copying call's shared lock. */
+struct lock_copy {
+	struct lock_slot *slot; /* NULL: `hold` has it */
+	ps_id id;
+	struct lock_hold hold;
+};
+
+/* buckets: a power of two, 0 for the default. PS_ENOMEM. */
+PS_CHECKED int locks_init(struct locks *locks, struct ps_memory *memory, size_t buckets);
+/* Nothing is held any more. */
+void locks_done(struct locks *locks);
+
+/* The lock is the hold's on PS_OK. PS_EDEADLK at once where the thread would wait for a hold of its own,
+ * PS_EBUSY where it would wait at all and may not, PS_ETIMEDOUT. */
+PS_CHECKED int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lock_mode mode,
+                             struct lock_wait *wait);
+void locks_release(struct locks *locks, struct lock_hold *hold);
+
+/* As locks_acquire in mode LOCK_COPY, for the thread that also ends it. */
+PS_CHECKED int locks_copy_begin(struct locks *locks, struct lock_copy *copy, ps_id id,
+                                struct lock_wait *wait);
+void locks_copy_end(struct locks *locks, struct lock_copy *copy);
+
+/* All of them or none, in the order given, which is ascending by id, each once. */
+PS_CHECKED int locks_acquire_all(struct locks *locks, struct lock_hold *holds, size_t n, const ps_id *ids,
+                                 enum lock_mode mode, struct lock_wait *wait);
+void locks_release_all(struct locks *locks, struct lock_hold *holds, size_t n);
+
+/* Sums over all threads. `held`: locks held or waited for at the moment, short copying calls left out. */
+void locks_figures(struct locks *locks, struct lock_figures *figures);
+uint64_t locks_held(struct locks *locks);
+
+#endif

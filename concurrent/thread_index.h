@@ -1,0 +1,18 @@
+/* Which thread this is: a number that is never used again, and a small index that is while the thread lives.
+ */
+#ifndef PS_CONCURRENT_THREAD_INDEX_H
+#define PS_CONCURRENT_THREAD_INDEX_H
+
+#include <stdint.h>
+
+enum { THREAD_INDEXES = 128, THREAD_NO_INDEX = THREAD_INDEXES };
+
+struct thread_self {
+	uint64_t number; /* from 1, of the process */
+	unsigned index;  /* below THREAD_INDEXES, or THREAD_NO_INDEX where so many threads live */
+};
+
+/* The calling thread. Never fails; no lock, no allocation. */
+const struct thread_self *thread_self(void);
+
+#endif
