@@ -267,11 +267,58 @@ static void call_alloc_run(struct model *m)
 		taken(m, got, at, piece * count);
 }
 
+/* The first place at a multiple of align in the run of free granules. */
+static bool aligned_in(struct candidate run, uint64_t len, uint64_t align, uint64_t *at)
+{
+	uint64_t unit = align / GRANULE;
+	*at = (run.at + unit - 1) / unit * unit;
+	return *at + len / GRANULE <= run.at + run.len;
+}
+
+/* Best fit, or the lowest of all below a limit. */
+static bool aligned_place(const struct model *m, uint64_t len, uint64_t align, uint64_t below, uint64_t *at)
+{
+	static struct candidate list[GRANULES_MOST];
+	size_t n = 0, tries = 0;
+	uint64_t run;
+	for (uint64_t start = 0; free_run(m, &start, &run); start += run) {
+		struct candidate one = {run, start};
+		if (below > 0 && aligned_in(one, len, align, at))
+			return *at * GRANULE + len <= below;
+		if (run >= len / GRANULE)
+			list[n++] = one;
+	}
+	qsort(list, n, sizeof(list[0]), candidate_compare);
+	for (size_t i = 0; i < n && below == 0; i++) {
+		if (tries++ >= TRIES && list[i].len < (len + align - GRANULE) / GRANULE)
+			continue;
+		if (aligned_in(list[i], len, align, at))
+			return true;
+	}
+	return false;
+}
+
+static void call_alloc_aligned(struct model *m, uint64_t len, uint64_t align, uint64_t below)
+{
+	struct ps_extent got;
+	uint64_t at = 0;
+	bool good = len > 0 && len % PAGE == 0 && align % PAGE == 0;
+	m->call = "alloc_aligned";
+	int expected = !good ? PS_EINVAL : aligned_place(m, len, align, below, &at) ? PS_OK : PS_ENOSPC;
+	if (came_as(m, m->a->ops->alloc_aligned(m->a, len, align, below, &got), expected))
+		taken(m, got, at, len);
+}
+
 static void call_alloc_below(struct model *m)
 {
 	struct ps_extent got;
 	uint64_t size = input_size(m), limit = input(m, 2) * GRANULE, run, at = 0;
 	int expected = size == 0 ? PS_EINVAL : PS_ENOSPC;
+	if (limit / GRANULE % 2 == 1) {
+		call_alloc_aligned(m, size % 5 ? usable(size + PAGE) : size, (uint64_t)2048 << limit / 32 % 5,
+		                   limit / 512 % 2 ? limit : 0);
+		return;
+	}
 	m->call = "alloc_below";
 	for (uint64_t start = 0; size > 0 && free_run(m, &start, &run); start += run) {
 		if (!place(start, run, usable(size), 1, &at))
@@ -303,6 +350,8 @@ static void call_free(struct model *m)
 	uint64_t start, end;
 	m->call = "free";
 	int expected = all_are(m, extent.offset, extent.len, 0) ? PS_OK : PS_ECORRUPT;
+	if (m->a->ops->is_used(m->a, extent) != (expected == PS_OK))
+		wrong(m, "is_used says another thing");
 	int err = m->a->ops->free(m->a, extent, &merged);
 	if (err == PS_ENOMEM && m->frees < FREES_GUARANTEED)
 		wrong(m, "a free that the reserve is kept for found no memory");
