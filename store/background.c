@@ -60,6 +60,8 @@ static void *work(void *arg)
 			err = checkpoint_if_wanted(s);
 		if (err)
 			store_event(s, PS_EVENT_BACKGROUND_FAILURE, err, PS_ID_NONE);
+		if (rebuild_help(s))
+			store_wake(s);
 		store_tell_events(s);
 	}
 	return NULL;
@@ -124,6 +126,8 @@ int store_after_relaxed(struct store *s)
 /* The thread is not woken for every commit: a switch for each would cost as much as the commit. */
 int store_pace(struct store *s)
 {
+	if (!s->has_thread)
+		(void)rebuild_help(s);
 	if (!atomic_load_explicit(&s->wants_checkpoint, memory_order_relaxed))
 		return PS_OK;
 	if (!s->has_thread)

@@ -83,6 +83,8 @@ void cut_before_commit(struct store *s, const struct change *changes, size_t n)
 
 static int cut_begin(struct store *s, struct cut *cut)
 {
+	while (rebuild_help(s))
+		;
 	pthread_mutex_lock(&s->lock);
 	int err = s->cut ? ps_fail(PS_EBUSY, "%s: another backup is under way", s->path) : space_ensure_read(s);
 	if (!err) {

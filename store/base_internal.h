@@ -262,6 +262,7 @@ struct table {
 	_Atomic(uint64_t) evict_hand;
 	_Atomic(uint64_t) resident_bytes;
 	_Atomic(uint64_t) objects, live_bytes;
+	uint64_t uncounted, uncounted_end; /* slots that objects and live_bytes do not know yet (store.lock; rebuild.c) */
 	bool damaged; /* some page could not be read: nothing may be called free */
 };
 
@@ -326,11 +327,16 @@ struct freed {
 	struct ps_extent extent; /* len 0: the slot itself may be used again */
 };
 
-enum { HOLDS = 1024, RESERVE_MAX = 64 };
+/* A page at each GiB stays unused, so that no extent spans two regions of address space. */
+enum { HOLDS = 1024, RESERVE_MAX = 64, SPACE_FENCE = 1 << 30 };
+struct rebuild;
 struct space {
 	struct store *store;
 	struct ps_allocator *root;
-	bool ready;          /* free space is known */
+	bool ready;          /* there is an allocator; while `rebuild` stands it knows only the file's tail */
+	struct rebuild *rebuild;
+	_Atomic(bool) unknown; /* it stands: for a look without the lock */
+	uint64_t named_end;  /* as far as the entries of the log's records reach */
 	uint64_t end;        /* of the space; file bytes below are allocated */
 	uint64_t file_bytes; /* the file's size */
 	struct freed *queue; /* ring, a power of two */
@@ -373,6 +379,17 @@ bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_
 void space_give_hole(struct space *sp, struct ps_extent hole, bool punched);
 int space_free_after_checkpoint(struct store *s, struct ps_extent extent);
 int space_ensure_read(struct store *s);
+/* Free space from the table, in steps (rebuild.c). Under store.lock, all but rebuild_help. */
+int rebuild_begin(struct space *sp);
+int rebuild_step(struct space *sp);
+int rebuild_finish(struct space *sp);
+/* A step, its reads without the lock; false if there is nothing more to do, or nothing that can be done now. */
+bool rebuild_help(struct store *s);
+void rebuild_drop(struct space *sp);
+/* Was in use when the walk began: what is freed of it waits for the walk's end. */
+bool rebuild_holds(const struct space *sp, struct ps_extent extent);
+/* The walk will come to this slot and give it. */
+bool rebuild_gives_slot(const struct space *sp, uint64_t slot);
 /* Snapshot of a clean close: PS_ENOTFOUND if there is none to trust. */
 int snapshot_load(struct store *s);
 int snapshot_save(struct store *s, struct disk_superblock *sb);
@@ -458,6 +475,8 @@ struct checkpoint {
 	pthread_mutex_t lock; /* one at a time; taken before store.lock */
 	uint64_t number, count;
 	uint64_t began_us; /* when the last one began */
+	const struct ps_extent *old; /* table pages that the superblock still needs and the table does not (store.lock) */
+	size_t old_count;
 };
 
 /* Events that wait to be told (event.c). */

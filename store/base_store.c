@@ -365,16 +365,23 @@ static int give_ring_back(struct store *s)
 	return err ? err : checkpoint_run(s);
 }
 
+/* Nothing was written, and nobody crashed: nothing to do. */
+static int know_all(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	int err = s->writing || s->unclean ? store_begin_writing(s) : PS_OK;
+	if (!err)
+		err = rebuild_finish(&s->space);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
 static int finish_writing(struct store *s)
 {
 	int err = store_writable(s);
 	if (err)
 		return atomic_load(&s->failed) ? err : PS_OK;
-	if (!s->writing && s->unclean) {
-		pthread_mutex_lock(&s->lock);
-		err = store_begin_writing(s);
-		pthread_mutex_unlock(&s->lock);
-	}
+	err = know_all(s);
 	if (err || !s->writing)
 		return err;
 	err = log_sync(&s->log);

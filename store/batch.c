@@ -167,6 +167,13 @@ static struct op *op_of(struct base_batch *b, const struct change *c)
 
 /* ---- operations -------------------------------------------------------------------------------------------------------- */
 
+/* Frames that this batch still writes from may be all that is in the way of more memory. */
+static void wait_for_writes(struct base_batch *b)
+{
+	for (size_t i = 0; i < b->count; i++)
+		(void)change_wait(store_of_batch(b), &b->changes[i]);
+}
+
 static int set_contents(struct base_batch *b, struct change *c, const void *data, size_t len)
 {
 	struct store *s = store_of_batch(b);
@@ -175,9 +182,7 @@ static int set_contents(struct base_batch *b, struct change *c, const void *data
 		c->direct_from = PAGE - 1;
 	int err = change_contents(s, c, data, len);
 	if (err == PS_ENOMEM) {
-		/* Frames that this batch still writes from may be all that is in the way. */
-		for (size_t i = 0; i < b->count; i++)
-			(void)change_wait(s, &b->changes[i]);
+		wait_for_writes(b);
 		change_undo(s, c);
 		err = change_contents(s, c, data, len);
 	}
@@ -195,8 +200,13 @@ static int set_contents(struct base_batch *b, struct change *c, const void *data
 static int new_change(struct base_batch *b, struct change **c, ps_id *made)
 {
 	int err = grow(b);
-	if (!err)
+	if (err)
+		return err;
+	err = store_take_id(store_of_batch(b), made);
+	if (err == PS_ENOMEM) {
+		wait_for_writes(b);
 		err = store_take_id(store_of_batch(b), made);
+	}
 	if (!err)
 		*c = append(b, CHANGE_NEW, *made);
 	return err;

@@ -198,9 +198,13 @@ int base_check(ps_storer *st, enum ps_check_depth depth, ps_finding_fn fn, void 
 	struct checker c = {.s = s, .depth = depth, .fn = fn, .arg = arg};
 	if (posix_memalign((void **)&c.buffer, PAGE, CHUNK + PAGE))
 		return ps_fail(PS_ENOMEM, "%s: no memory to check", s->path);
+	while (rebuild_help(s))
+		;
 	pthread_mutex_lock(&s->checkpoint.lock);
 	pthread_mutex_lock(&s->lock);
-	int err = check_all(&c);
+	int err = rebuild_finish(&s->space);
+	if (!err)
+		err = check_all(&c);
 	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_unlock(&s->checkpoint.lock);
 	free(c.buffer);

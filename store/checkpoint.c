@@ -132,6 +132,7 @@ static void keep_old(struct run *r, uint64_t place)
 {
 	if (place)
 		r->old[r->old_count++] = (struct ps_extent){place, PAGE};
+	r->s->checkpoint.old_count = r->old_count;
 }
 
 static void mark_path_dirty(struct table_node *n)
@@ -355,6 +356,8 @@ static int begin(struct run *r)
 	if (!r->old)
 		return ps_fail(PS_ENOMEM, "%s: no memory for a checkpoint", r->s->path);
 	r->old_size = old;
+	r->s->checkpoint.old = r->old;
+	r->s->checkpoint.old_count = 0;
 	r->begun = true;
 	r->start = log_want_start(&r->s->log);
 	r->commit = r->s->log.closed_commit;
@@ -412,6 +415,7 @@ static void finish(struct run *r)
 	struct log *log = &s->log;
 	size_t kept = 0;
 	log_advance(log, r->start, ps_get64(s->sb.log_chain), r->number, r->closed_buffer);
+	s->checkpoint.old_count = 0;
 	for (size_t i = 0; i < r->old_count; i++)
 		space_free_now(&s->space, r->old[i]);
 	for (size_t i = 0; i < log->spill_count; i++) {
@@ -433,6 +437,7 @@ static int run_steps(struct run *r)
 {
 	struct store *s = r->s;
 	int err = redo_finish(s);
+	(void)rebuild_help(s);
 	if (!err)
 		err = fit_ring(s);
 	if (err)
@@ -483,6 +488,9 @@ static int run_checkpoint(struct store *s)
 	/* Half of it may be done: what was dirty is in no list any more, so nothing may go on. */
 	if (err && r->begun)
 		store_fail(s, err, "a checkpoint failed");
+	pthread_mutex_lock(&s->lock);
+	s->checkpoint.old_count = 0;
+	pthread_mutex_unlock(&s->lock);
 	free(r->bounce);
 	ps_memory_free(&s->memory, r->pages, r->page_size * sizeof(*r->pages));
 	ps_memory_free(&s->memory, r->leaves, r->leaf_size * sizeof(*r->leaves));

@@ -332,8 +332,12 @@ static int one_round(struct compact *c, uint64_t goal)
 
 static int begin(struct store *s)
 {
+	while (rebuild_help(s))
+		;
 	pthread_mutex_lock(&s->lock);
 	int err = store_begin_writing(s);
+	if (!err)
+		err = rebuild_finish(&s->space);
 	if (!err && s->table.damaged)
 		err = ps_fail(PS_ECORRUPT, "%s: the table is damaged: nothing can be called free", s->path);
 	if (!err && s->space.below)

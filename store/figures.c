@@ -32,7 +32,7 @@ static int count_objects(struct store *s, struct ps_stats *out)
 	struct table_visitor v = {NULL, count_entry, skip_damaged, &c};
 	out->objects = atomic_load(&s->table.objects);
 	out->live_bytes = atomic_load(&s->table.live_bytes);
-	if (s->space.ready || ps_get32(s->sb.clean))
+	if (s->space.ready ? !s->space.rebuild : ps_get32(s->sb.clean) != 0)
 		return PS_OK;
 	int err = table_visit(&s->table, &v);
 	out->objects = c.objects;
@@ -83,6 +83,8 @@ int base_stats(ps_storer *st, struct ps_stats *stats)
 {
 	struct store *s = store_of(st);
 	struct ps_stats out = {0};
+	while (rebuild_help(s))
+		;
 	pthread_mutex_lock(&s->lock);
 	int err = count_objects(s, &out);
 	space_figures(s, &out);

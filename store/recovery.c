@@ -284,7 +284,9 @@ static int apply_entry(struct recovery *r, const struct log_operation *op)
 {
 	struct store *s = r->s;
 	uint64_t len = entry_blob_len(&op->entry);
-	int err = len ? pool_extend(&s->pool, entry_place(&op->entry) + extent_len(len)) : PS_OK;
+	uint64_t end = len ? entry_place(&op->entry) + extent_len(len) : 0;
+	int err = pool_extend(&s->pool, end);
+	s->space.named_end = MAX(s->space.named_end, end);
 	if (!err)
 		err = table_recover(&s->table, op->slot, &op->entry);
 	return err;

@@ -59,7 +59,7 @@ int snapshot_save(struct store *s, struct disk_superblock *sb)
 	struct image m = {.s = s, .size = image_room(s), .len = sizeof(struct disk_snapshot)};
 	struct ps_extent extent;
 	sb->snapshot_offset = sb->snapshot_len = sb->snapshot_checksum = ps_set64(0);
-	if (s->table.damaged || atomic_load(&s->space.lost) || space_alloc(&s->space, m.size, &extent, NULL) != PS_OK)
+	if (s->table.damaged || s->space.rebuild || atomic_load(&s->space.lost) || space_alloc(&s->space, m.size, &extent, NULL) != PS_OK)
 		return PS_OK; /* the next open reads the table */
 	space_free_now(&s->space, extent);
 	if (posix_memalign((void **)&m.bytes, PAGE, m.size))

@@ -1,6 +1,6 @@
 /* Which bytes of the file are free, and when what was freed may be used again.
  *
- * Free space is derived: from the snapshot of a clean close, else from the table. What a commit frees waits in a queue until
+ * Free space is derived: from the snapshot of a clean close, else from the table (rebuild.c). What a commit frees waits in a queue until
  * the commit is durable, and longer while a frame is pinned, an object is held by a reader, or a cut stands. */
 #include <sys/param.h>
 
@@ -8,9 +8,9 @@
 
 enum {
 	OPEN_BYTES = 64 << 10,   /* small objects fill so much before they look for more */
-	FENCE = 1 << 30,         /* a page at each GiB stays unused, so that no extent spans two regions of address space */
 	GROW_MIN = 64 << 10,
 	GROW_MAX = 64 << 20,
+	GROW_BLIND = 1 << 20,    /* while free space is not known yet: little, for there may be enough */
 	RESERVE_PAGES = 16,
 	RESERVE_MIN = 2, /* with one leaf's place a delete goes on, a checkpoint at a time; and one to spare */
 };
@@ -27,6 +27,7 @@ void space_done(struct space *sp)
 	if (!sp->store)
 		return;
 	struct ps_memory *m = &sp->store->memory;
+	rebuild_drop(sp);
 	if (sp->root)
 		sp->root->ops->close(sp->root);
 	if (sp->punched)
@@ -41,13 +42,13 @@ static void retry_held(struct space *sp);
 
 static uint64_t grow_step(const struct space *sp)
 {
-	uint64_t step = MIN(MAX(sp->end / 8, (uint64_t)GROW_MIN), (uint64_t)GROW_MAX);
+	uint64_t most = sp->rebuild ? GROW_BLIND : GROW_MAX, step = MIN(MAX(sp->end / 8, (uint64_t)GROW_MIN), most);
 	return (step + GROW_MIN - 1) & ~(uint64_t)(GROW_MIN - 1);
 }
 
 static int mark_fences(struct space *sp, uint64_t from, uint64_t to)
 {
-	for (uint64_t fence = MAX((from + FENCE - 1) / FENCE, 1U) * FENCE; fence < to; fence += FENCE) {
+	for (uint64_t fence = MAX((from + SPACE_FENCE - 1) / SPACE_FENCE, 1U) * SPACE_FENCE; fence < to; fence += SPACE_FENCE) {
 		int err = sp->root->ops->mark(sp->root, (struct ps_extent){fence, PAGE});
 		if (err)
 			return err;
@@ -123,6 +124,11 @@ static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *exten
 	if (err != PS_ENOSPC)
 		return err;
 	err = grow(sp, len);
+	/* The file cannot grow: what is free below has to be known now. */
+	if (err == PS_ENOSPC && sp->rebuild && (err = rebuild_finish(sp)) == PS_OK) {
+		retry_held(sp);
+		return root_alloc(sp, len, extent);
+	}
 	/* A copy in progress holds freed space back only as long as writers can do without. */
 	if (err == PS_ENOSPC && sp->store->cut) {
 		cut_drop(sp->store);
@@ -272,6 +278,8 @@ static bool free_extent(struct space *sp, struct ps_extent extent)
 {
 	if (!extent.len)
 		return true;
+	if (rebuild_holds(sp, extent))
+		return false;
 	if (extent.len < PAGE)
 		return free_small(sp, extent);
 	return pool_release(&sp->store->pool, extent) && sp->root->ops->free(sp->root, extent, NULL) == PS_OK;
@@ -300,7 +308,8 @@ static bool is_held(struct space *sp, const struct freed *f)
 static bool release(struct space *sp, const struct freed *f)
 {
 	if (!f->extent.len) {
-		table_give_slot(&sp->store->table, f->slot);
+		if (!rebuild_gives_slot(sp, f->slot))
+			table_give_slot(&sp->store->table, f->slot);
 		return true;
 	}
 	if (is_held(sp, f) || !free_extent(sp, f->extent))
@@ -386,163 +395,7 @@ void space_reclaim(struct space *sp)
 		fill_reserve(sp);
 }
 
-/* ---- rebuild ---------------------------------------------------------------------------------------------------------- */
-
-struct rebuild {
-	struct store *s;
-	struct ps_extent *used;
-	size_t count, size;
-	uint64_t objects, live_bytes;
-	bool damaged;
-};
-
-static int rebuild_add(void *arg, struct ps_extent extent)
-{
-	struct rebuild *r = arg;
-	if (!extent.len)
-		return PS_OK;
-	if (r->count == r->size) {
-		size_t size = r->size ? r->size * 2 : 256;
-		struct ps_extent *used = ps_memory_resize(&r->s->memory, r->used, r->size * sizeof(*used), size * sizeof(*used));
-		if (!used)
-			return ps_fail(PS_ENOMEM, "%s: no memory to find the free space", r->s->path);
-		r->used = used;
-		r->size = size;
-	}
-	r->used[r->count++] = extent;
-	return PS_OK;
-}
-
-static int rebuild_map_extent(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
-{
-	(void)chunk;
-	(void)blob;
-	return rebuild_add(arg, extent);
-}
-
-static int rebuild_entry(void *arg, uint64_t slot, const struct entry *e)
-{
-	struct rebuild *r = arg;
-	if (entry_kind(e) == ENTRY_FREE) {
-		if (slot < atomic_load(&r->s->table.slots))
-			table_give_slot(&r->s->table, slot);
-		return PS_OK;
-	}
-	r->objects++;
-	r->live_bytes += entry_size(e);
-	if (entry_kind(e) != ENTRY_MAP)
-		return rebuild_add(r, (struct ps_extent){entry_place(e), extent_len(entry_blob_len(e))});
-	int err = map_extents(r->s, id_make(slot, entry_generation(e)), e, rebuild_map_extent, r);
-	if (err == PS_ECORRUPT || err == PS_EIO) {
-		r->damaged = true;
-		return PS_OK;
-	}
-	return err;
-}
-
-static int rebuild_bad(void *arg, uint64_t first_slot, uint64_t slots, uint64_t place)
-{
-	struct rebuild *r = arg;
-	(void)first_slot;
-	(void)slots;
-	(void)place;
-	r->damaged = true;
-	return PS_OK;
-}
-
-static int by_offset(const void *a, const void *b)
-{
-	uint64_t x = ((const struct ps_extent *)a)->offset, y = ((const struct ps_extent *)b)->offset;
-	return x < y ? -1 : x > y;
-}
-
-static int add_fixed(struct rebuild *r, uint64_t end)
-{
-	struct log *log = &r->s->log;
-	int err = rebuild_add(r, (struct ps_extent){0, SUPERBLOCK_AREA});
-	for (int i = 0; i < 2 && !err; i++)
-		err = rebuild_add(r, (struct ps_extent){log->ring[i].offset, log->ring[i].len});
-	for (uint64_t fence = FENCE; fence < end && !err; fence += FENCE)
-		err = rebuild_add(r, (struct ps_extent){fence, PAGE});
-	for (size_t i = 0; i < log->spill_count && !err; i++)
-		err = rebuild_add(r, log->spills[i].extent);
-	return err;
-}
-
-/* Turns the sorted used extents into the free ones between them, in place. Returns how many; *overlap if two overlap. */
-static size_t gaps(struct ps_extent *used, size_t n, uint64_t space, bool *overlap)
-{
-	uint64_t at = 0;
-	size_t found = 0;
-	for (size_t i = 0; i <= n; i++) {
-		struct ps_extent next = i < n ? used[i] : (struct ps_extent){space, 0};
-		if (next.offset < at)
-			*overlap = true;
-		if (next.offset > at)
-			used[found++] = (struct ps_extent){at, next.offset - at};
-		at = MAX(at, next.offset + next.len);
-	}
-	return found;
-}
-
-/* The space beyond the last extent that is in use, and all that the file has. */
-static uint64_t space_needed(struct rebuild *r)
-{
-	uint64_t end = MAX(ps_get64(r->s->sb.file_bytes), r->s->space.file_bytes & ~(uint64_t)(PAGE - 1));
-	for (size_t i = 0; i < r->count; i++)
-		end = MAX(end, (r->used[i].offset + r->used[i].len + PAGE - 1) & ~(uint64_t)(PAGE - 1));
-	return end;
-}
-
-static int rebuild_load(struct rebuild *r)
-{
-	struct space *sp = &r->s->space;
-	uint64_t end = space_needed(r);
-	bool overlap = false;
-	int err = add_fixed(r, end);
-	if (err)
-		return err;
-	/* One more than the used extents may be free: the tail. */
-	if ((err = rebuild_add(r, (struct ps_extent){end, PAGE})) != PS_OK)
-		return err;
-	r->count--;
-	qsort(r->used, r->count, sizeof(*r->used), by_offset);
-	size_t n = gaps(r->used, r->count, end, &overlap);
-	sp->overlapping = overlap;
-	/* While any table page cannot be read, nothing is called free: new space comes from the file's end. */
-	if (r->damaged || overlap)
-		n = 0;
-	r->s->table.damaged = r->damaged || overlap;
-	if (end > sp->file_bytes && (err = r->s->io->ops->allocate(r->s->io, sp->file_bytes, end - sp->file_bytes)) != PS_OK)
-		return err;
-	if ((err = pool_extend(&r->s->pool, end)) != PS_OK)
-		return err;
-	/* The root's list comes last: until then everything can be tried again. */
-	err = ps_root_load(sp->punched, end, NULL, 0);
-	if (!err)
-		err = ps_root_load(sp->root, end, r->used, n);
-	if (!err) {
-		sp->end = end;
-		sp->file_bytes = MAX(end, sp->file_bytes);
-	}
-	return err;
-}
-
-static int rebuild_all(struct space *sp)
-{
-	struct store *s = sp->store;
-	struct rebuild r = {.s = s};
-	struct table_visitor visitor = {rebuild_add, rebuild_entry, rebuild_bad, &r};
-	int err = table_visit(&s->table, &visitor);
-	if (!err)
-		err = rebuild_load(&r);
-	if (!err) {
-		atomic_store(&s->table.objects, r.objects);
-		atomic_store(&s->table.live_bytes, r.live_bytes);
-	}
-	ps_memory_free(&s->memory, r.used, r.size * sizeof(*r.used));
-	return err;
-}
+/* ---- knowing it ---------------------------------------------------------------------------------------------------------- */
 
 int space_ensure(struct space *sp)
 {
@@ -550,10 +403,12 @@ int space_ensure(struct space *sp)
 		return PS_OK;
 	int err = snapshot_load(sp->store);
 	if (err == PS_ENOTFOUND)
-		err = rebuild_all(sp);
+		err = rebuild_begin(sp);
 	if (err)
 		return err;
 	sp->ready = true;
+	/* A small store's is all known after this. What fails is tried again by later steps. */
+	(void)rebuild_step(sp);
 	sp->reserve_want = (unsigned)MIN(MAX(sp->end / (256 << 10), (uint64_t)RESERVE_MIN), (uint64_t)RESERVE_PAGES);
 	fill_reserve(sp);
 	return PS_OK;
@@ -646,8 +501,9 @@ int space_free_after_checkpoint(struct store *s, struct ps_extent extent)
 	return err;
 }
 
-/* For a reader of the whole store: the counts and the space's size are known. */
+/* For a reader of the whole store: free space, the counts and the space's size are known. */
 int space_ensure_read(struct store *s)
 {
-	return s->read_only ? PS_OK : store_begin_writing(s);
+	int err = s->read_only ? PS_OK : store_begin_writing(s);
+	return err ? err : rebuild_finish(&s->space);
 }

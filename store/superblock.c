@@ -227,6 +227,8 @@ int store_begin_writing(struct store *s)
 	}
 	s->log.epoch = ps_get64(sb.epoch);
 	s->writing = true;
+	if (s->space.rebuild)
+		store_wake(s);
 	return PS_OK;
 }
 

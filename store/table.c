@@ -511,8 +511,10 @@ int table_prepare(struct table *t, uint64_t slot, bool use_reserve)
 	return PS_OK;
 }
 
-static void count_objects(struct table *t, const struct entry *old, const struct entry *e)
+static void count_objects(struct table *t, uint64_t slot, const struct entry *old, const struct entry *e)
 {
+	if (slot >= t->uncounted && slot < t->uncounted_end)
+		return;
 	if (entry_kind(old) != ENTRY_FREE) {
 		atomic_fetch_sub_explicit(&t->objects, 1, memory_order_relaxed);
 		atomic_fetch_sub_explicit(&t->live_bytes, entry_size(old), memory_order_relaxed);
@@ -530,7 +532,7 @@ void table_set(struct table *t, uint64_t slot, const struct entry *e)
 	_Atomic(uint64_t) *state = &g->leaf[slot / FANOUT % FANOUT].state;
 	struct entry old;
 	load_entry(g, slot, &old);
-	count_objects(t, &old, e);
+	count_objects(t, slot, &old, e);
 	atomic_fetch_add(state, LEAF_SEQ);
 	for (int i = 0; i < ENTRY_WORDS; i++)
 		atomic_store_explicit(&to[i], e->w[i], memory_order_release);

@@ -1,0 +1,528 @@
+/* Free space derived from the table, while writers go on: after a crash, or where a clean close left no list
+ * that counts.
+ *
+ * When the walk begins the allocator knows only the tail: all below it is in use, new space comes from the
+ * file's end. A second set, `gaps`, begins with everything below the tail and loses what the walk finds in
+ * use, leaf after leaf. What commits take meanwhile lies in the tail and is none of the walk's business. What
+ * they free below the tail waits until the walk has ended (space.c holds it back): so nothing below the tail
+ * changes hands meanwhile, and it does not matter whether the walk met an entry before or after it changed.
+ * At the end the gaps lose what no entry names and what is not free yet all the same: table pages, the log,
+ * what waits in a queue. Then they go to the allocator, a few at a time, and only then what waited.
+ *
+ * Slots are given once: `known` never goes back. A free slot above it is not given out, and is not counted,
+ * until the walk comes to it; one whose delete is not durable yet is left to the queue.
+ *
+ * All under store.lock. Without memory the walk begins anew at the next step: what it had found is only in
+ * `gaps`. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+enum {
+	FIRST_PAGES = 16,     /* that the first write reads at most, and a step after it */
+	EXTENTS_A_PAGE = 128, /* of a map: as much work as a page of the table */
+	GIVEN_A_PAGE = 16,    /* gaps that go to the allocator in the time of a page */
+};
+
+struct rebuild {
+	struct store *s;
+	struct ps_allocator *gaps;
+	uint64_t tail;    /* where new space began */
+	uint64_t slots;   /* that there were: later ones are new */
+	uint64_t at;      /* slots below are in `gaps` */
+	uint64_t entered; /* the leaf whose own places are; UINT64_MAX: none */
+	uint64_t known;   /* slots below are counted and given */
+	uint64_t pages;   /* that this step may still read */
+	uint64_t extents; /* of the present page's worth */
+	bool walked;      /* what is left in `gaps` is free */
+	bool damaged, overlap;
+	uint64_t waiting[2]; /* slots of that leaf whose delete is not durable yet */
+};
+
+/* ---- what is in use
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* Above the tail only what the allocator gave out can be in use. */
+static bool in_tail(struct rebuild *r, struct ps_extent extent)
+{
+	struct ps_extent free_one;
+	struct space *sp = &r->s->space;
+	if (extent.offset < r->tail || extent.offset + extent.len > sp->end)
+		return false;
+	return ps_root_find(sp->root, extent.offset, &free_one) != PS_OK ||
+	       free_one.offset >= extent.offset + extent.len;
+}
+
+/* One owner's extent: nobody else may have any of it. */
+static int add_used(struct rebuild *r, struct ps_extent extent)
+{
+	if (!extent.len || in_tail(r, extent))
+		return PS_OK;
+	int err = r->gaps->ops->mark(r->gaps, extent);
+	if (err == PS_ECORRUPT) {
+		r->overlap = true;
+		return PS_OK;
+	}
+	return err;
+}
+
+/* In use by something that may have been an object's, or another list's, when the walk met it. */
+static int keep_used(struct rebuild *r, struct ps_extent extent)
+{
+	uint64_t end = MIN(extent.offset + extent.len, r->tail);
+	struct ps_extent gap;
+	while (extent.offset < end && ps_root_find(r->gaps, extent.offset, &gap) == PS_OK &&
+	       gap.offset < end) {
+		uint64_t from = MAX(gap.offset, extent.offset), to = MIN(gap.offset + gap.len, end);
+		int err = r->gaps->ops->mark(r->gaps, (struct ps_extent){from, to - from});
+		if (err)
+			return err;
+		extent.offset = to;
+	}
+	return PS_OK;
+}
+
+static void spend(struct rebuild *r, uint64_t pages)
+{
+	r->pages -= MIN(r->pages, pages);
+}
+
+static int add_part(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
+{
+	struct rebuild *r = arg;
+	(void)blob;
+	(void)chunk;
+	if (++r->extents % EXTENTS_A_PAGE == 0)
+		spend(r, 1);
+	return add_used(r, extent);
+}
+
+static int add_entry(struct rebuild *r, uint64_t slot, const struct entry *e)
+{
+	if (entry_kind(e) != ENTRY_MAP)
+		return add_used(r, (struct ps_extent){entry_place(e), extent_len(entry_blob_len(e))});
+	spend(r, 1);
+	int err = map_extents(r->s, id_make(slot, entry_generation(e)), e, add_part, r);
+	if (err != PS_ECORRUPT && err != PS_EIO)
+		return err;
+	r->damaged = true;
+	return PS_OK;
+}
+
+/* ---- slots
+ * ---------------------------------------------------------------------------------------------------------------
+ */
+
+/* Which of the leaf's slots are in the queue: they are free in the table, and not yet for use. */
+static void find_waiting(struct rebuild *r, uint64_t leaf)
+{
+	const struct space *sp = &r->s->space;
+	r->waiting[0] = r->waiting[1] = 0;
+	for (size_t i = 0; i < sp->queue_count; i++) {
+		const struct freed *f = &sp->queue[(sp->queue_head + i) & (sp->queue_size - 1)];
+		if (!f->extent.len && f->slot / FANOUT == leaf)
+			r->waiting[f->slot % FANOUT / 64] |= (uint64_t)1 << (f->slot % 64);
+	}
+}
+
+static void give_slot(struct rebuild *r, uint64_t slot)
+{
+	if (!(r->waiting[slot % FANOUT / 64] >> (slot % 64) & 1))
+		table_give_slot(&r->s->table, slot);
+}
+
+static void set_known(struct rebuild *r, uint64_t slot)
+{
+	r->known = MAX(r->known, slot);
+	r->s->table.uncounted = r->known;
+}
+
+static void know_entry(struct rebuild *r, uint64_t slot, const struct entry *e)
+{
+	struct table *t = &r->s->table;
+	if (slot < r->known)
+		return;
+	if (entry_kind(e) == ENTRY_FREE)
+		give_slot(r, slot);
+	else {
+		atomic_fetch_add(&t->objects, 1);
+		atomic_fetch_add(&t->live_bytes, entry_size(e));
+	}
+	set_known(r, slot + 1);
+}
+
+bool rebuild_gives_slot(const struct space *sp, uint64_t slot)
+{
+	const struct rebuild *r = sp->rebuild;
+	return r && slot >= r->known && slot < r->slots;
+}
+
+/* ---- the walk
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+/* Leaves that are nowhere have only free slots: given where their group is in memory. */
+static void skip_absent(struct rebuild *r, uint64_t to)
+{
+	while (r->at < to) {
+		uint64_t end = MIN((r->at / GROUP_SLOTS + 1) * GROUP_SLOTS, to);
+		bool there = table_group(&r->s->table, r->at / GROUP_SLOTS) != NULL;
+		for (uint64_t slot = MAX(r->at, r->known); there && slot < end; slot++)
+			table_give_slot(&r->s->table, slot);
+		r->at = end;
+	}
+	set_known(r, r->at);
+}
+
+/* A page that cannot be read costs its slots, and all hope of knowing what is free. */
+static int skip_damaged(struct rebuild *r, uint64_t slots)
+{
+	r->damaged = true;
+	r->at = MIN((r->at / slots + 1) * slots, r->slots);
+	set_known(r, r->at);
+	return PS_OK;
+}
+
+static bool is_damage(int err)
+{
+	return err == PS_ECORRUPT || err == PS_EIO;
+}
+
+static int enter_leaf(struct rebuild *r)
+{
+	struct table *t = &r->s->table;
+	struct table_node *g;
+	struct table_leaf *l;
+	struct entry e;
+	uint64_t next = MIN(table_next(t, r->at), r->slots);
+	spend(r, 1);
+	if (next > r->at) {
+		skip_absent(r, next);
+		return PS_OK;
+	}
+	int err = table_find_leaf(t, r->at, &g, &l);
+	if (err)
+		return is_damage(err) ? skip_damaged(r, GROUP_SLOTS) : err;
+	if ((err = table_get(t, r->at, &e)) != PS_OK)
+		return is_damage(err) ? skip_damaged(r, FANOUT) : err;
+	r->entered = r->at / FANOUT;
+	find_waiting(r, r->entered);
+	const uint64_t *place = g->child[r->entered % FANOUT].place;
+	err = add_used(r, (struct ps_extent){place[0], place[0] ? PAGE : 0});
+	return err ? err : add_used(r, (struct ps_extent){l->new_place, l->new_place ? PAGE : 0});
+}
+
+static int walk_slot(struct rebuild *r)
+{
+	struct entry e;
+	int err = table_get(&r->s->table, r->at, &e);
+	if (!err && entry_kind(&e) != ENTRY_FREE)
+		err = add_entry(r, r->at, &e);
+	if (err)
+		return is_damage(err) ? skip_damaged(r, FANOUT) : err;
+	know_entry(r, r->at, &e);
+	r->at++;
+	return PS_OK;
+}
+
+static int walk(struct rebuild *r)
+{
+	int err = PS_OK;
+	/* Deletes have come, and others have become durable, since the last step stopped in the middle of a
+	 * leaf. */
+	find_waiting(r, r->entered);
+	while (!err && r->at < r->slots && r->pages)
+		err = r->at / FANOUT == r->entered ? walk_slot(r) : enter_leaf(r);
+	return err;
+}
+
+/* ---- the end of the walk
+ * ------------------------------------------------------------------------------------------------- */
+
+static int add_nodes(struct rebuild *r, const struct table_node *n)
+{
+	int err = PS_OK;
+	for (int i = 0; i < 2 && !err; i++) {
+		err = add_used(r, (struct ps_extent){n->self.place[i], n->self.place[i] ? PAGE : 0});
+		if (!err)
+			err = add_used(r, (struct ps_extent){n->spare[i], n->spare[i] ? PAGE : 0});
+	}
+	for (int i = 0; n->level > 1 && i < FANOUT && !err; i++)
+		err = n->node[i] ? add_nodes(r, n->node[i]) : PS_OK;
+	return err;
+}
+
+static int add_fixed(struct rebuild *r)
+{
+	int err = add_used(r, (struct ps_extent){0, SUPERBLOCK_AREA});
+	for (uint64_t fence = SPACE_FENCE; fence < r->tail && !err; fence += SPACE_FENCE)
+		err = add_used(r, (struct ps_extent){fence, PAGE});
+	for (int i = 0; i < 2 && !err; i++)
+		err = add_used(r, (struct ps_extent){r->s->log.ring[i].offset, r->s->log.ring[i].len});
+	return err;
+}
+
+/* What no entry names any more and somebody still needs: it is freed in its own time. */
+static int keep_waiting(struct rebuild *r)
+{
+	const struct space *sp = &r->s->space;
+	const struct log *log = &r->s->log;
+	int err = PS_OK;
+	for (size_t i = 0; i < sp->queue_count && !err; i++)
+		err = keep_used(r, sp->queue[(sp->queue_head + i) & (sp->queue_size - 1)].extent);
+	for (size_t i = 0; i < sp->held_count && !err; i++)
+		err = keep_used(r, sp->held[i].extent);
+	for (size_t i = 0; i < log->spill_count && !err; i++)
+		err = keep_used(r, log->spills[i].extent);
+	for (size_t i = 0; i < r->s->checkpoint.old_count && !err; i++)
+		err = keep_used(r, r->s->checkpoint.old[i]);
+	return err;
+}
+
+static int end_walk(struct rebuild *r)
+{
+	struct store *s = r->s;
+	pthread_mutex_lock(&s->table.lock);
+	int err = add_nodes(r, s->table.root);
+	pthread_mutex_unlock(&s->table.lock);
+	if (!err)
+		err = add_fixed(r);
+	if (!err)
+		err = keep_waiting(r);
+	if (err)
+		return err;
+	/* While any table page cannot be read, nothing is called free: new space comes from the file's end.
+	 */
+	s->space.overlapping = r->overlap;
+	s->table.damaged = r->damaged || r->overlap;
+	s->table.uncounted_end = 0;
+	r->walked = true;
+	return PS_OK;
+}
+
+/* ---- what was found goes to the allocator
+ * -------------------------------------------------------------------------------- */
+
+/* Pages that small objects share go back as their last object would, for the rest of the page may be free
+ * already. */
+static void give_gap(struct space *sp, struct ps_extent gap)
+{
+	uint64_t end = gap.offset + gap.len,
+	         first = MIN((gap.offset + PAGE - 1) & ~(uint64_t)(PAGE - 1), end);
+	uint64_t last = MAX(end & ~(uint64_t)(PAGE - 1), first);
+	struct ps_extent whole = {first, last - first};
+	if (first > gap.offset)
+		space_free_now(sp, (struct ps_extent){gap.offset, first - gap.offset});
+	if (whole.len && sp->root->ops->free(sp->root, whole, NULL) != PS_OK)
+		space_free_later(sp, 0, 0, whole);
+	if (end > last)
+		space_free_now(sp, (struct ps_extent){last, end - last});
+}
+
+/* *more: there are gaps left. Room in the queue first, so that what leaves `gaps` is never lost. */
+static int give_gaps(struct rebuild *r, bool *more)
+{
+	struct space *sp = &r->s->space;
+	struct ps_extent gap;
+	int err = PS_OK;
+	uint64_t left = r->pages * GIVEN_A_PAGE;
+	*more = false;
+	if (r->s->table.damaged)
+		return PS_OK;
+	while (!err && ps_root_find(r->gaps, 0, &gap) == PS_OK) {
+		if (!left--) {
+			*more = true;
+			return PS_OK;
+		}
+		err = space_queue_reserve(sp, 3);
+		if (!err)
+			err = r->gaps->ops->mark(r->gaps, gap);
+		if (!err)
+			give_gap(sp, gap);
+	}
+	return err;
+}
+
+/* ---- around it
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static int all_gaps(struct rebuild *r)
+{
+	struct ps_allocator *fresh;
+	const struct ps_extent all = {0, r->tail};
+	int err = ps_root_open(&r->s->memory, &fresh);
+	if (err)
+		return err;
+	if ((err = ps_root_load(fresh, r->tail, &all, 1)) != PS_OK) {
+		fresh->ops->close(fresh);
+		return err;
+	}
+	if (r->gaps)
+		r->gaps->ops->close(r->gaps);
+	r->gaps = fresh;
+	r->at = 0;
+	r->entered = UINT64_MAX;
+	r->damaged = r->overlap = false;
+	return PS_OK;
+}
+
+void rebuild_drop(struct space *sp)
+{
+	struct rebuild *r = sp->rebuild;
+	if (!r)
+		return;
+	if (r->gaps)
+		r->gaps->ops->close(r->gaps);
+	ps_memory_free(&r->s->memory, r, sizeof(*r));
+	sp->rebuild = NULL;
+	atomic_store(&sp->unknown, false);
+}
+
+/* All that the file has, and all that the log's entries name. */
+static uint64_t find_tail(const struct store *s)
+{
+	uint64_t file = s->space.file_bytes & ~(uint64_t)(PAGE - 1);
+	uint64_t named = (s->space.named_end + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	return MAX(MAX(ps_get64(s->sb.file_bytes), file), named);
+}
+
+/* The root's list comes last: until then everything can be tried again. */
+static int know_tail(struct space *sp, uint64_t tail)
+{
+	struct store *s = sp->store;
+	int err = PS_OK;
+	if (tail > sp->file_bytes)
+		err = s->io->ops->allocate(s->io, sp->file_bytes, tail - sp->file_bytes);
+	if (!err)
+		err = pool_extend(&s->pool, tail);
+	if (!err)
+		err = ps_root_load(sp->punched, tail, NULL, 0);
+	if (!err)
+		err = ps_root_load(sp->root, tail, NULL, 0);
+	if (err)
+		return err;
+	sp->end = tail;
+	sp->file_bytes = MAX(tail, sp->file_bytes);
+	return PS_OK;
+}
+
+int rebuild_begin(struct space *sp)
+{
+	struct store *s = sp->store;
+	struct table *t = &s->table;
+	struct rebuild *r = ps_memory_zalloc(&s->memory, sizeof(*r));
+	if (!r)
+		return ps_fail(PS_ENOMEM, "%s: no memory to find the free space", s->path);
+	r->s = s;
+	r->tail = find_tail(s);
+	r->slots = atomic_load(&t->slots);
+	int err = all_gaps(r);
+	if (!err)
+		err = know_tail(sp, r->tail);
+	if (err) {
+		if (r->gaps)
+			r->gaps->ops->close(r->gaps);
+		ps_memory_free(&s->memory, r, sizeof(*r));
+		return err;
+	}
+	atomic_store(&t->objects, 0);
+	atomic_store(&t->live_bytes, 0);
+	t->uncounted = 0;
+	t->uncounted_end = r->slots;
+	sp->rebuild = r;
+	atomic_store(&sp->unknown, true);
+	return PS_OK;
+}
+
+bool rebuild_holds(const struct space *sp, struct ps_extent extent)
+{
+	const struct rebuild *r = sp->rebuild;
+	return r && !r->walked && extent.offset < r->tail;
+}
+
+static int step(struct rebuild *r, uint64_t pages, bool *more)
+{
+	int err = r->gaps ? PS_OK : all_gaps(r);
+	r->pages = pages;
+	*more = true;
+	if (!err && !r->walked)
+		err = walk(r);
+	if (!err && !r->walked && r->at == r->slots)
+		err = end_walk(r);
+	/* Half an entry may be in the gaps: they are thrown away. */
+	if (err && !r->walked && r->gaps) {
+		r->gaps->ops->close(r->gaps);
+		r->gaps = NULL;
+	}
+	if (!err && r->walked)
+		err = give_gaps(r, more);
+	return err;
+}
+
+int rebuild_step(struct space *sp)
+{
+	bool more;
+	if (!sp->rebuild)
+		return PS_OK;
+	int err = step(sp->rebuild, FIRST_PAGES, &more);
+	if (!err && !more)
+		rebuild_drop(sp);
+	return err;
+}
+
+int rebuild_finish(struct space *sp)
+{
+	int err = PS_OK;
+	while (!err && sp->rebuild)
+		err = rebuild_step(sp);
+	return err;
+}
+
+/* ---- without the lock
+ * ---------------------------------------------------------------------------------------------------- */
+
+static int no_part(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
+{
+	(void)arg;
+	(void)extent;
+	(void)blob;
+	(void)chunk;
+	return PS_OK;
+}
+
+/* Brings into memory what the next step will look at, so that it does not read under the lock. What fails
+ * here fails there. */
+static void read_ahead(struct store *s, uint64_t slot, uint64_t end)
+{
+	uint64_t left = FIRST_PAGES;
+	for (slot = table_next(&s->table, slot); slot < end && left; slot++) {
+		struct entry e;
+		if (slot % FANOUT == 0 && (slot = table_next(&s->table, slot)) >= end)
+			return;
+		space_hold(&s->space, slot);
+		int err = table_get(&s->table, slot, &e);
+		if (!err && entry_kind(&e) == ENTRY_MAP)
+			err = map_extents(s, id_make(slot, entry_generation(&e)), &e, no_part, NULL);
+		space_unhold(&s->space, slot);
+		if (err)
+			return;
+		left -= slot % FANOUT == FANOUT - 1;
+	}
+}
+
+bool rebuild_help(struct store *s)
+{
+	struct space *sp = &s->space;
+	if (!atomic_load_explicit(&sp->unknown, memory_order_relaxed) || atomic_load(&s->failed))
+		return false;
+	pthread_mutex_lock(&s->lock);
+	uint64_t at = sp->rebuild ? sp->rebuild->at : 0, end = sp->rebuild ? sp->rebuild->slots : 0;
+	pthread_mutex_unlock(&s->lock);
+	read_ahead(s, at, end);
+	pthread_mutex_lock(&s->lock);
+	int err = rebuild_step(sp);
+	bool more = sp->rebuild && !err;
+	pthread_mutex_unlock(&s->lock);
+	return more;
+}
