@@ -189,7 +189,9 @@ void ps_class_map_init(struct ps_class_map *map, const struct ps_class_table *ta
 	for (unsigned granules = 1; granules <= PS_CLASS_PAGE / PS_CLASS_GRANULE; granules++) {
 		while (class <= table->count && table->size[class - 1] < granules)
 			class ++;
-		map->small[granules] = (uint8_t)(class <= table->count ? class : 0);
+		bool one_page =
+		    class <= table->count && table->size[class - 1] <= PS_CLASS_PAGE / PS_CLASS_GRANULE;
+		map->small[granules] = (uint8_t)(one_page ? class : 0);
 	}
 	class = 1;
 	for (unsigned page = 0; page < sizeof(map->first); page++) {

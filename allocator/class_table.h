@@ -73,8 +73,8 @@ void ps_class_map_init(struct ps_class_map *map, const struct ps_class_table *ta
 /* As ps_class_for, above one page. */
 unsigned ps_class_for_large(const struct ps_class_map *map, uint64_t size);
 
-/* The class for an object of `size` bytes, or 0: the root's. It is the smallest class that holds it, but
- * above 4 KiB never one that takes more whole pages than the object needs. */
+/* The class for an object of `size` bytes, or 0: the root's. It is the smallest class that holds it, unless
+ * that takes more whole pages than the object needs. */
 static inline unsigned ps_class_for(const struct ps_class_map *map, uint64_t size)
 {
 	if (size <= PS_CLASS_PAGE)
