@@ -171,6 +171,10 @@ int pool_fresh(struct pool *pool, uint64_t place, uint64_t len);
 bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_request *request);
 void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct ps_io_request *request);
 int pool_pin_shared(struct pool *pool, uint64_t place, bool empty);
+/* Memory for pages that will be written one after another, in one call instead of a fault for each; and back, if they were not. It
+ * is counted page by page as they are used: the caller does so for few pages at a time. */
+void pool_populate(struct pool *pool, struct ps_extent extent);
+void pool_unpopulate(struct pool *pool, struct ps_extent extent);
 bool pool_pin_shared_resident(struct pool *pool, uint64_t place);
 /* Marks a pinned extent dirty: under store.lock; room for it has been made by pool_dirty_reserve. */
 void pool_dirty(struct pool *pool, uint64_t place);

@@ -285,6 +285,8 @@ bool pool_is_verified(struct pool *pool, uint64_t place)
 
 void pool_set_verified(struct pool *pool, uint64_t place)
 {
+	if (atomic_load_explicit(pool_state(pool, page_of(place)), memory_order_relaxed) & PAGE_VERIFIED)
+		return;
 	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[pool_page(pool, place) * 4];
 	unsigned granule = (unsigned)(place % PAGE / GRANULE);
 	atomic_fetch_or_explicit(&bits[granule / 64], (uint64_t)1 << (granule % 64), memory_order_release);
@@ -509,6 +511,16 @@ int pool_fresh(struct pool *pool, uint64_t place, uint64_t len)
 	return PS_OK;
 }
 
+void pool_populate(struct pool *pool, struct ps_extent extent)
+{
+	(void)madvise(pool_address(pool, extent.offset), extent.len, MADV_POPULATE_WRITE);
+}
+
+void pool_unpopulate(struct pool *pool, struct ps_extent extent)
+{
+	(void)madvise(pool_address(pool, extent.offset), extent.len, MADV_DONTNEED);
+}
+
 bool pool_pin_shared_resident(struct pool *pool, uint64_t place)
 {
 	return pin_if_resident(pool_state(pool, page_of(place)));
@@ -543,9 +555,10 @@ int pool_dirty_reserve(struct pool *pool, size_t more)
 void pool_dirty(struct pool *pool, uint64_t place)
 {
 	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
-	uint64_t old = atomic_fetch_or(state, PAGE_DIRTY);
-	if (old & PAGE_DIRTY)
+	/* It becomes clean under the same lock. */
+	if (atomic_load_explicit(state, memory_order_relaxed) & PAGE_DIRTY)
 		return;
+	uint64_t old = atomic_fetch_or(state, PAGE_DIRTY);
 	assert(pool->dirty_count < pool->dirty_size);
 	pool->dirty[pool->dirty_count++] = page_of(place);
 	atomic_fetch_add_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);

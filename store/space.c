@@ -152,8 +152,10 @@ static void close_open_page(struct space *sp)
 static void close_open_pages(struct space *sp)
 {
 	close_open_page(sp);
-	if (sp->open.len)
+	if (sp->open.len) {
+		pool_unpopulate(&sp->store->pool, sp->open);
 		(void)sp->root->ops->free(sp->root, sp->open, NULL);
+	}
 	sp->open.len = 0;
 }
 
@@ -164,18 +166,21 @@ static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *p
 	uint64_t want = MAX((uint64_t)PAGE, MIN((uint64_t)OPEN_BYTES, sp->end / 16 & ~(uint64_t)(PAGE - 1)));
 	piece->len = 0;
 	close_open_pages(sp);
-	if (root_alloc(sp, want, &sp->open) == PS_OK || root_alloc(sp, PAGE, &sp->open) == PS_OK)
+	if (root_alloc(sp, want, &sp->open) == PS_OK || root_alloc(sp, PAGE, &sp->open) == PS_OK) {
+		pool_populate(&sp->store->pool, sp->open);
 		return PS_OK;
+	}
 	sp->open.len = 0;
 	sp->root->ops->stats(sp->root, &stats);
 	if (stats.free > stats.space / 8 && root_alloc(sp, len, piece) == PS_OK)
 		return PS_OK;
 	int err = alloc_or_grow(sp, want, &sp->open);
-	if (err == PS_ENOSPC)
-		err = root_alloc(sp, len, piece);
-	if (err)
-		sp->open.len = 0;
-	return err;
+	if (!err) {
+		pool_populate(&sp->store->pool, sp->open);
+		return PS_OK;
+	}
+	sp->open.len = 0;
+	return err == PS_ENOSPC ? root_alloc(sp, len, piece) : err;
 }
 
 static int alloc_small(struct space *sp, uint64_t len, struct ps_extent *extent, bool *empty)
@@ -377,9 +382,9 @@ static void retry_held(struct space *sp)
 /* Frees what may be used again. Held extents are looked at each time while they are few, now and then when many. */
 void space_reclaim(struct space *sp)
 {
-	uint64_t safe = log_safe_buffer(&sp->store->log);
-	if (!sp->ready)
+	if (!sp->ready || (!sp->queue_count && !sp->held_count && sp->reserve_count >= sp->reserve_want))
 		return;
+	uint64_t safe = log_safe_buffer(&sp->store->log);
 	while (sp->queue_count) {
 		struct freed *f = &sp->queue[sp->queue_head];
 		if (f->buffer > safe)
