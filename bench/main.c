@@ -13,8 +13,9 @@ static const struct target {
 	const char *name;
 	void (*run)(const struct bench *b);
 } targets[] = {
-    {"cached", bench_cached}, {"durable", bench_durable}, {"large", bench_large}, {"load", bench_load},
-    {"memory", bench_memory}, {"reopen", bench_reopen},   {"space", bench_space},
+    {"allocators", bench_allocators}, {"cached", bench_cached}, {"durable", bench_durable},
+    {"large", bench_large},           {"load", bench_load},     {"memory", bench_memory},
+    {"reopen", bench_reopen},         {"space", bench_space},
 };
 enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
 
@@ -52,14 +53,16 @@ static bool target_run(const struct bench *b, const struct target *t)
 static bool targets_run(const struct command *c)
 {
 	const struct settings *s = &c->s;
-	struct bench b = {s->dir, s->num, s->seconds, s->seed, MAX(s->rounds, 1U), s->value_size, s->json != NULL, NULL};
+	struct bench b = {s->dir,        s->num,          s->seconds, s->seed, MAX(s->rounds, 1U),
+	                  s->value_size, s->json != NULL, NULL};
 	bool good = true;
 	if (s->json && strcmp(s->json, "-") && !freopen(s->json, "w", stdout))
 		die("%s: %s", s->json, strerror(errno));
 	for (size_t i = 0; i < TARGETS; i++) {
 		bool wanted = false;
 		for (unsigned k = 0; k < c->words; k++)
-			wanted = wanted || !strcmp(c->word[k], targets[i].name) || !strcmp(c->word[k], "targets");
+			wanted =
+			    wanted || !strcmp(c->word[k], targets[i].name) || !strcmp(c->word[k], "targets");
 		if (wanted)
 			good = target_run(&b, &targets[i]) && good;
 	}

@@ -1,0 +1,106 @@
+/* What a process used between two moments: time, calls, flushes, bytes. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "bench/harness.h"
+
+const struct figure_info figure_infos[FIGURE_KINDS] = {
+#define FIGURE_INFO(id, name, unit, more) [id] = {name, unit, more},
+    FIGURES(FIGURE_INFO)
+#undef FIGURE_INFO
+};
+
+void slice_clear(struct slice *s)
+{
+	memset(s, 0, sizeof(*s));
+	for (unsigned i = 0; i < FIGURE_KINDS; i++)
+		s->figure[i] = NAN;
+}
+
+/* Bytes that this process caused to be read from or written to the disk; for a file in the page cache they
+ * count when they are made dirty. */
+static void disk_bytes_now(uint64_t *read, uint64_t *written)
+{
+	FILE *f = fopen("/proc/self/io", "r");
+	char line[128];
+	unsigned long long n;
+	*read = *written = 0;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "read_bytes: %llu", &n) == 1)
+			*read = n;
+		else if (sscanf(line, "write_bytes: %llu", &n) == 1)
+			*written = n;
+	}
+	if (f)
+		fclose(f);
+}
+
+static double seconds_of(struct timeval t)
+{
+	return (double)t.tv_sec + (double)t.tv_usec * 1e-6;
+}
+
+struct usage usage_now(const struct job *j)
+{
+	struct usage u = {0};
+	struct rusage r;
+	struct peer_counts own = {0};
+	struct call_counts seen = call_counts();
+	getrusage(RUSAGE_SELF, &r);
+	if (j->peer->counts && j->store)
+		j->peer->counts(j->store, &own);
+	u.calls = seen.calls + own.calls;
+	u.flushes = seen.flushes + own.flushes;
+	u.switches = (uint64_t)r.ru_nvcsw;
+	u.cpu = seconds_of(r.ru_utime) + seconds_of(r.ru_stime);
+	disk_bytes_now(&u.read, &u.written);
+	u.wall = now();
+	return u;
+}
+
+static double share(uint64_t before, uint64_t after, uint64_t of)
+{
+	return after >= before && of ? (double)(after - before) / (double)of : NAN;
+}
+
+void usage_figures(const struct usage *before, const struct usage *after, uint64_t ops, uint64_t user_bytes,
+                   struct slice *out)
+{
+	if (!ops)
+		return;
+	double *f = out->figure;
+	if (isnan(f[FIG_RATE]))
+		f[FIG_RATE] = (double)ops / (after->wall - before->wall);
+	if (isnan(f[FIG_CPU]))
+		f[FIG_CPU] = (after->cpu - before->cpu) * 1e9 / (double)ops;
+	f[FIG_CALLS] = share(before->calls, after->calls, ops);
+	f[FIG_FLUSHES] = share(before->flushes, after->flushes, ops);
+	f[FIG_SWITCHES] = share(before->switches, after->switches, ops);
+	f[FIG_READ] = share(before->read, after->read, ops);
+	f[FIG_WRITTEN] = share(before->written, after->written, user_bytes);
+}
+
+void latency_figures(const struct histogram *h, struct slice *out)
+{
+	if (!h->total)
+		return;
+	out->latency = *h;
+	out->figure[FIG_P50] = (double)histogram_at(h, 0.5) * 1e-3;
+	out->figure[FIG_P99] = (double)histogram_at(h, 0.99) * 1e-3;
+	out->figure[FIG_P999] = (double)histogram_at(h, 0.999) * 1e-3;
+	out->figure[FIG_MOST] = (double)h->most * 1e-3;
+}
+
+double resident_mib(void)
+{
+	unsigned long long total, resident;
+	FILE *f = fopen("/proc/self/statm", "r");
+	if (!f)
+		return NAN;
+	int n = fscanf(f, "%llu %llu", &total, &resident);
+	fclose(f);
+	return n == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20) : NAN;
+}

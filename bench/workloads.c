@@ -1,0 +1,6 @@
+/* The workloads in the order in which they run. A new one is a file and two lines here. */
+#include "bench/harness.h"
+
+extern const struct workload w1_load, w2_get, w3_overwrite, w4_batches;
+
+const struct workload *const workloads[] = {&w1_load, &w2_get, &w3_overwrite, &w4_batches, NULL};
