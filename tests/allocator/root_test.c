@@ -268,6 +268,27 @@ static void alloc_below_takes_the_lowest_place(void **state)
 	assert_int_equal(ps_root_alloc_below(a, UINT64_MAX, SPACE, &extent), PS_ENOSPC);
 }
 
+/* More extents of the length than are looked into, each of them a page off: one that surely holds it is
+ * found. */
+static void aligned_space_is_found_behind_misaligned_extents(void **state)
+{
+	enum { LEN = 4 * PAGE, COUNT = 50, STRIDE = 2 * LEN };
+	struct ps_extent list[COUNT + 1], extent;
+	(void)state;
+	for (uint64_t i = 0; i < COUNT; i++)
+		list[i] = (struct ps_extent){i * STRIDE + PAGE, LEN};
+	list[COUNT] = (struct ps_extent){COUNT * STRIDE + PAGE, 2 * LEN - PAGE};
+	a->ops->close(a);
+	assert_int_equal(ps_root_open(&memory, &a), PS_OK);
+	assert_int_equal(ps_root_load(a, (COUNT + 2) * STRIDE, list, COUNT + 1), PS_OK);
+	assert_int_equal(a->ops->alloc_aligned(a, LEN, LEN, 0, &extent), PS_OK);
+	expect_extent(extent, COUNT * STRIDE + LEN, LEN);
+	assert_int_equal(a->ops->alloc_aligned(a, LEN, LEN, 0, &extent), PS_ENOSPC);
+	assert_int_equal(a->ops->alloc_aligned(a, LEN, PAGE, 3 * PAGE, &extent), PS_ENOSPC);
+	assert_int_equal(a->ops->alloc_aligned(a, LEN, PAGE, PAGE + LEN, &extent), PS_OK);
+	expect_extent(extent, PAGE, LEN);
+}
+
 static void find_gives_the_extent_at_or_above(void **state)
 {
 	const struct ps_extent list[] = {{512, 512}, {8 * PAGE, PAGE}};
@@ -374,6 +395,7 @@ int main(void)
 	    TEST(impossible_sizes_are_refused),
 	    TEST(grow_and_shrink_move_the_end),
 	    TEST(alloc_below_takes_the_lowest_place),
+	    TEST(aligned_space_is_found_behind_misaligned_extents),
 	    TEST(find_gives_the_extent_at_or_above),
 	    TEST(a_load_is_checked_and_refused_whole),
 	    TEST(frees_go_on_after_an_alloc_found_no_memory),
