@@ -10,8 +10,8 @@ fail() {
 	exit 1
 }
 
-"$bench" --dir "$dir" --count 2000 --seconds 0.02 --rounds 1 --json >"$dir/out" || fail "a workload failed"
-for workload in cached durable large load memory reopen space; do
+"$bench" targets --dir "$dir" --count 2000 --seconds 0.02 --rounds 1 --json - >"$dir/out" || fail "a workload failed"
+for workload in allocators cached durable large load memory reopen space; do
 	grep -q "^{\"workload\":\"$workload\",.*}\$" "$dir/out" || fail "$workload says nothing"
 done
 grep -q '"name":"reads of the file during all of it","unit":"reads","median":0,' "$dir/out" ||
