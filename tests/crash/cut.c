@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { DEPTHS = 3 };
 
@@ -40,10 +41,20 @@ static int say_finding(void *arg, const struct ps_finding *finding)
 	return 0;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 /* *s stays NULL where there is no store yet: a file that no open has returned for is told from a store. */
 static bool opens(const struct level *l, ps_storer **s)
 {
+	uint64_t began = now_ns();
 	int err = store_open(l->disk, l->run->relaxed, s);
+	l->counts->opens++;
+	l->counts->open_ns += now_ns() - began;
 	if ((err == PS_EFORMAT || err == PS_ECORRUPT) && l->point < l->run->formatted)
 		return true;
 	return err == PS_OK || wrong(l, "open", ps_last_error_message());
@@ -51,7 +62,9 @@ static bool opens(const struct level *l, ps_storer **s)
 
 static bool closes(const struct level *l, ps_storer **s)
 {
+	uint64_t began = now_ns();
 	int err = ps_close(*s);
+	l->counts->close_ns += now_ns() - began;
 	*s = NULL;
 	return err == PS_OK || wrong(l, "close", ps_last_error_message());
 }
