@@ -137,11 +137,20 @@ size_t ps_extent_tree_memory(const struct ps_extent_tree *tree)
 
 /* ---- looking up ---- */
 
+/* A search of a node that is in no cache would wait for three or four of its lines one after another: they
+ * are all on their way before it begins. */
+static struct ps_extent_node *node_coming(struct ps_extent_node *node)
+{
+	for (size_t at = 0; at < sizeof(*node); at += 64)
+		__builtin_prefetch((const char *)node + at);
+	return node;
+}
+
 static struct ps_extent_node *find_leaf(const struct ps_extent_tree *tree, struct ps_extent_pair pair)
 {
 	struct ps_extent_node *node = tree->root;
 	while (node && node->level)
-		node = node->children[child_for(node, pair)];
+		node = node_coming(node->children[child_for(node, pair)]);
 	return node;
 }
 
@@ -153,7 +162,7 @@ static bool find_path(const struct ps_extent_tree *tree, struct ps_extent_pair p
 		uint32_t child = child_for(node, pair);
 		path->node[node->level] = node;
 		path->index[node->level] = child;
-		node = node->children[child];
+		node = node_coming(node->children[child]);
 	}
 	uint32_t index = pairs_below(node->pairs, node->count, pair);
 	path->node[0] = node;
