@@ -170,9 +170,9 @@ int main(int argc, char **argv)
 	print_message("%llu crash states, %llu inside recoveries, %llu written to and opened again\n",
 	              (unsigned long long)total.states, (unsigned long long)total.nested,
 	              (unsigned long long)total.written);
-	if (total.opens)
+	if (total.timed)
 		print_message("an open with its recovery took %.1f us, a close %.1f us\n",
-		              (double)total.open_ns / (double)total.opens / 1e3,
-		              (double)total.close_ns / (double)total.opens / 1e3);
+		              (double)total.open_ns / (double)total.timed / 1e3,
+		              (double)total.close_ns / (double)total.timed / 1e3);
 	return failures;
 }

@@ -15,7 +15,7 @@ struct cut_options {
 
 struct cut_counts {
 	uint64_t states, nested, written;
-	uint64_t opens, open_ns, close_ns; /* time spent in opens with their recovery, and in closes */
+	uint64_t timed, open_ns, close_ns; /* of some states: an open with its recovery, and a close, alone */
 };
 
 /* False, with the first state that is wrong and why in `why`, where the store does not open, does not hold a
