@@ -10,13 +10,14 @@
 
 #define COLD __attribute__((cold, noinline))
 
-enum slot_state {
-	SLOT_IDLE = 0,
-	SLOT_PUBLISHED = 1,
-	SLOT_STATES = 3, /* mask */
-	SLOT_HELD = 3,   /* published, and a writer has put the slot's hold into the bucket */
-	SLOT_ROUND = 4,
-};
+/* Whether copying calls order their publication before their look at the writers with an instruction of their
+ * own (FENCED). It is the costliest part of such a call: it keeps the processor from beginning the next one.
+ * While little is written they leave it to the next writer (UNFENCED), which has to interrupt all threads
+ * first (FENCING). */
+enum fencing { UNFENCED = 0, FENCING = 1, FENCED = 2, FENCING_STATES = 3 /* mask */, FENCING_CHANGE = 4 };
+
+/* A thread looks that often how much is written, and finds so much too little to pay for. */
+enum { FENCED_CALLS = 1024, FEW_WRITES = 8 };
 
 /* ---- set-up ---- */
 
@@ -48,6 +49,8 @@ int locks_init(struct locks *locks, struct ps_memory *memory, size_t buckets)
 	locks->memory = memory;
 	locks->mask = count - 1;
 	atomic_init(&locks->slots_used, 0);
+	atomic_init(&locks->fencing, FENCED);
+	locks->can_unfence = sync_can_interrupt();
 	locks->buckets = aligned_new(memory, count, sizeof(*locks->buckets));
 	locks->slots = aligned_new(memory, THREAD_INDEXES + 1, sizeof(*locks->slots));
 	if (locks->buckets && locks->slots)
@@ -84,6 +87,14 @@ static inline void count(const struct thread_self *self, _Atomic(uint64_t) *coun
 		                      memory_order_relaxed);
 	else
 		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static inline void note_acquired(struct locks *locks, const struct thread_self *self, enum lock_mode mode)
+{
+	struct lock_slot *own = slot_of(locks, self);
+	count(self, &own->acquired, 1);
+	if (mode == LOCK_EXCLUSIVE)
+		count(self, &own->writes, 1);
 }
 
 /* ---- lists, under the bucket's latch ---- */
@@ -127,36 +138,92 @@ static void writers_add(struct lock_bucket *bucket, uint32_t change)
 	atomic_store(&bucket->writers, atomic_load_explicit(&bucket->writers, memory_order_relaxed) + change);
 }
 
-/* ---- copying calls in their slots ---- */
+/* ---- copying calls in their slots ----
+ *
+ * A call publishes its id in its thread's slot, then looks at the bucket's count of writers; at its end it
+ * clears the slot, and looks again. A writer counts itself, then looks through the slots. Of two such looks
+ * one sees the other side: either the call sees the writer, and passes the latch before it goes on (at its
+ * beginning to wait, at its end to take out the hold that the writer may have put in for it); or the writer
+ * sees the call.
+ *
+ * FENCED: all four accesses are sequentially consistent, and that is why.
+ * UNFENCED: the call's store may still be on its way when it looks. Before a writer relies on FENCED again it
+ * interrupts every thread: a call that had loaded UNFENCED by then has its store out, since the store comes
+ * before that load; one that had not loads FENCING. So the call loads the state between its store and its
+ * look. From FENCED to UNFENCED: a writer that is counted loads the state; if that was still FENCED, a call
+ * that loads UNFENCED does so later, and sees the writer counted. If it was not, the writer starts again. */
 
-/* If the slot's thread is in a call on this id, its hold now stands among the holders: whoever ends the call
- * takes it out. The round in the state tells this call from the thread's next one. */
-static void bring_in(struct lock_bucket *bucket, struct lock_slot *slot, ps_id id)
+static bool is_fenced(uint64_t fencing)
 {
-	sync_step();
-	uint64_t state = atomic_load(&slot->state);
-	while ((state & SLOT_STATES) == SLOT_PUBLISHED) {
-		if (atomic_load_explicit(&slot->id, memory_order_relaxed) != id)
-			return;
-		uint64_t thread = atomic_load_explicit(&slot->thread, memory_order_relaxed);
+	return (fencing & FENCING_STATES) == FENCED;
+}
+
+/* Afterwards the state has been FENCED at a moment in the call. */
+COLD static void fence_calls(struct locks *locks)
+{
+	uint64_t was = atomic_load(&locks->fencing);
+	while (!is_fenced(was)) {
+		uint64_t fencing = (was & ~(uint64_t)FENCING_STATES) + FENCING_CHANGE + FENCING;
+		if (!atomic_compare_exchange_strong(&locks->fencing, &was, fencing))
+			continue;
+		was = fencing;
+		sync_interrupt_threads();
 		sync_step();
-		if (atomic_compare_exchange_strong(&slot->state, &state, state | SLOT_HELD)) {
-			struct lock_hold *hold = &slot->hold;
-			hold->id = id;
-			hold->thread = thread;
-			hold->mode = LOCK_COPY;
-			hold->granted = true;
-			list_append(&bucket->holders, hold);
+		if (atomic_compare_exchange_strong(&locks->fencing, &was, fencing - FENCING + FENCED))
 			return;
-		}
 	}
 }
 
+static uint64_t writes_of_all(struct locks *locks)
+{
+	uint64_t writes = atomic_load_explicit(&locks->slots[THREAD_NO_INDEX].writes, memory_order_relaxed);
+	unsigned used = atomic_load_explicit(&locks->slots_used, memory_order_relaxed);
+	for (unsigned i = 0; i < used; i++)
+		writes += atomic_load_explicit(&locks->slots[i].writes, memory_order_relaxed);
+	return writes;
+}
+
+COLD static void consider_unfencing(struct locks *locks, struct lock_slot *slot)
+{
+	uint64_t writes = writes_of_all(locks), was = atomic_load(&locks->fencing);
+	if (locks->can_unfence && writes - slot->seen_writes < FEW_WRITES && is_fenced(was))
+		(void)atomic_compare_exchange_strong(&locks->fencing, &was,
+		                                     was - FENCED + FENCING_CHANGE + UNFENCED);
+	slot->seen_writes = writes;
+}
+
+static inline bool writers_seen(struct locks *locks, struct lock_slot *slot, struct lock_bucket *bucket,
+                                ps_id id)
+{
+	sync_step();
+	atomic_store_explicit(&slot->id, id, memory_order_release);
+	/* The compiler keeps the order; the processor need not. */
+	atomic_signal_fence(memory_order_seq_cst);
+	sync_step();
+	if (atomic_load(&locks->fencing) % FENCING_CHANGE != UNFENCED) {
+		atomic_exchange(&slot->id, id);
+		if (id != PS_ID_NONE && ++slot->fenced_calls % FENCED_CALLS == 0)
+			consider_unfencing(locks, slot);
+	}
+	sync_step();
+	return __builtin_expect(atomic_load(&bucket->writers) != 0, 0);
+}
+
+/* Under the latch, the writer being counted: calls on the id in other threads' slots become holds. */
 static void bring_in_all(struct locks *locks, struct lock_bucket *bucket, ps_id id)
 {
 	unsigned used = atomic_load(&locks->slots_used);
-	for (unsigned i = 0; i < used; i++)
-		bring_in(bucket, &locks->slots[i], id);
+	for (unsigned i = 0; i < used; i++) {
+		struct lock_slot *slot = &locks->slots[i];
+		sync_step();
+		if (atomic_load(&slot->id) != id || slot->hold.granted)
+			continue;
+		slot->hold.id = id;
+		slot->hold.thread = atomic_load_explicit(&slot->thread, memory_order_relaxed);
+		slot->hold.mode = LOCK_COPY;
+		slot->hold.granted = true;
+		list_append(&bucket->holders, &slot->hold);
+	}
 }
 
 /* ---- who may hold what, under the bucket's latch ---- */
@@ -301,11 +368,26 @@ COLD static int wait_for(struct locks *locks, struct lock_bucket *bucket, struct
 	count(self, &own->wait_ns, sync_now() - began);
 	if (!woken)
 		return refuse(locks, hold, self, PS_ETIMEDOUT);
-	count(self, &own->acquired, 1);
+	note_acquired(locks, self, hold->mode);
 	return PS_OK;
 }
 
 /* ---- acquire and release ---- */
+
+/* Takes the bucket's latch with a writer counted, while calls are fenced: it sees all that do not see it. */
+static void count_writer(struct locks *locks, struct lock_bucket *bucket)
+{
+	for (;;) {
+		sync_latch_take(&bucket->latch);
+		writers_add(bucket, 1);
+		sync_step();
+		if (__builtin_expect(is_fenced(atomic_load(&locks->fencing)), 1))
+			return;
+		writers_add(bucket, (uint32_t)-1);
+		sync_latch_drop(&bucket->latch);
+		fence_calls(locks);
+	}
+}
 
 int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lock_mode mode,
                   struct lock_wait *wait)
@@ -314,14 +396,12 @@ int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lo
 	struct lock_bucket *bucket = bucket_of(locks, id);
 	bool writes = mode == LOCK_EXCLUSIVE;
 	ps_tokens_assert_none();
-	hold->id = id;
-	hold->thread = self->number;
-	hold->mode = mode;
-	hold->granted = false;
-	sync_latch_take(&bucket->latch);
+	*hold = (struct lock_hold){.id = id, .thread = self->number, .mode = mode};
 	if (writes) {
-		writers_add(bucket, 1);
+		count_writer(locks, bucket);
 		bring_in_all(locks, bucket, id);
+	} else {
+		sync_latch_take(&bucket->latch);
 	}
 	enum answer answer =
 	    writes ? ask_exclusive(bucket, id, hold->thread) : ask_shared(bucket, id, hold->thread, mode);
@@ -330,7 +410,6 @@ int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lo
 		hold->granted = true;
 		list_append(&bucket->holders, hold);
 	} else if (waits) {
-		sync_place_init(&hold->place);
 		list_append(&bucket->waiters, hold);
 	} else if (writes) {
 		writers_add(bucket, (uint32_t)-1);
@@ -340,35 +419,45 @@ int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lo
 		return wait_for(locks, bucket, hold, self, wait);
 	if (answer != ANSWER_YES)
 		return refuse(locks, hold, self, answer == ANSWER_WAIT ? PS_EBUSY : PS_EDEADLK);
-	count(self, &slot_of(locks, self)->acquired, 1);
+	note_acquired(locks, self, mode);
 	return PS_OK;
 }
 
-static void release(struct locks *locks, struct lock_hold *hold, ps_id id)
+/* Under the latch. */
+static struct lock_hold *take_out(struct lock_bucket *bucket, struct lock_hold *hold)
 {
-	struct lock_bucket *bucket = bucket_of(locks, id);
-	sync_latch_take(&bucket->latch);
 	list_remove(&bucket->holders, hold);
+	hold->granted = false;
 	if (hold->mode == LOCK_EXCLUSIVE)
 		writers_add(bucket, (uint32_t)-1);
-	struct lock_hold *granted = grant_waiters(bucket, id);
-	sync_latch_drop(&bucket->latch);
-	wake_all(granted);
+	return grant_waiters(bucket, hold->id);
 }
 
 void locks_release(struct locks *locks, struct lock_hold *hold)
 {
-	release(locks, hold, hold->id);
+	struct lock_bucket *bucket = bucket_of(locks, hold->id);
+	sync_latch_take(&bucket->latch);
+	struct lock_hold *granted = take_out(bucket, hold);
+	sync_latch_drop(&bucket->latch);
+	wake_all(granted);
 }
 
-/* The call's slot is free for the next one. */
-static inline void leave_slot(struct locks *locks, struct lock_slot *slot, ps_id id, uint64_t state)
+/* ---- copying calls ---- */
+
+COLD static void leave_slowly(struct lock_slot *slot, struct lock_bucket *bucket)
 {
-	sync_step();
-	uint64_t last = atomic_exchange(&slot->state, state + SLOT_ROUND);
-	/* The writer may not have filled in the hold yet: it is read under the latch only. */
-	if (__builtin_expect((last & SLOT_STATES) == SLOT_HELD, 0))
-		release(locks, &slot->hold, id);
+	struct lock_hold *granted = NULL;
+	sync_latch_take(&bucket->latch);
+	if (slot->hold.granted)
+		granted = take_out(bucket, &slot->hold);
+	sync_latch_drop(&bucket->latch);
+	wake_all(granted);
+}
+
+static inline void leave_slot(struct locks *locks, struct lock_slot *slot, struct lock_bucket *bucket)
+{
+	if (writers_seen(locks, slot, bucket, PS_ID_NONE))
+		leave_slowly(slot, bucket);
 }
 
 COLD static int copy_slowly(struct locks *locks, struct lock_copy *copy, ps_id id, struct lock_wait *wait)
@@ -394,33 +483,26 @@ int locks_copy_begin(struct locks *locks, struct lock_copy *copy, ps_id id, stru
 		return copy_slowly(locks, copy, id, wait);
 	if (__builtin_expect(atomic_load_explicit(&slot->thread, memory_order_relaxed) != self->number, 0))
 		use_slot(locks, self);
-	uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
 	/* In use: this is a call from within a call, made by an event function. */
-	if (__builtin_expect((state & SLOT_STATES) != SLOT_IDLE, 0))
+	if (__builtin_expect(atomic_load_explicit(&slot->id, memory_order_relaxed) != PS_ID_NONE, 0))
 		return copy_slowly(locks, copy, id, wait);
-	atomic_store_explicit(&slot->id, id, memory_order_relaxed);
-	sync_step();
-	atomic_exchange(&slot->state, state | SLOT_PUBLISHED);
-	sync_step();
-	if (__builtin_expect(atomic_load(&bucket_of(locks, id)->writers) != 0, 0)) {
-		leave_slot(locks, slot, id, state);
+	struct lock_bucket *bucket = bucket_of(locks, id);
+	if (writers_seen(locks, slot, bucket, id)) {
+		leave_slot(locks, slot, bucket);
 		return copy_slowly(locks, copy, id, wait);
 	}
 	copy->slot = slot;
-	copy->id = id;
+	copy->bucket = bucket;
 	count(self, &slot->acquired, 1);
 	return PS_OK;
 }
 
 void locks_copy_end(struct locks *locks, struct lock_copy *copy)
 {
-	struct lock_slot *slot = copy->slot;
-	if (!slot) {
+	if (copy->slot)
+		leave_slot(locks, copy->slot, copy->bucket);
+	else
 		locks_release(locks, &copy->hold);
-		return;
-	}
-	uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
-	leave_slot(locks, slot, copy->id, state & ~(uint64_t)SLOT_STATES);
 }
 
 /* ---- many ---- */

@@ -48,24 +48,27 @@ struct lock_bucket {
 	struct lock_list holders, waiters;
 };
 
-/* A thread's own place for one copying call: taken and left without touching a line that another thread
- * writes. */
+/* A thread's own place for one copying call: taken and left without writing to a line that another thread
+ * reads often. */
 struct lock_slot {
-	_Alignas(CACHE_LINE) _Atomic(uint64_t) state; /* round << 2 | enum slot_state */
-	_Atomic(uint64_t) id;
-	_Atomic(uint64_t) thread; /* number of the one that uses the slot */
-	/* Counters of that thread. */
-	_Atomic(uint64_t) acquired, waits, wait_ns, timeouts, refusals;
-	_Alignas(CACHE_LINE) _Atomic(uint64_t) deadlocks;
-	struct lock_hold hold; /* stands for the call once a writer waits for it */
+	_Alignas(CACHE_LINE) _Atomic(ps_id) id; /* that a call is copying from; PS_ID_NONE: none */
+	_Atomic(uint64_t) thread;               /* number of the one that uses the slot */
+	/* Of that thread: counters, and when it last looked at how much is written. */
+	_Atomic(uint64_t) acquired, writes, waits, wait_ns;
+	uint64_t fenced_calls, seen_writes;
+	_Alignas(CACHE_LINE) _Atomic(uint64_t) timeouts, refusals, deadlocks;
+	/* Stands for the call once a writer waits for it; guarded by the latch of the id's bucket. */
+	struct lock_hold hold;
 };
 
 struct locks {
 	struct ps_memory *memory;
 	struct lock_bucket *buckets;
 	size_t mask;                  /* buckets - 1 */
-	_Atomic(unsigned) slots_used; /* slots below it may be in use */
 	struct lock_slot *slots;      /* THREAD_INDEXES, and one for the counters of all other threads */
+	_Atomic(unsigned) slots_used; /* slots below it may be in use */
+	bool can_unfence;             /* the kernel has membarrier() */
+	_Atomic(uint64_t) fencing;    /* number of changes << 2 | enum fencing */
 };
 
 struct lock_figures {
@@ -74,8 +77,8 @@ struct lock_figures {
 
 /* One copying call's shared lock. */
 struct lock_copy {
-	struct lock_slot *slot; /* NULL: `hold` has it */
-	ps_id id;
+	struct lock_slot *slot;     /* NULL: `hold` has it */
+	struct lock_bucket *bucket; /* of the id */
 	struct lock_hold hold;
 };
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -59,4 +60,19 @@ void sync_wake(struct sync_place *place)
 	atomic_store_explicit(&place->woken, 1, memory_order_release);
 	/* Only the address is used from here on: a wake-up too many is harmless. */
 	(void)syscall(SYS_futex, &place->woken, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static long membarrier(int command)
+{
+	return syscall(SYS_membarrier, command, 0, 0);
+}
+
+bool sync_can_interrupt(void)
+{
+	return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+}
+
+void sync_interrupt_threads(void)
+{
+	(void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }

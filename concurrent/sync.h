@@ -30,6 +30,8 @@ void sync_latch_drop(struct sync_latch *latch);
 bool sync_sleep(struct sync_place *place, uint64_t deadline_ns);
 void sync_wake(struct sync_place *place);
 uint64_t sync_now(void);
+bool sync_can_interrupt(void);
+void sync_interrupt_threads(void);
 
 #else
 
@@ -57,6 +59,10 @@ bool sync_sleep(struct sync_place *place, uint64_t deadline_ns);
 void sync_wake(struct sync_place *place);
 /* Monotonic nanoseconds. */
 uint64_t sync_now(void);
+/* Makes every running thread of the process complete what it has stored; some microseconds. Only where
+ * sync_can_interrupt, which is asked once before. */
+void sync_interrupt_threads(void);
+bool sync_can_interrupt(void);
 
 #endif
 
