@@ -15,6 +15,7 @@
 #include <sched.h>
 
 #include "store/base_internal.h"
+#include "store/mapping.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SMALL_REGIONS 1
@@ -56,13 +57,26 @@ static size_t region_bytes(const struct pool *pool)
 	return pages * PAGE + pages * 8 + pages * 32;
 }
 
+/* The region of a store of one step is kept for the next open, as map_region and the first step left it. */
+static void unmap_region(struct pool *pool, const struct pool_region *r)
+{
+	enum { PAGES = EXTEND_STEP / PAGE };
+	bool keep = pool->region_shift == REGION_SHIFT && pool->mapped == EXTEND_STEP &&
+		    !madvise(r->frames, EXTEND_STEP, MADV_DONTNEED) && !madvise((void *)r->states, PAGES * 8, MADV_DONTNEED) &&
+		    !madvise((void *)r->verified, PAGES * 32, MADV_DONTNEED);
+	if (keep)
+		mapping_give(MAPPING_FRAMES, r->mapping, region_bytes(pool));
+	else
+		munmap(r->mapping, region_bytes(pool));
+}
+
 void pool_done(struct pool *pool)
 {
 	struct store *s = pool->store;
 	if (!s)
 		return;
 	for (int i = 0; pool->regions && i < POOL_REGIONS && pool->regions[i].mapping; i++)
-		munmap(pool->regions[i].mapping, region_bytes(pool));
+		unmap_region(pool, &pool->regions[i]);
 	ps_memory_free(&s->memory, pool->regions, POOL_REGIONS * sizeof(*pool->regions));
 	ps_memory_free(&s->memory, pool->ring, pool->ring_size * sizeof(*pool->ring));
 	ps_memory_free(&s->memory, pool->dirty, pool->dirty_size * sizeof(*pool->dirty));
@@ -73,6 +87,15 @@ void pool_done(struct pool *pool)
 static uint8_t *reserve_region(const struct pool *pool)
 {
 	return mmap(NULL, region_bytes(pool), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+static void set_region(const struct pool *pool, struct pool_region *r, uint8_t *mapping)
+{
+	size_t pages = (size_t)1 << (pool->region_shift - 12);
+	r->mapping = mapping;
+	r->frames = mapping;
+	r->states = (_Atomic(uint64_t) *)(void *)(mapping + pages * PAGE);
+	r->verified = (_Atomic(uint64_t) *)(void *)(mapping + pages * (PAGE + 8));
 }
 
 /* One mapping: frames, states, verified bits. All of it is only address space until it is touched. */
@@ -93,16 +116,23 @@ static int map_region(struct pool *pool, size_t index)
 		munmap(mapping, region_bytes(pool));
 		return ps_fail_errno(ENOMEM, "%s: no memory for page states", pool->store->path);
 	}
-	struct pool_region *r = &pool->regions[index];
-	r->mapping = mapping;
-	r->frames = mapping;
-	r->states = (_Atomic(uint64_t) *)(void *)(mapping + pages * PAGE);
-	r->verified = (_Atomic(uint64_t) *)(void *)(mapping + pages * (PAGE + 8));
+	set_region(pool, &pool->regions[index], mapping);
 	return PS_OK;
+}
+
+static void take_kept_region(struct pool *pool)
+{
+	uint8_t *mapping = pool->region_shift == REGION_SHIFT ? mapping_take(MAPPING_FRAMES) : NULL;
+	if (!mapping)
+		return;
+	set_region(pool, &pool->regions[0], mapping);
+	pool->mapped = EXTEND_STEP;
 }
 
 int pool_extend(struct pool *pool, uint64_t end)
 {
+	if (!pool->mapped && end)
+		take_kept_region(pool);
 	while (pool->mapped < end) {
 		size_t index = (size_t)(pool->mapped >> pool->region_shift);
 		if (index >= POOL_REGIONS)

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "store/base_internal.h"
+#include "store/mapping.h"
 
 enum { LEAF_WORDS = FANOUT * ENTRY_WORDS };
 static const size_t CHUNK_ENTRY_BYTES = (size_t)GROUPS_PER_CHUNK * GROUP_SLOTS * 32;
@@ -53,7 +54,10 @@ void table_done(struct table *t)
 		struct group_chunk *chunk = atomic_load(&t->chunks[i]);
 		if (!chunk)
 			continue;
-		munmap((void *)chunk->entries, CHUNK_ENTRY_BYTES);
+		if (i == 0 && !madvise((void *)chunk->entries, CHUNK_ENTRY_BYTES, MADV_DONTNEED))
+			mapping_give(MAPPING_ENTRIES, (void *)chunk->entries, CHUNK_ENTRY_BYTES);
+		else
+			munmap((void *)chunk->entries, CHUNK_ENTRY_BYTES);
 		ps_memory_free(m, chunk, sizeof(*chunk));
 	}
 	ps_memory_free(m, (void *)t->chunks, GROUP_CHUNKS * sizeof(*t->chunks));
@@ -76,21 +80,29 @@ static struct table_node *node_new(struct table *t, unsigned level, uint64_t num
 	return n;
 }
 
+static void *map_entries(void)
+{
+	void *entries = mapping_take(MAPPING_ENTRIES);
+	if (entries)
+		return entries;
+	entries = mmap(NULL, CHUNK_ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (entries != MAP_FAILED)
+		(void)madvise(entries, CHUNK_ENTRY_BYTES, MADV_DONTFORK);
+	return entries;
+}
+
 static struct group_chunk *chunk_of(struct table *t, uint64_t group)
 {
 	struct group_chunk *chunk = atomic_load(&t->chunks[group / GROUPS_PER_CHUNK]);
 	if (chunk)
 		return chunk;
 	chunk = ps_memory_zalloc(&t->store->memory, sizeof(*chunk));
-	void *entries = chunk ? mmap(NULL, CHUNK_ENTRY_BYTES, PROT_READ | PROT_WRITE,
-				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-			      : MAP_FAILED;
+	void *entries = chunk ? map_entries() : MAP_FAILED;
 	if (entries == MAP_FAILED) {
 		ps_memory_free(&t->store->memory, chunk, sizeof(*chunk));
 		(void)ps_fail(PS_ENOMEM, "%s: no address space for table entries", t->store->path);
 		return NULL;
 	}
-	(void)madvise(entries, CHUNK_ENTRY_BYTES, MADV_DONTFORK);
 	chunk->entries = entries;
 	atomic_store(&t->chunks[group / GROUPS_PER_CHUNK], chunk);
 	return chunk;
