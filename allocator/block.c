@@ -8,9 +8,12 @@ enum {
 	/* A slab is filled again when a quarter of it is free: with less, each page would be written for a
 	   few objects. */
 	REUSE_SHARE = 4,
-	/* Or when an eighth of the class is free: that much space is lost to keep writes together, and no
-	   more. */
-	IDLE_SHARE = 8,
+	/* Or when free slots are a sixteenth of all space and a 32nd of the class: so much is given up to
+	 * keep writes together. Of a million objects of 64 to 512 bytes that are replaced at random, 20,000
+	 * replaces then write 9,100 pages; 13,100 with all holes filled at once, 3,800 with a quarter of the
+	 * class free. */
+	IDLE_OF_SPACE = 16,
+	IDLE_OF_CLASS = 32,
 	RUN_TRIES = 8, /* slabs that are searched for a run before a new one is cut */
 };
 
@@ -29,6 +32,12 @@ static uint32_t free_slots(const struct ps_block *block, const struct ps_slab *s
 	return block->geometry->slots_per_slab - slab->used;
 }
 
+static void idle_less(struct ps_block *block, uint32_t slots)
+{
+	block->idle -= slots;
+	block->source->idle_bytes -= (uint64_t)slots * block->geometry->slot_bytes;
+}
+
 static void unlink_slab(struct ps_block *block, struct ps_slab *slab)
 {
 	if (slab->bucket == PS_SLAB_LOOSE)
@@ -43,7 +52,7 @@ static void unlink_slab(struct ps_block *block, struct ps_slab *slab)
 		block->filled &= ~(1U << slab->bucket);
 	slab->next = slab->previous = NULL;
 	slab->bucket = PS_SLAB_LOOSE;
-	block->idle -= free_slots(block, slab);
+	idle_less(block, free_slots(block, slab));
 }
 
 static void link_slab(struct ps_block *block, struct ps_slab *slab)
@@ -56,6 +65,7 @@ static void link_slab(struct ps_block *block, struct ps_slab *slab)
 	block->buckets[slab->bucket] = slab;
 	block->filled |= 1U << slab->bucket;
 	block->idle += free_slots(block, slab);
+	block->source->idle_bytes += (uint64_t)free_slots(block, slab) * block->geometry->slot_bytes;
 }
 
 static bool above_limit(const struct ps_block *block, const struct ps_slab *slab)
@@ -157,12 +167,22 @@ static int cut(struct ps_block *block, uint64_t count, uint64_t *offset)
 
 /* ---- slots ---- */
 
-/* Whether a partly used slab is worth filling while the parent has space for a new one. */
+static bool much_is_idle(const struct ps_block *block)
+{
+	struct ps_allocator *parent = block->source->parent;
+	struct ps_allocator_stats stats;
+	if (block->idle * IDLE_OF_CLASS < block->slabs * block->geometry->slots_per_slab)
+		return false;
+	parent->ops->stats(parent, &stats);
+	return block->source->idle_bytes * IDLE_OF_SPACE >= stats.space;
+}
+
+/* Whether a partly used slab is worth filling while a new one can be had. Below a limit each is: compaction
+ * wants the space. */
 static bool worth_filling(const struct ps_block *block, const struct ps_slab *slab)
 {
-	uint32_t slots = block->geometry->slots_per_slab;
-	return (uint64_t)free_slots(block, slab) * REUSE_SHARE >= slots ||
-	       block->idle * IDLE_SHARE >= block->slabs * slots;
+	return (uint64_t)free_slots(block, slab) * REUSE_SHARE >= block->geometry->slots_per_slab ||
+	       block->source->limit > 0 || much_is_idle(block);
 }
 
 int ps_block_open_next(struct ps_block *block)
@@ -173,7 +193,7 @@ int ps_block_open_next(struct ps_block *block)
 		int err = cut(block, 1, &offset);
 		if (err == PS_OK)
 			best = ps_slab_directory_at(&block->source->directory, offset);
-		else if (!best)
+		else if (!best || (err == PS_ENOSPC && block->source->growing))
 			return err;
 	}
 	unlink_slab(block, best);
@@ -187,7 +207,8 @@ void ps_block_take(struct ps_block *block, struct ps_slab *slab, uint32_t slot)
 {
 	ps_slab_take(block->geometry, slab, slot);
 	block->used++;
-	block->idle -= slab->bucket != PS_SLAB_LOOSE;
+	if (slab->bucket != PS_SLAB_LOOSE)
+		idle_less(block, 1);
 	if (slab->bucket != (int)(slab->used >> block->bucket_shift) || free_slots(block, slab) == 0)
 		ps_block_settle(block, slab);
 }

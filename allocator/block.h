@@ -15,8 +15,10 @@ struct ps_slab_source {
 	struct ps_memory *memory;
 	struct ps_allocator *parent;
 	struct ps_slab_directory directory;
-	uint64_t limit; /* slabs that reach above it are not filled; 0: none */
-	size_t bytes;   /* memory of the slabs */
+	uint64_t limit;      /* slabs that reach above it are not filled; 0: none */
+	uint64_t idle_bytes; /* free slots of the slabs in buckets */
+	bool growing;        /* PS_ENOSPC of the parent makes room: holes need not be filled */
+	size_t bytes;        /* memory of the slabs */
 };
 
 enum { PS_BLOCK_BUCKETS = 16 };
@@ -71,7 +73,10 @@ static inline bool ps_block_give(struct ps_block *block, struct ps_slab *slab, u
 	block->used--;
 	if (slab == block->open)
 		return frame_free;
-	block->idle += slab->bucket != PS_SLAB_LOOSE;
+	if (slab->bucket != PS_SLAB_LOOSE) {
+		block->idle++;
+		block->source->idle_bytes += block->geometry->slot_bytes;
+	}
 	if (slab->used == 0)
 		ps_block_release(block, slab);
 	else if (slab->bucket != (int)(slab->used >> block->bucket_shift))

@@ -296,6 +296,11 @@ const struct ps_class_map *ps_omni_map(const struct ps_allocator *a)
 	return &omni_of(a)->map;
 }
 
+void ps_omni_set_growing(struct ps_allocator *a, bool growing)
+{
+	omni_of(a)->source.growing = growing;
+}
+
 /* ---- compaction ---- */
 
 void ps_omni_trim(struct ps_allocator *a)

@@ -71,6 +71,11 @@ PS_CHECKED int ps_omni_save_slab(const struct ps_allocator *a, uint64_t offset, 
 PS_CHECKED int ps_omni_load_slab(struct ps_allocator *a, unsigned class, uint64_t offset,
                                  const uint64_t *words, size_t n);
 
+/* Whether the caller makes room in the parent when a call fails with PS_ENOSPC (initially not). Then that
+ * comes before holes are filled that are not worth a page write each; else only when there is no hole either.
+ * A caller whose file cannot grow any more switches it off and tries again. */
+void ps_omni_set_growing(struct ps_allocator *a, bool growing);
+
 /* ---- compaction ---- */
 
 /* New slabs come from below `below` only, and no slot of a slab that reaches above it is given out. 0: no

@@ -148,6 +148,7 @@ int ps_omni_check(struct ps_allocator *a)
 {
 	struct omni *o = omni_of(a);
 	struct counts counts = {0};
+	uint64_t idle = 0;
 	int err = o->source.parent->ops->check(o->source.parent);
 	if (err == PS_OK)
 		err = check_slabs(o, &counts);
@@ -161,7 +162,11 @@ int ps_omni_check(struct ps_allocator *a)
 			               " slabs, %" PRIu64 " in %" PRIu64 " counted",
 			               i, block->used, block->slabs, counts.used[i], counts.slabs[i]);
 		err = ps_block_check(block);
+		idle += block->idle * block->geometry->slot_bytes;
 	}
+	if (err == PS_OK && idle != o->source.idle_bytes)
+		return ps_fail(PS_ECORRUPT, "omni allocator: %" PRIu64 " idle bytes, %" PRIu64 " counted",
+		               o->source.idle_bytes, idle);
 	return err;
 }
 

@@ -7,6 +7,16 @@
 
 /* ---- calls ---- */
 
+/* Where the caller makes room, holes need not be filled when no slab can be cut. */
+static int expected_of_one(const struct model *m, unsigned class, int err)
+{
+	if (err == PS_ENOSPC && m->growing && !model_can_cut(m))
+		return PS_ENOSPC;
+	if (model_must_fit(m, class, 1, false) || (err == PS_OK && model_may_fit(m, class, 1, false)))
+		return PS_OK;
+	return PS_ENOSPC;
+}
+
 static void call_alloc(struct model *m)
 {
 	struct ps_extent got = {0, 0};
@@ -20,10 +30,7 @@ static void call_alloc(struct model *m)
 			model_took_extent(m, got);
 		return;
 	}
-	int expected =
-	    model_must_fit(m, class, 1, false) || (err == PS_OK && model_may_fit(m, class, 1, false))
-	        ? PS_OK
-	        : PS_ENOSPC;
+	int expected = expected_of_one(m, class, err);
 	if (!model_came_as(m, err, expected))
 		return;
 	if (got.len < size || got.len != ps_class_geometry(&m->map, class)->slot_bytes)
@@ -41,10 +48,7 @@ static void call_alloc_class(struct model *m)
 		(void)model_came_as(m, err, PS_EINVAL);
 		return;
 	}
-	int expected =
-	    model_must_fit(m, class, 1, false) || (err == PS_OK && model_may_fit(m, class, 1, false))
-	        ? PS_OK
-	        : PS_ENOSPC;
+	int expected = expected_of_one(m, class, err);
 	if (model_came_as(m, err, expected))
 		model_took_slot(m, class, got.offset);
 }
@@ -211,6 +215,8 @@ static void call_limit(struct model *m)
 	uint64_t limit = model_input(m, 1);
 	m->call = "set_limit";
 	m->limit = limit < 128 ? 0 : limit % (model_slabs(m) + 2) * m->slab + (limit % 3) * PAGE;
+	m->growing = limit % 2;
+	ps_omni_set_growing(m->a, m->growing);
 	ps_omni_set_limit(m->a, m->limit);
 	(void)ps_memory_fail_nth(0, 0);
 }
@@ -269,6 +275,7 @@ static void pair_swap(struct model *m, struct pair *pair)
 	m->a = pair->a;
 	*pair = old;
 	m->limit = 0;
+	m->growing = false;
 	memset(m->retired, 0, sizeof(m->retired));
 }
 

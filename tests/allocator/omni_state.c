@@ -84,6 +84,15 @@ static bool can_cut(const struct model *m, uint64_t slab)
 	       model_all_are(m, slab * m->slab, m->slab, FREE);
 }
 
+bool model_can_cut(const struct model *m)
+{
+	for (uint64_t i = 0; i < model_slabs(m); i++) {
+		if (can_cut(m, i))
+			return true;
+	}
+	return false;
+}
+
 void model_cut(struct model *m, uint64_t slab, unsigned class)
 {
 	const struct ps_class_geometry *g = ps_class_geometry(&m->map, class);

@@ -38,6 +38,7 @@ struct model {
 	uint8_t class_of[SLABS_MOST]; /* of the slab, 0: none */
 	bool retired[SLABS_MOST];
 	uint64_t space, limit, slab;
+	bool growing;
 	struct live live[LIVE_MOST];
 	size_t count;
 	bool faults, forever, faulted; /* this call's, and whether there ever was one */
@@ -59,6 +60,8 @@ void model_set(struct model *m, uint64_t offset, uint64_t len, uint8_t state);
 uint64_t model_place_of(const struct ps_class_geometry *g, uint64_t slab, uint64_t slot);
 void model_cut(struct model *m, uint64_t slab, unsigned class);
 uint64_t model_slabs(const struct model *m);
+/* Whether there is a slab to be cut, below the limit. */
+bool model_can_cut(const struct model *m);
 /* Whether so many slots must be found. */
 bool model_must_fit(const struct model *m, unsigned class, uint64_t run, bool end_to_end);
 bool model_may_fit(const struct model *m, unsigned class, uint64_t run, bool end_to_end);

@@ -159,17 +159,31 @@ static void a_few_holes_are_left_while_there_is_space(void **state)
 		assert_true(fresh != slabs[i]);
 }
 
-static void many_holes_in_the_class_are_filled(void **state)
+static void many_holes_are_filled(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t slabs[4];
-	fill_slabs(f, slabs, 4);
-	for (unsigned i = 0; i < 4; i++)
+	uint64_t slabs[40];
+	fill_slabs(f, slabs, 40);
+	for (unsigned i = 0; i < 40; i++)
 		free_slots(f, slabs[i], SLOTS / 5, 2);
-	/* The open one first, then the others: no slab is cut while an eighth of the class is free. */
+	/* The open one first, then others: no slab is cut while a sixteenth of the space is holes. */
 	for (unsigned i = 0; i < SLOTS / 5 + 1; i++)
 		take(f);
-	assert_int_equal(stats_of(f).slabs, 4);
+	assert_int_equal(stats_of(f).slabs, 40);
+}
+
+static void a_space_that_grows_keeps_its_few_holes(void **state)
+{
+	struct fixture *f = *state;
+	struct ps_extent extent;
+	uint64_t slabs[63];
+	fill_slabs(f, slabs, 63);
+	assert_int_equal(f->root->ops->alloc(f->root, SLAB, &extent), PS_OK);
+	give(f, slabs[0]);
+	ps_omni_set_growing(f->a, true);
+	assert_int_equal(ps_omni_alloc_class(f->a, f->class, &extent), PS_ENOSPC);
+	ps_omni_set_growing(f->a, false);
+	assert_int_equal(take(f), slabs[0]);
 }
 
 static void all_holes_are_filled_before_there_is_no_space(void **state)
@@ -442,7 +456,8 @@ int main(void)
 	    TEST(an_empty_frame_comes_before_one_with_holes),
 	    TEST(the_emptiest_slab_is_next_not_the_lowest),
 	    TEST(a_few_holes_are_left_while_there_is_space),
-	    TEST(many_holes_in_the_class_are_filled),
+	    TEST(many_holes_are_filled),
+	    TEST(a_space_that_grows_keeps_its_few_holes),
 	    TEST(all_holes_are_filled_before_there_is_no_space),
 	    TEST(empty_slabs_go_back),
 	    TEST(the_border_of_two_slabs_costs_no_slab_each_time),
