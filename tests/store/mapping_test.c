@@ -14,13 +14,13 @@
 
 #include <padstone/padstone.h>
 
-enum { OBJECTS = 300, SIZE = 1000 };
+enum { OBJECTS = 300, SIZE = 4000 };
 
 static const struct ps_base_options options = {
     .size = sizeof(options), .initial_bytes = 64 << 10, .log_bytes = 64 << 10};
 
-/* A store of its own, filled with one byte; 0 if all went well. */
-static int fill_and_read(const char *path, int byte)
+/* A store of its own, its objects filled with one byte; 0 if all went well. */
+static int fill_and_read(const char *path, int byte, size_t size)
 {
 	uint8_t data[SIZE], back[SIZE];
 	ps_id ids[OBJECTS];
@@ -29,10 +29,10 @@ static int fill_and_read(const char *path, int byte)
 	int err = ps_base_open(path, &options, &s);
 	memset(data, byte, sizeof(data));
 	for (int i = 0; i < OBJECTS && !err; i++)
-		err = ps_put(s, data, sizeof(data), &ids[i]);
+		err = ps_put(s, data, size, &ids[i]);
 	for (int i = 0; i < OBJECTS && !err; i++) {
 		err = ps_get(s, ids[i], back, sizeof(back), &len);
-		if (!err && (len != sizeof(data) || memcmp(data, back, len) != 0))
+		if (!err && (len != size || memcmp(data, back, len) != 0))
 			err = PS_ECORRUPT;
 	}
 	return err ? err : ps_close(s);
@@ -55,8 +55,8 @@ static void a_store_sees_nothing_of_the_one_before(void **state)
 	(void)state;
 	make_path(first);
 	make_path(second);
-	assert_int_equal(fill_and_read(first, 0xa7), PS_OK);
-	assert_int_equal(fill_and_read(second, 0x31), PS_OK);
+	assert_int_equal(fill_and_read(first, 0xa7, SIZE), PS_OK);
+	assert_int_equal(fill_and_read(second, 0x31, 30), PS_OK);
 	FILE *f = fopen(second, "re");
 	assert_non_null(f);
 	for (size_t n; (n = fread(file, 1, sizeof(file), f)) > 0;) {
@@ -77,13 +77,13 @@ static void a_forked_child_opens_stores_of_its_own(void **state)
 	(void)state;
 	make_path(first);
 	make_path(second);
-	assert_int_equal(fill_and_read(first, 1), PS_OK);
+	assert_int_equal(fill_and_read(first, 1, SIZE), PS_OK);
 	pid_t child = fork();
 	if (child == 0)
-		_exit(fill_and_read(second, 2) == PS_OK ? 0 : 1);
+		_exit(fill_and_read(second, 2, SIZE) == PS_OK ? 0 : 1);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
-	assert_int_equal(fill_and_read(second, 3), PS_OK);
+	assert_int_equal(fill_and_read(second, 3, SIZE), PS_OK);
 	unlink(first);
 	unlink(second);
 }
