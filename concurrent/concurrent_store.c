@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/placement.h"
+
 enum { LOCK_TIMEOUT_DEFAULT = 5000, BUCKETS_MAX = 1 << 24 };
 
 _Thread_local uint32_t concurrent_thread_wait = PS_WAIT_DEFAULT;
@@ -206,6 +208,21 @@ int concurrent_use_tokens(ps_storer *s, struct ps_tokens *tokens)
 	if (!err)
 		atomic_store(&c->tokens, tokens);
 	return err;
+}
+
+int concurrent_use_placement(ps_storer *s, struct ps_placement *placement)
+{
+	return INNER(concurrent_of(s), ps_use_placement(s->inner, placement));
+}
+
+int concurrent_each_space(ps_storer *s, ps_space_fn fn, void *arg)
+{
+	return INNER(concurrent_of(s), ps_each_space(s->inner, fn, arg));
+}
+
+int concurrent_route_figures(ps_storer *s, unsigned route, struct ps_route_figures *figures)
+{
+	return INNER(concurrent_of(s), ps_route_figures(s->inner, route, figures));
 }
 
 /* ---- open and close ---- */

@@ -482,6 +482,9 @@ static const struct ps_storer_ops memory_ops = {
     .compact = ps_unsupported_compact,
     .backup = ps_unsupported_backup,
     .use_tokens = memory_use_tokens,
+    .use_placement = ps_unsupported_use_placement,
+    .each_space = ps_unsupported_each_space,
+    .route_figures = ps_unsupported_route_figures,
     .close = memory_close,
 };
 

@@ -4,6 +4,7 @@
  * A call that passes costs two loads, the comparisons and one indirect jump; all that refuses is out of line.
  */
 #include "base/fail.h"
+#include "store/placement.h"
 #include "store/session.h"
 #include "store/storer_impl.h"
 
@@ -384,6 +385,24 @@ int ps_backup(ps_storer *s, const char *path, ps_progress_fn fn, void *arg)
 {
 	STORER(s, path);
 	return s->ops->backup(s, path, fn, arg);
+}
+
+int ps_use_placement(ps_storer *s, struct ps_placement *placement)
+{
+	STORER(s, placement);
+	return s->ops->use_placement(s, placement);
+}
+
+int ps_each_space(ps_storer *s, ps_space_fn fn, void *arg)
+{
+	STORER(s, fn);
+	return s->ops->each_space(s, fn, arg);
+}
+
+int ps_route_figures(ps_storer *s, unsigned class, struct ps_route_figures *figures)
+{
+	STORER(s, figures);
+	return s->ops->route_figures(s, class, figures);
 }
 
 int ps_use_tokens(ps_storer *s, struct ps_tokens *tokens)

@@ -23,6 +23,9 @@ typedef _Atomic(uint32_t) ps_atomic_uint32;
 #endif
 
 struct ps_tokens; /* base/tokens.h */
+struct ps_placement; /* store/placement.h, and the next two */
+struct ps_space_piece;
+struct ps_route_figures;
 
 /* X(slot name without ps_, parameters in brackets): the single list that all tables are made from. */
 #define PS_STORER_SLOTS(X)                                                                                   \
@@ -65,6 +68,9 @@ struct ps_tokens; /* base/tokens.h */
 	X(compact, (ps_storer * s, uint64_t goal, ps_progress_fn fn, void *arg))                             \
 	X(backup, (ps_storer * s, const char *path, ps_progress_fn fn, void *arg))                           \
 	X(use_tokens, (ps_storer * s, struct ps_tokens * tokens))                                            \
+	X(use_placement, (ps_storer * s, struct ps_placement * placement))                                   \
+	X(each_space, (ps_storer * s, int (*fn)(void *arg, const struct ps_space_piece *piece), void *arg))  \
+	X(route_figures, (ps_storer * s, unsigned route, struct ps_route_figures * figures))                 \
 	X(close, (ps_storer * s))
 
 struct ps_storer_ops {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "store/placement.h"
 #include "store/storer_impl.h"
 
 static uint32_t no_caps(ps_storer *s)
@@ -70,7 +71,7 @@ static void a_layer_with_an_empty_slot_is_not_made(void **state)
 	(void)state;
 	const size_t first = offsetof(struct ps_storer_ops, caps);
 	const size_t count = (sizeof(struct ps_storer_ops) - first) / sizeof(void (*)(void));
-	assert_int_equal(count, 41);
+	assert_int_equal(count, 44);
 	for (size_t i = 0; i < count; i++) {
 		struct ps_storer_ops ops = nothing_ops;
 		ps_storer s = {0};
@@ -105,6 +106,12 @@ static int ignore_id(void *arg, ps_id id)
 	return 0;
 }
 
+static int ignore_piece(void *arg, const struct ps_space_piece *piece)
+{
+	(void)arg, (void)piece;
+	return 0;
+}
+
 static void expect_store_calls(ps_storer *s, int expected)
 {
 	ps_id id = 77;
@@ -114,6 +121,8 @@ static void expect_store_calls(ps_storer *s, int expected)
 	struct ps_view view = {.owner = s};
 	struct ps_info info;
 	struct ps_stats stats;
+	struct ps_placement placement = {0};
+	struct ps_route_figures figures;
 	assert_int_equal(ps_put(s, "x", 1, &id), expected);
 	assert_int_equal(ps_get(s, id, &byte, 1, &n), expected);
 	assert_int_equal(ps_read_at(s, id, 0, &byte, 1, &n), expected);
@@ -138,6 +147,9 @@ static void expect_store_calls(ps_storer *s, int expected)
 	assert_int_equal(ps_compact(s, 0, NULL, NULL), expected);
 	assert_int_equal(ps_backup(s, "x", NULL, NULL), expected);
 	assert_int_equal(ps_use_tokens(s, NULL), expected);
+	assert_int_equal(ps_use_placement(s, &placement), expected);
+	assert_int_equal(ps_each_space(s, ignore_piece, NULL), expected);
+	assert_int_equal(ps_route_figures(s, 0, &figures), expected);
 	assert_int_equal(ps_close(s), expected);
 	assert_int_equal(id, 77);
 }
