@@ -24,6 +24,12 @@ static uint64_t reciprocal_of(uint32_t divisor)
 	return (((uint64_t)1 << 32) + divisor - 1) / divisor;
 }
 
+/* Whether a frame of slots of this size loses little. */
+static bool fills_well(uint32_t slot, uint32_t frame)
+{
+	return frame % slot * FRAME_TAIL <= frame;
+}
+
 /* The smallest frame that loses little, else the one that loses least. Whole pages are frames themselves, and
  * so is a slot that no frame holds. */
 static uint32_t frame_bytes_for(uint32_t slot, uint32_t slab)
@@ -35,7 +41,7 @@ static uint32_t frame_bytes_for(uint32_t slot, uint32_t slab)
 	     frame *= 2) {
 		if (frame < slot)
 			continue;
-		if (frame % slot * FRAME_TAIL <= frame)
+		if (fills_well(slot, frame))
 			return frame;
 		/* As shares of their frames, without dividing. */
 		if (best == 0 || (uint64_t)(frame % slot) * best < (uint64_t)(best % slot) * frame)
@@ -74,8 +80,20 @@ static int add(struct ps_class_table *table, uint32_t bytes)
 	return PS_OK;
 }
 
-/* The largest step there may be, or one of half its length at least whose frames are smaller: less is read
- * for an object, and fewer pages are written for those that lie together. */
+/* Whether slots of `size` are better than those of `best`, which is larger: they fill frames that the others
+ * do not, or smaller ones. Less is read for an object then, and fewer pages are written for those that lie
+ * together. */
+static bool is_better(uint32_t size, uint32_t best, uint32_t slab)
+{
+	uint32_t frame = frame_bytes_for(size, slab), other = frame_bytes_for(best, slab);
+	if (fills_well(size, frame) != fills_well(best, other))
+		return fills_well(size, frame);
+	if (fills_well(size, frame))
+		return frame < other;
+	return (uint64_t)(frame % size) * other < (uint64_t)(other % best) * frame;
+}
+
+/* The largest step there may be, or a better one of half its length at least. */
 static uint32_t next_size(uint32_t size, uint32_t limit, uint32_t slab)
 {
 	uint32_t largest = size + size / STEP_SHARE / PS_CLASS_GRANULE * PS_CLASS_GRANULE;
@@ -85,7 +103,7 @@ static uint32_t next_size(uint32_t size, uint32_t limit, uint32_t slab)
 		return limit;
 	uint32_t best = largest;
 	for (uint32_t at = largest; at > size + (largest - size) / 2; at -= PS_CLASS_GRANULE) {
-		if (frame_bytes_for(at, slab) < frame_bytes_for(best, slab))
+		if (is_better(at, best, slab))
 			best = at;
 	}
 	return best;
