@@ -220,9 +220,9 @@ int concurrent_each_space(ps_storer *s, ps_space_fn fn, void *arg)
 	return INNER(concurrent_of(s), ps_each_space(s->inner, fn, arg));
 }
 
-int concurrent_route_figures(ps_storer *s, unsigned route, struct ps_route_figures *figures)
+int concurrent_route_figures(ps_storer *s, struct ps_route_figures *figures, size_t count)
 {
-	return INNER(concurrent_of(s), ps_route_figures(s->inner, route, figures));
+	return INNER(concurrent_of(s), ps_route_figures(s->inner, figures, count));
 }
 
 /* ---- open and close ---- */

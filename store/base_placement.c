@@ -12,7 +12,7 @@ int base_each_space(ps_storer *st, ps_space_fn fn, void *arg)
 	return ps_unsupported_each_space(st, fn, arg);
 }
 
-int base_route_figures(ps_storer *st, unsigned class, struct ps_route_figures *figures)
+int base_route_figures(ps_storer *st, struct ps_route_figures *figures, size_t count)
 {
-	return ps_unsupported_route_figures(st, class, figures);
+	return ps_unsupported_route_figures(st, figures, count);
 }

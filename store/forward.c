@@ -106,8 +106,8 @@ STORE_SLOT(backup, (ps_storer *s, const char *path, ps_progress_fn fn, void *arg
 STORE_SLOT(use_tokens, (ps_storer *s, struct ps_tokens *tokens), ps_use_tokens(s->inner, tokens))
 STORE_SLOT(use_placement, (ps_storer *s, struct ps_placement *placement), ps_use_placement(s->inner, placement))
 STORE_SLOT(each_space, (ps_storer *s, ps_space_fn fn, void *arg), ps_each_space(s->inner, fn, arg))
-STORE_SLOT(route_figures, (ps_storer *s, unsigned route, struct ps_route_figures *figures),
-	   ps_route_figures(s->inner, route, figures))
+STORE_SLOT(route_figures, (ps_storer *s, struct ps_route_figures *figures, size_t count),
+	   ps_route_figures(s->inner, figures, count))
 STORE_SLOT(close, (ps_storer *s), forward_close(s))
 /* clang-format on */
 

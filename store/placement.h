@@ -49,7 +49,7 @@ struct ps_route_figures {
 	uint64_t slot_bytes, tail_bytes; /* of one slot; of slabs, in no slot */
 	uint64_t free_bytes;            /* of free slots; the root's free extents */
 };
-/* PS_EINVAL: no such class. Reads what it needs of the table at the first call after a crash. */
-PS_CHECKED int ps_route_figures(ps_storer *s, unsigned class, struct ps_route_figures *figures);
+/* Fills figures[0] to figures[count - 1], zeros behind the last class. Walks the whole table: what is written meanwhile may count or not. */
+PS_CHECKED int ps_route_figures(ps_storer *s, struct ps_route_figures *figures, size_t count);
 
 #endif

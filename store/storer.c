@@ -399,10 +399,10 @@ int ps_each_space(ps_storer *s, ps_space_fn fn, void *arg)
 	return s->ops->each_space(s, fn, arg);
 }
 
-int ps_route_figures(ps_storer *s, unsigned class, struct ps_route_figures *figures)
+int ps_route_figures(ps_storer *s, struct ps_route_figures *figures, size_t count)
 {
 	STORER(s, figures);
-	return s->ops->route_figures(s, class, figures);
+	return s->ops->route_figures(s, figures, count);
 }
 
 int ps_use_tokens(ps_storer *s, struct ps_tokens *tokens)

@@ -149,7 +149,7 @@ static void expect_store_calls(ps_storer *s, int expected)
 	assert_int_equal(ps_use_tokens(s, NULL), expected);
 	assert_int_equal(ps_use_placement(s, &placement), expected);
 	assert_int_equal(ps_each_space(s, ignore_piece, NULL), expected);
-	assert_int_equal(ps_route_figures(s, 0, &figures), expected);
+	assert_int_equal(ps_route_figures(s, &figures, 1), expected);
 	assert_int_equal(ps_close(s), expected);
 	assert_int_equal(id, 77);
 }
