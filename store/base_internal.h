@@ -559,6 +559,7 @@ bool superblock_decode(const uint8_t *sector, struct disk_superblock *sb);
 /* This open's epoch is durable after this: needed before the first id or commit. Under store.lock. */
 int store_begin_writing(struct store *s);
 int store_format(struct store *s);
+int store_is_unfinished(struct store *s, bool *unfinished);
 int store_writable(struct store *s);
 void store_fail(struct store *s, int err, const char *what);
 void store_event(struct store *s, enum ps_event_kind kind, int err, ps_id id);

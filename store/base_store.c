@@ -192,9 +192,24 @@ static int check_file_size(struct store *s)
 	return err;
 }
 
+/* Where a store may be made, one whose making a crash cut off is made anew. */
+static int find_superblock(struct store *s)
+{
+	bool unfinished = false;
+	int err = superblock_read(s, &s->sb);
+	if ((err != PS_EFORMAT && err != PS_ECORRUPT) || s->options.mode != PS_OPEN_DEFAULT)
+		return err;
+	int look = store_is_unfinished(s, &unfinished);
+	if (look)
+		return look;
+	if (unfinished && (err = store_format(s)) == PS_OK)
+		err = superblock_read(s, &s->sb);
+	return err;
+}
+
 static int load_store(struct store *s)
 {
-	int err = superblock_read(s, &s->sb);
+	int err = find_superblock(s);
 	if (!err)
 		err = check_file_size(s);
 	if (err)

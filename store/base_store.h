@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 enum ps_open_mode {
-	PS_OPEN_DEFAULT = 0,    /* make the store if there is no file, or an empty one */
+	PS_OPEN_DEFAULT = 0,    /* make the store if there is no file, an empty one, or one whose making a crash cut off */
 	PS_OPEN_EXISTING = 1,   /* PS_ENOENT if there is none */
 	PS_OPEN_CREATE_NEW = 2, /* PS_EEXIST if there is one */
 	PS_OPEN_READONLY = 3,   /* existing; shares with other readers only; an unreplayed log is replayed in memory */

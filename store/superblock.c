@@ -2,6 +2,7 @@
  * valid is the highest number found in two equal slots. So a crash at any point leaves a pair, and a single rotten slot
  * costs nothing. */
 #include <string.h>
+#include <sys/param.h>
 #include <sys/random.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -232,16 +233,19 @@ int store_begin_writing(struct store *s)
 	return PS_OK;
 }
 
+static uint64_t new_file_bytes(const struct store *s)
+{
+	return MAX(s->options.initial_bytes, SUPERBLOCK_AREA + s->options.log_bytes);
+}
+
 /* A new store: an empty table, a prewritten log, and a superblock, in this order. */
 int store_format(struct store *s)
 {
 	struct disk_superblock sb;
 	memset(&sb, 0, sizeof(sb));
 	memcpy(sb.magic, SUPER_MAGIC, sizeof(sb.magic));
-	uint64_t log_bytes = s->options.log_bytes, file = s->options.initial_bytes;
+	uint64_t log_bytes = s->options.log_bytes, file = new_file_bytes(s);
 	s->log.ring[0] = (struct ring){.offset = SUPERBLOCK_AREA, .len = log_bytes, .base = 0};
-	if (file < SUPERBLOCK_AREA + log_bytes)
-		file = SUPERBLOCK_AREA + log_bytes;
 	int err = s->io->ops->allocate(s->io, 0, file);
 	if (!err)
 		err = log_write_ring(&s->log, &s->log.ring[0]);
@@ -257,4 +261,46 @@ int store_format(struct store *s)
 	superblock_log(s, &sb);
 	err = s->io->ops->flush(s->io);
 	return err ? err : superblock_write(s, &sb);
+}
+
+/* The very first superblock: nothing was ever written to its store. */
+static bool is_first(const uint8_t *sector)
+{
+	struct disk_superblock sb;
+	return superblock_decode(sector, &sb) && ps_get32(sb.version) == FORMAT_VERSION && ps_get64(sb.number) == 1;
+}
+
+/* The first pair of slots may hold the first superblock, of this making or one before, in one of them or differently in each;
+ * the second is written only when the first is whole. */
+static bool first_pages_unfinished(uint8_t *area, uint64_t len)
+{
+	for (int i = 0; i < 2; i++) {
+		if (superblock_offset(i) + SECTOR <= len && is_first(area + superblock_offset(i)))
+			memset(area + superblock_offset(i), 0, SECTOR);
+	}
+	return all_zero(area, len);
+}
+
+/* Whether the file, which has no superblock, is what a crash leaves of store_format: not longer than that would make it, and
+ * nothing in it but the first superblock and zeros. Anything else is somebody's. */
+int store_is_unfinished(struct store *s, bool *unfinished)
+{
+	enum { STEP = 64 << 10 };
+	uint64_t bytes, disk;
+	uint8_t *part = NULL;
+	*unfinished = false;
+	int err = s->io->ops->size(s->io, &bytes, &disk);
+	if (err || bytes % PAGE || bytes > new_file_bytes(s))
+		return err;
+	if (posix_memalign((void **)&part, PAGE, STEP))
+		return ps_fail(PS_ENOMEM, "%s: no memory to look at the file", s->path);
+	bool blank = true;
+	for (uint64_t at = 0; at < bytes && blank && !err; at += STEP) {
+		uint64_t len = MIN(bytes - at, (uint64_t)STEP);
+		err = ps_io_read(s->io, at, part, len);
+		blank = !err && (at ? all_zero(part, len) : first_pages_unfinished(part, len));
+	}
+	free(part);
+	*unfinished = blank && !err;
+	return err;
 }
