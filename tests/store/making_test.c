@@ -12,7 +12,7 @@
 #include "store/base_internal.h"
 #include "tests/support/sim_disk.h"
 
-enum { FILE_BYTES = 64 << 10 };
+enum { FILE_BYTES = 160 << 10 };
 
 static int open_image(struct sim_disk *disk, enum ps_open_mode mode, ps_storer **s)
 {
@@ -102,7 +102,8 @@ static void only_a_default_open_makes_it(void **state)
 static void what_holds_anything_else_stays(void **state)
 {
 	static uint8_t image[2 * FILE_BYTES];
-	static const size_t at[] = {0, SECTOR, SUPERBLOCK_AREA - 1, SUPERBLOCK_AREA, 40000, FILE_BYTES - 1};
+	static const size_t at[] = {0,     SECTOR, SUPERBLOCK_AREA - 1, SUPERBLOCK_AREA,
+	                            40000, 100000, FILE_BYTES - 1};
 	(void)state;
 	expect_untouched(image, FILE_BYTES + PAGE, PS_OPEN_DEFAULT);
 	expect_untouched(image, PAGE + 100, PS_OPEN_DEFAULT);
