@@ -228,7 +228,11 @@ static int copy_all(struct copy *c)
 {
 	struct entry entries[FANOUT];
 	int err = PS_OK;
-	for (uint64_t number = 0; number < c->cut.leaves && !err; number++) {
+	/* A leaf that is nowhere by now had no entries at the cut either: one that a commit changed is in memory or on disk. */
+	for (uint64_t number = 0; !err; number++) {
+		number = table_next(&c->from->table, number * FANOUT) / FANOUT;
+		if (number >= c->cut.leaves)
+			break;
 		err = cut_leaf(&c->cut, number, entries);
 		for (uint64_t i = 0; i < FANOUT && !err; i++)
 			err = copy_entry(c, number * FANOUT + i, &entries[i]);

@@ -4,7 +4,13 @@
 
 #include "store/base_internal.h"
 
-enum { PUNCH_MIN = 64 << 10, ROUNDS = 4, GENERATIONS_MAX = 1 << 20 };
+enum {
+	PUNCH_MIN = 64 << 10,
+	ROUNDS = 4,
+	/* The count of crashes is raised to the generations in leaves that go, and every unused slot loses as many of its 2^24: at
+	 * most one in 256. A leaf whose slots were used more often keeps its page. */
+	GENERATIONS_MAX = 1 << 16,
+};
 
 struct compact {
 	struct store *s;

@@ -2,6 +2,8 @@
  * store.lock. */
 #include "store/base_internal.h"
 
+enum { DAMAGED_MOST = 64 }; /* leaves or groups that one call tries to read in vain */
+
 static int push_free_leaf(struct table *t, uint64_t number)
 {
 	if (t->free_count == t->free_size) {
@@ -57,19 +59,32 @@ static int slot_generation(struct table *t, uint64_t slot, uint32_t *generation)
 	return err;
 }
 
-/* A slot whose generations are used up, or whose leaf cannot be read, is passed over for good. */
-int table_take_slot(struct table *t, uint64_t *slot, uint32_t *generation)
+static bool is_damage(int err)
 {
-	while (pop_free_slot(t, slot)) {
-		int err = slot_generation(t, *slot, generation);
-		if (!err && *generation)
-			return PS_OK;
-		if (err && err != PS_ECORRUPT && err != PS_EIO) {
-			table_give_slot(t, *slot);
-			return err;
-		}
-	}
-	while (true) {
+	return err == PS_ECORRUPT || err == PS_EIO;
+}
+
+/* Its leaf cannot be read: no use to try its other slots. */
+static void forget_leaf(struct table *t, uint64_t slot)
+{
+	struct table_node *g;
+	struct table_leaf *l;
+	if (table_find_leaf(t, slot, &g, &l) == PS_OK)
+		l->free_slots[0] = l->free_slots[1] = 0;
+}
+
+/* The first slot behind the damage: the leaf's, or a whole group's. */
+static uint64_t behind_damage(struct table *t, uint64_t slot)
+{
+	struct table_node *g;
+	struct table_leaf *l;
+	uint64_t step = table_find_leaf(t, slot, &g, &l) == PS_OK ? FANOUT : GROUP_SLOTS;
+	return (slot / step + 1) * step;
+}
+
+static int new_slot(struct table *t, uint64_t *slot, uint32_t *generation)
+{
+	for (unsigned damaged = 0;;) {
 		*slot = atomic_load(&t->slots) ? atomic_load(&t->slots) : 1;
 		/* A slot that was never used has had as many generations as there were crashes. */
 		if (t->store->crashes >= GENERATION_MAX || *slot >= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS)
@@ -78,9 +93,31 @@ int table_take_slot(struct table *t, uint64_t *slot, uint32_t *generation)
 		int err = slot_generation(t, *slot, generation);
 		if (!err && *generation)
 			return PS_OK;
-		if (err && err != PS_ECORRUPT && err != PS_EIO) {
+		if (err && !is_damage(err)) {
 			atomic_store(&t->slots, *slot);
 			return err;
 		}
+		if (err)
+			atomic_store(&t->slots, behind_damage(t, *slot));
+		/* The next call goes on from here. */
+		if (err && ++damaged == DAMAGED_MOST)
+			return err;
 	}
+}
+
+/* A slot whose generations are used up, or whose leaf cannot be read, is passed over for good. */
+int table_take_slot(struct table *t, uint64_t *slot, uint32_t *generation)
+{
+	while (pop_free_slot(t, slot)) {
+		int err = slot_generation(t, *slot, generation);
+		if (!err && *generation)
+			return PS_OK;
+		if (is_damage(err))
+			forget_leaf(t, *slot);
+		else if (err) {
+			table_give_slot(t, *slot);
+			return err;
+		}
+	}
+	return new_slot(t, slot, generation);
 }
