@@ -251,15 +251,19 @@ static int run_space(struct store *s, uint64_t bytes, struct ps_extent *extent)
 	int err = store_begin_writing(s);
 	if (!err)
 		err = space_alloc(&s->space, MAX(bytes, (uint64_t)PAGE), extent, NULL);
+	if (!err)
+		s->uncommitted_bytes += extent->len;
 	pthread_mutex_unlock(&s->lock);
 	return err;
 }
 
+/* What no commit made an object's. */
 static void run_give(struct store *s, struct ps_extent extent)
 {
 	if (!extent.len)
 		return;
 	pthread_mutex_lock(&s->lock);
+	s->uncommitted_bytes -= extent.len;
 	space_free_now(&s->space, extent);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -295,7 +299,10 @@ int base_alloc_run(ps_storer *st, uint64_t size, size_t count, ps_id *ids)
 		err = new_object(s, &changes[made], &ids[made]);
 		if (err)
 			break;
-		changes[made].entry = entry_make(ENTRY_RESERVED, extent.offset + made * slot, size, 0, 0, id_generation(ids[made]));
+		uint64_t place = extent.offset + made * slot;
+		changes[made].entry = entry_make(ENTRY_RESERVED, place, size, 0, 0, id_generation(ids[made]));
+		/* The first extent of a list needs no memory. */
+		err = extent_list_add(s, &changes[made].taken, (struct ps_extent){place, extent_len(size)});
 	}
 	if (!err)
 		err = commit_many(s, changes, count);

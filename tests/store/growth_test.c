@@ -1,4 +1,7 @@
 /* A store that grows while checkpoints run in the background. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -83,11 +86,73 @@ static void check_is_clean_while_a_batch_and_a_writer_are_open(void **state)
 	unlink(path);
 }
 
+struct checker {
+	ps_storer *s;
+	atomic_bool stop;
+	atomic_int error;
+	atomic_uint checks;
+};
+
+static void *check_on(void *arg)
+{
+	struct checker *c = arg;
+	while (!atomic_load(&c->stop)) {
+		int err = ps_check(c->s, PS_CHECK_QUICK, NULL, NULL);
+		if (err)
+			atomic_store(&c->error, err);
+		atomic_fetch_add(&c->checks, 1);
+	}
+	return NULL;
+}
+
+static void write_of_every_kind(ps_storer *s, const uint8_t *data, unsigned round)
+{
+	enum { RUN = 9 };
+	ps_id ids[RUN], id;
+	ps_writer *w;
+	assert_int_equal(ps_alloc_run(s, 700 + round % 9000, RUN, ids), PS_OK);
+	for (int i = 0; i < RUN; i++)
+		assert_int_equal(ps_replace(s, ids[i], data, 200 + round % 7000), PS_OK);
+	assert_int_equal(ps_put(s, data, round % 300000, &id), PS_OK);
+	assert_int_equal(ps_write_at(s, id, 100, data, 70000), PS_OK);
+	for (int i = 0; i < RUN; i++)
+		assert_int_equal(ps_delete(s, ids[i]), PS_OK);
+	assert_int_equal(ps_delete(s, id), PS_OK);
+	assert_int_equal(ps_open_writer(s, PS_ID_NONE, PS_SIZE_UNKNOWN, &w), PS_OK);
+	assert_int_equal(ps_writer_write(w, data, 150000), PS_OK);
+	assert_int_equal(ps_writer_abort(w), PS_OK);
+}
+
+/* A check sees space between being taken and being an object's, at every moment. */
+static void checks_beside_writers_raise_no_alarm(void **state)
+{
+	(void)state;
+	char path[] = "growth_test.XXXXXX";
+	struct ps_base_options options = {.size = sizeof(options), .durability = PS_RELAXED};
+	uint8_t *data = calloc(1, 300000);
+	struct checker c = {0};
+	pthread_t thread;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0 && data);
+	assert_int_equal(ps_base_open(path, &options, &c.s), PS_OK);
+	assert_int_equal(pthread_create(&thread, NULL, check_on, &c), 0);
+	for (unsigned round = 0; round < 400 || atomic_load(&c.checks) < 50; round++)
+		write_of_every_kind(c.s, data, round * 977);
+	atomic_store(&c.stop, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(atomic_load(&c.error), PS_OK);
+	assert_int_equal(ps_close(c.s), PS_OK);
+	free(data);
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(objects_put_while_checkpoints_run_are_there_after_a_reopen),
 	    cmocka_unit_test(check_is_clean_while_a_batch_and_a_writer_are_open),
+	    cmocka_unit_test(checks_beside_writers_raise_no_alarm),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
