@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "bench/bench.h"
 #include "bench/histogram.h"
@@ -93,7 +94,8 @@ struct workload;
 struct group {
 	const struct workload *workload;
 	char name[NAME_MOST];
-	size_t size; /* 0: mixed */
+	size_t size;      /* 0: of different sizes */
+	size_t size_most; /* then: evenly from 64 B to this; 0: mixed_size() */
 	uint64_t count;
 	enum durability durability;
 	unsigned rounds; /* 0: the settings' */
@@ -136,7 +138,9 @@ struct job {
 	struct object *objects;
 	uint64_t count; /* how many of them there are */
 	uint64_t live_bytes;
-	uint8_t *buf; /* of the largest object */
+	uint8_t *buf;     /* of the largest object */
+	size_t size_most; /* its size */
+	char disk[64];    /* where the kernel counts what the folder's device writes; empty: unknown */
 	void *state;
 };
 
@@ -155,6 +159,10 @@ void job_load(struct job *j, uint64_t count, double most);
 void job_verify(struct job *j, uint64_t samples);
 /* The object's next contents. */
 struct peer_write job_next(struct job *j, uint64_t key, size_t len);
+/* Everything below a folder; fn gets a file's path, or a folder's behind what is in it. */
+void job_walk(const char *folder, void (*fn)(const char *path, const struct stat *st, void *arg), void *arg);
+/* No read-ahead for the files of the store, which is open. (page_cache.c) */
+void job_no_read_ahead(const struct job *j);
 /* Clean pages of the folder's files leave the page cache. Dies if they do not. */
 void job_drop_cache(const struct job *j);
 /* Runs fn in a process of its own, which it may end itself with SIGKILL (`killed`); sends `len` bytes of
@@ -175,9 +183,9 @@ struct lane {
 	_Atomic(bool) *stop;
 	double cpu;
 };
-/* Runs `lanes` threads with a session each until the slice's time is over, and fills in rate, cpu, latencies,
- * calls, flushes, bytes. One lane's operations are timed from their real start: a closed loop, said so in
- * README.md. */
+/* Runs `lanes` threads with a session each until the slice's time is over or all have returned, and fills in
+ * rate, cpu, latencies, calls, flushes, bytes. One lane's operations are timed from their real start: a
+ * closed loop, said so in README.md. */
 void lanes_run(struct job *j, const struct row *row, unsigned lanes, double seconds,
                void (*fn)(struct lane *l), struct slice *out);
 bool lane_goes_on(const struct lane *l);
@@ -189,6 +197,7 @@ void sea_fill(uint64_t seed);
 const uint8_t *sea_at(uint64_t key, uint64_t version);
 /* 64-512 B (90 %), 4-64 KiB (9 %), 1-4 MiB (1 %); the kind is the key's, the size within it the version's. */
 size_t mixed_size(uint64_t key, uint64_t version);
+size_t even_size(uint64_t key, uint64_t version, size_t most);
 enum { MIXED_MOST = 4 << 20 };
 /* Of a popularity that falls with the rank's power 0.99, over n keys; as YCSB has it (Gray et al., SIGMOD
  * 1994). */

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/param.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,18 @@
 
 static const uint64_t BATCH_BYTES = (uint64_t)64 << 20;
 enum { BATCH_OBJECTS = 1000 };
+
+/* Empty where the file system lies on no block device of its own. */
+static void find_disk(struct job *j)
+{
+	struct stat st;
+	j->disk[0] = 0;
+	if (stat(j->folder, &st))
+		return;
+	snprintf(j->disk, sizeof(j->disk), "/sys/dev/block/%u:%u/stat", major(st.st_dev), minor(st.st_dev));
+	if (access(j->disk, R_OK))
+		j->disk[0] = 0;
+}
 
 void job_begin(struct job *j, const struct settings *s, const struct group *g, const struct peer_ops *p,
                const char *folder)
@@ -32,8 +45,18 @@ void job_begin(struct job *j, const struct settings *s, const struct group *g, c
 	j->objects = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (j->objects == MAP_FAILED)
 		die("no memory for %llu objects", (unsigned long long)g->count);
-	j->buf = xalloc(MAX(g->size, (size_t)MIXED_MOST));
+	j->size_most = g->size ? g->size : g->size_most ? g->size_most : MIXED_MOST;
+	j->buf = xalloc(j->size_most);
 	sea_fill(s->seed);
+	find_disk(j);
+}
+
+static size_t size_of(const struct job *j, uint64_t key, uint64_t version)
+{
+	const struct group *g = j->group;
+	if (g->size)
+		return g->size;
+	return g->size_most ? even_size(key, version, g->size_most) : mixed_size(key, version);
 }
 
 static uint64_t expected_bytes(const struct job *j)
@@ -42,8 +65,14 @@ static uint64_t expected_bytes(const struct job *j)
 	if (j->group->size)
 		return j->group->count * j->group->size;
 	for (uint64_t i = 0; i < j->group->count; i++)
-		bytes += mixed_size(i, 0);
+		bytes += size_of(j, i, 0);
 	return bytes;
+}
+
+/* Far less than the data, and room for what finds it. */
+static uint64_t cold_cache(const struct job *j)
+{
+	return MIN(j->settings->cache_bytes, MAX(expected_bytes(j) / 4, (uint64_t)16 << 20));
 }
 
 void job_open(struct job *j, bool create, bool cold)
@@ -58,9 +87,9 @@ void job_open(struct job *j, bool create, bool cold)
 	                                   .durability = j->group->durability,
 	                                   .objects = j->group->count,
 	                                   .bytes = expected_bytes(j),
-	                                   .size = j->group->size ? j->group->size : 512,
-	                                   .cache_bytes = cold ? MIN(s->cache_bytes, (uint64_t)32 << 20)
-	                                                       : s->cache_bytes,
+	                                   .size = j->group->size ? j->group->size
+	                                                          : MAX(j->group->size_most / 2, (size_t)512),
+	                                   .cache_bytes = cold ? cold_cache(j) : s->cache_bytes,
 	                                   .threads = threads};
 	j->store = j->peer->open(&j->options);
 	j->session = j->peer->begin(j->store);
@@ -75,9 +104,7 @@ void job_close(struct job *j)
 	j->store = j->session = NULL;
 }
 
-/* Everything below a folder; fn gets a file's path, or a folder's behind what is in it. */
-static void walk(const char *folder, void (*fn)(const char *path, const struct stat *st, void *arg),
-                 void *arg)
+void job_walk(const char *folder, void (*fn)(const char *path, const struct stat *st, void *arg), void *arg)
 {
 	DIR *d = opendir(folder);
 	char path[4096];
@@ -90,7 +117,7 @@ static void walk(const char *folder, void (*fn)(const char *path, const struct s
 		if (lstat(path, &st))
 			continue; /* the peer has removed it meanwhile */
 		if (S_ISDIR(st.st_mode))
-			walk(path, fn, arg);
+			job_walk(path, fn, arg);
 		fn(path, &st, arg);
 	}
 	if (d)
@@ -107,7 +134,7 @@ static void remove_one(const char *path, const struct stat *st, void *arg)
 void job_remove(struct job *j)
 {
 	job_close(j);
-	walk(j->folder, remove_one, NULL);
+	job_walk(j->folder, remove_one, NULL);
 }
 
 static void add_blocks(const char *path, const struct stat *st, void *arg)
@@ -119,13 +146,8 @@ static void add_blocks(const char *path, const struct stat *st, void *arg)
 uint64_t job_disk_bytes(const struct job *j)
 {
 	uint64_t bytes = 0;
-	walk(j->folder, add_blocks, &bytes);
+	job_walk(j->folder, add_blocks, &bytes);
 	return bytes;
-}
-
-static size_t size_of(const struct job *j, uint64_t key, uint64_t version)
-{
-	return j->group->size ? j->group->size : mixed_size(key, version);
 }
 
 static struct peer_write put_of(struct job *j, uint64_t key)
@@ -170,8 +192,7 @@ void job_load(struct job *j, uint64_t count, double most)
 static void verify_one(struct job *j, uint64_t key)
 {
 	struct object *o = &j->objects[key];
-	struct peer_read r = {
-	    .handle = o->handle, .buf = j->buf, .cap = MAX(j->group->size, (size_t)MIXED_MOST)};
+	struct peer_read r = {.handle = o->handle, .buf = j->buf, .cap = j->size_most};
 	j->peer->read(j->session, &r);
 	if (r.len != o->len || memcmp(r.data, sea_at(key, o->version), r.len) != 0)
 		die("object %llu of %u bytes, version %u: %zu other bytes than were written",
@@ -183,36 +204,6 @@ void job_verify(struct job *j, uint64_t samples)
 	uint64_t step = samples && samples < j->count ? j->count / samples : 1;
 	for (uint64_t key = 0; key < j->count; key += step)
 		verify_one(j, key);
-}
-
-/* ---- the page cache ---- */
-
-static void drop_one(const char *path, const struct stat *st, void *arg)
-{
-	uint64_t *resident = arg;
-	if (!S_ISREG(st->st_mode) || !st->st_size)
-		return;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fdatasync(fd) || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))
-		die("%s: %s", path, strerror(errno));
-	size_t pages = ((size_t)st->st_size + 4095) / 4096;
-	unsigned char *in = xalloc(pages);
-	void *map = mmap(NULL, (size_t)st->st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED || mincore(map, (size_t)st->st_size, in))
-		die("%s: %s", path, strerror(errno));
-	for (size_t i = 0; i < pages; i++)
-		*resident += in[i] & 1;
-	munmap(map, (size_t)st->st_size);
-	free(in);
-	close(fd);
-}
-
-void job_drop_cache(const struct job *j)
-{
-	uint64_t resident = 0, bytes = job_disk_bytes(j);
-	walk(j->folder, drop_one, &resident);
-	if (resident * 4096 > bytes / 50 && resident > 256)
-		die("%llu pages stayed in the page cache", (unsigned long long)resident);
 }
 
 /* ---- processes apart ---- */

@@ -24,7 +24,7 @@ static void *run_lane(void *arg)
 	struct start *s = arg;
 	struct lane *l = &s->lane;
 	l->session = l->job->peer->begin(l->job->store);
-	l->buf = xalloc(l->job->group->size ? l->job->group->size : MIXED_MOST);
+	l->buf = xalloc(l->job->size_most);
 	pthread_barrier_wait(s->ready);
 	double start = cpu_now();
 	s->fn(l);
@@ -59,10 +59,15 @@ static struct start *start_lanes(struct job *j, const struct row *row, unsigned 
 	return s;
 }
 
-static void sleep_seconds(double seconds)
+/* Until the time is over, or the first lane has come to its end. */
+static bool wait_for_first(pthread_t first, double seconds)
 {
-	struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-	nanosleep(&t, NULL);
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+	t.tv_sec += (time_t)seconds + t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return pthread_timedjoin_np(first, NULL, &t) == 0;
 }
 
 void lanes_run(struct job *j, const struct row *row, unsigned lanes, double seconds,
@@ -79,10 +84,11 @@ void lanes_run(struct job *j, const struct row *row, unsigned lanes, double seco
 	struct start *s = start_lanes(j, row, lanes, &stop, &ready, fn);
 	pthread_barrier_wait(&ready);
 	struct usage before = usage_now(j);
-	sleep_seconds(seconds);
+	bool ended = wait_for_first(s[0].thread, seconds);
 	atomic_store(&stop, true);
 	for (unsigned i = 0; i < lanes; i++) {
-		pthread_join(s[i].thread, NULL);
+		if (i || !ended)
+			pthread_join(s[i].thread, NULL);
 		ops += s[i].lane.ops;
 		bytes += s[i].lane.bytes;
 		cpu += s[i].lane.cpu;

@@ -15,8 +15,7 @@ static const struct target {
 } targets[] = {
     {"allocators", bench_allocators}, {"cached", bench_cached}, {"durable", bench_durable},
     {"large", bench_large},           {"load", bench_load},     {"memory", bench_memory},
-    {"reopen", bench_reopen},         {"space", bench_space},
-    {"locks", bench_locks},
+    {"reopen", bench_reopen},         {"space", bench_space},   {"locks", bench_locks},
 };
 enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
 

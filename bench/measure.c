@@ -20,22 +20,19 @@ void slice_clear(struct slice *s)
 		s->figure[i] = NAN;
 }
 
-/* Bytes that this process caused to be read from or written to the disk; for a file in the page cache they
- * count when they are made dirty. */
-static void disk_bytes_now(uint64_t *read, uint64_t *written)
+/* Bytes that the folder's device has read and written. What a process is said to have written is of no use: a
+ * page that is made dirty again counts again, and as its whole folio. So nothing else may write to the device
+ * during a run. */
+static void disk_bytes_now(const struct job *j, uint64_t *read, uint64_t *written)
 {
-	FILE *f = fopen("/proc/self/io", "r");
-	char line[128];
-	unsigned long long n;
-	*read = *written = 0;
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "read_bytes: %llu", &n) == 1)
-			*read = n;
-		else if (sscanf(line, "write_bytes: %llu", &n) == 1)
-			*written = n;
-	}
+	unsigned long long in = 0, out = 0;
+	FILE *f = j->disk[0] ? fopen(j->disk, "r") : NULL;
+	if (f && fscanf(f, "%*u %*u %llu %*u %*u %*u %llu", &in, &out) != 2)
+		in = out = 0;
 	if (f)
 		fclose(f);
+	*read = in * 512;
+	*written = out * 512;
 }
 
 static double seconds_of(struct timeval t)
@@ -56,7 +53,7 @@ struct usage usage_now(const struct job *j)
 	u.flushes = seen.flushes + own.flushes;
 	u.switches = (uint64_t)r.ru_nvcsw;
 	u.cpu = seconds_of(r.ru_utime) + seconds_of(r.ru_stime);
-	disk_bytes_now(&u.read, &u.written);
+	disk_bytes_now(j, &u.read, &u.written);
 	u.wall = now();
 	return u;
 }
@@ -79,8 +76,10 @@ void usage_figures(const struct usage *before, const struct usage *after, uint64
 	f[FIG_CALLS] = share(before->calls, after->calls, ops);
 	f[FIG_FLUSHES] = share(before->flushes, after->flushes, ops);
 	f[FIG_SWITCHES] = share(before->switches, after->switches, ops);
-	f[FIG_READ] = share(before->read, after->read, ops);
-	f[FIG_WRITTEN] = share(before->written, after->written, user_bytes);
+	if (after->written) {
+		f[FIG_READ] = share(before->read, after->read, ops);
+		f[FIG_WRITTEN] = share(before->written, after->written, user_bytes);
+	}
 }
 
 void latency_figures(const struct histogram *h, struct slice *out)

@@ -82,6 +82,9 @@ struct peer_ops {
 	void (*release)(void *session, struct peer_read *r);
 	/* With CAN_MANY. */
 	void (*read_many)(void *session, struct peer_read *r, size_t n);
+	/* What finds these objects is in memory afterwards, the objects are not. NULL: it is where the
+	 * objects are. */
+	void (*warm)(void *session, const uint64_t *handles, size_t n);
 	/* What was committed before is on the disk; its writes are done. */
 	void (*sync)(void *store);
 	/* Gives space back, as the peer's manual says; NULL where it has no such call. */

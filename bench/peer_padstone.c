@@ -144,6 +144,14 @@ static void read_many(void *session, struct peer_read *r, size_t n)
 	}
 }
 
+static void warm(void *session, const uint64_t *handles, size_t n)
+{
+	struct store *s = session;
+	struct ps_info info;
+	for (size_t i = 0; i < n; i++)
+		MUST(ps_info(s->s, handles[i], &info));
+}
+
 static void sync_all(void *store)
 {
 	MUST(ps_sync(((struct store *)store)->s));
@@ -184,6 +192,7 @@ static void close_store(void *store)
 	    .view = view,                                                                                    \
 	    .release = release,                                                                              \
 	    .read_many = read_many,                                                                          \
+	    .warm = warm,                                                                                    \
 	    .sync = sync_all,                                                                                \
 	    .compact = compact,                                                                              \
 	    .counts = counts,                                                                                \

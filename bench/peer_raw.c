@@ -31,7 +31,7 @@ struct cold {
 	uint64_t at;
 	uint64_t sum;
 	uint32_t len, there;
-	uint64_t unused;
+	uint64_t replayed; /* newer than the table on disk */
 };
 static_assert(sizeof(struct cold) * ENTRIES_A_BLOCK == RAW_BLOCK, "a block of the table is 4 KiB");
 
@@ -49,6 +49,8 @@ struct raw {
 	uint64_t arena_bytes, log_bytes;
 	_Atomic(uint64_t) next;
 	int table_fd;
+	bool clean; /* on disk: the first write changes that */
+	uint64_t clean_tail;
 };
 
 struct session {
@@ -82,25 +84,25 @@ static void *reserve(uint64_t bytes)
 
 static void read_table_block(struct raw *r, uint64_t block)
 {
-	struct cold *to = &r->cold[block * ENTRIES_A_BLOCK];
-	if (pread(r->table_fd, to, RAW_BLOCK, (off_t)((block + 1) * RAW_BLOCK)) != RAW_BLOCK)
+	struct cold *from = xalloc(RAW_BLOCK), *to = &r->cold[block * ENTRIES_A_BLOCK];
+	if (pread(r->table_fd, from, RAW_BLOCK, (off_t)((block + 1) * RAW_BLOCK)) != RAW_BLOCK)
 		die("raw table: %s", strerror(errno));
+	for (unsigned i = 0; i < ENTRIES_A_BLOCK; i++) {
+		if (!to[i].replayed)
+			to[i] = from[i];
+		r->hot[block * ENTRIES_A_BLOCK + i] = (struct hot){NOWHERE, to[i].len, 0};
+	}
 	r->loaded[block] = 1;
-	for (uint64_t i = block * ENTRIES_A_BLOCK; i < (block + 1) * ENTRIES_A_BLOCK; i++)
-		r->hot[i] = (struct hot){NOWHERE, r->cold[i].len, 0};
+	free(from);
 }
 
-static void replayed(void *arg, const struct raw_record *record, uint64_t place)
+/* The table need not be read for it. */
+static void replay(void *arg, const struct raw_record *record, uint64_t place)
 {
 	struct raw *r = arg;
-	uint64_t block = record->handle / ENTRIES_A_BLOCK;
-	if (record->handle >= r->objects || record->len >= RAW_LARGE)
-		return;
-	if (!r->loaded[block])
-		read_table_block(r, block);
-	r->cold[record->handle] =
-	    (struct cold){place, record->sum, record->len, record->op != PEER_DELETE, 0};
-	r->hot[record->handle] = (struct hot){NOWHERE, record->len, 0};
+	if (record->handle < r->objects && record->len < RAW_LARGE)
+		r->cold[record->handle] =
+		    (struct cold){place, record->sum, record->len, record->op != PEER_DELETE, 1};
 }
 
 static struct head *read_head(struct raw *r)
@@ -146,9 +148,9 @@ static void open_old(struct raw *r, const struct peer_options *o, const char *pa
 	struct head *h = read_head(r);
 	r->log = raw_log_open(path, r->log_bytes, 0, false, h->tail, o->durability);
 	if (!h->clean)
-		raw_log_replay(r->log, h->tail, replayed, r);
-	else if (!o->cold)
-		write_head(r, h->tail, false);
+		raw_log_replay(r->log, h->tail, replay, r);
+	r->clean_tail = h->tail;
+	r->clean = h->clean != 0;
 	free(h);
 }
 
@@ -253,12 +255,14 @@ static void write_some(void *session, struct peer_write *w, size_t n)
 	struct session *s = session;
 	if (n > BATCH_MOST)
 		die("raw: a batch of %zu", n);
+	if (s->r->clean) {
+		s->r->clean = false;
+		write_head(s->r, s->r->clean_tail, false);
+	}
 	for (size_t i = 0; i < n; i++) {
 		uint64_t block = w[i].handle / ENTRIES_A_BLOCK;
 		if (!s->r->loaded[block])
 			read_table_block(s->r, block);
-		if (w[i].op == PEER_PUT)
-			s->r->hot[w[i].handle] = (struct hot){NOWHERE, 0, 0};
 	}
 	size_t requests = prepare(s, w, n);
 	if (requests)
@@ -291,7 +295,7 @@ static void read_cold(struct session *s, struct peer_read *read)
 {
 	struct raw *r = s->r;
 	uint64_t block = read->handle / ENTRIES_A_BLOCK;
-	if (!r->loaded[block])
+	if (!r->loaded[block] && !r->cold[read->handle].replayed)
 		read_table_block(r, block);
 	struct raw_request q = request_of(r, read->handle, s->buf);
 	raw_log_read_many(r->log, &q, 1);
@@ -368,12 +372,23 @@ static void counts(void *store, struct peer_counts *c)
 	raw_log_counts(((struct raw *)store)->log, c);
 }
 
+static void warm(void *session, const uint64_t *handles, size_t n)
+{
+	struct raw *r = ((struct session *)session)->r;
+	for (size_t i = 0; i < n; i++) {
+		if (!r->loaded[handles[i] / ENTRIES_A_BLOCK])
+			read_table_block(r, handles[i] / ENTRIES_A_BLOCK);
+	}
+}
+
 static void write_table(struct raw *r)
 {
 	for (uint64_t block = 0; block < r->objects / ENTRIES_A_BLOCK; block++) {
 		if (!r->loaded[block])
 			read_table_block(r, block);
 	}
+	for (uint64_t i = 0; i < r->objects; i++)
+		r->cold[i].replayed = 0;
 	size_t len = r->objects * sizeof(*r->cold);
 	for (size_t at = 0; at < len;) {
 		ssize_t n = pwrite(r->table_fd, (char *)r->cold + at, MIN(len - at, (size_t)8 << 20),
@@ -412,6 +427,7 @@ const struct peer_ops peer_raw = {
     .view = view,
     .release = release,
     .read_many = read_many,
+    .warm = warm,
     .sync = sync_raw,
     .counts = counts,
     .close = close_raw,

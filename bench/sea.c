@@ -42,6 +42,11 @@ size_t mixed_size(uint64_t key, uint64_t version)
 	return (1 << 20) + part % (MIXED_MOST - (1 << 20) + 1);
 }
 
+size_t even_size(uint64_t key, uint64_t version, size_t most)
+{
+	return 64 + mix(key ^ version << 40 ^ 0x2545f491U) % (most - 63);
+}
+
 static const double THETA = 0.99;
 
 struct zipf zipf_over(uint64_t n)

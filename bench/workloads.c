@@ -1,6 +1,8 @@
 /* The workloads in the order in which they run. A new one is a file and two lines here. */
 #include "bench/harness.h"
 
-extern const struct workload w1_load, w2_get, w3_overwrite, w4_batches;
+extern const struct workload w1_load, w2_get, w3_overwrite, w4_batches, w5_mixed, w6_churn, w7_reopen,
+    w8_cold;
 
-const struct workload *const workloads[] = {&w1_load, &w2_get, &w3_overwrite, &w4_batches, NULL};
+const struct workload *const workloads[] = {&w1_load,  &w2_get,    &w3_overwrite, &w4_batches, &w5_mixed,
+                                            &w6_churn, &w7_reopen, &w8_cold,      NULL};

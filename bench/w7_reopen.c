@@ -1,0 +1,89 @@
+/* W7: from open to the first object, after a clean close, and after a SIGKILL with 16 MiB of log to be read.
+ * Each open is in a process of its own; the page cache is warm for those who use it. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+#include "bench/harness.h"
+
+enum { SIZE = 64, BATCH = 1000, ENTRY = 48, MODE_CLEAN, MODE_KILLED };
+static const uint64_t LOG_BYTES = 16 << 20; /* of contents and 48 bytes about each */
+
+static unsigned groups(const struct settings *s, struct group *g)
+{
+	snprintf(g->name, NAME_MOST, "64 B");
+	g->size = SIZE;
+	g->count = MAX(s->num, (uint64_t)BATCH);
+	g->durability = CLASS_POWER;
+	g->rows = 2;
+	g->row[0] = (struct row){"clean close to first get", 1, MODE_CLEAN, FIG_TIME, 0.25 / 1.0, 0, "base"};
+	g->row[1] = (struct row){"kill -9 to first get", 1, MODE_KILLED, FIG_TIME, 12.0 / 15, 0, "base"};
+	return 1;
+}
+
+static void load_apart(struct job *j, void *result)
+{
+	job_open(j, true, false);
+	job_load(j, j->group->count, 8 * j->settings->load_most);
+	*(uint64_t *)result = j->count;
+	job_close(j);
+}
+
+static void set_up(struct job *j)
+{
+	uint64_t count = 0;
+	job_apart(j, load_apart, &count, sizeof(count), false);
+	j->count = count;
+}
+
+static void open_apart(struct job *j, void *result)
+{
+	struct peer_read r = {.handle = j->objects[0].handle, .buf = j->buf, .cap = j->size_most};
+	double start = now();
+	job_open(j, false, false);
+	j->peer->read(j->session, &r);
+	*(double *)result = (now() - start) * 1e3;
+	job_verify(j, 2000);
+	job_close(j);
+}
+
+/* Everything once more, key by key, until so much is in the log. */
+static void write_apart(struct job *j, void *result)
+{
+	static struct peer_write w[BATCH];
+	uint64_t key = 0, whole = j->count / BATCH * BATCH;
+	job_open(j, false, false);
+	for (uint64_t bytes = 0; whole && bytes < LOG_BYTES; bytes += BATCH * (SIZE + ENTRY)) {
+		for (unsigned i = 0; i < BATCH; i++)
+			w[i] = job_next(j, key + i, 0);
+		j->peer->write(j->session, w, BATCH);
+		key = (key + BATCH) % whole;
+	}
+	*(double *)result = (double)key;
+}
+
+static void one_round(struct job *j, const struct row *row, unsigned round, struct slice *out)
+{
+	double result = 0;
+	(void)round;
+	if (row->mode == MODE_KILLED)
+		job_apart(j, write_apart, &result, sizeof(result), true);
+	job_apart(j, open_apart, &result, sizeof(result), false);
+	out->figure[FIG_TIME] = result;
+}
+
+static void finish(struct job *j)
+{
+	/* The store was never open here, but its settings are to be shown. */
+	j->options = (struct peer_options){
+	    .folder = j->folder, .durability = CLASS_POWER, .cache_bytes = j->settings->cache_bytes};
+}
+
+const struct workload w7_reopen = {.name = "W7",
+                                   .title = "Reopen, clean and after kill -9",
+                                   .groups = groups,
+                                   .set_up = set_up,
+                                   .round = one_round,
+                                   .finish = finish};
