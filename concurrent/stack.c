@@ -22,6 +22,11 @@ static int open_memory(const char *path, const struct ps_stack_options *o, ps_st
 	return ps_memory_open(NULL, s);
 }
 
+static int wrap_multi(ps_storer *inner, const struct ps_stack_options *o, ps_storer **s)
+{
+	return ps_multi_open(inner, o->multi, s);
+}
+
 static int wrap_concurrent(ps_storer *inner, const struct ps_stack_options *o, ps_storer **s)
 {
 	return ps_concurrent_open(inner, o->concurrent, s);
@@ -35,6 +40,7 @@ static const struct layer {
 } layers_known[] = {
     {.name = "base", .open = open_base},
     {.name = "memory", .open = open_memory},
+    {.name = "multi", .wrap = wrap_multi},
     {.name = "concurrent", .wrap = wrap_concurrent},
 };
 enum { LAYERS_KNOWN = sizeof(layers_known) / sizeof(layers_known[0]) };

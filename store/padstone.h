@@ -6,6 +6,7 @@
 #include <padstone/concurrent_store.h>
 #include <padstone/error.h>
 #include <padstone/memory_store.h>
+#include <padstone/multi_store.h>
 #include <padstone/stack.h>
 #include <padstone/storer.h>
 #include <padstone/token_pool.h>
