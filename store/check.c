@@ -1,5 +1,8 @@
 /* Full verification: the table's pages, who uses which bytes, and (full) every byte of every object as it is on disk.
  *
+ * The bytes come first, object by object under a hold of its slot, a leaf at a time without checkpoints: writers go on, and what
+ * they free stays as it is while it is held. The table and the space are then checked as one state, with commits standing still.
+ *
  * Used extents are collected and sorted: an overlap, or a sum that does not make up the file together with the free space, is
  * a finding. */
 #include <sys/param.h>
@@ -13,7 +16,6 @@ struct used {
 
 struct checker {
 	struct store *s;
-	enum ps_check_depth depth;
 	ps_finding_fn fn;
 	void *arg;
 	struct used *used;
@@ -57,36 +59,11 @@ static int add_page(void *arg, struct ps_extent extent)
 	return add_used(c, extent);
 }
 
-/* What is on disk, not what is in memory: but what only the log holds yet is not on disk. */
-static int read_blob(struct checker *c, const struct blob *b)
-{
-	uint64_t from = b->place & ~(uint64_t)(PAGE - 1), end = (b->place + b->len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-	int err = ps_io_read(c->s->io, from, c->buffer, end - from);
-	if (err)
-		return err;
-	return blob_checksum(b->seed, c->buffer + (b->place - from), b->len) == b->checksum ? PS_OK : PS_ECORRUPT;
-}
-
-static int check_blob(struct checker *c, const struct blob *b)
-{
-	char message[160];
-	if (c->depth != PS_CHECK_FULL || pool_is_newer(&c->s->pool, b->place))
-		return PS_OK;
-	int err = read_blob(c, b);
-	if (!err)
-		return PS_OK;
-	(void)snprintf(message, sizeof(message), "object 0x%llx: %llu bytes at offset %llu: %s", (unsigned long long)c->id,
-		       (unsigned long long)b->len, (unsigned long long)b->place,
-		       err == PS_ECORRUPT ? "checksum mismatch" : ps_strerror(err));
-	return report(c, err, c->id, b->place, message);
-}
-
 static int add_part(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
 {
+	(void)blob;
 	(void)chunk;
-	struct checker *c = arg;
-	int err = add_used(c, extent);
-	return err ? err : check_blob(c, blob);
+	return add_used(arg, extent);
 }
 
 static int check_map(struct checker *c, const struct entry *e)
@@ -105,9 +82,7 @@ static int check_entry(void *arg, uint64_t slot, const struct entry *e)
 		return PS_OK;
 	if (entry_kind(e) == ENTRY_MAP)
 		return check_map(c, e);
-	struct blob b = entry_blob(c->id, e);
-	int err = add_used(c, (struct ps_extent){entry_place(e), extent_len(b.len)});
-	return err || entry_kind(e) != ENTRY_DATA ? err : check_blob(c, &b);
+	return add_used(c, (struct ps_extent){entry_place(e), extent_len(entry_blob_len(e))});
 }
 
 static int bad_page(void *arg, uint64_t first_slot, uint64_t slots, uint64_t place)
@@ -191,22 +166,104 @@ static int check_all(struct checker *c)
 	return err ? err : check_sum(c);
 }
 
-/* Checkpoints stand still meanwhile, and so do commits: what is checked is one state. */
-int base_check(ps_storer *st, enum ps_check_depth depth, ps_finding_fn fn, void *arg)
+/* ---- every byte --------------------------------------------------------------------------------------------------------- */
+
+/* What is on disk, not what is in memory: but what only the log holds yet is not on disk. */
+static int read_blob(struct checker *c, const struct blob *b)
 {
-	struct store *s = store_of(st);
-	struct checker c = {.s = s, .depth = depth, .fn = fn, .arg = arg};
-	if (posix_memalign((void **)&c.buffer, PAGE, CHUNK + PAGE))
-		return ps_fail(PS_ENOMEM, "%s: no memory to check", s->path);
-	while (rebuild_help(s))
-		;
+	uint64_t from = b->place & ~(uint64_t)(PAGE - 1), end = (b->place + b->len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	int err = ps_io_read(c->s->io, from, c->buffer, end - from);
+	if (err)
+		return err;
+	return blob_checksum(b->seed, c->buffer + (b->place - from), b->len) == b->checksum ? PS_OK : PS_ECORRUPT;
+}
+
+static int check_blob(struct checker *c, const struct blob *b)
+{
+	char message[160];
+	if (pool_is_newer(&c->s->pool, b->place))
+		return PS_OK;
+	int err = read_blob(c, b);
+	if (!err)
+		return PS_OK;
+	(void)snprintf(message, sizeof(message), "object 0x%llx: %llu bytes at offset %llu: %s", (unsigned long long)c->id,
+		       (unsigned long long)b->len, (unsigned long long)b->place,
+		       err == PS_ECORRUPT ? "checksum mismatch" : ps_strerror(err));
+	return report(c, err, c->id, b->place, message);
+}
+
+static int check_part(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
+{
+	(void)extent;
+	(void)chunk;
+	return check_blob(arg, blob);
+}
+
+/* What cannot be read of the table or of a map is reported when these are checked. */
+static int check_contents(struct checker *c, uint64_t slot)
+{
+	struct store *s = c->s;
+	struct entry e;
+	space_hold(&s->space, slot);
+	int err = table_get(&s->table, slot, &e);
+	c->id = id_make(slot, entry_generation(&e));
+	if (!err && entry_kind(&e) == ENTRY_MAP)
+		err = map_extents(s, c->id, &e, check_part, c);
+	else if (!err && entry_kind(&e) == ENTRY_DATA) {
+		struct blob b = entry_blob(c->id, &e);
+		err = check_blob(c, &b);
+	}
+	space_unhold(&s->space, slot);
+	return err == PS_ECORRUPT || err == PS_EIO ? PS_OK : err;
+}
+
+/* Without checkpoints: a frame that one writes is clean in memory before the disk has it. */
+static int check_leaf_contents(struct checker *c, uint64_t first)
+{
+	int err = PS_OK;
+	pthread_mutex_lock(&c->s->checkpoint.lock);
+	for (uint64_t slot = first; slot < first + FANOUT && !err; slot++)
+		err = check_contents(c, slot);
+	pthread_mutex_unlock(&c->s->checkpoint.lock);
+	return err;
+}
+
+static int check_all_contents(struct checker *c)
+{
+	struct table *t = &c->s->table;
+	int err = PS_OK;
+	for (uint64_t slot = table_next(t, 0); slot < atomic_load(&t->slots) && !err; slot = table_next(t, slot + FANOUT))
+		err = check_leaf_contents(c, slot);
+	return err;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------------------- */
+
+/* Checkpoints stand still meanwhile, and so do commits: the table and the space are checked as one state. */
+static int check_state(struct checker *c)
+{
+	struct store *s = c->s;
 	pthread_mutex_lock(&s->checkpoint.lock);
 	pthread_mutex_lock(&s->lock);
 	int err = rebuild_finish(&s->space);
 	if (!err)
-		err = check_all(&c);
+		err = check_all(c);
 	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_unlock(&s->checkpoint.lock);
+	return err;
+}
+
+int base_check(ps_storer *st, enum ps_check_depth depth, ps_finding_fn fn, void *arg)
+{
+	struct store *s = store_of(st);
+	struct checker c = {.s = s, .fn = fn, .arg = arg};
+	if (posix_memalign((void **)&c.buffer, PAGE, CHUNK + PAGE))
+		return ps_fail(PS_ENOMEM, "%s: no memory to check", s->path);
+	while (rebuild_help(s))
+		;
+	int err = depth == PS_CHECK_FULL ? check_all_contents(&c) : PS_OK;
+	if (!err)
+		err = check_state(&c);
 	free(c.buffer);
 	ps_memory_free(&s->memory, c.used, c.size * sizeof(*c.used));
 	if (!err && c.findings)

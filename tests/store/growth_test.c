@@ -97,7 +97,7 @@ static void *check_on(void *arg)
 {
 	struct checker *c = arg;
 	while (!atomic_load(&c->stop)) {
-		int err = ps_check(c->s, PS_CHECK_QUICK, NULL, NULL);
+		int err = ps_check(c->s, atomic_load(&c->checks) % 2 ? PS_CHECK_FULL : PS_CHECK_QUICK, NULL, NULL);
 		if (err)
 			atomic_store(&c->error, err);
 		atomic_fetch_add(&c->checks, 1);
