@@ -31,13 +31,16 @@ static bool wait_for_work(struct store *s)
 	struct timespec until;
 	int waited = 0;
 	bool timing = false; /* the interval begins with the first relaxed commit */
+	unsigned watch_ms = staging_watch(s);
+	if (watch_ms)
+		deadline(&until, watch_ms);
 	pthread_mutex_lock(&s->thread_lock);
 	while (!s->stop_thread && !s->wake_thread && waited != ETIMEDOUT) {
 		if (atomic_load(&s->relaxed_waiting) && !timing) {
 			deadline(&until, s->options.flush_ms);
 			timing = true;
 		}
-		if (timing)
+		if (timing || watch_ms)
 			waited = pthread_cond_timedwait(&s->thread_wake, &s->thread_lock, &until);
 		else
 			pthread_cond_wait(&s->thread_wake, &s->thread_lock);

@@ -141,6 +141,7 @@ struct copy {
 	struct change *changes;
 	uint8_t *buffers; /* one CHUNK for each change at most: contents until the commit */
 	size_t count;
+	struct write_set writes; /* of all changes */
 	uint64_t bytes, done, total;
 	struct map_writer *map;
 	ps_progress_fn fn;
@@ -212,15 +213,14 @@ static int copy_entry(struct copy *c, uint64_t slot, const struct entry *e)
 		return PS_OK;
 	/* An id that is used up keeps its generation. */
 	change_init(change, lives ? CHANGE_NEW : CHANGE_UNUSED, id_make(slot, entry_generation(e)));
+	change->set = &c->writes;
 	change->entry = *e;
 	int err = lives ? copy_contents(c, change, e) : PS_OK;
 	c->count++;
 	c->bytes += entry_size(e);
 	c->done += entry_size(e);
-	if (err) {
-		(void)change_wait(c->to, change);
+	if (err)
 		return err;
-	}
 	return c->count == COPY_OBJECTS || c->bytes >= COPY_BYTES ? copy_commit(c) : PS_OK;
 }
 
@@ -252,6 +252,7 @@ static int copy_store(struct copy *c)
 		err = cut_begin(c->from, &c->cut);
 	if (!err) {
 		err = copy_all(c);
+		staging_abandon(c->to, &c->writes);
 		for (size_t i = 0; i < c->count; i++) {
 			change_undo(c->to, &c->changes[i]);
 			change_done(c->to, &c->changes[i]);

@@ -21,6 +21,7 @@
 #include "store/base_format.h"
 #include "store/base_store.h"
 #include "store/io.h"
+#include "store/staging.h"
 #include "store/storer_impl.h"
 
 /* ---- entries ------------------------------------------------------------------------------------------------- */
@@ -529,6 +530,7 @@ struct store {
 	struct space space;
 	struct log log;
 	struct checkpoint checkpoint;
+	struct staging staging;
 	struct event_queue events;
 	struct redo *redo;
 	pthread_mutex_t redo_lock; /* innermost: while patches are applied, or given up */
@@ -651,10 +653,11 @@ struct change {
 	size_t fresh_size;
 	uint8_t *copy;            /* of inline contents that the caller does not keep */
 	uint32_t copy_size;
-	struct direct_write *writes; /* in flight */
-	unsigned write_count;
+	struct write_set *set;    /* of all changes of the commit; NULL: `own` */
+	struct write_set own;
 	uint32_t direct_from;     /* contents above this are written outside the log; 0: the store's limit */
-	bool stream;              /* too large to be kept in memory */
+	bool keep;                /* contents are written from frames, where they stay: the old ones were in memory */
+	bool stream;              /* never kept */
 	bool committed;           /* ordered: nothing is given back any more */
 	struct extent_list taken; /* new extents: given back if the commit fails */
 	struct extent_list given; /* of a map that goes: given back when it is durable */
@@ -669,7 +672,8 @@ uint64_t change_taken_bytes(const struct change *c);
 int change_contents(struct store *s, struct change *c, const void *data, uint64_t len);
 /* Notes what the object has now, so that it can be given back; PS_ENOTFOUND. */
 int change_expect(struct store *s, struct change *c);
-/* Writes bytes (at least a page) to a new extent, outside the log. The write is in flight until the commit waits for it. */
+/* Writes bytes (at least a page) to a new extent, outside the log. Nobody reads there before change_wait has returned; the
+ * commit waits, too. */
 int change_write(struct store *s, struct change *c, const uint8_t *data, uint64_t len, uint64_t seed, struct map_chunk *out);
 /* Chunks of a large object from `index` on, in one extent if there is one. */
 enum { RUN_CHUNKS = 16 };
@@ -677,7 +681,16 @@ int change_write_run(struct store *s, struct change *c, const uint8_t *data, uin
 		     struct map_chunk out[RUN_CHUNKS]);
 /* Inline contents that the change keeps a copy of. */
 int change_set_bytes(struct store *s, struct change *c, const uint8_t *bytes, uint32_t len);
+/* Until all that the change, or the commit it belongs to, writes outside the log has ended. */
 int change_wait(struct store *s, struct change *c);
+/* Names an extent that was written outside the log, for the record. */
+int change_add_fresh(struct store *s, struct change *c, const struct disk_fresh *fresh);
+static inline struct write_set *change_writes(struct change *c)
+{
+	return c->set ? c->set : &c->own;
+}
+/* Was the part of the object that begins with chunk `index` in memory so far? Then what replaces it stays there. No I/O. */
+void change_keep_resident(struct store *s, struct change *c, const struct entry *old, uint64_t index);
 int extent_list_add(struct store *s, struct extent_list *list, struct ps_extent extent);
 void extent_list_free(struct store *s, struct extent_list *list);
 
@@ -742,6 +755,8 @@ ps_id base_writer_id(ps_writer *w);
 unsigned map_levels(uint64_t size);
 uint64_t map_root_entries(uint64_t size, unsigned level);
 int map_lookup(struct store *s, ps_id id, const struct entry *e, uint64_t index, struct map_chunk *chunk);
+/* Is the chunk in memory, with all of the map that leads to it? No I/O; a guess, where others write meanwhile. */
+bool map_chunk_is_resident(struct store *s, const struct entry *e, uint64_t index);
 /* Every extent that the map and its chunks take, the root blob included. */
 #define MAP_NO_CHUNK UINT64_MAX /* a node */
 typedef int (*map_extent_fn)(void *arg, struct ps_extent, const struct blob *, uint64_t chunk);

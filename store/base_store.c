@@ -121,6 +121,7 @@ static void release_store(struct store *s)
 	space_done(&s->space);
 	table_done(&s->table);
 	pool_done(&s->pool);
+	staging_done(s);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->checkpoint.lock);
 	pthread_mutex_destroy(&s->redo_lock);
@@ -145,6 +146,7 @@ static struct store *new_store(const struct ps_base_options *opts, const char *p
 	ps_memory_init(&s->memory, own ? &fns : NULL);
 	(void)snprintf(s->path, sizeof(s->path), "%s", path);
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->staging.lock, NULL);
 	pthread_mutex_init(&s->checkpoint.lock, NULL);
 	pthread_mutex_init(&s->redo_lock, NULL);
 	pthread_mutex_init(&s->events.lock, NULL);

@@ -1,6 +1,6 @@
 /* Batches: operations are collected, one for each id, and committed at once.
  *
- * Contents from the inline limit up are written to their extents as they come; smaller ones are copied. write_at on an object
+ * Contents from the inline limit up are written to their extents as they come, many in one request (staging.c); smaller ones are copied. write_at on an object
  * that the batch does not replace is kept as it is and applied at commit, to what the object is then. */
 #include <sys/param.h>
 
@@ -37,6 +37,7 @@ struct base_batch {
 	size_t index_size, indexed;
 	struct arena *arena;
 	uint64_t inline_bytes; /* that will ride in the log */
+	struct write_set writes; /* of all its changes */
 };
 static_assert(sizeof(struct base_batch) <= PS_SESSION_SIZE, "batch fits a session");
 
@@ -153,9 +154,15 @@ static int grow(struct base_batch *b)
 	return PS_OK;
 }
 
+static void begin_change(struct base_batch *b, struct change *c, enum change_kind kind, ps_id id)
+{
+	change_init(c, kind, id);
+	c->set = &b->writes;
+}
+
 static struct change *append(struct base_batch *b, enum change_kind kind, ps_id id)
 {
-	change_init(&b->changes[b->count], kind, id);
+	begin_change(b, &b->changes[b->count], kind, id);
 	b->ops[b->count] = (struct op){0};
 	return &b->changes[b->count++];
 }
@@ -167,13 +174,6 @@ static struct op *op_of(struct base_batch *b, const struct change *c)
 
 /* ---- operations -------------------------------------------------------------------------------------------------------- */
 
-/* Frames that this batch still writes from may be all that is in the way of more memory. */
-static void wait_for_writes(struct base_batch *b)
-{
-	for (size_t i = 0; i < b->count; i++)
-		(void)change_wait(store_of_batch(b), &b->changes[i]);
-}
-
 static int set_contents(struct base_batch *b, struct change *c, const void *data, size_t len)
 {
 	struct store *s = store_of_batch(b);
@@ -181,8 +181,9 @@ static int set_contents(struct base_batch *b, struct change *c, const void *data
 	if (b->inline_bytes > MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16))
 		c->direct_from = PAGE - 1;
 	int err = change_contents(s, c, data, len);
+	/* Frames and buffers that this batch still writes from may be all that is in the way of more memory. */
 	if (err == PS_ENOMEM) {
-		wait_for_writes(b);
+		(void)staging_wait(s, &b->writes);
 		change_undo(s, c);
 		err = change_contents(s, c, data, len);
 	}
@@ -204,7 +205,7 @@ static int new_change(struct base_batch *b, struct change **c, ps_id *made)
 		return err;
 	err = store_take_id(store_of_batch(b), made);
 	if (err == PS_ENOMEM) {
-		wait_for_writes(b);
+		(void)staging_wait(store_of_batch(b), &b->writes);
 		err = store_take_id(store_of_batch(b), made);
 	}
 	if (!err)
@@ -267,7 +268,7 @@ static int reset_change(struct base_batch *b, ps_id id, struct change **c)
 	change_undo(s, *c);
 	change_done(s, *c);
 	enum change_kind was = (*c)->kind;
-	change_init(*c, was == CHANGE_NEW || was == CHANGE_UNUSED ? CHANGE_NEW : CHANGE_SET, id);
+	begin_change(b, *c, was == CHANGE_NEW || was == CHANGE_UNUSED ? CHANGE_NEW : CHANGE_SET, id);
 	*op_of(b, *c) = (struct op){0};
 	return PS_OK;
 }
@@ -353,7 +354,7 @@ static int resolve(struct base_batch *b, struct change *c)
 	const struct delta *d = op_of(b, c)->first;
 	change_undo(s, c);
 	change_done(s, c);
-	change_init(c, CHANGE_SET, c->id);
+	begin_change(b, c, CHANGE_SET, c->id);
 	int err = start_from_live(s, c, d);
 	for (d = d ? d->next : NULL; d && !err; d = d->next)
 		err = change_write_over(s, c, d->off, d->bytes, d->len);
@@ -418,6 +419,7 @@ static void end_batch(struct base_batch *b)
 {
 	struct store *s = store_of_batch(b);
 	if (!is_committed(b)) {
+		staging_abandon(s, &b->writes);
 		for (size_t i = 0; i < b->count; i++)
 			change_undo(s, &b->changes[i]);
 		(void)use_up_ids(b);

@@ -3,14 +3,6 @@
 
 #include "store/base_internal.h"
 
-enum { WRITES_IN_FLIGHT = 16 };
-
-/* A run of new extents that is being written from its frames. */
-struct direct_write {
-	struct direct_write *next;
-	struct ps_io_request request;
-};
-
 void change_init(struct change *c, enum change_kind kind, ps_id id)
 {
 	memset(c, 0, sizeof(*c));
@@ -56,33 +48,7 @@ void change_done(struct store *s, struct change *c)
 	c->fresh_size = c->fresh_count = c->copy_size = 0;
 }
 
-/* ---- writing outside the log ----------------------------------------------------------------------------------------- */
-
-static int end_write(struct store *s, struct change *c, struct direct_write *w)
-{
-	int err = s->io->ops->wait(s->io, &w->request);
-	for (uint64_t at = 0; at < w->request.len; at += CHUNK) {
-		if (c->stream)
-			pool_discard(&s->pool, w->request.offset + at);
-		else
-			pool_unpin(&s->pool, w->request.offset + at);
-	}
-	ps_memory_free(&s->memory, w, sizeof(*w));
-	return err;
-}
-
-int change_wait(struct store *s, struct change *c)
-{
-	int first = PS_OK;
-	while (c->writes) {
-		struct direct_write *w = c->writes;
-		c->writes = w->next;
-		int err = end_write(s, c, w);
-		first = first ? first : err;
-	}
-	c->write_count = 0;
-	return first;
-}
+/* ---- what it took ------------------------------------------------------------------------------------------------------- */
 
 /* What it holds of the file that is neither free nor any object's yet. */
 uint64_t change_taken_bytes(const struct change *c)
@@ -95,7 +61,11 @@ uint64_t change_taken_bytes(const struct change *c)
 
 void change_undo(struct store *s, struct change *c)
 {
-	(void)change_wait(s, c);
+	/* Space that a request is still on its way to is not given back. */
+	if (!c->set)
+		staging_abandon(s, &c->own);
+	else if (c->taken.count)
+		(void)staging_wait(s, c->set);
 	if (c->pinned)
 		pool_unpin(&s->pool, entry_place(&c->entry));
 	c->pinned = false;
@@ -110,130 +80,6 @@ void change_undo(struct store *s, struct change *c)
 	extent_list_free(s, &c->taken);
 	extent_list_free(s, &c->given);
 	c->fresh_count = 0;
-}
-
-static int add_fresh(struct store *s, struct change *c, uint64_t place, uint64_t len, uint64_t seed, uint64_t checksum)
-{
-	if (c->fresh_count == c->fresh_size) {
-		size_t size = c->fresh_size ? c->fresh_size * 2 : 4;
-		struct disk_fresh *fresh = ps_memory_resize(&s->memory, c->fresh, c->fresh_size * sizeof(*fresh), size * sizeof(*fresh));
-		if (!fresh)
-			return ps_fail(PS_ENOMEM, "%s: no memory for a list of extents", s->path);
-		c->fresh = fresh;
-		c->fresh_size = size;
-	}
-	c->fresh[c->fresh_count++] = (struct disk_fresh){ps_set64(place), ps_set64(len), ps_set64(seed), ps_set64(checksum)};
-	return PS_OK;
-}
-
-static int take_extent(struct store *s, struct change *c, uint64_t len, bool run, struct ps_extent *extent)
-{
-	pthread_mutex_lock(&s->lock);
-	int err = store_begin_writing(s);
-	if (!err)
-		err = run ? space_alloc_run(&s->space, len, extent) : space_alloc(&s->space, len, extent, NULL);
-	if (err == PS_ENOSPC && s->space.pending_bytes) {
-		/* What was freed may be all that is left: after a checkpoint it can be used. */
-		pthread_mutex_unlock(&s->lock);
-		err = checkpoint_run(s);
-		pthread_mutex_lock(&s->lock);
-		err = err ? err : space_alloc(&s->space, len, extent, NULL);
-	}
-	/* Piece by piece, as it may have to be given back. */
-	for (uint64_t at = 0; !err && at < extent->len; at += CHUNK) {
-		err = extent_list_add(s, &c->taken, (struct ps_extent){extent->offset + at, MIN(extent->len - at, (uint64_t)CHUNK)});
-		if (err)
-			space_free_now(&s->space, (struct ps_extent){extent->offset + at, extent->len - at});
-		else
-			s->uncommitted_bytes += MIN(extent->len - at, (uint64_t)CHUNK);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return err;
-}
-
-/* Pinned frames for each chunk of the extent. When the budget is full of what this change still writes, that is waited for. */
-static int fresh_frames(struct store *s, struct change *c, struct ps_extent extent)
-{
-	for (uint64_t at = 0; at < extent.len; at += CHUNK) {
-		uint64_t len = MIN(extent.len - at, (uint64_t)CHUNK);
-		int err = pool_fresh(&s->pool, extent.offset + at, len);
-		if (err == PS_ENOMEM && c->writes) {
-			err = change_wait(s, c);
-			if (!err)
-				err = pool_fresh(&s->pool, extent.offset + at, len);
-		}
-		if (!err)
-			continue;
-		for (uint64_t undo = 0; undo < at; undo += CHUNK)
-			pool_discard(&s->pool, extent.offset + undo);
-		return err;
-	}
-	return PS_OK;
-}
-
-static int start_write(struct store *s, struct change *c, struct ps_extent extent)
-{
-	struct direct_write *w = ps_memory_zalloc(&s->memory, sizeof(*w));
-	if (!w)
-		return ps_fail(PS_ENOMEM, "%s: no memory for a write", s->path);
-	w->request = (struct ps_io_request){.op = PS_IO_WRITE, .offset = extent.offset, .len = extent.len,
-					    .data = pool_address(&s->pool, extent.offset)};
-	struct ps_io_request *list = &w->request;
-	w->next = c->writes;
-	c->writes = w;
-	c->write_count++;
-	s->io->ops->submit(s->io, &list, 1);
-	return c->write_count >= WRITES_IN_FLIGHT ? change_wait(s, c) : PS_OK;
-}
-
-/* Seeds come from `seed` for a blob, or from the chunks' numbers. */
-static int fill_extent(struct store *s, struct change *c, const uint8_t *data, uint64_t len, struct ps_extent extent,
-		       const uint64_t *seed, uint64_t index, struct map_chunk *out)
-{
-	int err = fresh_frames(s, c, extent);
-	if (err)
-		return err;
-	uint8_t *frames = pool_address(&s->pool, extent.offset);
-	/* Not memcpy: in compaction data is another extent's frames, and a map that was forged may name what is free. */
-	memmove(frames, data, len);
-	memset(frames + len, 0, extent.len - len);
-	for (uint64_t at = 0, i = 0; at < len; at += CHUNK, i++) {
-		uint64_t part = MIN(len - at, (uint64_t)CHUNK), with = seed ? *seed : seed_chunk(c->id, index + i);
-		out[i] = (struct map_chunk){extent.offset + at, (uint32_t)part, blob_checksum(with, frames + at, part)};
-		if (!err)
-			err = add_fresh(s, c, out[i].place, part, with, out[i].checksum);
-	}
-	if (!err)
-		err = start_write(s, c, extent);
-	else
-		for (uint64_t at = 0; at < extent.len; at += CHUNK)
-			pool_discard(&s->pool, extent.offset + at);
-	return err;
-}
-
-int change_write(struct store *s, struct change *c, const uint8_t *data, uint64_t len, uint64_t seed, struct map_chunk *out)
-{
-	struct ps_extent extent;
-	int err = take_extent(s, c, len, false, &extent);
-	return err ? err : fill_extent(s, c, data, len, extent, &seed, 0, out);
-}
-
-int change_write_run(struct store *s, struct change *c, const uint8_t *data, uint64_t len, uint64_t index,
-		     struct map_chunk out[RUN_CHUNKS])
-{
-	struct ps_extent extent;
-	int err = take_extent(s, c, (len + PAGE - 1) & ~(uint64_t)(PAGE - 1), true, &extent);
-	if (err != PS_ENOTSUP)
-		return err ? err : fill_extent(s, c, data, len, extent, NULL, index, out);
-	for (uint64_t at = 0; at < len; at += CHUNK) {
-		uint64_t part = MIN(len - at, (uint64_t)CHUNK);
-		err = take_extent(s, c, (part + PAGE - 1) & ~(uint64_t)(PAGE - 1), false, &extent);
-		if (!err)
-			err = fill_extent(s, c, data + at, part, extent, NULL, index + at / CHUNK, &out[at / CHUNK]);
-		if (err)
-			return err;
-	}
-	return PS_OK;
 }
 
 /* ---- contents ----------------------------------------------------------------------------------------------------------- */
@@ -252,6 +98,28 @@ int change_set_bytes(struct store *s, struct change *c, const uint8_t *bytes, ui
 	return PS_OK;
 }
 
+void change_keep_resident(struct store *s, struct change *c, const struct entry *old, uint64_t index)
+{
+	bool data = entry_kind(old) == ENTRY_DATA && index == 0;
+	if (data && entry_size(old) >= PAGE)
+		c->keep = atomic_load_explicit(pool_state(&s->pool, entry_place(old)), memory_order_relaxed) & PAGE_RESIDENT;
+	else
+		c->keep = data || (entry_kind(old) == ENTRY_MAP && map_chunk_is_resident(s, old, index));
+}
+
+/* For new contents of an object that lives. What cannot be found out now the commit will meet again. */
+static void keep_if_resident(struct store *s, struct change *c)
+{
+	struct entry old;
+	uint64_t version;
+	if (c->kind != CHANGE_SET || c->stream)
+		return;
+	space_hold(&s->space, id_slot(c->id));
+	if (table_read(&s->table, id_slot(c->id), &old, &version) == PS_OK)
+		change_keep_resident(s, c, &old, 0);
+	space_unhold(&s->space, id_slot(c->id));
+}
+
 static int contents_blob(struct store *s, struct change *c, const void *data, uint64_t len)
 {
 	uint64_t seed = seed_contents(c->id);
@@ -262,6 +130,7 @@ static int contents_blob(struct store *s, struct change *c, const void *data, ui
 		c->nbytes = (uint32_t)len;
 		return PS_OK;
 	}
+	keep_if_resident(s, c);
 	int err = change_write(s, c, data, len, seed, &out);
 	if (!err)
 		c->entry = entry_make(ENTRY_DATA, out.place, len, out.checksum, 0, id_generation(c->id));
@@ -272,6 +141,7 @@ static int contents_map(struct store *s, struct change *c, const void *data, uin
 {
 	struct map_writer m;
 	c->stream = len > s->budget / 8;
+	keep_if_resident(s, c);
 	map_writer_init(&m, s, c, NULL);
 	int err = map_write_chunks(&m, 0, data, len);
 	if (!err)
@@ -370,10 +240,8 @@ static int inherit(struct store *s, struct change *next, struct change *c)
 	int err = merge_lists(s, &next->taken, &c->taken);
 	if (!err)
 		err = merge_lists(s, &next->given, &c->given);
-	for (uint32_t i = 0; i < c->fresh_count && !err; i++) {
-		const struct disk_fresh *f = &c->fresh[i];
-		err = add_fresh(s, next, ps_get64(f->offset), ps_get64(f->len), ps_get64(f->seed), ps_get64(f->checksum));
-	}
+	for (uint32_t i = 0; i < c->fresh_count && !err; i++)
+		err = change_add_fresh(s, next, &c->fresh[i]);
 	if (!err && c->placed && !c->in_reserve)
 		err = extent_list_add(s, &next->taken, (struct ps_extent){entry_place(&c->entry), extent_len(c->nbytes)});
 	/* Contents that were written but never committed: nothing else knows of them. */
@@ -398,6 +266,7 @@ int change_write_over(struct store *s, struct change *c, uint64_t off, const voi
 	struct change next;
 	uint64_t size = MAX(entry_size(&c->entry), off + len);
 	change_init(&next, c->kind, c->id);
+	next.set = c->set;
 	int err = change_wait(s, c);
 	if (!err && entry_kind(&c->entry) == ENTRY_MAP)
 		err = change_settle(s, c);

@@ -133,6 +133,27 @@ int map_lookup(struct store *s, ps_id id, const struct entry *e, uint64_t index,
 	return PS_OK;
 }
 
+bool map_chunk_is_resident(struct store *s, const struct entry *e, uint64_t index)
+{
+	uint64_t place = entry_place(e), at = index >> (8 * entry_level(e));
+	struct map_pointer p;
+	for (unsigned level = entry_level(e);; level--) {
+		if (level == entry_level(e) && at >= map_root_entries(entry_size(e), level))
+			return false;
+		if (!pool_pin_shared_resident(&s->pool, place))
+			return false;
+		const ps_le64 *words = (const ps_le64 *)(const void *)pool_address(&s->pool, place) + at * 2;
+		p = (struct map_pointer){ps_get64(words[0]), ps_get64(words[1])};
+		pool_unpin(&s->pool, place);
+		if (!p.word || !pointer_sound(s, &p, level > 0))
+			return false;
+		place = pointer_place(&p);
+		if (!level)
+			return atomic_load_explicit(pool_state(&s->pool, place), memory_order_relaxed) & PAGE_RESIDENT;
+		at = index >> (8 * (level - 1)) & (MAP_FANOUT - 1);
+	}
+}
+
 /* ---- walking ---------------------------------------------------------------------------------------------------------- */
 
 
@@ -271,7 +292,11 @@ static int write_node(struct map_writer *m, const struct map_node *n, unsigned l
 		return PS_OK;
 	node_encode(n, bytes, MAP_FANOUT);
 	struct map_chunk written;
+	/* Each reader of the object needs it, and it is small beside what it leads to. */
+	bool keep = m->change->keep;
+	m->change->keep = true;
 	int err = change_write(m->s, m->change, bytes, PAGE, seed_node(m->id, level, index), &written);
+	m->change->keep = keep;
 	if (!err)
 		*p = pointer_make(written.place, PAGE, written.checksum);
 	return err;
@@ -394,8 +419,7 @@ int map_write_chunks(struct map_writer *m, uint64_t first, const uint8_t *data, 
 {
 	int err = PS_OK;
 	struct map_chunk chunks[RUN_CHUNKS];
-	/* A run is in memory while it is written: less where there is little. */
-	uint64_t most = MIN(MAX(m->s->budget / 64 / CHUNK, 1U), (uint64_t)RUN_CHUNKS) * CHUNK;
+	uint64_t most = staging_bytes(m->s);
 	for (uint64_t at = 0; at < len && !err; at += most) {
 		uint64_t run = MIN(len - at, most), index = first + at / CHUNK;
 		err = change_write_run(m->s, m->change, data + at, run, index, chunks);

@@ -170,7 +170,7 @@ int budget_take(struct store *s, uint64_t bytes)
 		if (fits && atomic_compare_exchange_weak_explicit(&s->budget_used, &used, used + bytes, memory_order_relaxed,
 								  memory_order_relaxed))
 			return PS_OK;
-		if (!fits && !pool_evict_one(&s->pool) && !table_evict_one(&s->table))
+		if (!fits && !pool_evict_one(&s->pool) && !table_evict_one(&s->table) && !staging_give_back(s))
 			break;
 		used = atomic_load_explicit(&s->budget_used, memory_order_relaxed);
 	}

@@ -65,8 +65,12 @@ static int patch_chunk(struct range *r, struct map_writer *m, uint64_t index)
 	int err = read_base(r, from, chunk, end - from);
 	if (!err && write_from < write_to)
 		memcpy(chunk + (write_from - from), r->data + (write_from - r->off), write_to - write_from);
+	/* What it was has just been brought in: the next part of it finds it there. */
+	bool keep = r->c->keep;
+	r->c->keep = true;
 	if (!err)
 		err = map_write_chunks(m, index, chunk, end - from);
+	r->c->keep = keep;
 	ps_memory_free(&r->s->memory, chunk, CHUNK);
 	return err;
 }
@@ -112,6 +116,7 @@ static int large_result(struct range *r)
 	struct map_writer m;
 	bool has_bytes = entry_kind(r->base) == ENTRY_DATA;
 	r->c->stream = r->len > r->s->budget / 8;
+	change_keep_resident(r->s, r->c, r->base, r->off / CHUNK);
 	map_writer_init(&m, r->s, r->c, r->base);
 	int err = has_bytes && !touches(r, 0) ? patch_chunk(r, &m, 0) : PS_OK;
 	if (!err)

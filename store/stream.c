@@ -38,8 +38,7 @@ static struct store *store_of_writer(const struct base_writer *w)
 
 static size_t buffer_room(const struct store *s, uint64_t size)
 {
-	uint64_t room = MIN((uint64_t)RUN_CHUNKS * CHUNK, MAX(s->budget / 64, (uint64_t)CHUNK));
-	return (size_t)(MIN(room, MAX(size, (uint64_t)CHUNK)) & ~(uint64_t)(CHUNK - 1));
+	return (size_t)(MIN(staging_bytes(s), MAX(size, (uint64_t)CHUNK)) & ~(uint64_t)(CHUNK - 1));
 }
 
 static int writer_setup(struct store *s, struct base_writer *w, ps_id id)
@@ -58,7 +57,7 @@ static int writer_setup(struct store *s, struct base_writer *w, ps_id id)
 		return err;
 	}
 	change_init(&w->change, w->is_new ? CHANGE_NEW : CHANGE_SET, w->id);
-	w->change.stream = w->size > s->budget / 8;
+	w->change.stream = true;
 	map_writer_init(&w->map, s, &w->change, NULL);
 	return PS_OK;
 }

@@ -218,6 +218,7 @@ int base_write_batched(ps_storer *st, size_t n, const ps_id *ids, const void *da
 {
 	struct store *s = store_of(st);
 	const uint8_t *at = data;
+	struct write_set writes = {0};
 	int err = store_writable(s);
 	if (!n || err || (err = refuse_twice(s, n, ids)) != PS_OK)
 		return err;
@@ -226,11 +227,13 @@ int base_write_batched(ps_storer *st, size_t n, const ps_id *ids, const void *da
 		return ps_fail(PS_ENOMEM, "%s: no memory for %zu changes", s->path, n);
 	for (size_t i = 0; i < n && !err; i++) {
 		change_init(&changes[i], CHANGE_SET, ids[i]);
+		changes[i].set = &writes;
 		err = change_contents(s, &changes[i], at, sizes[i]);
 		at = at ? at + sizes[i] : NULL;
 	}
 	if (!err)
 		err = commit_many(s, changes, n);
+	staging_abandon(s, &writes);
 	return end_many(s, changes, n, err);
 }
 

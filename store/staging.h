@@ -1,0 +1,49 @@
+/* Writes outside the log: what one commit lays into runs of the file, by way of buffers (staging.c). */
+#ifndef PS_STAGING_H
+#define PS_STAGING_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "allocator/allocator.h"
+
+struct store;
+struct staged;
+
+/* Buffers that contents are written from: kept for the next write, given back when nobody wrote for a while. */
+struct staging {
+	pthread_mutex_t lock; /* innermost */
+	struct staged *spare;
+	unsigned spares;
+	bool used;        /* since staging_watch looked */
+	bool watched;     /* the store's thread will look */
+	uint64_t used_ms; /* when it last found them used */
+};
+
+/* What one commit writes outside the log. Its pieces are laid one after another into runs of the file and into buffers, and
+ * written in requests as large as they get. For one thread; zeroed at first. */
+struct write_set {
+	struct staged *first, *last; /* in flight, oldest first */
+	struct staged *open;         /* being filled */
+	unsigned count;              /* in flight */
+	uint64_t bytes;              /* of their buffers */
+	struct ps_extent run;        /* of the file, for the next pieces; counted in uncommitted_bytes */
+	uint64_t gathered;           /* bytes so far */
+	int error;                   /* of a write that has ended: it stays */
+};
+
+/* Most that one buffer takes, and so the longest piece. */
+uint64_t staging_bytes(const struct store *s);
+/* Starts what was gathered and waits for all that is in flight, then gives the run's rest back. The first error of any write
+ * of the set, now and from then on. Takes store.lock. */
+int staging_wait(struct store *s, struct write_set *set);
+/* As staging_wait, but what was not started is not written: nothing of the set will be committed. */
+void staging_abandon(struct store *s, struct write_set *set);
+/* Memory for others: false if there is no spare buffer. */
+bool staging_give_back(struct store *s);
+/* Gives spare buffers back that nobody has used for a while. Milliseconds until it should be asked again; 0: there are none. */
+unsigned staging_watch(struct store *s);
+void staging_done(struct store *s);
+
+#endif
