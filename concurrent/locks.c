@@ -223,6 +223,9 @@ static void bring_in_all(struct locks *locks, struct lock_bucket *bucket, ps_id 
 		slot->hold.mode = LOCK_COPY;
 		slot->hold.granted = true;
 		list_append(&bucket->holders, &slot->hold);
+		/* Until it is out again, also where the writer does not wait for it: else its call would not
+		 * look. */
+		writers_add(bucket, 1);
 	}
 }
 
@@ -448,8 +451,10 @@ COLD static void leave_slowly(struct lock_slot *slot, struct lock_bucket *bucket
 {
 	struct lock_hold *granted = NULL;
 	sync_latch_take(&bucket->latch);
-	if (slot->hold.granted)
+	if (slot->hold.granted) {
 		granted = take_out(bucket, &slot->hold);
+		writers_add(bucket, (uint32_t)-1);
+	}
 	sync_latch_drop(&bucket->latch);
 	wake_all(granted);
 }

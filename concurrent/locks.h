@@ -44,7 +44,9 @@ struct lock_list {
 
 struct lock_bucket {
 	_Alignas(CACHE_LINE) struct sync_latch latch; /* guards the rest */
-	_Atomic(uint32_t) writers; /* exclusive holds, held or waited for; read without the latch */
+	/* Exclusive holds, held or waited for, and the slots' holds among the holders. Read without the
+	 * latch. */
+	_Atomic(uint32_t) writers;
 	struct lock_list holders, waiters;
 };
 

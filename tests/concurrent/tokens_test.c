@@ -417,7 +417,8 @@ static ps_storer *open_store(const char *path, int io, struct ps_tokens *pool)
 	    .size = sizeof(base), .io = io, .memory_budget = 16 << 20, .log_bytes = 256 << 10, .flush_ms = 1};
 	const struct ps_concurrent_options concurrent = {
 	    .size = sizeof(concurrent), .tokens = pool, .lock_timeout_ms = 100000};
-	const struct ps_stack_options options = {sizeof(options), &base, &concurrent};
+	const struct ps_stack_options options = {
+	    .size = sizeof(options), .base = &base, .concurrent = &concurrent};
 	ps_storer *s = NULL;
 	OK(ps_stack_open(path, &options, &s));
 	return s;

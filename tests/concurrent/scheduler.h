@@ -1,0 +1,33 @@
+/* A deterministic scheduler: the sources of concurrent/ compiled with PS_SCHEDULE call it before each step
+ * that another thread can see, and it tries every order of steps with at most so many preemptions.
+ *
+ * Threads are coroutines of one real thread. A thread that blocks, or ends, lets any other run, which is no
+ * preemption. Memory is sequentially consistent here: what a processor may reorder is argued in
+ * concurrent/locks.c, and tried by exclusion_test. A wait with a deadline may end by it at any step, at the
+ * price of a preemption, and does so where nothing else can go on. */
+#ifndef CONCURRENT_SCHEDULER_H
+#define CONCURRENT_SCHEDULER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SCHEDULE_THREADS = 3 };
+
+struct scenario {
+	const char *name;
+	void (*begin)(void);
+	void (*thread[SCHEDULE_THREADS])(void); /* NULL: none */
+	/* After all threads have ended: false if something is wrong. */
+	bool (*end)(void);
+	bool broken; /* it has to be caught */
+};
+
+/* Every order with at most so many preemptions. True if none was wrong, or for a broken scenario if one was.
+ */
+bool schedule_explore(const struct scenario *scenario, unsigned preemptions);
+/* From a thread of a scenario: this order is wrong. */
+void schedule_fail(const char *what);
+/* Which thread of the scenario is running. */
+unsigned schedule_thread(void);
+
+#endif
