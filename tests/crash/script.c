@@ -128,14 +128,11 @@ static void settle_unknown(struct run *run)
 
 void run_open(struct run *run)
 {
-	bool is_new = sim_disk_size(run->disk) == 0;
 	int err = store_open(run->disk, run->relaxed, &run->s);
 	if (failed(run, err, "open")) {
 		run->s = NULL;
-		run->formatted = is_new ? SIZE_MAX : run->formatted;
 		return;
 	}
-	run->formatted = is_new ? now(run) : run->formatted;
 	settle_unknown(run);
 }
 
@@ -164,7 +161,6 @@ uint8_t *run_setup(struct run *run, const struct script *script, uint64_t *size)
 		abort();
 	sim_disk_image(run->disk, image);
 	oracle_restart(run->oracle);
-	run->formatted = 0;
 	sim_disk_reset(run->disk, image, *size);
 	return image;
 }

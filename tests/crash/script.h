@@ -20,7 +20,6 @@ struct run {
 	bool relaxed;              /* single calls are */
 	bool faults;               /* are expected */
 	bool unknown;              /* a commit's outcome was unknown: the store must refuse all later ones */
-	size_t formatted;          /* number of events when the first open returned, if it made the store */
 	unsigned failures;         /* steps that failed */
 	uint64_t contents;         /* made so far: each from a seed of its own */
 	ps_id ids[SCRIPT_OBJECTS]; /* PS_ID_NONE: not made, or deleted */

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/crash/cut.h"
 
@@ -30,8 +31,6 @@ static void check_afterwards(struct run *run, const char *name, const char *faul
 	ps_id id;
 	ps_storer *s = NULL;
 	int err = store_open(run->disk, run->relaxed, &s);
-	if ((err == PS_EFORMAT || err == PS_ECORRUPT) && run->formatted == SIZE_MAX)
-		return; /* the fault kept it from being made */
 	if (err != PS_OK)
 		fail_msg("%s, %s, k = %llu: open afterwards: %s: %s", name, fault, (unsigned long long)kth,
 		         ps_error_name(err), ps_last_error_message());
@@ -86,10 +85,38 @@ static bool fault_once(const struct script *script, const struct fault *fault, u
 	return fired;
 }
 
-uint64_t fault_loop(const struct script *script, const struct fault *fault)
+/* How many k there were. */
+static uint64_t fault_loop(const struct script *script, const struct fault *fault)
 {
 	uint64_t kth = 1;
 	while (fault_once(script, fault, kth))
 		kth++;
 	return kth - 1;
+}
+
+static const struct fault *all_faults;
+static size_t fault_count;
+static const char *only;
+
+static void a_fault_loses_nothing_acknowledged(void **state)
+{
+	const struct script *script = *state;
+	uint64_t count = 0;
+	for (size_t i = 0; i < fault_count && (!only || strcmp(only, script->name) == 0); i++)
+		count += fault_loop(script, &all_faults[i]);
+	print_message("%-28s %6llu faults\n", script->name, (unsigned long long)count);
+}
+
+int fault_main(const char *group, const struct fault *faults, size_t faults_count, int argc, char **argv)
+{
+	enum { MOST = 64 };
+	struct CMUnitTest tests[MOST];
+	size_t count = 0;
+	all_faults = faults;
+	fault_count = faults_count;
+	only = argc > 1 && argv[1][0] ? argv[1] : NULL;
+	for (; count < script_count && count < MOST; count++)
+		tests[count] = (struct CMUnitTest)cmocka_unit_test_prestate(
+		    a_fault_loses_nothing_acknowledged, (void *)(uintptr_t)&scripts[count]);
+	return _cmocka_run_group_tests(group, tests, count, NULL, NULL);
 }

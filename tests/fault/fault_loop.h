@@ -14,7 +14,7 @@ struct fault {
 	bool (*disarm)(struct sim_disk *disk, uint64_t kth);
 };
 
-/* How many k there were. */
-uint64_t fault_loop(const struct script *script, const struct fault *fault);
+/* A cmocka program: each script (argv[1]: that one only) with each fault, for every k. */
+int fault_main(const char *group, const struct fault *faults, size_t count, int argc, char **argv);
 
 #endif

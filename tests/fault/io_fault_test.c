@@ -7,12 +7,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "tests/fault/fault_loop.h"
-
-static const char *only;
 
 static void arm(struct sim_disk *disk, const struct fault *fault, uint64_t kth)
 {
@@ -26,29 +22,13 @@ static bool disarm(struct sim_disk *disk, uint64_t kth)
 	return sim_disk_faults(disk) > 0;
 }
 
-static void failed_disk_call_loses_nothing_acknowledged(void **state)
+int main(int argc, char **argv)
 {
-	const struct script *script = *state;
 	const struct fault faults[] = {
 	    {"EIO once", false, EIO, arm, disarm},
 	    {"EIO for ever", true, EIO, arm, disarm},
 	    {"ENOSPC once", false, ENOSPC, arm, disarm},
 	    {"ENOSPC for ever", true, ENOSPC, arm, disarm},
 	};
-	uint64_t count = 0;
-	for (size_t i = 0; i < 4 && (!only || strcmp(only, script->name) == 0); i++)
-		count += fault_loop(script, &faults[i]);
-	print_message("%-28s %6llu faults\n", script->name, (unsigned long long)count);
-}
-
-int main(int argc, char **argv)
-{
-	enum { MOST = 64 };
-	struct CMUnitTest tests[MOST];
-	size_t count = 0;
-	only = argc > 1 && argv[1][0] ? argv[1] : NULL;
-	for (; count < script_count && count < MOST; count++)
-		tests[count] = (struct CMUnitTest)cmocka_unit_test_prestate(
-		    failed_disk_call_loses_nothing_acknowledged, (void *)(uintptr_t)&scripts[count]);
-	return _cmocka_run_group_tests("io faults", tests, count, NULL, NULL);
+	return fault_main("io faults", faults, sizeof(faults) / sizeof(faults[0]), argc, argv);
 }

@@ -21,34 +21,16 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "tests/kill/load.h"
+#include "tests/kill/life.h"
 
 #define SHUTDOWN _IOR('X', 125, uint32_t) /* FS_IOC_SHUTDOWN */
 enum { NO_LOG_FLUSH = 2, SKIPPED = 77, IMAGE_MIB = 96 };
 enum { QUICK_CUTS = 10, LONG_CUTS = 200, MOST_US = 30000, FULL_ONE_IN = 10, END_TRIES = 100000 };
 
-static uint64_t cuts = QUICK_CUTS, seed = 1;
-static struct journal *journal;
+static struct lives lives = {.full_one_in = FULL_ONE_IN, .disk_may_go = true};
 static char folder[] = "/tmp/padstone-power-XXXXXX", image[64], mounted[64], path[80];
-
-static uint64_t draw(uint64_t below)
-{
-	static uint64_t state;
-	state = state ? state : seed * 0x9e3779b97f4a7c15U | 1;
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (state >> 11) % below;
-}
-
-static void pass(uint64_t us)
-{
-	const struct timespec moment = {.tv_nsec = (long)(us * 1000)};
-	nanosleep(&moment, NULL);
-}
 
 /* ---- the file system ----------------------------------------------------------------------------------- */
 
@@ -78,7 +60,7 @@ static bool unmount_image(void)
 		/* Writes of the dead process may still be on their way. */
 		if (errno != EBUSY || n > END_TRIES)
 			return false;
-		pass(200);
+		life_pass(200);
 	}
 	return true;
 }
@@ -110,31 +92,15 @@ static bool cut_power(void)
 
 /* ---- one life ------------------------------------------------------------------------------------------ */
 
-static pid_t start(uint64_t life)
-{
-	const struct load load = {.path = path,
-	                          .journal = journal,
-	                          .seed = seed * 100000 + life,
-	                          .relaxed = life % 3 == 1,
-	                          .disk_may_go = true};
-	atomic_store(&journal->running, false);
-	atomic_store(&journal->stop, false);
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(load_run(&load));
-	assert_true(pid > 0);
-	return pid;
-}
-
 /* The process meets the error and ends by itself; one that does not is helped. */
 static void wait_for(pid_t pid)
 {
 	int status;
-	atomic_store(&journal->stop, true);
+	atomic_store(&lives.journal->stop, true);
 	for (unsigned n = 0; waitpid(pid, &status, WNOHANG) == 0; n++) {
 		if (n == END_TRIES / 10)
 			kill(pid, SIGKILL);
-		pass(200);
+		life_pass(200);
 	}
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
 		fail_msg("the process died of signal %d", WTERMSIG(status));
@@ -142,54 +108,34 @@ static void wait_for(pid_t pid)
 
 static void live_and_cut(uint64_t life)
 {
-	pid_t pid = start(life);
+	const struct journal *journal = lives.journal;
+	pid_t pid = life_start(&lives, life);
 	while (life % 5 != 0 && !atomic_load(&journal->running) && !atomic_load(&journal->failed))
-		pass(100);
-	pass(draw(life % 5 ? MOST_US : MOST_US / 8));
+		life_pass(100);
+	life_pass(life_draw(&lives, life % 5 ? MOST_US : MOST_US / 8));
 	if (!cut_power())
 		fail_msg("the shutdown of the file system: %s", strerror(errno));
 	wait_for(pid);
-	if (atomic_load(&journal->failed))
-		fail_msg("life %llu, seed %llu: %s", (unsigned long long)life, (unsigned long long)seed,
-		         journal->error);
+	life_check_journal(&lives, life);
 	if (!unmount_image())
 		fail_msg("umount: %s", strerror(errno));
 	if (!mount_image())
 		fail_msg("the file system cannot be mounted again");
 }
 
-static uint64_t check_store(uint64_t life)
-{
-	char why[JOURNAL_WHY] = "";
-	struct ps_stats stats;
-	ps_storer *s;
-	enum ps_check_depth depth = life % FULL_ONE_IN ? PS_CHECK_QUICK : PS_CHECK_FULL;
-	if (load_open(path, false, false, &s) != PS_OK)
-		fail_msg("life %llu, seed %llu: open: %s", (unsigned long long)life, (unsigned long long)seed,
-		         ps_last_error_message());
-	assert_int_equal(ps_stats(s, &stats), PS_OK);
-	if (!journal_settle(journal, s, why))
-		fail_msg("life %llu, seed %llu: %s", (unsigned long long)life, (unsigned long long)seed, why);
-	if (ps_check(s, depth, NULL, NULL) != PS_OK)
-		fail_msg("life %llu, seed %llu: check: %s", (unsigned long long)life,
-		         (unsigned long long)seed, ps_last_error_message());
-	assert_int_equal(ps_close(s), PS_OK);
-	return stats.recovered_commits;
-}
-
 static void every_power_cut_keeps_what_was_acknowledged(void **state)
 {
 	(void)state;
-	uint64_t recovered = 0, done = 0;
-	for (uint64_t life = 1; life <= cuts; life++) {
+	uint64_t recovered = 0;
+	for (uint64_t life = 1; life <= lives.count; life++) {
 		live_and_cut(life);
-		recovered += check_store(life);
+		recovered += life_check_store(&lives, life);
 	}
-	for (size_t t = 0; t < JOURNAL_THREADS; t++)
-		done += atomic_load(&journal->thread[t].done);
-	print_message("%llu power cuts, %llu operations, %llu commits recovered\n", (unsigned long long)cuts,
-	              (unsigned long long)done, (unsigned long long)recovered);
-	assert_true(done > cuts && recovered > cuts);
+	uint64_t done = life_operations(&lives);
+	print_message("%llu power cuts, %llu operations, %llu commits recovered\n",
+	              (unsigned long long)lives.count, (unsigned long long)done,
+	              (unsigned long long)recovered);
+	assert_true(done > lives.count && recovered > lives.count);
 }
 
 static int cut_all(void)
@@ -206,14 +152,10 @@ static int cut_all(void)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && strcmp(argv[1], "long") == 0)
-		cuts = LONG_CUTS;
-	if (argc > 2)
-		seed = strtoull(argv[2], NULL, 10);
-	if (argc > 3)
-		cuts = strtoull(argv[3], NULL, 10);
-	journal = journal_new();
-	if (!journal || !mkdtemp(folder))
+	life_arguments(&lives, argc, argv, QUICK_CUTS, LONG_CUTS);
+	lives.path = path;
+	lives.journal = journal_new();
+	if (!lives.journal || !mkdtemp(folder))
 		return 1;
 	snprintf(image, sizeof(image), "%s/image", folder);
 	snprintf(mounted, sizeof(mounted), "%s/mounted", folder);
@@ -225,6 +167,6 @@ int main(int argc, char **argv)
 	if (!missing)
 		(void)umount2(mounted, MNT_DETACH);
 	(void)!run_command("rm -rf --one-file-system %s", folder);
-	journal_free(journal);
+	journal_free(lives.journal);
 	return result;
 }
