@@ -85,13 +85,22 @@ static bool is_wanted(const struct command *c, const struct workload *w)
 	return wanted && (!c->s.benchmarks || word_in(c->s.benchmarks, w->name));
 }
 
+static bool write_one(bool written, const char *path)
+{
+	if (!written)
+		fprintf(stderr, "padstone-bench: %s cannot be written\n", path);
+	return written;
+}
+
 static bool write_reports(const json_t *records, const struct settings *s)
 {
 	bool good = true;
-	if (s->json && !records_save(records, s->json)) {
-		fprintf(stderr, "padstone-bench: %s cannot be written\n", s->json);
-		good = false;
-	}
+	if (s->json)
+		good = write_one(records_save(records, s->json), s->json);
+	if (s->html)
+		good = write_one(page_write(records, s->html), s->html) && good;
+	if (s->results)
+		good = write_one(results_write(records, s->results), s->results) && good;
 	return good;
 }
 
@@ -123,10 +132,27 @@ static void check_words(const struct command *c)
 	}
 }
 
+static bool report_again(const struct command *c)
+{
+	json_t *records = records_load(c->word[1]);
+	struct settings s = c->s;
+	bool plain = !s.html && !s.results;
+	s.json = NULL;
+	if (plain)
+		table_print(records, 0);
+	bool good = write_reports(records, &s);
+	json_decref(records);
+	return good;
+}
+
 int main(int argc, char **argv)
 {
 	struct command c = {0};
 	options_parse(argc, argv, &c);
+	if (c.words == 3 && !strcmp(c.word[0], "compare"))
+		return compare_files(c.word[1], c.word[2]);
+	if (c.words == 2 && !strcmp(c.word[0], "report"))
+		return report_again(&c) ? 0 : 1;
 	check_words(&c);
 	bool good = c.words && is_target(c.word[0]) ? targets_run(&c) : harness_run(&c);
 	return good ? 0 : 1;

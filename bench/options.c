@@ -83,7 +83,7 @@ static void make_quick(struct settings *s)
 	s->bytes_most = (uint64_t)48 << 20;
 	s->seconds = 0.15;
 	s->rounds = 1;
-	s->load_most = 1;
+	s->load_most = 0.5;
 }
 
 static error_t parse_number(int key, char *arg, struct argp_state *state, struct settings *s)

@@ -25,7 +25,8 @@ static void describe(const struct peer_options *o, char *text, size_t len)
 	snprintf(text, len,
 	         "one file an object in %d folders, written anew and renamed; %s; batches are not atomic",
 	         FOLDERS,
-	         o->durability == CLASS_POWER ? "fdatasync and fsync of the folder, syncfs twice for a batch"
+	         o->durability == CLASS_POWER ? "fdatasync and fsync of the folder, syncfs twice for a "
+	                                        "batch, which flushes what others have written as well"
 	                                      : "no flush, syncfs for a sync");
 }
 
@@ -152,7 +153,7 @@ const struct peer_ops peer_files = {
     .name = "files",
     .classes = IN_CLASS(CLASS_PROCESS) | IN_CLASS(CLASS_POWER),
     .abilities = CAN_REPLACE,
-    .objects_most = 50000,
+    .objects_most = 20000,
     .describe = describe,
     .open = open_files,
     .begin = begin,

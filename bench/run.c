@@ -284,7 +284,8 @@ bool workload_run(const struct workload *w, const struct settings *s, json_t *re
 		size_t from = json_array_size(records);
 		g[i].workload = w;
 		good = group_run(&g[i], s, folder, records) && good;
-		table_print(records, from);
+		if (!s->json || strcmp(s->json, "-"))
+			table_print(records, from);
 		remove_folder(folder);
 		if (i + 1 < n && mkdir(folder, 0700))
 			die("%s: %s", folder, strerror(errno));
