@@ -34,6 +34,7 @@ struct cli {
 	uint64_t memory;
 	int io; /* enum ps_base_io */
 	const char *output, *as, *from;
+	const char *stack;
 	bool ids, recursive, full, force, remove_gone, checksum, setuid;
 	uint64_t goal;
 	struct cli_progress *progress; /* the bar being drawn, if any */
@@ -105,5 +106,6 @@ int cli_run_compact(struct cli *cli);
 int cli_run_backup(struct cli *cli);
 int cli_run_import(struct cli *cli);
 int cli_run_export(struct cli *cli);
+int cli_run_conform(struct cli *cli);
 
 #endif

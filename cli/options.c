@@ -15,6 +15,7 @@
 
 enum {
 	KEY_JSON = 256,
+	KEY_STACK,
 	KEY_NO_PROGRESS,
 	KEY_MEMORY,
 	KEY_IO,
@@ -63,6 +64,9 @@ static const struct argp_option export_options[] = {
     {"setuid", KEY_SETUID, NULL, 0, "Keep set-user-id and set-group-id bits of files", 0},
     {0}};
 
+static const struct argp_option conform_options[] = {
+    {"stack", KEY_STACK, "STACK", 0, "Layers from the outermost to the file, such as \"concurrent(base)\"", 0}, {0}};
+
 const struct cli_command cli_commands[] = {
     {"create", "STORE", "Make a new, empty store in the file STORE.", NULL, 0, 0, cli_run_create},
     {"put", "STORE FILE|-",
@@ -100,6 +104,10 @@ const struct cli_command cli_commands[] = {
      "DIR is made if need be. Files that exist are an error without --force. Nothing is ever written outside "
      "DIR.",
      export_options, 1, 1, cli_run_export},
+    {"conform", "STORE",
+     "Run the conformance suite against a stack of layers.\v"
+     "STORE must not exist: it is made, and removed again, many times. Says of each test whether it passed.",
+     conform_options, 0, 0, cli_run_conform},
     {0}};
 
 int cli_parse_id(const char *text, ps_id *id)
@@ -251,6 +259,9 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'o':
 		cli->output = arg;
+		return 0;
+	case KEY_STACK:
+		cli->stack = arg;
 		return 0;
 	case KEY_AS:
 		cli->as = arg;

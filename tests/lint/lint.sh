@@ -25,7 +25,9 @@ may_include() {
 	multistore) echo "base allocator store remote" ;;
 	concurrent) echo "base allocator store multistore" ;;
 	remote) echo "base" ;;
-	cli | bench) echo "$layers" ;;
+	# The tool runs the conformance suite.
+	cli) echo "$layers tests" ;;
+	bench) echo "$layers" ;;
 	esac
 }
 
