@@ -129,7 +129,7 @@ struct pool {
 	struct pool_region *regions; /* POOL_REGIONS */
 	unsigned region_shift;
 	uint64_t region_mask; /* within a region */
-	uint64_t mapped; /* file bytes that have frames' address space, from 0 */
+	_Atomic(uint64_t) mapped; /* file bytes that have frames' address space, from 0; grows under store.lock */
 	_Atomic(uint64_t) frame_bytes, dirty_bytes;
 	pthread_mutex_t lock;
 	pthread_cond_t unlocked;

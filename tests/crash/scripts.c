@@ -183,6 +183,20 @@ static void batch_of_extents(struct run *run)
 	step_put(run, 12, 60);
 }
 
+/* Neighbours in one request, some of them given up before the commit, some read and written over. */
+static void batch_of_neighbours(struct run *run)
+{
+	const struct batch_op ops[] = {
+	    {BATCH_PUT, 10, 0, 4 * K},      {BATCH_PUT, 11, 0, 5000},       {BATCH_PUT, 12, 0, 40 * K},
+	    {BATCH_REPLACE, 11, 0, 12 * K}, {BATCH_WRITE_AT, 10, 100, 50},  {BATCH_PUT, 13, 0, 9 * K},
+	    {BATCH_PUT, 14, 0, 70 * K},     {BATCH_WRITE_AT, 2, 1000, 500}, {BATCH_DELETE, 12, 0, 0},
+	    {BATCH_PUT, 15, 0, 20 * K},     {BATCH_DELETE, 0, 0, 0}};
+	step_batch(run, ops, LENGTH(ops), PS_DURABLE);
+	step_batch_abort(run, &ops[5], 2);
+	step_batch(run, &ops[5], 1, PS_DURABLE);
+	step_put(run, 16, 30 * K);
+}
+
 static void stream(struct run *run)
 {
 	step_stream(run, 10, 3 * M / 2, true, true);
@@ -320,6 +334,7 @@ const struct script scripts[] = {
     {"batch", a_few, batch, false},
     {"batch larger than the ring", a_few, batch_larger_than_the_ring, false},
     {"batch of extents", a_few, batch_of_extents, false},
+    {"batch of neighbours", a_few, batch_of_neighbours, false},
     {"stream", a_few, stream, false},
     {"stream of unknown size", a_few, stream_unknown, false},
     {"relaxed", a_few, relaxed, true},

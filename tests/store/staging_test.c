@@ -1,0 +1,384 @@
+/* Contents that are written outside the log: from buffers, gathered into runs, and never read or given back
+ * too early. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/base_internal.h"
+#include "tests/store/late_disk.h"
+#include "tests/support/sim_disk.h"
+
+enum { K = 1 << 10, M = 1 << 20, LARGEST = 2 * M };
+
+struct world {
+	struct sim_disk *disk;
+	struct late_disk late;
+	ps_storer *s;
+	uint8_t *bytes, *read;
+};
+
+#define OK(call) assert_int_equal((call), PS_OK)
+
+/* Each seed has its bytes. */
+static const uint8_t *contents(struct world *w, unsigned seed, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		w->bytes[i] = (uint8_t)(seed * 37 + i * 11 + (i >> 8) * 3);
+	return w->bytes;
+}
+
+static void expect(struct world *w, ps_id id, unsigned seed, size_t size)
+{
+	size_t len = 0;
+	OK(ps_get(w->s, id, w->read, LARGEST, &len));
+	assert_int_equal(len, size);
+	assert_memory_equal(w->read, contents(w, seed, size), size);
+}
+
+static void expect_sound(struct world *w)
+{
+	OK(ps_check(w->s, PS_CHECK_FULL, NULL, NULL));
+	assert_int_equal(store_of(w->s)->uncommitted_bytes, 0);
+}
+
+static void open_world(struct world *w, uint64_t budget)
+{
+	const struct ps_base_options options = {.size = sizeof(options),
+	                                        .background = PS_BACKGROUND_NONE,
+	                                        .log_bytes = 256 << 10,
+	                                        .initial_bytes = 64 << 10,
+	                                        .memory_budget = budget};
+	bool created = sim_disk_size(w->disk) == 0;
+	late_disk_init(&w->late, sim_disk_io(w->disk));
+	OK(ps_base_open_io(&w->late.io, created, &options, &w->s));
+}
+
+static void open_again(struct world *w)
+{
+	OK(ps_close(w->s));
+	open_world(w, 64 * M);
+}
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	if (!w)
+		return -1;
+	w->disk = sim_disk_new(NULL, 0);
+	w->bytes = malloc(LARGEST);
+	w->read = malloc(LARGEST);
+	sim_disk_set_tracing(w->disk, false);
+	open_world(w, 64 * M);
+	*state = w;
+	return w->bytes && w->read ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+	OK(ps_close(w->s));
+	sim_disk_free(w->disk);
+	free(w->bytes);
+	free(w->read);
+	free(w);
+	return 0;
+}
+
+static ps_batch *begin(struct world *w)
+{
+	ps_batch *b = NULL;
+	OK(ps_batch_begin(w->s, &b));
+	return b;
+}
+
+static uint64_t frame_bytes(struct world *w)
+{
+	return atomic_load(&store_of(w->s)->pool.frame_bytes);
+}
+
+static void only_what_was_in_memory_stays_there(void **state)
+{
+	struct world *w = *state;
+	const size_t sizes[] = {50 * K, M + 5};
+	for (unsigned i = 0; i < 2; i++) {
+		ps_id id;
+		open_again(w);
+		uint64_t before = frame_bytes(w);
+		OK(ps_put(w->s, contents(w, 1, sizes[i]), sizes[i], &id));
+		assert_true(frame_bytes(w) - before <= 2 * PAGE);
+		OK(ps_replace(w->s, id, contents(w, 2, sizes[i]), sizes[i]));
+		assert_true(frame_bytes(w) - before <= 2 * PAGE);
+		expect(w, id, 2, sizes[i]);
+		assert_true(frame_bytes(w) - before >= sizes[i]);
+		OK(ps_replace(w->s, id, contents(w, 3, sizes[i]), sizes[i]));
+		uint64_t reads = sim_disk_calls(w->disk);
+		expect(w, id, 3, sizes[i]);
+		assert_int_equal(sim_disk_calls(w->disk), reads);
+	}
+	expect_sound(w);
+}
+
+static void neighbours_of_a_batch_share_requests(void **state)
+{
+	enum { N = 500 };
+	struct world *w = *state;
+	ps_id ids[N];
+	ps_batch *b = begin(w);
+	uint64_t before = w->late.requests;
+	for (unsigned i = 0; i < N; i++)
+		OK(ps_batch_put(b, contents(w, i, 4 * K + i), 4 * K + i, &ids[i]));
+	OK(ps_batch_commit(b, PS_DURABLE));
+	/* 4 MiB of pages in requests of up to 1 MiB, and shorter ones to begin with; checkpoints have some of
+	 * their own. */
+	assert_in_range(w->late.requests - before, 4, 40);
+	for (unsigned i = 0; i < N; i++)
+		expect(w, ids[i], i, 4 * K + i);
+	expect_sound(w);
+	open_again(w);
+	for (unsigned i = 0; i < N; i++)
+		expect(w, ids[i], i, 4 * K + i);
+}
+
+/* Replaced, deleted, written over and grown, before the commit. */
+static void change_own(struct world *w, ps_batch *b, ps_id *ids)
+{
+	OK(ps_batch_replace(b, ids[1], contents(w, 100, 60 * K), 60 * K));
+	OK(ps_batch_delete(b, ids[2]));
+	OK(ps_batch_write_at(b, ids[3], 0, contents(w, 101, 45 * K), 45 * K));
+	OK(ps_batch_write_at(b, ids[4], 40 * K, contents(w, 102, 100 * K), 100 * K));
+	OK(ps_batch_write_at(b, ids[4], 0, contents(w, 103, 40 * K), 40 * K));
+}
+
+static void put_some(struct world *w, ps_batch *b, ps_id ids[8])
+{
+	for (unsigned i = 0; i < 8; i++)
+		OK(ps_batch_put(b, contents(w, i, 40 * K), 40 * K, &ids[i]));
+}
+
+static void space_adds_up_beside_an_open_batch(void **state)
+{
+	struct world *w = *state;
+	ps_id ids[8];
+	for (int commit = 0; commit < 2; commit++) {
+		ps_batch *b = begin(w);
+		put_some(w, b, ids);
+		OK(ps_check(w->s, PS_CHECK_FULL, NULL, NULL));
+		change_own(w, b, ids);
+		OK(ps_check(w->s, PS_CHECK_FULL, NULL, NULL));
+		if (commit)
+			OK(ps_batch_commit(b, PS_DURABLE));
+		else
+			OK(ps_batch_abort(b));
+		expect_sound(w);
+	}
+	expect(w, ids[0], 0, 40 * K);
+	expect(w, ids[1], 100, 60 * K);
+	expect(w, ids[3], 101, 45 * K);
+	size_t got;
+	OK(ps_read_at(w->s, ids[4], 0, w->read, 40 * K, &got));
+	assert_memory_equal(w->read, contents(w, 103, 40 * K), 40 * K);
+	OK(ps_read_at(w->s, ids[4], 40 * K, w->read, LARGEST, &got));
+	assert_int_equal(got, 100 * K);
+	assert_memory_equal(w->read, contents(w, 102, 100 * K), 100 * K);
+}
+
+static void space_is_given_back_only_when_its_write_has_ended(void **state)
+{
+	struct world *w = *state;
+	ps_id own[8], other[8];
+	ps_batch *b = begin(w);
+	put_some(w, b, own);
+	for (unsigned i = 0; i < 8; i++)
+		OK(ps_batch_delete(b, own[i]));
+	for (unsigned i = 0; i < 8; i++)
+		OK(ps_put(w->s, contents(w, 50 + i, 40 * K), 40 * K, &other[i]));
+	OK(ps_batch_commit(b, PS_DURABLE));
+	for (unsigned i = 0; i < 8; i++)
+		expect(w, other[i], 50 + i, 40 * K);
+	expect_sound(w);
+}
+
+static void uncommitted_contents_are_read_only_when_they_are_written(void **state)
+{
+	struct world *w = *state;
+	const size_t sizes[] = {5 * K, 50 * K, 100 * K};
+	for (unsigned i = 0; i < 3; i++) {
+		ps_id first, id;
+		ps_batch *b = begin(w);
+		OK(ps_batch_put(b, contents(w, 9, LARGEST / 4), LARGEST / 4, &first));
+		OK(ps_batch_put(b, contents(w, i, sizes[i]), sizes[i], &id));
+		OK(ps_batch_write_at(b, id, 1, "x", 1));
+		OK(ps_batch_commit(b, PS_DURABLE));
+		size_t got;
+		OK(ps_read_at(w->s, id, 0, w->read, LARGEST, &got));
+		assert_int_equal(got, sizes[i]);
+		contents(w, i, sizes[i]);
+		w->bytes[1] = 'x';
+		assert_memory_equal(w->read, w->bytes, sizes[i]);
+	}
+	expect_sound(w);
+}
+
+/* The one whose bytes are lost is not the one whose change waited. */
+static void failed_write_fails_the_commit_whoever_waited_for_it(void **state)
+{
+	struct world *w = *state;
+	ps_id ids[8], id;
+	size_t len;
+	ps_batch *b = begin(w);
+	put_some(w, b, ids);
+	w->late.fail = true;
+	OK(ps_batch_delete(b, ids[7]));
+	assert_false(w->late.fail);
+	assert_int_equal(ps_batch_commit(b, PS_DURABLE), PS_EIO);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(ps_get(w->s, ids[i], w->read, LARGEST, &len), PS_ENOTFOUND);
+	OK(ps_put(w->s, contents(w, 1, 100 * K), 100 * K, &id));
+	expect(w, id, 1, 100 * K);
+	expect_sound(w);
+}
+
+static void full_disk_in_the_middle_of_a_run_fails_one_operation(void **state)
+{
+	struct world *w = *state;
+	static ps_id ids[1000], id;
+	for (int commit = 0; commit < 2; commit++) {
+		unsigned n = 0;
+		int err = PS_OK;
+		sim_disk_limit(w->disk, 6 * M);
+		ps_batch *b = begin(w);
+		for (; n < 1000; n++) {
+			size_t size = n % 7 == 0 ? 100 * K : 4 * K + n * 16;
+			err = ps_batch_put(b, contents(w, n, size), size, &ids[n]);
+			if (err)
+				break;
+		}
+		assert_int_equal(err, PS_ENOSPC);
+		assert_in_range(n, 100, 999);
+		/* Room for the table's pages. */
+		sim_disk_limit(w->disk, 0);
+		if (commit)
+			OK(ps_batch_commit(b, PS_DURABLE));
+		else
+			OK(ps_batch_abort(b));
+		expect_sound(w);
+		for (unsigned i = 0; i < n && commit; i++)
+			expect(w, ids[i], i, i % 7 == 0 ? 100 * K : 4 * K + i * 16);
+		OK(ps_put(w->s, contents(w, 5, 300 * K), 300 * K, &id));
+		expect(w, id, 5, 300 * K);
+		OK(ps_delete(w->s, id));
+	}
+}
+
+static void spare_buffers_go_when_memory_is_short_or_nobody_writes(void **state)
+{
+	struct world *w = *state;
+	struct store *s = store_of(w->s);
+	ps_id id;
+	OK(ps_put(w->s, contents(w, 1, M), M, &id));
+	assert_int_not_equal(s->staging.spares, 0);
+	assert_int_not_equal(staging_watch(s), 0);
+	assert_int_not_equal(s->staging.spares, 0);
+	s->staging.used_ms = 0;
+	assert_int_equal(staging_watch(s), 0);
+	assert_int_equal(s->staging.spares, 0);
+	OK(ps_put(w->s, contents(w, 1, M), M, &id));
+	assert_int_not_equal(s->staging.spares, 0);
+	uint64_t used = atomic_load(&s->budget_used) + atomic_load(&s->memory.used);
+	uint64_t all = s->budget - s->budget / 64 - used + 1;
+	OK(budget_take(s, all));
+	assert_int_equal(s->staging.spares, 0);
+	budget_give(s, all);
+}
+
+/* ---- several threads, little memory
+ * ------------------------------------------------------------------------------------- */
+
+enum { LOADERS = 4, BATCHES = 12, PUTS = 60 };
+struct loader {
+	struct world w; /* its buffers, and the store of all */
+	unsigned number;
+	ps_id ids[BATCHES][PUTS];
+};
+
+static size_t size_of(unsigned seed)
+{
+	static const size_t sizes[] = {100, 4 * K, 5000, 9000, 16 * K, 40 * K, 64 * K, 150 * K};
+	return sizes[seed % 8] - seed % 3;
+}
+
+static void *load(void *arg)
+{
+	struct loader *l = arg;
+	for (unsigned i = 0; i < BATCHES; i++) {
+		ps_batch *b = begin(&l->w);
+		for (unsigned k = 0; k < PUTS; k++) {
+			unsigned seed = l->number * 1000 + i * PUTS + k;
+			OK(ps_batch_put(b, contents(&l->w, seed, size_of(seed)), size_of(seed),
+			                &l->ids[i][k]));
+		}
+		OK(ps_batch_commit(b, i % 3 ? PS_DURABLE : PS_RELAXED));
+		for (unsigned k = 0; k < PUTS; k++) {
+			unsigned seed = l->number * 1000 + i * PUTS + k;
+			expect(&l->w, l->ids[i][k], seed, size_of(seed));
+		}
+	}
+	return NULL;
+}
+
+static void loaders_get_by_with_little_memory(void **state)
+{
+	static struct loader loaders[LOADERS];
+	pthread_t threads[LOADERS];
+	char path[] = "staging_test_XXXXXX";
+	const struct ps_base_options options = {.size = sizeof(options), .memory_budget = 4 * M};
+	struct ps_stats stats;
+	ps_storer *s;
+	(void)state;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	close(fd);
+	OK(ps_base_open(path, &options, &s));
+	for (unsigned i = 0; i < LOADERS; i++) {
+		loaders[i] = (struct loader){.w = {.s = s, .bytes = malloc(LARGEST), .read = malloc(LARGEST)},
+		                             .number = i};
+		assert_int_equal(pthread_create(&threads[i], NULL, load, &loaders[i]), 0);
+	}
+	for (unsigned i = 0; i < LOADERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	OK(ps_stats(s, &stats));
+	assert_true(stats.memory_used <= 4 * M);
+	expect_sound(&loaders[0].w);
+	OK(ps_close(s));
+	for (unsigned i = 0; i < LOADERS; i++) {
+		free(loaders[i].w.bytes);
+		free(loaders[i].w.read);
+	}
+	unlink(path);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    TEST(only_what_was_in_memory_stays_there),
+	    TEST(neighbours_of_a_batch_share_requests),
+	    TEST(space_adds_up_beside_an_open_batch),
+	    TEST(space_is_given_back_only_when_its_write_has_ended),
+	    TEST(uncommitted_contents_are_read_only_when_they_are_written),
+	    TEST(failed_write_fails_the_commit_whoever_waited_for_it),
+	    TEST(full_disk_in_the_middle_of_a_run_fails_one_operation),
+	    TEST(spare_buffers_go_when_memory_is_short_or_nobody_writes),
+	    cmocka_unit_test(loaders_get_by_with_little_memory),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
