@@ -33,7 +33,7 @@ struct cli {
 	bool json, quiet, no_progress;
 	uint64_t memory;
 	int io; /* enum ps_base_io */
-	const char *output, *as, *from;
+	const char *output, *as, *from, *svg;
 	const char *stack;
 	bool ids, recursive, full, force, remove_gone, checksum, setuid;
 	uint64_t goal;
@@ -101,6 +101,7 @@ int cli_run_rm(struct cli *cli);
 int cli_run_ls(struct cli *cli);
 int cli_run_info(struct cli *cli);
 int cli_run_stat(struct cli *cli);
+int cli_run_map(struct cli *cli);
 int cli_run_check(struct cli *cli);
 int cli_run_compact(struct cli *cli);
 int cli_run_backup(struct cli *cli);

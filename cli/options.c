@@ -28,7 +28,8 @@ enum {
 	KEY_AS,
 	KEY_FROM,
 	KEY_SETUID,
-	KEY_GOAL
+	KEY_GOAL,
+	KEY_SVG
 };
 
 static const struct argp_option common_options[] = {
@@ -53,6 +54,8 @@ static const struct argp_option check_options[] = {
 static const struct argp_option compact_options[] = {
     {"goal", KEY_GOAL, "SIZE", 0, "Stop when the file is at most SIZE (default: as small as it gets)", 0},
     {0}};
+static const struct argp_option map_options[] = {
+    {"svg", KEY_SVG, "FILE", 0, "A picture into FILE, which appears when it is complete", 0}, {0}};
 static const struct argp_option import_options[] = {
     {"as", KEY_AS, "NAME", 0, "Import under NAME (default: the root of the catalogue)", 0},
     {"checksum", KEY_CHECKSUM, NULL, 0, "Compare contents; do not trust size and time", 0},
@@ -86,6 +89,10 @@ const struct cli_command cli_commands[] = {
      ls_options, 0, 1, cli_run_ls},
     {"info", "STORE ID", "Show what the store knows about one object.", NULL, 1, 1, cli_run_info},
     {"stat", "STORE", "Show figures of the whole store.", NULL, 0, 0, cli_run_stat},
+    {"map", "STORE",
+     "Show where in the file everything is, by route.\v"
+     "As text, as a picture (--svg), or piece by piece (--json).",
+     map_options, 0, 0, cli_run_map},
     {"check", "STORE",
      "Verify the store and its catalogue; exit with 5 if damage is found.\vChanges nothing.", check_options,
      0, 0, cli_run_check},
@@ -265,6 +272,9 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_AS:
 		cli->as = arg;
+		return 0;
+	case KEY_SVG:
+		cli->svg = arg;
 		return 0;
 	case KEY_FROM:
 		cli->from = arg;

@@ -8,6 +8,7 @@
 #include <padstone/base_store.h>
 
 #include "cli/progress.h"
+#include "cli/routes.h"
 
 static int create_run(struct cli *cli, ps_storer *s)
 {
@@ -61,7 +62,7 @@ static uint64_t figure_value(const struct ps_stats *stats, const struct figure *
 	return value;
 }
 
-static void stat_json(const struct cli *cli, const struct ps_stats *stats)
+static void stat_json(const struct cli *cli, const struct ps_stats *stats, const struct cli_routes *routes)
 {
 	json_t *object = json_object();
 
@@ -72,19 +73,23 @@ static void stat_json(const struct cli *cli, const struct ps_stats *stats)
 	json_object_set_new(object, "direct_io", json_boolean(stats->direct_io != 0));
 	json_object_set_new(object, "readonly", json_boolean(stats->readonly != 0));
 	json_object_set_new(object, "reason", json_string(stats->reason));
+	routes_json(routes, object);
 	cli_json(cli, object);
 }
 
 static int stat_run(struct cli *cli, ps_storer *s)
 {
 	struct ps_stats stats;
+	struct cli_routes routes;
 	char text[32];
 	int err = ps_stats(s, &stats);
 
+	if (err == PS_OK)
+		err = routes_read(s, &routes);
 	if (err != PS_OK)
 		return cli_fail(cli, err, NULL);
 	if (cli->json) {
-		stat_json(cli, &stats);
+		stat_json(cli, &stats, &routes);
 		return CLI_DONE;
 	}
 	for (size_t i = 0; i < sizeof(figures) / sizeof(*figures); i++) {
@@ -96,6 +101,10 @@ static int stat_run(struct cli *cli, ps_storer *s)
 			printf("%-24s %" PRIu64 "\n", figures[i].label, value);
 	}
 	printf("%-24s %s, %s\n", "input and output", stats.io, stats.direct_io ? "direct" : "buffered");
+	if (routes.count > 0) {
+		putchar('\n');
+		routes_print(&routes);
+	}
 	return CLI_DONE;
 }
 

@@ -63,7 +63,7 @@ able() {
 expect 0 "help" "$tool" --help
 holds "help lists all commands" grep -q "export" out
 expect 0 "version" "$tool" --version
-for command in create put get rm ls info stat check compact backup import export; do
+for command in create put get rm ls info stat map check compact backup import export; do
 	expect 0 "help $command" "$tool" help $command
 	holds "help $command says its operands" grep -q "padstone $command .*STORE" out
 	expect 0 "$command --help" "$tool" $command --help
