@@ -14,7 +14,7 @@
 
 enum { FILE_BYTES = 160 << 10 };
 
-static int open_image(struct sim_disk *disk, enum ps_open_mode mode, ps_storer **s)
+static int open_image(struct sim_disk *disk, int mode, ps_storer **s)
 {
 	const struct ps_base_options options = {.size = sizeof(options),
 	                                        .mode = mode,
@@ -48,7 +48,7 @@ static void expect_made(const uint8_t *image, uint64_t size)
 	sim_disk_free(disk);
 }
 
-static void expect_untouched(const uint8_t *image, uint64_t size, enum ps_open_mode mode)
+static void expect_untouched(const uint8_t *image, uint64_t size, int mode)
 {
 	struct sim_disk *disk = sim_disk_new(image, size);
 	uint8_t *now = malloc(size);
