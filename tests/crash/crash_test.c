@@ -3,7 +3,8 @@
  * gives out no id that was given out before, and can be written to and opened again. So does it after a
  * second cut, and a third, inside the recovery itself, and then holds exactly what it held after the first.
  *
- * crash_test [quick|long] [seed] [script]: the seed repeats a run; a script's name runs that one only. */
+ * crash_test [quick|long] [seed] [script] [stack]: the seed repeats a run; a script's name runs that one
+ * only; the stack is one of script_over. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -159,6 +160,8 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		seed = strtoull(argv[2], NULL, 10);
 	only = argc > 3 && argv[3][0] ? argv[3] : NULL;
+	if (!script_over(argc > 4 ? argv[4] : NULL))
+		return 2;
 	size_t count = 0;
 	for (; count < script_count && count < MOST - 2; count++)
 		tests[count] = (struct CMUnitTest)cmocka_unit_test_prestate(

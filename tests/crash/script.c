@@ -7,12 +7,48 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <padstone/multi_store.h>
+
+#include "base/fail.h"
 #include "store/base_internal.h"
 
 enum { PIECE = 37000, BATCH_OBJECTS = 64 };
+
+static enum { OVER_BASE, OVER_MULTI, OVER_TURNS } over = OVER_BASE;
+static unsigned opens;
+
+bool script_over(const char *stack)
+{
+	static const char *const names[] = {
+	    [OVER_BASE] = "base", [OVER_MULTI] = "multi", [OVER_TURNS] = "turns"};
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(stack ? stack : "base", names[i]) == 0) {
+			over = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Few classes in small slabs: what a script puts shares slabs and frames, fills and empties them. */
+static int multi_over(ps_storer *base, ps_storer **s)
+{
+	static const uint32_t slots[] = {64, 512, 1536, 4096};
+	const struct ps_multi_options options = {
+	    .size = sizeof(options), .slots = slots, .slot_count = 4, .slab_bytes = 8 << 10};
+	int err = ps_multi_open(base, &options, s);
+	if (err) {
+		char sentence[512];
+		snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+		(void)!ps_close(base);
+		ps_fail(err, "%s", sentence);
+	}
+	return err;
+}
 
 int store_open(struct sim_disk *disk, bool relaxed, ps_storer **s)
 {
@@ -25,7 +61,14 @@ int store_open(struct sim_disk *disk, bool relaxed, ps_storer **s)
 	    .memory_budget = 64 << 20,
 	};
 	bool created = sim_disk_size(disk) == 0;
-	return ps_base_open_io(sim_disk_io(disk), created, &options, s);
+	ps_storer *base;
+	int err = ps_base_open_io(sim_disk_io(disk), created, &options, &base);
+	if (err)
+		return err;
+	if (over == OVER_MULTI || (over == OVER_TURNS && opens++ % 2 == 1))
+		return multi_over(base, s);
+	*s = base;
+	return PS_OK;
 }
 
 struct run *run_new(struct sim_disk *disk, uint64_t seed)

@@ -40,6 +40,9 @@ struct script {
 	bool relaxed;
 };
 
+/* What stores are opened as from now on: "base" (at first), "multi" (over base), or "turns": the one and the
+ * other, call by call. NULL is "base". False: there is no such stack. */
+bool script_over(const char *stack);
 /* The smallest store that there is, without a thread. PS_OK or the open's error. */
 int store_open(struct sim_disk *disk, bool relaxed, ps_storer **s);
 

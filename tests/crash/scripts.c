@@ -310,6 +310,95 @@ static void round_the_ring(struct run *run)
 		step_replace(run, i % 2, 3000 + i);
 }
 
+/* ---- what a store with size classes keeps in slabs ---- */
+
+/* Four of them fill a slab of script_over("multi"). */
+enum { QUARTER = 1500 };
+
+static void slabs_of_quarters(struct run *run)
+{
+	for (unsigned i = 0; i < 10; i++)
+		step_put(run, i, QUARTER);
+}
+
+static void fill_slabs(struct run *run)
+{
+	for (unsigned i = 10; i < 16; i++)
+		step_put(run, i, QUARTER);
+}
+
+static void empty_a_slab(struct run *run)
+{
+	for (unsigned i = 0; i < 4; i++)
+		step_delete(run, i);
+	step_put(run, 20, 3 * K);
+	step_put(run, 21, 40 * K);
+	step_put(run, 22, QUARTER);
+}
+
+/* The space of a slab that has gone is given to other slabs and to large objects while nothing is durable. */
+static void reuse_a_slab(struct run *run)
+{
+	for (unsigned i = 0; i < 8; i++)
+		step_delete(run, i);
+	step_put(run, 20, 300);
+	step_put(run, 21, 8 * K);
+	step_put(run, 22, 8 * K);
+	step_sync(run);
+	step_put(run, 23, 8 * K);
+	step_put(run, 24, 30);
+}
+
+static void change_routes(struct run *run)
+{
+	step_replace(run, 0, 30);
+	step_replace(run, 0, 400);
+	step_replace(run, 0, 4 * K);
+	step_replace(run, 0, 5 * K);
+	step_replace(run, 0, 4 * K);
+	step_write_at(run, 1, QUARTER, 3 * K);
+	step_resize(run, 1, 60);
+	step_resize(run, 2, 0);
+	step_write_at(run, 2, 0, 1);
+}
+
+static void run_over_slabs(struct run *run)
+{
+	step_alloc_run(run, 20, 6, QUARTER);
+	step_write_batched(run, 20, 6, QUARTER - 20);
+	step_delete(run, 22);
+	step_replace(run, 23, QUARTER);
+}
+
+static void sparse_slabs(struct run *run)
+{
+	for (unsigned i = 0; i < 16; i++)
+		step_put(run, i, QUARTER);
+	for (unsigned i = 16; i < 40; i++)
+		step_put(run, i, 400);
+	for (unsigned i = 0; i < 40; i++) {
+		if (i % 4)
+			step_delete(run, i);
+	}
+}
+
+static void compact_slabs(struct run *run)
+{
+	step_compact(run);
+	step_put(run, 41, QUARTER);
+	step_put(run, 42, 400);
+}
+
+static void batch_of_slabs(struct run *run)
+{
+	struct batch_op ops[14];
+	for (unsigned i = 0; i < LENGTH(ops); i++)
+		ops[i] = (struct batch_op){i % 3 ? BATCH_PUT : BATCH_REPLACE, i % 3 ? 20 + i : i / 3, 0,
+		                           i % 2 ? QUARTER : 50};
+	step_batch(run, ops, LENGTH(ops), PS_DURABLE);
+	step_delete(run, 21);
+}
+
 const struct script scripts[] = {
     {"format", NULL, nothing, false},
     {"first put", NULL, put_small, false},
@@ -347,6 +436,13 @@ const struct script scripts[] = {
     {"reads", a_few, reads, false},
     {"reads of segments", one_in_segments, reads_of_segments, false},
     {"round the ring", a_few, round_the_ring, false},
+    {"fill slabs", slabs_of_quarters, fill_slabs, false},
+    {"empty a slab", slabs_of_quarters, empty_a_slab, false},
+    {"reuse a slab", slabs_of_quarters, reuse_a_slab, true},
+    {"change routes", slabs_of_quarters, change_routes, false},
+    {"run over slabs", slabs_of_quarters, run_over_slabs, false},
+    {"compact slabs", sparse_slabs, compact_slabs, false},
+    {"batch of slabs", slabs_of_quarters, batch_of_slabs, false},
 };
 const size_t script_count = LENGTH(scripts);
 

@@ -115,6 +115,8 @@ int fault_main(const char *group, const struct fault *faults, size_t faults_coun
 	all_faults = faults;
 	fault_count = faults_count;
 	only = argc > 1 && argv[1][0] ? argv[1] : NULL;
+	if (!script_over(argc > 2 ? argv[2] : NULL))
+		return 2;
 	for (; count < script_count && count < MOST; count++)
 		tests[count] = (struct CMUnitTest)cmocka_unit_test_prestate(
 		    a_fault_loses_nothing_acknowledged, (void *)(uintptr_t)&scripts[count]);

@@ -14,7 +14,8 @@ struct fault {
 	bool (*disarm)(struct sim_disk *disk, uint64_t kth);
 };
 
-/* A cmocka program: each script (argv[1]: that one only) with each fault, for every k. */
+/* A cmocka program: each script (argv[1]: that one only) with each fault, for every k; argv[2]: over that
+ * stack of script_over. */
 int fault_main(const char *group, const struct fault *faults, size_t count, int argc, char **argv);
 
 #endif
