@@ -113,7 +113,7 @@ struct workload {
 	void (*round)(struct job *j, const struct row *row, unsigned round, struct slice *out);
 	/* Verifies and closes. NULL: nothing to do. */
 	void (*finish)(struct job *j);
-	bool only_padstone;
+	bool only_padstone; /* and the limit */
 };
 /* NULL ends it. */
 extern const struct workload *const workloads[];
@@ -159,6 +159,8 @@ void job_load(struct job *j, uint64_t count, double most);
 void job_verify(struct job *j, uint64_t samples);
 /* The object's next contents. */
 struct peer_write job_next(struct job *j, uint64_t key, size_t len);
+/* All handles in an order of chance; the caller frees. */
+uint64_t *job_shuffled_handles(const struct job *j);
 /* Everything below a folder; fn gets a file's path, or a folder's behind what is in it. */
 void job_walk(const char *folder, void (*fn)(const char *path, const struct stat *st, void *arg), void *arg);
 /* No read-ahead for the files of the store, which is open. (page_cache.c) */

@@ -189,6 +189,18 @@ void job_load(struct job *j, uint64_t count, double most)
 	j->count = from;
 }
 
+uint64_t *job_shuffled_handles(const struct job *j)
+{
+	uint64_t *handles = xalloc(j->count * sizeof(*handles));
+	struct chance c = chance_from(j->settings->seed);
+	for (uint64_t i = 0; i < j->count; i++) {
+		uint64_t k = chance_below(&c, i + 1);
+		handles[i] = handles[k];
+		handles[k] = j->objects[i].handle;
+	}
+	return handles;
+}
+
 static void verify_one(struct job *j, uint64_t key)
 {
 	struct object *o = &j->objects[key];

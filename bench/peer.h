@@ -26,6 +26,7 @@ enum ability {
 	CAN_REPLACE = 1 << 2, /* also other sizes */
 	IS_ATOMIC = 1 << 3,   /* a write of several is there whole or not at all */
 	IS_LIMIT = 1 << 4,    /* no store: what the machine allows */
+	CAN_STREAM = 1 << 5,  /* Padstone's own calls: peer_padstone.h */
 };
 
 struct peer_options {

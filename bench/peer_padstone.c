@@ -6,6 +6,7 @@
 
 #include "bench/bench.h"
 #include "bench/peer.h"
+#include "bench/peer_padstone.h"
 
 enum { MANY_MOST = 64 };
 
@@ -28,6 +29,11 @@ struct store {
 	ps_storer *s;
 	enum ps_durability durability;
 };
+
+ps_storer *padstone_storer(void *store)
+{
+	return ((struct store *)store)->s;
+}
 
 static struct store *wrap(ps_storer *s, const struct peer_options *o)
 {
@@ -182,7 +188,7 @@ static void close_store(void *store)
 	const struct peer_ops peer_##symbol = {                                                              \
 	    .name = words,                                                                                   \
 	    .classes = IN_CLASS(CLASS_POWER) | IN_CLASS(CLASS_NONE),                                         \
-	    .abilities = CAN_VIEW | CAN_MANY | CAN_REPLACE | IS_ATOMIC,                                      \
+	    .abilities = CAN_VIEW | CAN_MANY | CAN_REPLACE | IS_ATOMIC | CAN_STREAM,                         \
 	    .describe = describe,                                                                            \
 	    .open = opener,                                                                                  \
 	    .begin = begin,                                                                                  \

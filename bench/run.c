@@ -202,7 +202,7 @@ static bool takes_part(const struct peer_ops *p, const struct group *g, const st
 {
 	if (s->peers && !word_in(s->peers, p->name))
 		return false;
-	if (g->workload->only_padstone && strncmp(p->name, "padstone", 8) != 0)
+	if (g->workload->only_padstone && !(p->abilities & (CAN_STREAM | IS_LIMIT)))
 		return false;
 	unsigned needs = g->row[0].needs;
 	for (unsigned i = 1; i < g->rows; i++)
@@ -274,6 +274,7 @@ bool workload_run(const struct workload *w, const struct settings *s, json_t *re
 	bool good = true;
 	memset(g, 0, sizeof(g));
 	unsigned n = w->groups(s, g);
+	double began = now();
 	if (snprintf(folder, sizeof(folder), "%s/padstone-bench.%d", s->dir, (int)getpid()) >=
 	        (int)sizeof(folder) ||
 	    (mkdir(folder, 0700) && errno != EEXIST))
@@ -295,5 +296,9 @@ bool workload_run(const struct workload *w, const struct settings *s, json_t *re
 	sigaction(SIGTERM, &old[1], NULL);
 	if (interrupted)
 		die("interrupted");
+	json_array_append_new(records, json_pack("{s:s, s:s, s:f}", "record", "time", "workload", w->name,
+	                                         "seconds", now() - began));
+	if (!s->json || strcmp(s->json, "-"))
+		printf("\n%s took %.0f s\n", w->name, now() - began);
 	return good;
 }

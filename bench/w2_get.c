@@ -5,7 +5,7 @@
 
 #include "bench/harness.h"
 
-enum { MODE_COPY, MODE_VIEW, READS_A_LOOK = 64, WINDOW = 1 << 14 };
+enum { MODE_COPY, MODE_VIEW, READS_A_LOOK = 64 };
 
 struct size_row {
 	const char *name;
@@ -28,7 +28,7 @@ static unsigned groups(const struct settings *s, struct group *g)
 			continue;
 		snprintf(g[n].name, NAME_MOST, "%s", z->name);
 		g[n].size = z->size;
-		g[n].count = MAX((uint64_t)1, MIN(s->num, s->bytes_most / z->size));
+		g[n].count = MAX((uint64_t)READS_A_LOOK, MIN(s->num, s->bytes_most / z->size));
 		g[n].durability = CLASS_POWER;
 		unsigned two = s->threads ? s->threads : 2;
 		g[n].row[0] = (struct row){"copied, 1 thread", 1, MODE_COPY, FIG_CPU, z->copy, 0, "base"};
@@ -46,8 +46,11 @@ static void set_up(struct job *j)
 	job_open(j, true, false);
 	job_load(j, j->group->count, 8 * j->settings->load_most);
 	j->peer->sync(j->store);
+	if (j->count < READS_A_LOOK)
+		die("only %llu objects", (unsigned long long)j->count);
 	/* Everything is in memory from here on, where the peer's cache can hold it. */
 	job_verify(j, j->count);
+	j->state = job_shuffled_handles(j);
 }
 
 /* One byte of each cache line that a reader of the object would touch first; the sum keeps the reads from
@@ -74,26 +77,19 @@ static void read_window(struct lane *l, const uint64_t *handles, struct peer_rea
 	l->ops += READS_A_LOOK;
 }
 
-/* Handles are drawn before they are used, so that neither chance nor the table of handles is measured. */
-static void draw(struct lane *l, uint64_t *handles)
-{
-	for (unsigned i = 0; i < WINDOW; i++)
-		handles[i] = l->job->objects[chance_below(&l->chance, l->job->count)].handle;
-}
-
+/* The order was drawn before, so that neither chance nor the table of handles is measured. */
 static void work(struct lane *l)
 {
-	uint64_t *handles = xalloc(WINDOW * sizeof(*handles)), sum = 0;
-	struct peer_read r = {.buf = l->buf, .cap = l->job->group->size};
-	unsigned at = 0;
-	draw(l, handles);
+	const uint64_t *handles = l->job->state;
+	uint64_t sum = 0, most = l->job->count - l->job->count % READS_A_LOOK;
+	struct peer_read r = {.buf = l->buf, .cap = l->job->size_most};
+	uint64_t at = chance_below(&l->chance, most ? most : 1) / READS_A_LOOK * READS_A_LOOK;
 	while (lane_goes_on(l)) {
 		read_window(l, handles + at, &r, &sum);
-		at = (at + READS_A_LOOK) % WINDOW;
+		at = at + READS_A_LOOK < most ? at + READS_A_LOOK : 0;
 	}
 	if (sum == 1)
 		die("the sum of all bytes is 1");
-	free(handles);
 }
 
 static void one_round(struct job *j, const struct row *row, unsigned round, struct slice *out)
