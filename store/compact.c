@@ -354,6 +354,14 @@ static int begin(struct store *s)
 	return err;
 }
 
+static uint64_t end_of_space(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	uint64_t end = s->space.end;
+	pthread_mutex_unlock(&s->lock);
+	return end;
+}
+
 int base_compact(ps_storer *st, uint64_t goal, ps_progress_fn fn, void *arg)
 {
 	struct compact c = {.s = store_of(st), .fn = fn, .arg = arg};
@@ -361,9 +369,10 @@ int base_compact(ps_storer *st, uint64_t goal, ps_progress_fn fn, void *arg)
 	if (err)
 		return err;
 	for (int round = 0; round < ROUNDS && !err; round++) {
-		uint64_t before = c.s->space.end;
+		uint64_t before = end_of_space(c.s);
 		err = one_round(&c, goal);
-		if (c.s->space.end <= goal || c.s->space.end + c.s->space.end / 64 >= before)
+		uint64_t end = end_of_space(c.s);
+		if (end <= goal || end + end / 64 >= before)
 			break;
 	}
 	pthread_mutex_lock(&c.s->lock);
