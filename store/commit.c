@@ -7,7 +7,9 @@
 
 #include "store/base_internal.h"
 
-enum { NEEDS_PAGE = 101, NEEDS_BUFFER, NEEDS_RING, FRESH_MAX = 64 };
+enum { NEEDS_PAGE = 101, NEEDS_BUFFER, NEEDS_RING };
+/* What recovery reads again after a crash in a commit's last moment: so many extents, in so many stretches of the file. */
+enum { FRESH_MAX = 1024, FRESH_STRETCHES = 64, FRESH_BYTES = 8 << 20 };
 
 struct commit {
 	struct store *s;
@@ -278,18 +280,35 @@ static int try_commit(struct commit *c)
 
 /* ---- around it ------------------------------------------------------------------------------------------------------------ */
 
+struct fresh {
+	uint64_t count, stretches, bytes;
+	uint64_t end; /* of the last one */
+};
+
+static void count_fresh(const struct change *change, struct fresh *all)
+{
+	for (uint32_t i = 0; i < change->fresh_count; i++) {
+		uint64_t offset = ps_get64(change->fresh[i].offset), len = extent_len(ps_get64(change->fresh[i].len));
+		all->stretches += offset != all->end;
+		all->bytes += len;
+		all->end = offset + len;
+	}
+	all->count += change->fresh_count;
+}
+
 static int wait_for_writes(struct commit *c)
 {
-	uint32_t fresh = 0;
+	struct fresh fresh = {0};
 	int first = PS_OK;
 	for (size_t i = 0; i < c->n; i++) {
 		int err = change_wait(c->s, &c->changes[i]);
 		first = first ? first : err;
-		fresh += c->changes[i].fresh_count;
+		count_fresh(&c->changes[i], &fresh);
 	}
-	c->direct = fresh > 0;
-	c->list_fresh = fresh <= FRESH_MAX;
-	/* Too many to name in the record: they are made durable before it. */
+	c->list_fresh = fresh.count <= FRESH_MAX && fresh.stretches <= FRESH_STRETCHES &&
+			(fresh.bytes <= FRESH_BYTES || fresh.count <= FRESH_STRETCHES);
+	/* Too many to name in the record: they are made durable before it, which then is as one that is all in the log. */
+	c->direct = fresh.count > 0 && c->list_fresh;
 	if (!first && !c->list_fresh)
 		first = c->s->io->ops->flush(c->s->io);
 	return first;

@@ -38,7 +38,11 @@ struct recovery {
 	uint64_t chain, last_chain, mark;
 	uint64_t epoch;
 	uint64_t commit;
+	uint8_t *window; /* of the file: extents that lie side by side are read together */
+	uint64_t window_at, window_len;
+	uint64_t fresh_end, stretch; /* where the last extent ended; bytes side by side up to there */
 };
+enum { WINDOW = 1 << 20 };
 
 /* ---- reading the ring ---------------------------------------------------------------------------------------------------- */
 
@@ -164,16 +168,31 @@ static struct redo *redo_of(struct store *s)
 	return s->redo;
 }
 
-static int verify_extent(struct store *s, uint64_t place, uint64_t len, uint64_t seed, uint64_t checksum, uint8_t *to)
+static uint64_t in_pages(uint64_t len)
 {
-	uint64_t rounded = (len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	return (len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+}
+
+static int check_possible(const struct store *s, uint64_t place, uint64_t len)
+{
 	if (place % PAGE || !len || len > CHUNK || place > (PLACE_MASK + 1) * GRANULE - CHUNK)
 		return ps_fail(PS_ECORRUPT, "%s: the log names an impossible extent", s->path);
-	int err = ps_io_read(s->io, place, to, rounded);
-	if (!err && blob_checksum(seed, to, len) != checksum)
-		err = ps_fail(PS_ECORRUPT, "%s: an extent that the log names is damaged (offset %llu)", s->path,
-			      (unsigned long long)place);
-	return err;
+	return PS_OK;
+}
+
+static int check_bytes(const struct store *s, const struct blob *b, const uint8_t *bytes)
+{
+	if (blob_checksum(b->seed, bytes, b->len) == b->checksum)
+		return PS_OK;
+	return ps_fail(PS_ECORRUPT, "%s: an extent that the log names is damaged (offset %llu)", s->path, (unsigned long long)b->place);
+}
+
+static int verify_extent(struct store *s, uint64_t place, uint64_t len, uint64_t seed, uint64_t checksum, uint8_t *to)
+{
+	int err = check_possible(s, place, len);
+	if (!err)
+		err = ps_io_read(s->io, place, to, in_pages(len));
+	return err ? err : check_bytes(s, &(struct blob){place, len, seed, checksum}, to);
 }
 
 /* The operations of a spilled commit, read once. */
@@ -262,21 +281,41 @@ int note_spills(struct store *s, uint64_t lsn, const struct log_record *record)
 	return err;
 }
 
+/* The extent's bytes. One that begins where the last one ended is likely to be followed by more. */
+static int look_at(struct recovery *r, uint64_t place, uint64_t len, const uint8_t **bytes)
+{
+	if (place < r->window_at || place + len > r->window_at + r->window_len) {
+		uint64_t more = place == r->fresh_end ? r->stretch * 4 : 0, want = MAX(len, MIN(more, (uint64_t)WINDOW));
+		r->window_len = 0;
+		int err = ps_io_read(r->s->io, place, r->window, want);
+		if (err)
+			return err;
+		r->window_at = place;
+		r->window_len = want;
+	}
+	r->stretch = (place == r->fresh_end ? r->stretch : 0) + len;
+	r->fresh_end = place + len;
+	*bytes = r->window + (place - r->window_at);
+	return PS_OK;
+}
+
 /* Above the mark, extents that a record names may not have reached the disk. */
 static int verify_fresh(struct recovery *r, const struct log_operation *op)
 {
-	uint8_t *buffer = NULL;
 	int err = PS_OK;
-	if (!op->fresh_count)
-		return PS_OK;
-	if (posix_memalign((void **)&buffer, PAGE, CHUNK))
+	if (op->fresh_count && !r->window && posix_memalign((void **)&r->window, PAGE, WINDOW))
 		return ps_fail(PS_ENOMEM, "%s: no memory for recovery", r->s->path);
 	for (uint32_t i = 0; i < op->fresh_count && !err; i++) {
 		struct disk_fresh f;
+		const uint8_t *bytes;
 		memcpy(&f, &op->fresh[i], sizeof(f));
-		err = verify_extent(r->s, ps_get64(f.offset), ps_get64(f.len), ps_get64(f.seed), ps_get64(f.checksum), buffer);
+		struct blob b = {ps_get64(f.offset), ps_get64(f.len), ps_get64(f.seed), ps_get64(f.checksum)};
+		err = check_possible(r->s, b.place, b.len);
+		if (!err)
+			err = look_at(r, b.place, in_pages(b.len), &bytes);
+		if (!err)
+			err = check_bytes(r->s, &b, bytes);
 	}
-	free(buffer);
 	return err;
 }
 
@@ -425,6 +464,8 @@ static int verify_last(struct recovery *r)
 	if (!r->end || r->start + r->last < ps_get64(r->s->sb.epoch_start))
 		return PS_OK;
 	int err = each_record(r, r->last, r->end, false, verify_fresh);
+	free(r->window);
+	r->window = NULL;
 	if (err != PS_ECORRUPT)
 		return err;
 	r->end = r->last;

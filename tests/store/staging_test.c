@@ -279,6 +279,52 @@ static void full_disk_in_the_middle_of_a_run_fails_one_operation(void **state)
 	}
 }
 
+/* Its record names every extent: recovery looks at them all, and at each in its place. */
+static void batch_counts_after_a_crash_only_if_every_piece_is_there(void **state)
+{
+	enum { N = 300 };
+	struct world *w = *state;
+	static ps_id ids[N], older;
+	OK(ps_put(w->s, contents(w, 1, 50 * K), 50 * K, &older));
+	ps_batch *b = begin(w);
+	for (unsigned i = 0; i < N; i++)
+		OK(ps_batch_put(b, contents(w, i, 5 * K + i), 5 * K + i, &ids[i]));
+	OK(ps_batch_commit(b, PS_DURABLE));
+	uint64_t size = sim_disk_size(w->disk);
+	uint8_t *image = malloc(size);
+	assert_non_null(image);
+	sim_disk_image(w->disk, image);
+	for (unsigned lost = N - 120; lost <= N; lost += 40) {
+		struct entry e;
+		uint64_t version;
+		size_t len;
+		if (lost < N) {
+			OK(object_entry(store_of(w->s), ids[lost], &e, &version));
+			image[entry_place(&e) + 77] ^= 1;
+		}
+		(void)!ps_close(w->s);
+		sim_disk_reset(w->disk, image, size);
+		open_world(w, 64 * M);
+		expect(w, older, 1, 50 * K);
+		for (unsigned i = 0; i < N && lost == N; i++)
+			expect(w, ids[i], i, 5 * K + i);
+		if (lost == N)
+			break;
+		assert_int_equal(ps_get(w->s, ids[0], w->read, LARGEST, &len), PS_ENOTFOUND);
+		expect_sound(w);
+		image[entry_place(&e) + 77] ^= 1;
+		(void)!ps_close(w->s);
+		sim_disk_reset(w->disk, image, size);
+		open_world(w, 64 * M);
+	}
+	expect_sound(w);
+	/* The disk's image goes with this test. */
+	OK(ps_close(w->s));
+	sim_disk_reset(w->disk, NULL, 0);
+	open_world(w, 64 * M);
+	free(image);
+}
+
 static void spare_buffers_go_when_memory_is_short_or_nobody_writes(void **state)
 {
 	struct world *w = *state;
@@ -377,6 +423,7 @@ int main(void)
 	    TEST(uncommitted_contents_are_read_only_when_they_are_written),
 	    TEST(failed_write_fails_the_commit_whoever_waited_for_it),
 	    TEST(full_disk_in_the_middle_of_a_run_fails_one_operation),
+	    TEST(batch_counts_after_a_crash_only_if_every_piece_is_there),
 	    TEST(spare_buffers_go_when_memory_is_short_or_nobody_writes),
 	    cmocka_unit_test(loaders_get_by_with_little_memory),
 	};
