@@ -661,6 +661,7 @@ struct change {
 	bool committed;           /* ordered: nothing is given back any more */
 	struct extent_list taken; /* new extents: given back if the commit fails */
 	struct extent_list given; /* of a map that goes: given back when it is durable */
+	size_t given_own;         /* the first of these are of its own earlier contents, not of the live object */
 };
 
 void change_init(struct change *c, enum change_kind kind, ps_id id);

@@ -366,7 +366,10 @@ static int prepare_again(struct base_batch *b, struct change *c)
 	struct store *s = store_of_batch(b);
 	if (op_of(b, c)->live)
 		return resolve(b, c);
-	extent_list_free(s, &c->given);
+	/* The live object is walked anew; what the batch itself wrote and wrote over stays given. */
+	if (!c->has_expected)
+		c->given_own = c->given.count;
+	c->given.count = c->given_own;
 	return change_expect(s, c);
 }
 

@@ -132,6 +132,32 @@ static void writes_compose_on_what_came_before_them(void **state)
 	free(expected);
 }
 
+/* What was written for the batch and written over in it is free again: ps_check after the test counts. */
+static void writes_over_large_contents_of_the_same_batch_leave_no_space_behind(void **state)
+{
+	ps_storer *s = store_of(state);
+	enum { SIZE = 300000, ROUNDS = 4 };
+	unsigned char *bytes = pattern_new(SIZE, 1), *model = pattern_new(SIZE, 1);
+	ps_id id = put_pattern(s, 10, 2), made = PS_ID_NONE;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		ps_batch *b = begin(s);
+		OK(ps_batch_replace(b, id, bytes, SIZE));
+		OK(ps_batch_write_at(b, id, 70000 * round, "over", 4));
+		OK(ps_batch_write_at(b, id, 70000 * round + 2, "again", 5));
+		OK(ps_batch_put(b, bytes, SIZE, &made));
+		OK(ps_batch_write_at(b, made, 70000 * round, "over", 4));
+		OK(ps_batch_commit(b, PS_DURABLE));
+		memcpy(model, bytes, SIZE);
+		memcpy(model + 70000 * round, "over", 4);
+		expect_bytes(s, made, model, SIZE);
+		memcpy(model + 70000 * round + 2, "again", 5);
+		expect_bytes(s, id, model, SIZE);
+		OK(ps_delete(s, made));
+	}
+	free(bytes);
+	free(model);
+}
+
 static void a_missing_id_fails_the_whole_commit(void **state)
 {
 	ps_storer *s = store_of(state);
@@ -263,6 +289,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(an_aborted_batch_leaves_nothing_and_its_ids_stay_dead),
     cmocka_unit_test(the_last_operation_on_an_id_wins),
     cmocka_unit_test(writes_compose_on_what_came_before_them),
+    cmocka_unit_test(writes_over_large_contents_of_the_same_batch_leave_no_space_behind),
     cmocka_unit_test(a_missing_id_fails_the_whole_commit),
     cmocka_unit_test(an_object_deleted_meanwhile_fails_the_commit),
     cmocka_unit_test(ids_of_one_batch_mean_nothing_to_another),
