@@ -343,7 +343,7 @@ static void use_batch(struct load *load, unsigned seed, const unsigned char *buf
 		return;
 	NOTE(ps_batch_put(b, buf, 100 + seed % 5000, &made));
 	NOTE(ps_batch_replace(b, load->ids[seed % OBJECTS], buf, 70000));
-	NOTE(ps_batch_write_at(b, load->ids[(seed + 1) % OBJECTS], 10, buf, 1000));
+	NOTE(ps_batch_write_at(b, load->ids[seed * 7 % OBJECTS], 10, buf, 1000));
 	err = ps_batch_commit(b, seed % 2 ? PS_DURABLE : PS_RELAXED);
 	NOTE(err);
 	if (!err && made)
@@ -392,6 +392,7 @@ static void *sweep(void *arg)
 	for (int i = 0; i < 3; i++) {
 		NOTE(ps_sync(load->s));
 		NOTE(ps_compact(load->s, 0, NULL, NULL));
+		NOTE(ps_check(load->s, PS_CHECK_FULL, NULL, NULL));
 	}
 	return NULL;
 }
