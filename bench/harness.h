@@ -252,6 +252,9 @@ const json_t *record_limit(const json_t *records, const json_t *record);
 /* Value over the limit's (or the other way where less is better): 1 is at the limit. NAN if there is none. */
 double record_ratio(const json_t *records, const json_t *record);
 
+/* Whether this is the stack that the row's target is for. */
+bool record_has_target(const json_t *record);
+
 void table_print(const json_t *records, size_t from);
 bool page_write(const json_t *records, const char *path);
 bool results_write(const json_t *records, const char *path);

@@ -15,12 +15,12 @@ static const char style[] =
     "dark;--back:#fff;--fore:#1b1f24;--soft:#5b6470;--grid:#e3e7ec;--card:#f7f8fa;--s0:#1556d6;--s1:#7a828c;"
     "--s2:#c2410c;--s3:#0f766e;--s4:#9333ea;--s5:#b45309;--s6:#be123c;--s7:#4d7c0f;--s8:#0369a1;--s9:#86198f;"
     "--s10:#57534e;"
-    "--s11:#0d9488}\n"
+    "--s11:#0d9488;--s12:#0284c7}\n"
     "@media(prefers-color-scheme:dark){:root{--back:#14171b;--fore:#e8ebef;--soft:#9aa4b1;--grid:#2c323a;--"
     "card:#1b1f25;"
     "--s0:#6ea8ff;--s1:#8b949f;--s2:#fb923c;--s3:#2dd4bf;--s4:#c084fc;--s5:#fbbf24;--s6:#fb7185;--s7:#a3e635;"
     "--s8:#38bdf8;"
-    "--s9:#e879f9;--s10:#c4bfb9;--s11:#5eead4}}\n"
+    "--s9:#e879f9;--s10:#c4bfb9;--s11:#5eead4;--s12:#38d6ff}}\n"
     "*{box-sizing:border-box}body{margin:0 "
     "auto;max-width:1180px;padding:16px;background:var(--back);color:var(--fore);font:15px/1.5 "
     "system-ui,sans-serif}h1{font-size:1.6em;margin:.2em 0}h2{margin:1.6em 0 "
@@ -34,7 +34,8 @@ static const char style[] =
     ".name,.value{fill:var(--fore)}.strong{font-weight:700;fill:var(--s0)}\n"
     ".line{fill:none;stroke-width:1.6}.range{stroke-width:2;opacity:.55}.limit{stroke:var(--s1);stroke-"
     "dasharray:4 3}"
-    ".target{stroke:var(--s0);stroke-dasharray:2 3}.line.s0{stroke-width:3}.line.s1{stroke-dasharray:5 4}\n"
+    ".target{stroke:var(--s0);stroke-dasharray:2 "
+    "3}.line.s0,.line.s12{stroke-width:3}.line.s12{stroke-dasharray:9 4}.line.s1{stroke-dasharray:5 4}\n"
     ".legend{display:flex;flex-wrap:wrap;gap:2px 12px;font-size:13px;margin-top:6px}.legend "
     "span{display:flex;align-items:center;"
     "gap:5px}.legend svg{width:18px;height:8px;flex:none}\n"
@@ -58,12 +59,12 @@ static unsigned style_of(const json_t *r)
 	const char *name = record_text(r, "peer");
 	unsigned other = 2;
 	if (!strncmp(name, "padstone", 8))
-		return 0;
+		return name[8] ? STYLES - 1 : 0;
 	if (json_is_true(json_object_get(r, "limit")))
 		return 1;
 	for (unsigned i = 0; peers[i] && strcmp(peers[i]->name, name); i++)
 		other += !(peers[i]->abilities & IS_LIMIT) && strncmp(peers[i]->name, "padstone", 8);
-	return other < STYLES ? other : STYLES - 1;
+	return other < STYLES - 1 ? other : STYLES - 2;
 }
 
 static const char *unit_of(const json_t *r)
@@ -140,8 +141,8 @@ static void dots_of_row(FILE *f, const json_t *records, size_t at)
 		    values_median(record_values(r, record_text(r, "primary")), &d[n].least, &d[n].most);
 		double mine = record_ratio(records, r);
 		notes[n][0] = 0;
-		if (isfinite(mine) && mine < 100)
-			snprintf(notes[n], sizeof(notes[n]), "%.2f×", mine);
+		if (isfinite(mine) && mine < 1000)
+			snprintf(notes[n], sizeof(notes[n]), mine < 9.95 ? "%.2f×" : "%.0f×", mine);
 		if (d[n].style == 1)
 			limit = d[n].value;
 		if (json_object_get(r, "target"))
@@ -192,8 +193,8 @@ static void latencies_of_row(FILE *f, const json_t *records, size_t at)
 	}
 	char title[256];
 	if (n)
-		snprintf(title, sizeof(title), "%.60s, %.60s", record_text(rows[0], "group"),
-		         record_text(rows[0], "row"));
+		snprintf(title, sizeof(title), "%.8s %.60s, %.60s", record_text(rows[0], "workload"),
+		         record_text(rows[0], "group"), record_text(rows[0], "row"));
 	if (n)
 		plot_lines(f, &(struct plot){title, "µs at each share of operations", ticks, 5, true, s, n});
 }
@@ -262,7 +263,7 @@ static void space_of_churn(FILE *f, const json_t *records)
 			}
 		}
 	}
-	plot_lines(f, &(struct plot){"W6: space on disk", "times the live bytes", ticks, 4, false, s, n});
+	plot_lines(f, &(struct plot){"W6: space on disk", "times the live bytes", ticks, 4, true, s, n});
 }
 
 /* ---- the page ---- */

@@ -1,8 +1,11 @@
-/* Padstone's stacks: base; others join with an opener and a line at the end. */
+/* Padstone's stacks: the base store, and what ps_stack_open makes of all layers. Another one is an opener and
+ * a line at the end. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
+
+#include <padstone/stack.h>
 
 #include "bench/bench.h"
 #include "bench/peer.h"
@@ -53,11 +56,33 @@ static void *open_base(const struct peer_options *o)
 	return wrap(s, o);
 }
 
-static void describe(const struct peer_options *o, char *text, size_t len)
+/* The layers that people want; which ones, the stack says itself. */
+static void *open_full(const struct peer_options *o)
 {
-	snprintf(text, len, "defaults, memory budget %llu MiB, %s",
+	char path[4096];
+	struct ps_base_options b;
+	struct ps_stack_options stack = {.size = sizeof(stack), .base = &b};
+	ps_storer *s = NULL;
+	options_of(o, &b);
+	must(ps_stack_open(path_of(o, path, sizeof(path)), &stack, &s), path);
+	return wrap(s, o);
+}
+
+static void describe_layers(const char *layers, const struct peer_options *o, char *text, size_t len)
+{
+	snprintf(text, len, "%s, defaults, memory budget %llu MiB, %s", layers,
 	         (unsigned long long)(MAX(o->cache_bytes, (uint64_t)16 << 20) >> 20),
 	         o->durability == CLASS_POWER ? "durable" : "relaxed, flushed every 10 ms or 1 MiB");
+}
+
+static void describe_base(const struct peer_options *o, char *text, size_t len)
+{
+	describe_layers("base", o, text, len);
+}
+
+static void describe_full(const struct peer_options *o, char *text, size_t len)
+{
+	describe_layers(PS_STACK_DEFAULT, o, text, len);
 }
 
 /* Any thread may use the store itself. */
@@ -184,12 +209,12 @@ static void close_store(void *store)
 	free(s);
 }
 
-#define STACK(symbol, words, opener)                                                                         \
+#define STACK(symbol, words, opener, describer)                                                              \
 	const struct peer_ops peer_##symbol = {                                                              \
 	    .name = words,                                                                                   \
 	    .classes = IN_CLASS(CLASS_POWER) | IN_CLASS(CLASS_NONE),                                         \
 	    .abilities = CAN_VIEW | CAN_MANY | CAN_REPLACE | IS_ATOMIC | CAN_STREAM,                         \
-	    .describe = describe,                                                                            \
+	    .describe = describer,                                                                           \
 	    .open = opener,                                                                                  \
 	    .begin = begin,                                                                                  \
 	    .end = end,                                                                                      \
@@ -205,4 +230,5 @@ static void close_store(void *store)
 	    .close = close_store,                                                                            \
 	};
 
-STACK(padstone, "padstone", open_base)
+STACK(padstone, "padstone", open_base, describe_base)
+STACK(padstone_full, "padstone-full", open_full, describe_full)

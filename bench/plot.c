@@ -14,7 +14,7 @@ enum {
 	HEIGHT = 230,
 	DOT_ROW = 19,
 	DOT_LEFT = 82,
-	DOT_RIGHT = 96
+	DOT_RIGHT = 104
 };
 
 void html_text(FILE *f, const char *text)
@@ -183,8 +183,9 @@ void plot_lines(FILE *f, const struct plot *p)
 	begin(f, p->title, p->unit, HEIGHT);
 	y_axis(f, &y);
 	for (unsigned i = 0; i < p->tick_count; i++)
-		fprintf(f, "<text class=\"axis\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
-		        place(&x, p->ticks[i].at), HEIGHT - 6, p->ticks[i].text);
+		fprintf(f, "<text class=\"axis\" x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>\n",
+		        i + 1 < p->tick_count ? place(&x, p->ticks[i].at) : WIDTH - RIGHT, HEIGHT - 6,
+		        i + 1 < p->tick_count ? "middle" : "end", p->ticks[i].text);
 	/* The first series is drawn last: nothing lies over it. */
 	for (unsigned i = p->series_count; i--;)
 		draw_series(f, &p->series[i], &x, &y);
@@ -207,7 +208,7 @@ static void across(FILE *f, const struct scale *x, double value, const char *cla
 static void draw_dot(FILE *f, const struct dot *d, const struct scale *x, int y)
 {
 	char text[32];
-	const char *strong = d->style == 0 ? " strong" : "";
+	const char *strong = d->style == 0 || d->style == STYLES - 1 ? " strong" : "";
 	fprintf(f, "<text class=\"name%s\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", strong, DOT_LEFT - 8,
 	        y + 4);
 	html_text(f, d->name);

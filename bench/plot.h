@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { POINTS_MOST = 24, SERIES_MOST = 20, STYLES = 12 };
+enum { POINTS_MOST = 24, SERIES_MOST = 20, STYLES = 13 };
 
 struct series {
 	const char *name;
-	unsigned style; /* below STYLES; 0 is the one that the page is about, 1 the limit */
+	unsigned style; /* below STYLES; 0 and the last are what the page is about, 1 the limit */
 	unsigned n;
 	double x[POINTS_MOST], y[POINTS_MOST];
 };

@@ -215,3 +215,10 @@ double record_ratio(const json_t *records, const json_t *record)
 	qsort(ratios, n, sizeof(ratios[0]), compare_doubles);
 	return n % 2 ? ratios[n / 2] : (ratios[n / 2 - 1] + ratios[n / 2]) / 2;
 }
+
+bool record_has_target(const json_t *record)
+{
+	const char *stack = record_text(record, "stack"), *peer = record_text(record, "peer");
+	return (!strcmp(stack, "base") && !strcmp(peer, "padstone")) ||
+	       (!strcmp(stack, "full") && !strcmp(peer, "padstone-full"));
+}

@@ -65,6 +65,11 @@ static void consider(struct line *l, const json_t *r)
 	const json_t **slot = json_is_true(json_object_get(r, "limit")) ? &l->limit
 	                      : is_padstone(r)                          ? &l->padstone
 	                                                                : &l->best;
+	/* Where a stack has a target, it stands for Padstone. */
+	if (slot == &l->padstone && json_object_get(r, "target") && !record_has_target(r) && *slot)
+		return;
+	if (slot == &l->padstone && record_has_target(r))
+		*slot = NULL;
 	if (!*slot || (more ? median_of(r, NULL, NULL) > median_of(*slot, NULL, NULL)
 	                    : median_of(r, NULL, NULL) < median_of(*slot, NULL, NULL)))
 		*slot = r;

@@ -131,6 +131,9 @@ static const char *last_line(FILE *f, char *line, size_t len)
 	rewind(f);
 	for (char next[512]; fgets(next, sizeof(next), f);)
 		snprintf(line, len, "%.*s", (int)strcspn(next, "\n"), next);
+	const char *own = "padstone-bench: ";
+	if (!strncmp(line, own, strlen(own)))
+		return line + strlen(own);
 	return line[0] ? line : "it ended without a word";
 }
 

@@ -69,7 +69,7 @@ static void print_row(const json_t *records, const json_t *r)
 	if (json_integer_value(json_object_get(r, "objects")) <
 	    json_integer_value(json_object_get(r, "wanted")))
 		printf("  (%lld objects)", (long long)json_integer_value(json_object_get(r, "objects")));
-	if (target && !strncmp(record_text(r, "peer"), "padstone", 8) && isfinite(ratio))
+	if (target && record_has_target(r) && isfinite(ratio))
 		printf("  %s stack's target %.2f: %s", record_text(r, "stack"), json_number_value(target),
 		       ratio >= json_number_value(target) ? "met" : "MISSED");
 	printf("\n");

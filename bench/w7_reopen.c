@@ -70,7 +70,9 @@ static void write_apart(struct job *j, void *result)
 	static struct peer_write w[BATCH];
 	uint64_t key = 0, whole = j->count / BATCH * BATCH, most = *(uint64_t *)result;
 	job_open(j, false, false);
-	for (uint64_t bytes = 0; whole && bytes < most; bytes += BATCH * (SIZE + ENTRY)) {
+	/* One file an object would take minutes, and has no log. */
+	double end = now() + 8 * j->settings->load_most;
+	for (uint64_t bytes = 0; whole && bytes < most && now() < end; bytes += BATCH * (SIZE + ENTRY)) {
 		for (unsigned i = 0; i < BATCH; i++)
 			w[i] = job_next(j, key + i, 0);
 		j->peer->write(j->session, w, BATCH);
