@@ -279,6 +279,19 @@ static void refusal_changes_nothing_below(void **state)
 	OK(ps_close(s));
 }
 
+static void a_stack_by_name_says_what_cannot_place(void **state)
+{
+	(void)state;
+	static const char *const stacks[] = {"multi(memory)", "multi(concurrent(memory))",
+	                                     "concurrent(multi(memory))"};
+	for (size_t i = 0; i < sizeof(stacks) / sizeof(*stacks); i++) {
+		ps_storer *s = NULL;
+		assert_int_equal(ps_stack_open_layers(stacks[i], NULL, NULL, &s), PS_ENOTSUP);
+		assert_non_null(strstr(ps_last_error_message(), "store cannot place contents by size"));
+		assert_null(s);
+	}
+}
+
 static void impossible_options_are_refused_before_asking(void **state)
 {
 	(void)state;
@@ -440,6 +453,7 @@ int main(void)
 	    cmocka_unit_test(sessions_are_the_inner_stores),
 	    cmocka_unit_test(placement_is_asked_for_once),
 	    cmocka_unit_test(refusal_changes_nothing_below),
+	    cmocka_unit_test(a_stack_by_name_says_what_cannot_place),
 	    cmocka_unit_test(impossible_options_are_refused_before_asking),
 	    cmocka_unit_test(defaults_are_classes_up_to_a_page),
 	    cmocka_unit_test(options_of_a_new_file_are_kept),
