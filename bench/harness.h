@@ -31,6 +31,7 @@ struct settings {
 	const char *peers;      /* words between commas; NULL: all */
 	const char *benchmarks; /* likewise */
 	const char *json, *html, *results;
+	const char *notes; /* Markdown that --results takes over */
 };
 
 /* ---- what a slice yields ---- */
@@ -257,7 +258,8 @@ bool record_has_target(const json_t *record);
 
 void table_print(const json_t *records, size_t from);
 bool page_write(const json_t *records, const char *path);
-bool results_write(const json_t *records, const char *path);
+/* notes: a file whose text goes behind the first tables; NULL: none. */
+bool results_write(const json_t *records, const char *path, const char *notes);
 int compare_files(const char *before, const char *after);
 
 #endif

@@ -100,7 +100,7 @@ static bool write_reports(const json_t *records, const struct settings *s)
 	if (s->html)
 		good = write_one(page_write(records, s->html), s->html) && good;
 	if (s->results)
-		good = write_one(results_write(records, s->results), s->results) && good;
+		good = write_one(results_write(records, s->results, s->notes), s->results) && good;
 	return good;
 }
 

@@ -6,7 +6,17 @@
 
 #include "bench/options.h"
 
-enum { KEY_BENCHMARKS = 256, KEY_CACHE, KEY_BYTES, KEY_PEERS, KEY_QUICK, KEY_HTML, KEY_RESULTS, KEY_THREADS };
+enum {
+	KEY_BENCHMARKS = 256,
+	KEY_CACHE,
+	KEY_BYTES,
+	KEY_PEERS,
+	KEY_QUICK,
+	KEY_HTML,
+	KEY_RESULTS,
+	KEY_NOTES,
+	KEY_THREADS
+};
 
 static const struct argp_option options[] = {
     {"benchmarks", KEY_BENCHMARKS, "LIST", 0, "Only these workloads, with commas between (W1,W3)", 1},
@@ -27,6 +37,7 @@ static const struct argp_option options[] = {
     {"json", 'j', "FILE", 0, "One JSON object a line; - is standard output, instead of tables", 3},
     {"html", KEY_HTML, "FILE", 0, "A page with plots", 3},
     {"results", KEY_RESULTS, "FILE", 0, "Tables in Markdown (bench/RESULTS.md)", 3},
+    {"notes", KEY_NOTES, "FILE", 0, "Text for --results to take over (bench/NOTES.md)", 3},
     {0},
 };
 
@@ -144,6 +155,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_RESULTS:
 		c->s.results = arg;
+		return 0;
+	case KEY_NOTES:
+		c->s.notes = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (c->words == WORDS)

@@ -1,4 +1,5 @@
 /* SQLite: a table of integer keys and blobs, write-ahead log, prepared statements, a connection a thread. */
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +12,13 @@ struct store {
 	char path[4096];
 	struct peer_options o;
 	sqlite3 *db; /* for what no session does */
+	/* SQLite has one writer at a time, and the others would find their turn by sleeping. */
+	pthread_mutex_t writer;
 };
 
 enum statement { BEGIN, COMMIT, PUT, DELETE, GET, STATEMENTS };
 struct session {
+	struct store *store;
 	sqlite3 *db;
 	sqlite3_stmt *statement[STATEMENTS];
 };
@@ -45,7 +49,7 @@ static void describe(const struct peer_options *o, char *text, size_t len)
 	snprintf(text, len,
 	         "SQLite %s; journal_mode=WAL, synchronous=%s, page_size=%d, cache %llu MiB, mmap_size as "
 	         "the data, checkpoint each "
-	         "16 MiB, prepared statements",
+	         "16 MiB, prepared statements, one writer at a time",
 	         sqlite3_libversion(), sync_mode(o), page_size(o),
 	         (unsigned long long)(o->cache_bytes >> 20));
 }
@@ -71,6 +75,7 @@ static void *open_sqlite(const struct peer_options *o)
 {
 	struct store *s = xalloc(sizeof(*s));
 	s->o = *o;
+	pthread_mutex_init(&s->writer, NULL);
 	snprintf(s->path, sizeof(s->path), "%s/db", o->folder);
 	s->db = connect_to(s);
 	if (o->create)
@@ -88,6 +93,7 @@ static void *begin(void *store)
 	    [GET] = "SELECT v FROM objects WHERE k = ?1",
 	};
 	struct session *s = xalloc(sizeof(*s));
+	s->store = store;
 	s->db = connect_to(store);
 	for (unsigned i = 0; i < STATEMENTS; i++)
 		check(s->db,
@@ -115,6 +121,7 @@ static void step(struct session *s, enum statement which)
 static void write_some(void *session, struct peer_write *w, size_t n)
 {
 	struct session *s = session;
+	pthread_mutex_lock(&s->store->writer);
 	if (n > 1)
 		step(s, BEGIN);
 	for (size_t i = 0; i < n; i++) {
@@ -126,6 +133,7 @@ static void write_some(void *session, struct peer_write *w, size_t n)
 	}
 	if (n > 1)
 		step(s, COMMIT);
+	pthread_mutex_unlock(&s->store->writer);
 }
 
 static void read_copy(void *session, struct peer_read *r)
@@ -164,6 +172,7 @@ static void close_sqlite(void *store)
 {
 	struct store *s = store;
 	check(s->db, sqlite3_close(s->db), "close");
+	pthread_mutex_destroy(&s->writer);
 	free(s);
 }
 

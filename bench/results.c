@@ -235,7 +235,20 @@ static void settings_of_peers(FILE *f, const json_t *records)
 	}
 }
 
-bool results_write(const json_t *records, const char *path)
+static bool take_over(FILE *f, const char *path)
+{
+	char buf[4096];
+	FILE *from = fopen(path, "r");
+	if (!from)
+		return false;
+	fputs("\n", f);
+	for (size_t n; (n = fread(buf, 1, sizeof(buf), from)) > 0;)
+		fwrite(buf, 1, n, f);
+	fclose(from);
+	return true;
+}
+
+bool results_write(const json_t *records, const char *path, const char *notes)
 {
 	FILE *f = fopen(path, "w");
 	if (!f)
@@ -250,6 +263,8 @@ bool results_write(const json_t *records, const char *path)
 		else if (is_row(r) && is_first(records, i, same_table))
 			summary_table(f, records, i);
 	}
+	if (notes && !take_over(f, notes))
+		fprintf(f, "\n%s could not be read.\n", notes);
 	fputs("\n## Every figure\n", f);
 	for (size_t i = 0; i < json_array_size(records); i++) {
 		if (is_row(json_array_get(records, i)) && is_first(records, i, same_row))
