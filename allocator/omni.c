@@ -291,6 +291,23 @@ unsigned ps_omni_class_at(const struct ps_allocator *a, uint64_t offset)
 	return class;
 }
 
+struct ps_slab_use ps_omni_slab_use(const struct ps_allocator *a, uint64_t offset)
+{
+	struct ps_slab *slab = slab_at(omni_of(a), offset);
+	if (!slab)
+		return (struct ps_slab_use){0, 0};
+	const struct ps_class_geometry *g = slab->block->geometry;
+	uint32_t frame = ps_class_divide(ps_class_granule_in_slab(g, offset), g->by_frame);
+	bool in_frame = frame < g->frames_per_slab;
+	return (struct ps_slab_use){slab->used, in_frame ? ps_slab_frames(g, slab)[frame] : 0};
+}
+
+bool ps_omni_is_retired(const struct ps_allocator *a, uint64_t offset)
+{
+	const struct ps_slab *slab = slab_at(omni_of(a), offset);
+	return slab && slab->retired;
+}
+
 const struct ps_class_map *ps_omni_map(const struct ps_allocator *a)
 {
 	return &omni_of(a)->map;

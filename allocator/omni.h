@@ -40,6 +40,14 @@ PS_CHECKED int ps_omni_mark(struct ps_allocator *a, unsigned class, uint64_t pla
 /* The class of the slab that holds the offset; 0 if none does. */
 unsigned ps_omni_class_at(const struct ps_allocator *a, uint64_t offset);
 
+/* How many slots are used of the slab that holds the offset, and of the frame; zeros if none does. */
+struct ps_slab_use {
+	uint32_t in_slab, in_frame;
+};
+struct ps_slab_use ps_omni_slab_use(const struct ps_allocator *a, uint64_t offset);
+/* Whether the slab that holds the offset is retired. */
+bool ps_omni_is_retired(const struct ps_allocator *a, uint64_t offset);
+
 struct ps_class_stats {
 	uint64_t slabs, slots, used, free; /* free: of all slabs, retired ones too */
 	uint64_t tail_bytes;               /* of the slabs, in no slot */

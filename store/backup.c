@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "store/base_internal.h"
+#include "store/placement.h"
 
 enum { COPY_OBJECTS = 256, COPY_BYTES = 4 << 20 };
 
@@ -279,6 +280,19 @@ static int sync_folder(const char *path)
 	return err;
 }
 
+/* The copy has the classes of the store, and small contents in slots where the store routes them there. */
+static int take_classes(struct store *s, ps_storer *to)
+{
+	struct ps_placement placement;
+	if (!s->classes)
+		return PS_OK;
+	placement.classes = s->classes->table;
+	placement.route_max = ps_get32(s->sb.classes.route_max);
+	int err = base_use_placement(to, &placement);
+	atomic_store(&store_of(to)->route_max, atomic_load(&s->route_max));
+	return err;
+}
+
 static int copy_to(struct store *s, const char *temporary, ps_progress_fn fn, void *arg)
 {
 	struct ps_base_options options = {.size = sizeof(options), .mode = PS_OPEN_CREATE_NEW, .durability = PS_RELAXED,
@@ -294,7 +308,9 @@ static int copy_to(struct store *s, const char *temporary, ps_progress_fn fn, vo
 		c->to = store_of(to);
 		c->fn = fn;
 		c->arg = arg;
-		err = copy_store(c);
+		err = take_classes(s, to);
+		if (!err)
+			err = copy_store(c);
 		int closed = ps_close(to);
 		err = err ? err : closed;
 	}

@@ -35,6 +35,17 @@ struct disk_ring {
 	ps_le64 base;        /* log sequence number that stands at offset */
 };
 
+/* Slot sizes that small contents lie in (count 0: none): given once, then the file's for good. */
+struct disk_classes {
+	ps_le16 count;
+	uint8_t slab_shift; /* slabs of 1 << slab_shift bytes */
+	uint8_t reserved;
+	ps_le32 route_max; /* contents up to so many bytes go to classes */
+	ps_le16 size[112]; /* in granules, ascending; zero behind the last */
+};
+static_assert(sizeof(struct disk_classes) == 232, "classes");
+enum { INCOMPATIBLE_CLASSES = 1 }; /* feature: entries may name classes */
+
 struct disk_superblock {
 	char magic[8];
 	ps_le32 version;
@@ -57,7 +68,8 @@ struct disk_superblock {
 	ps_le64 commit;     /* number of the last commit before log_start */
 	ps_le64 snapshot_offset, snapshot_len, snapshot_checksum;
 	ps_le64 objects, live_bytes; /* where clean */
-	uint8_t reserved[240];
+	struct disk_classes classes;
+	uint8_t reserved[8];
 	ps_le64 checksum; /* XXH3 of all before, last */
 };
 static_assert(sizeof(struct disk_superblock) == SECTOR, "superblock is one sector");
@@ -113,9 +125,10 @@ static_assert(sizeof(struct disk_fresh) == 32, "fresh extent");
 /* Left by a clean close: free extents and free slots, so that the next open need not read the table. */
 struct disk_snapshot {
 	ps_le32 magic;
-	ps_le32 reserved;
+	ps_le32 slabs;
 	ps_le64 space; /* size of the allocator's space */
-	ps_le64 extents, leaves; /* so many {offset, len}, then so many {leaf, free slots as 128 bits} */
+	ps_le64 extents, leaves; /* so many {offset, len}, then so many {leaf, free slots as 128 bits}, then so many slabs {offset, class,
+	                            used slots as a bitmap of whole words} */
 };
 
 /* The owner's sector (offset 512): a hint for the message of whoever finds the store busy. */

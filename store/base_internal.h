@@ -16,11 +16,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "allocator/omni.h"
 #include "allocator/root.h"
 #include "base/fail.h"
 #include "store/base_format.h"
 #include "store/base_store.h"
 #include "store/io.h"
+#include "store/pool.h"
 #include "store/staging.h"
 #include "store/storer_impl.h"
 
@@ -49,6 +51,11 @@ static inline enum entry_kind entry_kind(const struct entry *e)
 static inline uint64_t entry_place(const struct entry *e)
 {
 	return (e->w[0] & PLACE_MASK) * GRANULE;
+}
+/* 0: what the root gave. */
+static inline unsigned entry_class(const struct entry *e)
+{
+	return (unsigned)(e->w[0] >> 48 & 255);
 }
 static inline unsigned entry_level(const struct entry *e)
 {
@@ -84,14 +91,12 @@ struct entry entry_make(enum entry_kind kind, uint64_t place, uint64_t size, uin
 /* Bytes of the blob at the entry's place: contents, a map's root node, or 0. */
 uint64_t entry_blob_len(const struct entry *e);
 /* False for what no writer makes (table pages and log records come from outside). */
-bool entry_valid(const struct entry *e, uint64_t slot);
+bool entry_valid(const struct ps_class_map *classes, const struct entry *e, uint64_t slot);
+/* What it takes of the file: a slot, or an extent of the root; of a map only the root node. */
+struct ps_extent entry_extent(const struct ps_class_map *classes, const struct entry *e);
+/* Where the file must reach to, or 0: the end of the extent, or of the slot's slab. */
+uint64_t entry_end(const struct ps_class_map *classes, const struct entry *e);
 
-/* A run of bytes with a checksum: what is read, verified and kept in memory as one. */
-struct blob {
-	uint64_t place;
-	uint64_t len; /* 1 to CHUNK */
-	uint64_t seed, checksum;
-};
 uint64_t blob_checksum(uint64_t seed, const void *data, size_t len);
 /* Seeds: the contents of a small object, chunk i of a large one, a map node. */
 uint64_t seed_contents(ps_id id);
@@ -102,111 +107,6 @@ static inline uint64_t extent_len(uint64_t len)
 {
 	return len < PAGE ? (len + GRANULE - 1) & ~(uint64_t)(GRANULE - 1) : (len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
-
-/* ---- pool: the buffer manager -------------------------------------------------------------------------------- */
-
-/* A page's state; an extent of several pages has its state in the first one. */
-#define PAGE_PINS ((uint64_t)0xffffff)
-#define PAGE_RESIDENT ((uint64_t)1 << 24)
-#define PAGE_LOCKED ((uint64_t)1 << 25) /* being loaded, evicted or freed */
-#define PAGE_DIRTY ((uint64_t)1 << 26)  /* newer than the disk: stays until a checkpoint has written it */
-#define PAGE_USED ((uint64_t)1 << 27)   /* since the eviction hand was here */
-#define PAGE_LISTED ((uint64_t)1 << 28) /* stands in the eviction ring */
-#define PAGE_PATCHED ((uint64_t)1 << 29) /* not resident, and the log holds bytes for it (see redo) */
-#define PAGE_VERIFIED ((uint64_t)1 << 30) /* all of it: made in memory, or an extent of its own */
-#define PAGE_COUNT_SHIFT 32             /* pages of the extent */
-
-struct pool_region {
-	uint8_t *frames;
-	_Atomic(uint64_t) *states;
-	_Atomic(uint64_t) *verified; /* 4 words a page: which granules begin a verified object */
-	void *mapping;
-};
-enum { POOL_REGIONS = 256 }; /* 16 TiB in regions of 64 GiB: ext4's largest file */
-
-struct pool {
-	struct store *store;
-	struct pool_region *regions; /* POOL_REGIONS */
-	unsigned region_shift;
-	uint64_t region_mask; /* within a region */
-	_Atomic(uint64_t) mapped; /* file bytes that have frames' address space, from 0; grows under store.lock */
-	_Atomic(uint64_t) frame_bytes, dirty_bytes;
-	pthread_mutex_t lock;
-	pthread_cond_t unlocked;
-	uint64_t *ring; /* pages that may be resident; a power of two */
-	size_t ring_size, ring_head, ring_count;
-	uint64_t *dirty; /* first pages of dirty extents (guarded by store.lock) */
-	size_t dirty_count, dirty_size;
-};
-
-int pool_init(struct pool *pool, struct store *store);
-void pool_done(struct pool *pool);
-/* Makes address space for file bytes below `end`. Under store.lock or before the store is shared. */
-int pool_extend(struct pool *pool, uint64_t end);
-static inline size_t pool_page(const struct pool *pool, uint64_t place)
-{
-	return (size_t)((place & pool->region_mask) / PAGE);
-}
-static inline _Atomic(uint64_t) *pool_state(const struct pool *pool, uint64_t place)
-{
-	return &pool->regions[place >> pool->region_shift].states[pool_page(pool, place)];
-}
-static inline uint8_t *pool_address(const struct pool *pool, uint64_t place)
-{
-	return pool->regions[place >> pool->region_shift].frames + (place & pool->region_mask);
-}
-/* Pins the blob's extent, reads and verifies it if it must; *data stays valid until pool_unpin. Not under store.lock. */
-int pool_pin(struct pool *pool, const struct blob *blob, ps_id id, const uint8_t **data);
-/* As pool_pin, only if it costs no I/O: else false. */
-bool pool_pin_resident(struct pool *pool, const struct blob *blob, const uint8_t **data);
-static inline void pool_unpin(struct pool *pool, uint64_t place)
-{
-	uint64_t old = atomic_fetch_sub_explicit(pool_state(pool, place & ~(uint64_t)(PAGE - 1)), 1, memory_order_release);
-	assert(old & PAGE_PINS);
-	(void)old;
-}
-/* Frames for a new extent (of at least a page), pinned, contents undefined. PS_ENOMEM if the budget has no room. */
-int pool_fresh(struct pool *pool, uint64_t place, uint64_t len);
-/* Makes sure that the shared page of a small place is in memory, and pins it; `empty` says it holds nothing yet. May read. */
-/* For prefetch: starts the extent's read (true: finish must follow), which finish ends as a pin would. */
-bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_request *request);
-void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct ps_io_request *request);
-int pool_pin_shared(struct pool *pool, uint64_t place, bool empty);
-/* Memory for pages that will be written one after another, in one call instead of a fault for each; and back, if they were not. It
- * is counted page by page as they are used: the caller does so for few pages at a time. */
-void pool_populate(struct pool *pool, struct ps_extent extent);
-void pool_unpopulate(struct pool *pool, struct ps_extent extent);
-bool pool_pin_shared_resident(struct pool *pool, uint64_t place);
-/* Marks a pinned extent dirty: under store.lock; room for it has been made by pool_dirty_reserve. */
-void pool_dirty(struct pool *pool, uint64_t place);
-int pool_dirty_reserve(struct pool *pool, size_t more);
-/* Has this small object been verified since its page was read? Never with the option verify_reads. */
-bool pool_is_verified(struct pool *pool, uint64_t place);
-void pool_set_verified(struct pool *pool, uint64_t place);
-/* Throws a pinned fresh extent away (aborted), or forgets its contents when they are not worth keeping. Unpins. */
-void pool_discard(struct pool *pool, uint64_t place);
-/* Gives the extent's frames up if nobody pins them: the extent can then be used anew. Under store.lock. */
-bool pool_release(struct pool *pool, struct ps_extent extent);
-/* After a small place went back: the page goes too if `merged` holds it whole. */
-bool pool_lock_page(struct pool *pool, uint64_t place);
-void pool_unlock_page(struct pool *pool, uint64_t place, bool drop);
-/* Room for `bytes` within the budget, by eviction; counted as used until budget_free. */
-int budget_take(struct store *s, uint64_t bytes);
-void budget_give(struct store *s, uint64_t bytes);
-/* Dirty, or the log holds bytes for it: what is on disk there is older. */
-bool pool_is_newer(struct pool *pool, uint64_t place);
-uint64_t pool_pinned_bytes(struct pool *pool);
-bool pool_evict_one(struct pool *pool);
-/* For a checkpoint, under store.lock: copies the dirty extent at `place` to `to` and makes it clean, pinned until
- * pool_unpin. 0 if it is not dirty any more, or larger than `room`. */
-size_t pool_copy_dirty(struct pool *pool, uint64_t place, uint8_t *to, size_t room, bool *too_large);
-/* Its write failed: it is dirty again. */
-void pool_dirty_again(struct pool *pool, uint64_t place);
-/* Gives absent pages their bytes out of the log: recovery. */
-void pool_set_patched(struct pool *pool, uint64_t page);
-/* An extent that loading made dirty, into the list. */
-void pool_list_dirty(struct pool *pool, uint64_t place);
-void pool_settle_patched(struct pool *pool, uint64_t place);
 
 /* ---- table --------------------------------------------------------------------------------------------------- */
 
@@ -330,6 +230,7 @@ struct freed {
 	uint64_t buffer; /* number of the log buffer whose durability it waits for */
 	uint64_t slot;   /* that it belonged to; for SLOT items the slot itself */
 	struct ps_extent extent; /* len 0: the slot itself may be used again */
+	unsigned class;          /* whose slot the extent is; 0: the root's */
 };
 
 /* A page at each GiB stays unused, so that no extent spans two regions of address space. */
@@ -338,6 +239,7 @@ struct rebuild;
 struct space {
 	struct store *store;
 	struct ps_allocator *root;
+	struct ps_allocator *slots; /* of the file's classes, on top of the root; NULL: it has none */
 	bool ready;          /* there is an allocator; while `rebuild` stands it knows only the file's tail */
 	struct rebuild *rebuild;
 	_Atomic(bool) unknown; /* it stands: for a look without the lock */
@@ -366,14 +268,18 @@ void space_done(struct space *sp);
 int space_ensure(struct space *sp);
 /* extent->len is extent_len(len). *empty (may be NULL): the page of a small extent holds nothing else yet. */
 int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *empty);
+/* A slot of a class. PS_ENOSPC without a sentence: the root may have a place. */
+int space_alloc_slot(struct space *sp, unsigned class, struct ps_extent *extent, bool *empty);
 /* One piece of len bytes for a large object; PS_ENOTSUP: only in pieces of CHUNK, one by one. */
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent);
 int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place);
 /* At once: only for what no commit or checkpoint refers to. */
 void space_free_now(struct space *sp, struct ps_extent extent);
+void space_free_slot_now(struct space *sp, unsigned class, struct ps_extent extent);
 int space_queue_reserve(struct space *sp, size_t more);
-void space_free_later(struct space *sp, uint64_t buffer, uint64_t slot, struct ps_extent extent);
+void space_free_later(struct space *sp, const struct freed *freed);
 void space_reclaim(struct space *sp);
+bool space_settle(struct space *sp);
 void space_hold(struct space *sp, uint64_t slot);
 void space_unhold(struct space *sp, uint64_t slot);
 void space_give_reserve(struct space *sp);
@@ -525,6 +431,8 @@ struct store {
 	_Atomic(uint64_t) budget_used;
 	uint64_t budget;
 	uint32_t inline_max; /* contents up to this ride in the log */
+	struct ps_class_map *classes;  /* NULL: the file has none */
+	_Atomic(uint32_t) route_max;   /* contents up to this go to classes, since a layer asked for it */
 	struct pool pool;
 	struct table table;
 	struct space space;
@@ -552,6 +460,13 @@ static inline struct store *store_of(ps_storer *s)
 {
 	return (struct store *)s;
 }
+
+/* Classes (classes.c): what the superblock says of them, and their allocators. */
+bool classes_sound(const struct disk_superblock *sb);
+int classes_attach(struct store *s);
+void classes_done(struct store *s);
+/* Empty slabs' allocators again, as before any was found. */
+int classes_reset(struct store *s);
 
 /* Superblock. */
 int superblock_read(struct store *s, struct disk_superblock *sb);
@@ -609,7 +524,7 @@ struct log_record {
 };
 /* The record at *at; moves *at behind it. PS_ECORRUPT for what no writer makes. */
 int log_decode_record(const uint8_t *bytes, size_t len, size_t *at, struct log_record *record);
-int log_decode_operation(const uint8_t *body, size_t len, size_t *at, struct log_operation *op);
+int log_decode_operation(const struct ps_class_map *classes, const uint8_t *body, size_t len, size_t *at, struct log_operation *op);
 
 /* ---- commits --------------------------------------------------------------------------------------------------- */
 
@@ -668,7 +583,10 @@ void change_init(struct change *c, enum change_kind kind, ps_id id);
 void change_done(struct store *s, struct change *c);
 /* Gives back what a change took that was not committed. Takes store.lock. */
 void change_undo(struct store *s, struct change *c);
-uint64_t change_taken_bytes(const struct change *c);
+uint64_t change_taken_bytes(const struct store *s, const struct change *c);
+/* The place of its inline bytes, as the allocator gave it. */
+struct ps_extent change_placed(const struct store *s, const struct change *c);
+void change_set_place(struct change *c, unsigned class, uint64_t place);
 /* Makes the change's new contents from bytes: inline, or written to extents at once. */
 int change_contents(struct store *s, struct change *c, const void *data, uint64_t len);
 /* Notes what the object has now, so that it can be given back; PS_ENOTFOUND. */
@@ -725,6 +643,12 @@ void cut_before_commit(struct store *s, const struct change *changes, size_t n);
 /* Writers need what it holds: its owner gets PS_ENOSPC. */
 void cut_drop(struct store *s);
 bool cut_holds(struct store *s, uint64_t bytes);
+
+/* The frame that the entry's contents lie in. */
+static inline uint64_t entry_frame(const struct store *s, const struct entry *e)
+{
+	return pool_frame(&s->pool, entry_class(e), entry_place(e));
+}
 
 /* ---- objects ---------------------------------------------------------------------------------------------------- */
 

@@ -119,6 +119,7 @@ static void release_store(struct store *s)
 	redo_free(s);
 	log_done(&s->log);
 	space_done(&s->space);
+	classes_done(s);
 	table_done(&s->table);
 	pool_done(&s->pool);
 	staging_done(s);
@@ -220,6 +221,8 @@ static int load_store(struct store *s)
 	s->unclean = !ps_get32(s->sb.clean);
 	s->crashes = ps_get64(s->sb.crashes) + (s->unclean ? 1 : 0);
 	err = attach_log(s);
+	if (!err)
+		err = classes_attach(s);
 	if (!err)
 		err = pool_extend(&s->pool, s->space.file_bytes);
 	if (!err)
@@ -436,7 +439,7 @@ int base_close(ps_storer *st)
 
 static uint32_t base_caps(ps_storer *st)
 {
-	uint32_t caps = PS_CAP_DURABLE | PS_CAP_THREADS | PS_CAP_BACKUP | PS_CAP_COMPACT | PS_CAP_RUNS;
+	uint32_t caps = PS_CAP_DURABLE | PS_CAP_THREADS | PS_CAP_BACKUP | PS_CAP_COMPACT | PS_CAP_RUNS | PS_CAP_PLACEMENT;
 	return store_of(st)->read_only ? caps | PS_CAP_READONLY : caps;
 }
 

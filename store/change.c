@@ -50,10 +50,23 @@ void change_done(struct store *s, struct change *c)
 
 /* ---- what it took ------------------------------------------------------------------------------------------------------- */
 
-/* What it holds of the file that is neither free nor any object's yet. */
-uint64_t change_taken_bytes(const struct change *c)
+void change_set_place(struct change *c, unsigned class, uint64_t place)
 {
-	uint64_t bytes = c->placed && !c->in_reserve ? extent_len(c->nbytes) : 0;
+	c->entry.w[0] = (c->entry.w[0] & ~(PLACE_MASK | (uint64_t)255 << 48)) | place / GRANULE | (uint64_t)class << 48;
+	c->placed = true;
+}
+
+struct ps_extent change_placed(const struct store *s, const struct change *c)
+{
+	if (entry_class(&c->entry))
+		return entry_extent(s->classes, &c->entry);
+	return (struct ps_extent){entry_place(&c->entry), extent_len(c->nbytes)};
+}
+
+/* What it holds of the file that is neither free nor any object's yet. */
+uint64_t change_taken_bytes(const struct store *s, const struct change *c)
+{
+	uint64_t bytes = c->placed && !c->in_reserve ? change_placed(s, c).len : 0;
 	for (size_t i = 0; i < c->taken.count; i++)
 		bytes += extent_list_items(&c->taken)[i].len;
 	return bytes;
@@ -67,14 +80,14 @@ void change_undo(struct store *s, struct change *c)
 	else if (c->taken.count)
 		(void)staging_wait(s, c->set);
 	if (c->pinned)
-		pool_unpin(&s->pool, entry_place(&c->entry));
+		pool_unpin(&s->pool, entry_frame(s, &c->entry));
 	c->pinned = false;
 	pthread_mutex_lock(&s->lock);
-	s->uncommitted_bytes -= change_taken_bytes(c);
+	s->uncommitted_bytes -= change_taken_bytes(s, c);
 	for (size_t i = 0; i < c->taken.count; i++)
 		space_free_now(&s->space, extent_list_items(&c->taken)[i]);
 	if (c->placed && !c->in_reserve)
-		space_free_now(&s->space, (struct ps_extent){entry_place(&c->entry), extent_len(c->nbytes)});
+		space_free_slot_now(&s->space, entry_class(&c->entry), change_placed(s, c));
 	pthread_mutex_unlock(&s->lock);
 	c->placed = c->in_reserve = false;
 	extent_list_free(s, &c->taken);
@@ -212,16 +225,16 @@ int change_settle(struct store *s, struct change *c)
 	pthread_mutex_unlock(&s->lock);
 	if (err)
 		return err;
-	c->entry.w[0] = (c->entry.w[0] & ~PLACE_MASK) | extent.offset / GRANULE;
-	c->placed = true;
-	err = c->nbytes < PAGE ? pool_pin_shared(&s->pool, extent.offset, empty) : pool_fresh(&s->pool, extent.offset, extent.len);
+	/* The root's, not a class's: other changes may take this one's extents over. */
+	change_set_place(c, 0, extent.offset);
+	err = c->nbytes < PAGE ? pool_pin_shared(&s->pool, 0, extent.offset, empty) : pool_fresh(&s->pool, extent.offset, extent.len);
 	if (err)
 		return err;
 	c->pinned = true;
 	pthread_mutex_lock(&s->lock);
 	memcpy(pool_address(&s->pool, extent.offset), c->bytes, c->nbytes);
 	if (c->nbytes < PAGE)
-		pool_set_verified(&s->pool, extent.offset);
+		pool_set_verified(&s->pool, 0, extent.offset);
 	pthread_mutex_unlock(&s->lock);
 	return PS_OK;
 }

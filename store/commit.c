@@ -85,31 +85,40 @@ static uint32_t crash_bits(const struct store *s)
 }
 
 /* The first write of an object of a run goes to its reserved place. */
-static bool fits_reserve(const struct change *change)
+static bool fits_reserve(const struct store *s, const struct change *change)
 {
-	uint64_t reserved = entry_size(&change->expected);
-	return change->kind == CHANGE_SET && entry_kind(&change->expected) == ENTRY_RESERVED &&
-	       extent_len(change->nbytes) <= extent_len(reserved) && (change->nbytes < PAGE) == (reserved < PAGE);
+	const struct entry *reserved = &change->expected;
+	if (change->kind != CHANGE_SET || entry_kind(reserved) != ENTRY_RESERVED || entry_kind(&change->entry) != ENTRY_DATA)
+		return false;
+	uint64_t room = entry_extent(s->classes, reserved).len;
+	return extent_len(change->nbytes) <= room && (entry_class(reserved) || (change->nbytes < PAGE) == (room < PAGE));
 }
 
-static void set_place(struct change *change, uint64_t place)
+/* 0: the root. Maps' roots and what the layer above did not ask for are the root's. */
+static unsigned route(const struct store *s, const struct change *change)
 {
-	change->entry.w[0] = (change->entry.w[0] & ~PLACE_MASK) | place / GRANULE;
-	change->placed = true;
+	uint32_t most = atomic_load_explicit(&s->route_max, memory_order_relaxed);
+	return change->nbytes <= most && entry_kind(&change->entry) == ENTRY_DATA ? ps_class_for(s->classes, change->nbytes) : 0;
 }
 
 static int choose_place(struct commit *c, struct change *change)
 {
+	struct store *s = c->s;
 	struct ps_extent extent;
-	if (fits_reserve(change)) {
-		set_place(change, entry_place(&change->expected));
+	if (fits_reserve(s, change)) {
+		change_set_place(change, entry_class(&change->expected), entry_place(&change->expected));
 		change->in_reserve = true;
 		return PS_OK;
 	}
-	int err = space_alloc(&c->s->space, change->nbytes, &extent, &change->empty_page);
+	unsigned class = route(s, change);
+	int err = class ? space_alloc_slot(&s->space, class, &extent, &change->empty_page) : PS_ENOSPC;
+	if (err == PS_ENOSPC) {
+		class = 0;
+		err = space_alloc(&s->space, change->nbytes, &extent, &change->empty_page);
+	}
 	if (!err) {
-		set_place(change, extent.offset);
-		c->s->uncommitted_bytes += extent.len;
+		change_set_place(change, class, extent.offset);
+		s->uncommitted_bytes += extent.len;
 	}
 	return err;
 }
@@ -124,11 +133,12 @@ static int place_inline(struct commit *c, struct change *change)
 	if (err)
 		return err;
 	uint64_t place = entry_place(&change->entry);
+	unsigned class = entry_class(&change->entry);
 	if (change->nbytes >= PAGE)
 		err = pool_fresh(pool, place, extent_len(change->nbytes));
 	else if (change->empty_page)
-		err = pool_pin_shared(pool, place, true);
-	else if (!pool_pin_shared_resident(pool, place))
+		err = pool_pin_shared(pool, class, place, true);
+	else if (!pool_pin_shared_resident(pool, class, place))
 		err = NEEDS_PAGE;
 	change->pinned = !err;
 	return err;
@@ -217,9 +227,9 @@ static void fill_frame(struct store *s, struct change *change)
 	uint8_t *frame = pool_address(&s->pool, place);
 	memcpy(frame, change->bytes, change->nbytes);
 	memset(frame + change->nbytes, 0, rounded - change->nbytes);
-	pool_dirty(&s->pool, place);
+	pool_dirty(&s->pool, entry_frame(s, &change->entry));
 	if (change->nbytes < PAGE)
-		pool_set_verified(&s->pool, place);
+		pool_set_verified(&s->pool, entry_class(&change->entry), place);
 }
 
 static void give_back_old(struct commit *c, const struct change *change)
@@ -228,15 +238,16 @@ static void give_back_old(struct commit *c, const struct change *change)
 	uint64_t slot = id_slot(change->id);
 	const struct entry *old = &change->expected;
 	for (size_t i = 0; i < change->given.count; i++)
-		space_free_later(sp, c->buffer, slot, extent_list_items(&change->given)[i]);
+		space_free_later(sp, &(struct freed){c->buffer, slot, extent_list_items(&change->given)[i], 0});
 	bool has_old = change->kind == CHANGE_SET || change->kind == CHANGE_DELETE;
 	if (has_old && entry_kind(old) != ENTRY_MAP && entry_blob_len(old)) {
-		uint64_t keep = change->in_reserve ? extent_len(change->nbytes) : 0, all = extent_len(entry_blob_len(old));
-		if (keep < all)
-			space_free_later(sp, c->buffer, slot, (struct ps_extent){entry_place(old) + keep, all - keep});
+		struct ps_extent gone = entry_extent(c->s->classes, old);
+		uint64_t keep = change->in_reserve ? change_placed(c->s, change).len : 0;
+		if (keep < gone.len)
+			space_free_later(sp, &(struct freed){c->buffer, slot, {gone.offset + keep, gone.len - keep}, entry_class(old)});
 	}
 	if (frees_space(change))
-		space_free_later(sp, c->buffer, slot, (struct ps_extent){0, 0});
+		space_free_later(sp, &(struct freed){.buffer = c->buffer, .slot = slot});
 }
 
 static void make_visible(struct commit *c)
@@ -269,9 +280,9 @@ static int try_commit(struct commit *c)
 		fill_frame(s, &c->changes[i]);
 	append_record(c);
 	make_visible(c);
-	s->uncommitted_bytes -= change_taken_bytes(&c->spill);
+	s->uncommitted_bytes -= change_taken_bytes(s, &c->spill);
 	for (size_t i = 0; i < c->n; i++) {
-		s->uncommitted_bytes -= change_taken_bytes(&c->changes[i]);
+		s->uncommitted_bytes -= change_taken_bytes(s, &c->changes[i]);
 		give_back_old(c, &c->changes[i]);
 	}
 	atomic_store_explicit(&s->wants_checkpoint, checkpoint_wanted(s), memory_order_relaxed);
@@ -325,7 +336,7 @@ static void size_record(struct commit *c)
 static int bring_page(struct commit *c)
 {
 	struct change *change = &c->changes[c->which];
-	int err = pool_pin_shared(&c->s->pool, entry_place(&change->entry), false);
+	int err = pool_pin_shared(&c->s->pool, entry_class(&change->entry), entry_place(&change->entry), false);
 	change->pinned = !err;
 	return err;
 }
@@ -389,7 +400,7 @@ static int after_commit(struct commit *c)
 	struct store *s = c->s;
 	for (size_t i = 0; i < c->n; i++) {
 		if (c->changes[i].pinned)
-			pool_unpin(&s->pool, entry_place(&c->changes[i].entry));
+			pool_unpin(&s->pool, entry_frame(s, &c->changes[i].entry));
 		c->changes[i].pinned = c->changes[i].placed = false;
 		c->changes[i].committed = true;
 		extent_list_free(s, &c->changes[i].taken);

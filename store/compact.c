@@ -43,16 +43,27 @@ static int add_high(void *arg, struct ps_extent extent, const struct blob *blob,
 	return PS_OK;
 }
 
-/* Bytes of the object that lie above the limit. */
+/* In a sparse slab that is to be emptied. */
+static bool is_retired(struct store *s, const struct entry *e)
+{
+	if (!entry_class(e))
+		return false;
+	pthread_mutex_lock(&s->lock);
+	bool retired = ps_omni_is_retired(s->space.slots, entry_place(e));
+	pthread_mutex_unlock(&s->lock);
+	return retired;
+}
+
+/* Bytes of the object that are to move: what lies above the limit, or in a sparse slab. */
 static int bytes_above(struct store *s, ps_id id, const struct entry *e, uint64_t limit, uint64_t *bytes)
 {
-	struct high h = {limit, 0};
+	struct high h = {is_retired(s, e) ? 0 : limit, 0};
 	uint64_t len = entry_blob_len(e);
 	int err = PS_OK;
 	if (entry_kind(e) == ENTRY_MAP)
 		err = map_extents(s, id, e, add_high, &h);
 	else if (len)
-		(void)add_high(&h, (struct ps_extent){entry_place(e), extent_len(len)}, NULL, MAP_NO_CHUNK);
+		(void)add_high(&h, entry_extent(s->classes, e), NULL, MAP_NO_CHUNK);
 	*bytes = h.bytes;
 	return err;
 }
@@ -291,6 +302,98 @@ static int punch_free(struct compact *c)
 	return err == PS_ENOTSUP ? PS_OK : err;
 }
 
+/* ---- slabs --------------------------------------------------------------------------------------------------------------------- */
+
+/* What may stay free in slabs however full the file is packed: half a slab a class, and where slabs must be aligned. */
+static uint64_t open_slabs(struct store *s)
+{
+	uint64_t bytes = 0;
+	for (unsigned class = 1; s->classes && class <= s->classes->table.count; class++) {
+		struct ps_class_stats stats;
+		ps_omni_class_stats(s->space.slots, class, &stats);
+		bytes += stats.used ? ps_class_geometry(s->classes, class)->slab_bytes / 2 : 0;
+	}
+	return bytes;
+}
+
+/* Slabs of each class by how full they are: so many free slots below the limit in slabs of at least that fill. */
+enum { FILLS = 16 };
+struct sparse {
+	struct store *s;
+	uint64_t limit;
+	uint64_t used[PS_CLASSES_MAX + 1][FILLS], slots[PS_CLASSES_MAX + 1][FILLS];
+	unsigned keep[PS_CLASSES_MAX + 1]; /* slabs of this fill and fuller stay */
+	uint64_t moved;
+};
+
+static unsigned fill_of(const struct ps_slab_info *slab)
+{
+	return (unsigned)MIN((uint64_t)slab->used * FILLS / slab->slots, (uint64_t)FILLS - 1);
+}
+
+static int count_slab(void *arg, const struct ps_slab_info *slab)
+{
+	struct sparse *sparse = arg;
+	unsigned fill = fill_of(slab);
+	if (slab->offset < sparse->limit) {
+		sparse->used[slab->class][fill] += slab->used;
+		sparse->slots[slab->class][fill] += slab->slots;
+	}
+	return PS_OK;
+}
+
+/* The sparsest slabs go as long as the fuller ones have room for what is in them. */
+static void choose_fills(struct sparse *sparse, unsigned class)
+{
+	uint64_t room = 0, moved = 0;
+	unsigned keep = 0;
+	for (unsigned i = 0; i < FILLS; i++)
+		room += sparse->slots[class][i] - sparse->used[class][i];
+	while (keep < FILLS - 1) {
+		room -= sparse->slots[class][keep] - sparse->used[class][keep];
+		moved += sparse->used[class][keep];
+		if (moved > room)
+			break;
+		keep++;
+	}
+	sparse->keep[class] = keep;
+}
+
+static int retire_slab(void *arg, const struct ps_slab_info *slab)
+{
+	struct sparse *sparse = arg;
+	bool retire = slab->offset < sparse->limit && fill_of(slab) < sparse->keep[slab->class];
+	return ps_omni_retire(sparse->s->space.slots, slab->offset, retire);
+}
+
+/* Without memory to think about it only what lies above the limit moves. */
+static void retire_sparse(struct store *s, uint64_t limit)
+{
+	struct sparse *sparse = ps_memory_zalloc(&s->memory, sizeof(*sparse));
+	if (!sparse)
+		return;
+	sparse->s = s;
+	sparse->limit = limit;
+	(void)ps_omni_each_slab(s->space.slots, count_slab, sparse);
+	for (unsigned class = 1; class <= s->classes->table.count; class++)
+		choose_fills(sparse, class);
+	(void)ps_omni_each_slab(s->space.slots, retire_slab, sparse);
+	ps_memory_free(&s->memory, sparse, sizeof(*sparse));
+}
+
+static int unretire(void *arg, const struct ps_slab_info *slab)
+{
+	return slab->retired ? ps_omni_retire(arg, slab->offset, false) : PS_OK;
+}
+
+static void end_slabs(struct store *s)
+{
+	if (!s->space.slots)
+		return;
+	(void)ps_omni_each_slab(s->space.slots, unretire, s->space.slots);
+	ps_omni_set_limit(s->space.slots, 0);
+}
+
 /* ---- all of it ------------------------------------------------------------------------------------------------------------------- */
 
 static void set_limit(struct compact *c, uint64_t goal)
@@ -298,13 +401,18 @@ static void set_limit(struct compact *c, uint64_t goal)
 	struct store *s = c->s;
 	struct ps_allocator_stats stats;
 	pthread_mutex_lock(&s->lock);
-	s->space.root->ops->stats(s->space.root, &stats);
+	struct ps_allocator *all = s->space.slots ? s->space.slots : s->space.root;
+	all->ops->stats(all, &stats);
 	uint64_t used = stats.space - stats.free;
-	uint64_t least = (used + used / 64 + (128 << 10)) & ~(uint64_t)(PAGE - 1);
+	uint64_t least = (used + used / 64 + (128 << 10) + open_slabs(s)) & ~(uint64_t)(PAGE - 1);
 	c->limit = MIN(MAX(goal, least), s->space.end);
 	c->total = s->space.end - c->limit;
 	c->moved = 0;
 	s->space.below = c->limit;
+	if (s->space.slots) {
+		ps_omni_set_limit(s->space.slots, c->limit);
+		retire_sparse(s, c->limit);
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -377,6 +485,7 @@ int base_compact(ps_storer *st, uint64_t goal, ps_progress_fn fn, void *arg)
 	}
 	pthread_mutex_lock(&c.s->lock);
 	c.s->space.below = 0;
+	end_slabs(c.s);
 	pthread_mutex_unlock(&c.s->lock);
 	if (!err)
 		err = punch_free(&c);

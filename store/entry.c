@@ -34,17 +34,47 @@ static bool free_sound(const struct entry *e)
 	return !e->w[0] && !e->w[1] && !e->w[2] && !(e->w[3] & 0xff000000U);
 }
 
+struct ps_extent entry_extent(const struct ps_class_map *classes, const struct entry *e)
+{
+	unsigned class = entry_class(e);
+	return (struct ps_extent){entry_place(e), class ? ps_class_geometry(classes, class)->slot_bytes : extent_len(entry_blob_len(e))};
+}
+
+uint64_t entry_end(const struct ps_class_map *classes, const struct entry *e)
+{
+	unsigned class = entry_class(e);
+	struct ps_extent extent = entry_extent(classes, e);
+	if (!class)
+		return extent.len ? extent.offset + extent.len : 0;
+	const struct ps_class_geometry *g = ps_class_geometry(classes, class);
+	return ps_class_slab(g, extent.offset) + g->slab_bytes;
+}
+
+/* Contents that a class's slot holds, or that lie where the root puts them. */
+static bool contents_sound(const struct ps_class_map *classes, const struct entry *e)
+{
+	unsigned class = entry_class(e);
+	uint64_t place = entry_place(e), size = entry_size(e);
+	if (!class)
+		return place_sound(place, size);
+	if (!classes || class > classes->table.count || place < SUPERBLOCK_AREA)
+		return false;
+	const struct ps_class_geometry *g = ps_class_geometry(classes, class);
+	return size <= g->slot_bytes && ps_class_place_sound(g, place);
+}
+
 static bool live_sound(const struct entry *e, uint64_t slot)
 {
 	uint32_t generation = entry_generation(e);
 	if (e->w[3] >> 24 || !generation || (slot == 0 && generation != 1))
 		return false;
-	if (e->w[0] >> 60 || (e->w[0] >> 48 & 0xff) || entry_size(e) > PS_SIZE_MAX)
+	bool may_have_class = entry_kind(e) == ENTRY_DATA || entry_kind(e) == ENTRY_RESERVED;
+	if (e->w[0] >> 60 || (entry_class(e) && !may_have_class) || entry_size(e) > PS_SIZE_MAX)
 		return false;
 	return true;
 }
 
-bool entry_valid(const struct entry *e, uint64_t slot)
+bool entry_valid(const struct ps_class_map *classes, const struct entry *e, uint64_t slot)
 {
 	if (slot >= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS)
 		return false;
@@ -56,7 +86,7 @@ bool entry_valid(const struct entry *e, uint64_t slot)
 		return live_sound(e, slot) && !entry_place(e) && !e->w[2] && !entry_level(e);
 	case ENTRY_DATA:
 	case ENTRY_RESERVED:
-		return live_sound(e, slot) && size && size <= CHUNK && !entry_level(e) && place_sound(entry_place(e), size);
+		return live_sound(e, slot) && size && size <= CHUNK && !entry_level(e) && contents_sound(classes, e);
 	case ENTRY_MAP:
 		return live_sound(e, slot) && size > CHUNK && entry_level(e) == map_levels(size) &&
 		       place_sound(entry_place(e), entry_blob_len(e));

@@ -98,7 +98,7 @@ static int node_load(struct store *s, ps_id id, const struct blob *b, unsigned l
 
 static struct blob child_blob(ps_id id, const struct map_pointer *p, unsigned level, uint64_t index)
 {
-	return (struct blob){pointer_place(p), PAGE, seed_node(id, level, index), p->checksum};
+	return (struct blob){pointer_place(p), PAGE, seed_node(id, level, index), p->checksum, 0};
 }
 
 /* One pointer of a node, without decoding the whole. */
@@ -140,7 +140,7 @@ bool map_chunk_is_resident(struct store *s, const struct entry *e, uint64_t inde
 	for (unsigned level = entry_level(e);; level--) {
 		if (level == entry_level(e) && at >= map_root_entries(entry_size(e), level))
 			return false;
-		if (!pool_pin_shared_resident(&s->pool, place))
+		if (!pool_pin_shared_resident(&s->pool, 0, place))
 			return false;
 		const ps_le64 *words = (const ps_le64 *)(const void *)pool_address(&s->pool, place) + at * 2;
 		p = (struct map_pointer){ps_get64(words[0]), ps_get64(words[1])};
@@ -170,7 +170,7 @@ static int walk(struct store *s, ps_id id, const struct blob *b, unsigned level,
 		if (!p->word)
 			continue;
 		if (!level)
-			below = (struct blob){pointer_place(p), pointer_len(p), seed_chunk(id, child), p->checksum};
+			below = (struct blob){pointer_place(p), pointer_len(p), seed_chunk(id, child), p->checksum, 0};
 		else
 			err = walk(s, id, &below, level - 1, child, fn, arg);
 		if (!err)

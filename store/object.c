@@ -16,7 +16,8 @@ int not_found(struct store *s, ps_id id)
 struct blob entry_blob(ps_id id, const struct entry *e)
 {
 	bool map = entry_kind(e) == ENTRY_MAP;
-	return (struct blob){entry_place(e), entry_blob_len(e), map ? seed_node(id, entry_level(e), 0) : seed_contents(id), e->w[2]};
+	return (struct blob){entry_place(e), entry_blob_len(e), map ? seed_node(id, entry_level(e), 0) : seed_contents(id), e->w[2],
+			     entry_class(e)};
 }
 
 static bool lives(const struct entry *e, ps_id id)
@@ -61,7 +62,7 @@ static int read_chunk(struct store *s, ps_id id, const struct entry *e, uint64_t
 	memset(buf + there, 0, len - there);
 	if (!there)
 		return PS_OK;
-	struct blob b = {chunk.place, chunk.len, seed_chunk(id, index), chunk.checksum};
+	struct blob b = {chunk.place, chunk.len, seed_chunk(id, index), chunk.checksum, 0};
 	err = pool_pin(&s->pool, &b, id, &data);
 	if (err)
 		return err;
@@ -115,7 +116,7 @@ int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, 
 	if (err)
 		return err;
 	memcpy(buf, data + off, len);
-	pool_unpin(&s->pool, b.place);
+	pool_unpin(&s->pool, blob_frame(&s->pool, &b));
 	return PS_OK;
 }
 
@@ -271,7 +272,7 @@ static int pin_chunks(struct store *s, ps_id id, const struct entry *e, uint64_t
 		if (!err && i == first)
 			*place = c.place;
 		bool piece = !err && c.place && c.place == *place + (i - first) * CHUNK && c.len == full;
-		struct blob b = {c.place, c.len, seed_chunk(id, i), c.checksum};
+		struct blob b = {c.place, c.len, seed_chunk(id, i), c.checksum, 0};
 		if (piece)
 			err = pool_pin(&s->pool, &b, id, &data);
 		if (err || !piece) {
@@ -313,7 +314,7 @@ static int view_held(struct store *s, ps_id id, const struct entry *e, uint64_t 
 		struct blob b = entry_blob(id, e);
 		int err = pool_pin(&s->pool, &b, id, &data);
 		if (!err)
-			view_fill(v, &s->storer, id, data + off, len, VIEW_PINNED, b.place, 0);
+			view_fill(v, &s->storer, id, data + off, len, VIEW_PINNED, blob_frame(&s->pool, &b), 0);
 		return err;
 	}
 	if (entry_kind(e) == ENTRY_MAP) {
@@ -355,7 +356,7 @@ int base_view_at(ps_storer *st, ps_id id, uint64_t off, size_t len, bool whole, 
 	struct resident r;
 	if (resident_pin(store_of(st), id, &r)) {
 		if (whole || (len && off + len <= r.len)) {
-			view_fill(v, st, id, whole ? r.data : r.data + off, whole ? (size_t)r.len : len, VIEW_PINNED, r.place, 0);
+			view_fill(v, st, id, whole ? r.data : r.data + off, whole ? (size_t)r.len : len, VIEW_PINNED, r.frame, 0);
 			return PS_OK;
 		}
 		resident_unpin(&r);
@@ -414,7 +415,8 @@ int base_info(ps_storer *st, ps_id id, struct ps_info *info)
 			      .offset = entry_place(&e),
 			      .checksum = e.w[2],
 			      .generation = entry_generation(&e),
-			      .allocated = extent_len(entry_blob_len(&e))};
+			      .allocated = entry_extent(s->classes, &e).len,
+			      .allocator = entry_class(&e)};
 	if (entry_kind(&e) == ENTRY_MAP) {
 		struct map_chunk first;
 		out.allocated = 0;

@@ -28,7 +28,8 @@
 #define SMALL_REGIONS 0
 #endif
 enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
-enum { EXTEND_STEP = 64 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
+enum { FRAME_MAX = 8 * PAGE, /* that small objects share */
+       EXTEND_STEP = 64 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
 
 static struct pool_region *region_of(struct pool *pool, uint64_t place)
 {
@@ -44,6 +45,8 @@ static void set_region_size(struct pool *pool, unsigned shift)
 int pool_init(struct pool *pool, struct store *s)
 {
 	pool->store = s;
+	for (size_t i = 0; i < sizeof(pool->frame_mask) / sizeof(pool->frame_mask[0]); i++)
+		pool->frame_mask[i] = ~(uint64_t)(PAGE - 1);
 	set_region_size(pool, SMALL_REGIONS ? SMALL_REGION_SHIFT : REGION_SHIFT);
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->unlocked, NULL);
@@ -237,9 +240,9 @@ static void wake_waiters(struct pool *pool)
 static void drop_frames(struct pool *pool, uint64_t place, uint64_t bytes)
 {
 	(void)madvise(pool_address(pool, place), bytes, MADV_DONTNEED);
-	if (bytes == PAGE) {
+	if (bytes <= FRAME_MAX) {
 		_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[pool_page(pool, place) * 4];
-		for (int i = 0; i < 4; i++)
+		for (uint64_t i = 0; i < bytes / PAGE * 4; i++)
 			atomic_store_explicit(&bits[i], 0, memory_order_relaxed);
 	}
 	atomic_fetch_sub_explicit(&pool->frame_bytes, bytes, memory_order_relaxed);
@@ -299,9 +302,11 @@ static bool is_shared(const struct blob *b)
 	return b->len < PAGE;
 }
 
-static uint64_t page_of(uint64_t place)
+/* What is read and kept as one. */
+static struct ps_extent frame_of(const struct pool *pool, const struct blob *b)
 {
-	return place & ~(uint64_t)(PAGE - 1);
+	uint64_t mask = pool->frame_mask[b->class];
+	return (struct ps_extent){b->place & mask, is_shared(b) ? ~mask + 1 : extent_len(b->len)};
 }
 
 bool pool_is_verified(struct pool *pool, uint64_t place)
@@ -313,9 +318,9 @@ bool pool_is_verified(struct pool *pool, uint64_t place)
 	return atomic_load_explicit(&bits[granule / 64], memory_order_acquire) >> (granule % 64) & 1;
 }
 
-void pool_set_verified(struct pool *pool, uint64_t place)
+void pool_set_verified(struct pool *pool, unsigned class, uint64_t place)
 {
-	if (atomic_load_explicit(pool_state(pool, page_of(place)), memory_order_relaxed) & PAGE_VERIFIED)
+	if (atomic_load_explicit(pool_state(pool, pool_frame(pool, class, place)), memory_order_relaxed) & PAGE_VERIFIED)
 		return;
 	_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[pool_page(pool, place) * 4];
 	unsigned granule = (unsigned)(place % PAGE / GRANULE);
@@ -413,7 +418,8 @@ static uint64_t known_sound(const struct pool *pool, const struct blob *b)
 /* Pinned on success. */
 static int fault(struct pool *pool, const struct blob *b, ps_id id)
 {
-	uint64_t first = page_of(b->place), len = is_shared(b) ? PAGE : extent_len(b->len);
+	struct ps_extent frame = frame_of(pool, b);
+	uint64_t first = frame.offset, len = frame.len;
 	_Atomic(uint64_t) *state = pool_state(pool, first);
 	while (!pin_if_resident(state)) {
 		if (!lock_absent(pool, state))
@@ -438,7 +444,8 @@ static int fault(struct pool *pool, const struct blob *b, ps_id id)
 
 bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_request *request)
 {
-	uint64_t first = page_of(b->place), len = is_shared(b) ? PAGE : extent_len(b->len);
+	struct ps_extent frame = frame_of(pool, b);
+	uint64_t first = frame.offset, len = frame.len;
 	_Atomic(uint64_t) *state = pool_state(pool, first);
 	uint64_t old = atomic_load(state);
 	/* Only what is plainly absent: all else the read itself will see to. */
@@ -476,24 +483,24 @@ void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct 
 static int verify_pinned(struct pool *pool, const struct blob *b, ps_id id)
 {
 	const uint8_t *data = pool_address(pool, b->place);
-	if (atomic_load_explicit(pool_state(pool, page_of(b->place)), memory_order_relaxed) & PAGE_VERIFIED ||
+	if (atomic_load_explicit(pool_state(pool, blob_frame(pool, b)), memory_order_relaxed) & PAGE_VERIFIED ||
 	    (is_shared(b) && pool_is_verified(pool, b->place)))
 		return PS_OK;
 	int err = verify(b, data, pool->store, id);
 	if (!err && is_shared(b))
-		pool_set_verified(pool, b->place);
+		pool_set_verified(pool, b->class, b->place);
 	return err;
 }
 
 int pool_pin(struct pool *pool, const struct blob *b, ps_id id, const uint8_t **data)
 {
-	_Atomic(uint64_t) *state = pool_state(pool, page_of(b->place));
+	_Atomic(uint64_t) *state = pool_state(pool, blob_frame(pool, b));
 	int err = pin_if_resident(state) ? PS_OK : fault(pool, b, id);
 	if (err)
 		return err;
 	err = verify_pinned(pool, b, id);
 	if (err) {
-		pool_unpin(pool, b->place);
+		pool_unpin(pool, blob_frame(pool, b));
 		return err;
 	}
 	*data = pool_address(pool, b->place);
@@ -551,19 +558,18 @@ void pool_unpopulate(struct pool *pool, struct ps_extent extent)
 	(void)madvise(pool_address(pool, extent.offset), extent.len, MADV_DONTNEED);
 }
 
-bool pool_pin_shared_resident(struct pool *pool, uint64_t place)
+bool pool_pin_shared_resident(struct pool *pool, unsigned class, uint64_t place)
 {
-	return pin_if_resident(pool_state(pool, page_of(place)));
+	return pin_if_resident(pool_state(pool, pool_frame(pool, class, place)));
 }
 
-int pool_pin_shared(struct pool *pool, uint64_t place, bool empty)
+int pool_pin_shared(struct pool *pool, unsigned class, uint64_t place, bool empty)
 {
-	if (pool_pin_shared_resident(pool, place))
+	struct blob any = {.place = place, .len = 1, .class = class};
+	struct ps_extent frame = frame_of(pool, &any);
+	if (pool_pin_shared_resident(pool, class, place))
 		return PS_OK;
-	if (empty)
-		return pool_fresh(pool, page_of(place), PAGE);
-	struct blob page = {.place = page_of(place), .len = 1};
-	return fault(pool, &page, PS_ID_NONE);
+	return empty ? pool_fresh(pool, frame.offset, frame.len) : fault(pool, &any, PS_ID_NONE);
 }
 
 int pool_dirty_reserve(struct pool *pool, size_t more)
@@ -582,15 +588,15 @@ int pool_dirty_reserve(struct pool *pool, size_t more)
 	return PS_OK;
 }
 
-void pool_dirty(struct pool *pool, uint64_t place)
+void pool_dirty(struct pool *pool, uint64_t frame)
 {
-	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, frame);
 	/* It becomes clean under the same lock. */
 	if (atomic_load_explicit(state, memory_order_relaxed) & PAGE_DIRTY)
 		return;
 	uint64_t old = atomic_fetch_or(state, PAGE_DIRTY);
 	assert(pool->dirty_count < pool->dirty_size);
-	pool->dirty[pool->dirty_count++] = page_of(place);
+	pool->dirty[pool->dirty_count++] = frame & ~(uint64_t)(PAGE - 1);
 	atomic_fetch_add_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
 }
 
@@ -600,29 +606,29 @@ static void undirty(struct pool *pool, uint64_t old)
 		atomic_fetch_sub_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
 }
 
-void pool_discard(struct pool *pool, uint64_t place)
+void pool_discard(struct pool *pool, uint64_t frame)
 {
-	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, frame);
 	uint64_t old = atomic_load(state);
 	while (true) {
 		if ((old & PAGE_PINS) != 1 || old & PAGE_DIRTY) {
-			pool_unpin(pool, place);
+			pool_unpin(pool, frame);
 			return;
 		}
 		if (atomic_compare_exchange_weak(state, &old, ((old - 1) | PAGE_LOCKED) & ~PAGE_RESIDENT))
 			break;
 	}
-	drop_frames(pool, page_of(place), state_bytes(old));
+	drop_frames(pool, frame, state_bytes(old));
 	atomic_store(state, old & PAGE_LISTED);
 	wake_waiters(pool);
 }
 
 /* ---- freeing ------------------------------------------------------------------------------------------------------ */
 
-/* Nobody pins it and nobody will: the page's objects are gone, or are kept from readers for a moment. */
-bool pool_lock_page(struct pool *pool, uint64_t place)
+/* Nobody pins it and nobody will: the frame's objects are gone, or are kept from readers for a moment. */
+bool pool_lock_frame(struct pool *pool, uint64_t frame)
 {
-	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, frame);
 	uint64_t old = atomic_load(state);
 	while (!(old & (PAGE_PINS | PAGE_LOCKED))) {
 		if (atomic_compare_exchange_weak(state, &old, old | PAGE_LOCKED))
@@ -631,16 +637,16 @@ bool pool_lock_page(struct pool *pool, uint64_t place)
 	return false;
 }
 
-void pool_unlock_page(struct pool *pool, uint64_t place, bool drop)
+void pool_unlock_frame(struct pool *pool, uint64_t frame, uint64_t gone, bool drop)
 {
-	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, frame);
 	uint64_t old = atomic_load(state);
 	if (drop && old & PAGE_RESIDENT) {
 		undirty(pool, old);
-		drop_frames(pool, page_of(place), state_bytes(old));
+		drop_frames(pool, frame, state_bytes(old));
 	}
 	if (!drop)
-		clear_verified(pool, place);
+		clear_verified(pool, gone);
 	atomic_store(state, drop ? old & PAGE_LISTED : old & ~PAGE_LOCKED);
 	wake_waiters(pool);
 }
@@ -648,10 +654,10 @@ void pool_unlock_page(struct pool *pool, uint64_t place, bool drop)
 bool pool_release(struct pool *pool, struct ps_extent extent)
 {
 	for (uint64_t at = extent.offset; at < extent.offset + extent.len;) {
-		if (!pool_lock_page(pool, at))
+		if (!pool_lock_frame(pool, at))
 			return false;
 		uint64_t state = atomic_load(pool_state(pool, at));
-		pool_unlock_page(pool, at, true);
+		pool_unlock_frame(pool, at, at, true);
 		at += state & PAGE_RESIDENT ? MAX(state_bytes(state), (uint64_t)PAGE) : PAGE;
 	}
 	return true;
@@ -686,30 +692,30 @@ void pool_dirty_again(struct pool *pool, uint64_t place)
 		atomic_fetch_add_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
 }
 
-void pool_set_patched(struct pool *pool, uint64_t page)
+void pool_set_patched(struct pool *pool, uint64_t frame)
 {
-	atomic_fetch_or(pool_state(pool, page), PAGE_PATCHED);
+	atomic_fetch_or(pool_state(pool, frame), PAGE_PATCHED);
 }
 
 /* After this no loading applies patches to the page: if one did, the page is in the list. Under store.lock, with room made. */
-void pool_settle_patched(struct pool *pool, uint64_t place)
+void pool_settle_patched(struct pool *pool, uint64_t frame)
 {
-	_Atomic(uint64_t) *state = pool_state(pool, page_of(place));
+	_Atomic(uint64_t) *state = pool_state(pool, frame);
 	pthread_mutex_lock(&pool->lock);
 	while (atomic_load(state) & PAGE_LOCKED)
 		pthread_cond_wait(&pool->unlocked, &pool->lock);
 	pthread_mutex_unlock(&pool->lock);
 	atomic_fetch_and(state, ~PAGE_PATCHED);
-	pool_list_dirty(pool, place);
+	pool_list_dirty(pool, frame);
 }
 
-void pool_list_dirty(struct pool *pool, uint64_t place)
+void pool_list_dirty(struct pool *pool, uint64_t frame)
 {
-	if (atomic_load(pool_state(pool, page_of(place))) & PAGE_DIRTY)
-		pool->dirty[pool->dirty_count++] = page_of(place);
+	if (atomic_load(pool_state(pool, frame)) & PAGE_DIRTY)
+		pool->dirty[pool->dirty_count++] = frame & ~(uint64_t)(PAGE - 1);
 }
 
-bool pool_is_newer(struct pool *pool, uint64_t place)
+bool pool_is_newer(struct pool *pool, uint64_t frame)
 {
-	return atomic_load(pool_state(pool, page_of(place))) & (PAGE_DIRTY | PAGE_PATCHED);
+	return atomic_load(pool_state(pool, frame)) & (PAGE_DIRTY | PAGE_PATCHED);
 }

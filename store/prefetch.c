@@ -37,7 +37,7 @@ void prefetch_chunks(struct store *s, ps_id id, const struct entry *e, uint64_t 
 		struct map_chunk c;
 		if (map_lookup(s, id, e, i, &c) != PS_OK)
 			break;
-		struct blob b = {c.place, c.len, seed_chunk(id, i), c.checksum};
+		struct blob b = {c.place, c.len, seed_chunk(id, i), c.checksum, 0};
 		if (c.place)
 			prefetch_blob(&p, &b, id);
 	}

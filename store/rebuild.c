@@ -21,12 +21,14 @@
 enum {
 	FIRST_PAGES = 16,     /* that the first write reads at most, and a step after it */
 	EXTENTS_A_PAGE = 128, /* of a map: as much work as a page of the table */
+	SLAB_WORDS = (1 << PS_SLAB_SHIFT_MAX) / GRANULE / 64,
 	GIVEN_A_PAGE = 16,    /* gaps that go to the allocator in the time of a page */
 };
 
 struct rebuild {
 	struct store *s;
 	struct ps_allocator *gaps;
+	struct ps_allocator *slabs; /* on top of the gaps, where the file has classes */
 	uint64_t tail;    /* where new space began */
 	uint64_t slots;   /* that there were: later ones are new */
 	uint64_t at;      /* slots below are in `gaps` */
@@ -66,6 +68,27 @@ static int add_used(struct rebuild *r, struct ps_extent extent)
 	return err;
 }
 
+/* The slot of an entry; its slab leaves the gaps when the first is met. */
+static int add_slot(struct rebuild *r, const struct entry *e)
+{
+	if (in_tail(r, entry_extent(r->s->classes, e)))
+		return PS_OK;
+	int err = ps_omni_mark(r->slabs, entry_class(e), entry_place(e));
+	if (err != PS_ECORRUPT)
+		return err;
+	r->overlap = true;
+	return PS_OK;
+}
+
+/* A slot that waits in a queue: its entry may have been met before it went. */
+static int keep_slot(struct rebuild *r, const struct freed *f)
+{
+	if (f->extent.offset >= r->tail)
+		return PS_OK;
+	int err = ps_omni_mark(r->slabs, f->class, f->extent.offset);
+	return err == PS_ECORRUPT ? PS_OK : err;
+}
+
 /* In use by something that may have been an object's, or another list's, when the walk met it. */
 static int keep_used(struct rebuild *r, struct ps_extent extent)
 {
@@ -99,8 +122,10 @@ static int add_part(void *arg, struct ps_extent extent, const struct blob *blob,
 
 static int add_entry(struct rebuild *r, uint64_t slot, const struct entry *e)
 {
+	if (entry_class(e))
+		return add_slot(r, e);
 	if (entry_kind(e) != ENTRY_MAP)
-		return add_used(r, (struct ps_extent){entry_place(e), extent_len(entry_blob_len(e))});
+		return add_used(r, entry_extent(NULL, e));
 	spend(r, 1);
 	int err = map_extents(r->s, id_make(slot, entry_generation(e)), e, add_part, r);
 	if (err != PS_ECORRUPT && err != PS_EIO)
@@ -262,6 +287,11 @@ static int add_fixed(struct rebuild *r)
 	return err;
 }
 
+static int keep_freed(struct rebuild *r, const struct freed *f)
+{
+	return f->class ? keep_slot(r, f) : keep_used(r, f->extent);
+}
+
 /* What no entry names any more and somebody still needs: it is freed in its own time. */
 static int keep_waiting(struct rebuild *r)
 {
@@ -269,9 +299,9 @@ static int keep_waiting(struct rebuild *r)
 	const struct log *log = &r->s->log;
 	int err = PS_OK;
 	for (size_t i = 0; i < sp->queue_count && !err; i++)
-		err = keep_used(r, sp->queue[(sp->queue_head + i) & (sp->queue_size - 1)].extent);
+		err = keep_freed(r, &sp->queue[(sp->queue_head + i) & (sp->queue_size - 1)]);
 	for (size_t i = 0; i < sp->held_count && !err; i++)
-		err = keep_used(r, sp->held[i].extent);
+		err = keep_freed(r, &sp->held[i]);
 	for (size_t i = 0; i < log->spill_count && !err; i++)
 		err = keep_used(r, log->spills[i].extent);
 	for (size_t i = 0; i < r->s->checkpoint.old_count && !err; i++)
@@ -314,9 +344,31 @@ static void give_gap(struct space *sp, struct ps_extent gap)
 	if (first > gap.offset)
 		space_free_now(sp, (struct ps_extent){gap.offset, first - gap.offset});
 	if (whole.len && sp->root->ops->free(sp->root, whole, NULL) != PS_OK)
-		space_free_later(sp, 0, 0, whole);
+		space_free_later(sp, &(struct freed){.extent = whole});
 	if (end > last)
 		space_free_now(sp, (struct ps_extent){last, end - last});
+}
+
+/* The slabs that were found, into the store's own allocator: to its root they look allocated, as all below the tail does. */
+static int give_slab(void *arg, const struct ps_slab_info *slab)
+{
+	struct rebuild *r = arg;
+	uint64_t words[SLAB_WORDS];
+	struct ps_allocator *to = r->s->space.slots;
+	if (ps_omni_class_at(to, slab->offset))
+		return PS_OK; /* an earlier try, without memory for all, came as far as here */
+	int err = ps_omni_save_slab(r->slabs, slab->offset, words);
+	return err ? err : ps_omni_load_slab(to, slab->class, slab->offset, words, ps_omni_slab_words(to, slab->class));
+}
+
+static int give_slabs(struct rebuild *r)
+{
+	int err = r->slabs ? ps_omni_each_slab(r->slabs, give_slab, r) : PS_OK;
+	if (!err && r->slabs) {
+		r->slabs->ops->close(r->slabs);
+		r->slabs = NULL;
+	}
+	return err;
 }
 
 /* *more: there are gaps left. Room in the queue first, so that what leaves `gaps` is never lost. */
@@ -329,6 +381,7 @@ static int give_gaps(struct rebuild *r, bool *more)
 	*more = false;
 	if (r->s->table.damaged)
 		return PS_OK;
+	err = give_slabs(r);
 	while (!err && ps_root_find(r->gaps, 0, &gap) == PS_OK) {
 		if (!left--) {
 			*more = true;
@@ -347,6 +400,15 @@ static int give_gaps(struct rebuild *r, bool *more)
  * -----------------------------------------------------------------------------------------------------------
  */
 
+static void close_gaps(struct rebuild *r)
+{
+	if (r->slabs)
+		r->slabs->ops->close(r->slabs);
+	if (r->gaps)
+		r->gaps->ops->close(r->gaps);
+	r->slabs = r->gaps = NULL;
+}
+
 static int all_gaps(struct rebuild *r)
 {
 	struct ps_allocator *fresh;
@@ -358,9 +420,14 @@ static int all_gaps(struct rebuild *r)
 		fresh->ops->close(fresh);
 		return err;
 	}
-	if (r->gaps)
-		r->gaps->ops->close(r->gaps);
+	struct ps_allocator *slabs = NULL;
+	if (r->s->classes && (err = ps_omni_open(&r->s->memory, fresh, &r->s->classes->table, &slabs)) != PS_OK) {
+		fresh->ops->close(fresh);
+		return err;
+	}
+	close_gaps(r);
 	r->gaps = fresh;
+	r->slabs = slabs;
 	r->at = 0;
 	r->entered = UINT64_MAX;
 	r->damaged = r->overlap = false;
@@ -372,8 +439,7 @@ void rebuild_drop(struct space *sp)
 	struct rebuild *r = sp->rebuild;
 	if (!r)
 		return;
-	if (r->gaps)
-		r->gaps->ops->close(r->gaps);
+	close_gaps(r);
 	ps_memory_free(&r->s->memory, r, sizeof(*r));
 	sp->rebuild = NULL;
 	atomic_store(&sp->unknown, false);
@@ -421,8 +487,7 @@ int rebuild_begin(struct space *sp)
 	if (!err)
 		err = know_tail(sp, r->tail);
 	if (err) {
-		if (r->gaps)
-			r->gaps->ops->close(r->gaps);
+		close_gaps(r);
 		ps_memory_free(&s->memory, r, sizeof(*r));
 		return err;
 	}
@@ -451,10 +516,8 @@ static int step(struct rebuild *r, uint64_t pages, bool *more)
 	if (!err && !r->walked && r->at == r->slots)
 		err = end_walk(r);
 	/* Half an entry may be in the gaps: they are thrown away. */
-	if (err && !r->walked && r->gaps) {
-		r->gaps->ops->close(r->gaps);
-		r->gaps = NULL;
-	}
+	if (err && !r->walked)
+		close_gaps(r);
 	if (!err && r->walked)
 		err = give_gaps(r, more);
 	return err;

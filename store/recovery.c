@@ -192,7 +192,7 @@ static int verify_extent(struct store *s, uint64_t place, uint64_t len, uint64_t
 	int err = check_possible(s, place, len);
 	if (!err)
 		err = ps_io_read(s->io, place, to, in_pages(len));
-	return err ? err : check_bytes(s, &(struct blob){place, len, seed, checksum}, to);
+	return err ? err : check_bytes(s, &(struct blob){place, len, seed, checksum, 0}, to);
 }
 
 /* The operations of a spilled commit, read once. */
@@ -242,7 +242,7 @@ static int each_operation(struct recovery *r, const struct log_record *record, o
 	int err = record->flags & RECORD_SPILLED ? load_body(r->s, record, &body, &len) : PS_OK;
 	for (uint32_t i = 0; i < record->operations && !err; i++) {
 		struct log_operation op;
-		err = log_decode_operation(body, len, &at, &op);
+		err = log_decode_operation(r->s->classes, body, len, &at, &op);
 		if (!err)
 			err = fn(r, &op);
 	}
@@ -309,7 +309,7 @@ static int verify_fresh(struct recovery *r, const struct log_operation *op)
 		struct disk_fresh f;
 		const uint8_t *bytes;
 		memcpy(&f, &op->fresh[i], sizeof(f));
-		struct blob b = {ps_get64(f.offset), ps_get64(f.len), ps_get64(f.seed), ps_get64(f.checksum)};
+		struct blob b = {ps_get64(f.offset), ps_get64(f.len), ps_get64(f.seed), ps_get64(f.checksum), 0};
 		err = check_possible(r->s, b.place, b.len);
 		if (!err)
 			err = look_at(r, b.place, in_pages(b.len), &bytes);
@@ -322,8 +322,7 @@ static int verify_fresh(struct recovery *r, const struct log_operation *op)
 static int apply_entry(struct recovery *r, const struct log_operation *op)
 {
 	struct store *s = r->s;
-	uint64_t len = entry_blob_len(&op->entry);
-	uint64_t end = len ? entry_place(&op->entry) + extent_len(len) : 0;
+	uint64_t end = entry_end(s->classes, &op->entry);
 	int err = pool_extend(&s->pool, end);
 	s->space.named_end = MAX(s->space.named_end, end);
 	if (!err)
@@ -356,7 +355,7 @@ static int add_patch(struct recovery *r, const struct log_operation *op)
 		return ps_fail(PS_ENOMEM, "%s: no memory for recovery", s->path);
 	ps_id id = id_make(op->slot, entry_generation(&op->entry));
 	redo->patches[redo->count++] = (struct patch){entry_blob(id, &op->entry), id, op->bytes};
-	pool_set_patched(&s->pool, entry_place(&op->entry) & ~(uint64_t)(PAGE - 1));
+	pool_set_patched(&s->pool, pool_frame(&s->pool, entry_class(&op->entry), entry_place(&op->entry)));
 	return PS_OK;
 }
 
@@ -407,9 +406,9 @@ static int finish_patch(struct store *s, const struct patch *p)
 		pthread_mutex_lock(&s->lock);
 		err = pool_dirty_reserve(&s->pool, 1);
 		if (!err)
-			pool_list_dirty(&s->pool, p->blob.place);
+			pool_list_dirty(&s->pool, blob_frame(&s->pool, &p->blob));
 		pthread_mutex_unlock(&s->lock);
-		pool_unpin(&s->pool, p->blob.place);
+		pool_unpin(&s->pool, blob_frame(&s->pool, &p->blob));
 	}
 	space_unhold(&s->space, id_slot(p->id));
 	return err;
@@ -428,7 +427,7 @@ int redo_finish(struct store *s)
 	pthread_mutex_lock(&s->lock);
 	err = pool_dirty_reserve(&s->pool, redo->count);
 	for (size_t i = 0; i < redo->count && !err; i++)
-		pool_settle_patched(&s->pool, redo->patches[i].blob.place);
+		pool_settle_patched(&s->pool, blob_frame(&s->pool, &redo->patches[i].blob));
 	pthread_mutex_unlock(&s->lock);
 	if (!err)
 		redo_free(s);

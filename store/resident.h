@@ -11,7 +11,7 @@
 struct resident {
 	const uint8_t *data;
 	uint64_t len;
-	uint64_t place;
+	uint64_t place, frame;
 	_Atomic(uint64_t) *state;
 };
 
@@ -64,10 +64,10 @@ static inline __attribute__((always_inline)) bool resident_pin(struct store *s, 
 		return false;
 	r->len = entry_size(&e);
 	r->place = entry_place(&e);
+	r->frame = pool_frame(&s->pool, entry_class(&e), r->place);
 	const struct pool_region *region = &s->pool.regions[r->place >> s->pool.region_shift];
-	uint64_t within = r->place & s->pool.region_mask;
-	r->state = &region->states[within / PAGE];
-	r->data = region->frames + within;
+	r->state = &region->states[(r->frame & s->pool.region_mask) / PAGE];
+	r->data = region->frames + (r->place & s->pool.region_mask);
 	/* On its way before the pin, which later loads wait for. */
 	__builtin_prefetch(r->data);
 	if (!resident_take(&s->pool, r))

@@ -4,13 +4,13 @@
 
 #include "store/base_internal.h"
 
-enum { SNAPSHOT_SEED = 0x5afe, SNAPSHOT_MAX = 16 << 20 };
+enum { SNAPSHOT_SEED = 0x5afe, SNAPSHOT_MAX = 16 << 20, SLAB_WORDS_MAX = (1 << PS_SLAB_SHIFT_MAX) / GRANULE / 64 };
 
 struct image {
 	struct store *s;
 	uint8_t *bytes; /* page-aligned */
 	size_t len, size;
-	uint64_t extents, leaves;
+	uint64_t extents, leaves, slabs;
 	bool full;
 };
 
@@ -45,21 +45,46 @@ static void add_slots(struct image *m)
 	}
 }
 
+static int add_slab(void *arg, const struct ps_slab_info *slab)
+{
+	struct image *m = arg;
+	struct ps_allocator *a = m->s->space.slots;
+	uint64_t words[SLAB_WORDS_MAX];
+	if (ps_omni_save_slab(a, slab->offset, words) != PS_OK)
+		return PS_ENOTFOUND;
+	add_words(m, slab->offset, slab->class, 2);
+	for (size_t i = 0; i < ps_omni_slab_words(a, slab->class); i++)
+		add_words(m, words[i], 0, 1);
+	m->slabs++;
+	return PS_OK;
+}
+
+static int measure_slab(void *arg, const struct ps_slab_info *slab)
+{
+	*(size_t *)arg += 16 + (slab->slots + 63) / 64 * 8;
+	return PS_OK;
+}
+
 static size_t image_room(struct store *s)
 {
 	struct ps_allocator_stats stats;
 	s->space.root->ops->stats(s->space.root, &stats);
 	size_t len = sizeof(struct disk_snapshot) + (stats.free_extents + 8) * 16 + s->table.free_count * 24;
+	if (s->space.slots)
+		(void)ps_omni_each_slab(s->space.slots, measure_slab, &len);
 	return MIN((len + PAGE - 1) & ~(size_t)(PAGE - 1), (size_t)SNAPSHOT_MAX);
 }
 
 /* The snapshot's own extent is among the free ones: it is not written to before a superblock without it stands. */
 int snapshot_save(struct store *s, struct disk_superblock *sb)
 {
+	/* A slab that is saved has a slot in use. */
+	if (s->space.slots)
+		ps_omni_trim(s->space.slots);
 	struct image m = {.s = s, .size = image_room(s), .len = sizeof(struct disk_snapshot)};
 	struct ps_extent extent;
 	sb->snapshot_offset = sb->snapshot_len = sb->snapshot_checksum = ps_set64(0);
-	if (s->table.damaged || s->space.rebuild || atomic_load(&s->space.lost) || space_alloc(&s->space, m.size, &extent, NULL) != PS_OK)
+	if (s->table.damaged || s->space.rebuild || !space_settle(&s->space) || atomic_load(&s->space.lost) || space_alloc(&s->space, m.size, &extent, NULL) != PS_OK)
 		return PS_OK; /* the next open reads the table */
 	space_free_now(&s->space, extent);
 	if (posix_memalign((void **)&m.bytes, PAGE, m.size))
@@ -67,7 +92,9 @@ int snapshot_save(struct store *s, struct disk_superblock *sb)
 	memset(m.bytes, 0, m.size);
 	(void)s->space.root->ops->walk(s->space.root, add_extent, &m);
 	add_slots(&m);
-	struct disk_snapshot head = {.magic = ps_set32(SNAPSHOT_MAGIC), .space = ps_set64(s->space.end),
+	if (s->space.slots)
+		(void)ps_omni_each_slab(s->space.slots, add_slab, &m);
+	struct disk_snapshot head = {.magic = ps_set32(SNAPSHOT_MAGIC), .slabs = ps_set32((uint32_t)m.slabs), .space = ps_set64(s->space.end),
 				     .extents = ps_set64(m.extents), .leaves = ps_set64(m.leaves)};
 	memcpy(m.bytes, &head, sizeof(head));
 	int err = m.full ? PS_OK : ps_io_write(s->io, extent.offset, m.bytes, m.size, false);
@@ -87,12 +114,39 @@ static uint64_t word(const uint8_t *bytes, uint64_t i)
 	return ps_get64(v);
 }
 
-/* The counts must fill the length exactly. */
-static bool counts_fit(const struct disk_snapshot *head, uint64_t len)
+/* The counts must fill the length exactly. *at: the word where the slabs begin. */
+static bool counts_fit(const struct store *s, const uint8_t *bytes, const struct disk_snapshot *head, uint64_t len, uint64_t *at)
 {
 	uint64_t extents = ps_get64(head->extents), leaves = ps_get64(head->leaves), words = (len - sizeof(*head)) / 8;
-	return ps_get32(head->magic) == SNAPSHOT_MAGIC && extents <= words / 2 && leaves <= words / 3 &&
-	       2 * extents + 3 * leaves == words;
+	if (ps_get32(head->magic) != SNAPSHOT_MAGIC || extents > words / 2 || leaves > words / 3 || 2 * extents + 3 * leaves > words)
+		return false;
+	uint64_t end = *at = 2 * extents + 3 * leaves;
+	for (uint32_t i = 0; i < ps_get32(head->slabs); i++) {
+		if (!s->classes || words - end < 2)
+			return false;
+		uint64_t class = word(bytes, end + 1);
+		uint64_t n = class && class <= s->classes->table.count ? ps_omni_slab_words(s->space.slots, (unsigned)class) : 0;
+		if (!n || words - end - 2 < n)
+			return false;
+		end += 2 + n;
+	}
+	return end == words;
+}
+
+static int load_slabs(struct store *s, const uint8_t *bytes, uint64_t at, uint32_t count)
+{
+	struct ps_allocator *a = s->space.slots;
+	uint64_t words[SLAB_WORDS_MAX];
+	int err = PS_OK;
+	for (uint32_t i = 0; i < count && !err; i++) {
+		unsigned class = (unsigned)word(bytes, at + 1);
+		size_t n = ps_omni_slab_words(a, class);
+		for (size_t k = 0; k < n; k++)
+			words[k] = word(bytes, at + 2 + k);
+		err = ps_omni_load_slab(a, class, word(bytes, at), words, n);
+		at += 2 + n;
+	}
+	return err;
 }
 
 static int load_extents(struct store *s, const uint8_t *bytes, const struct disk_snapshot *head)
@@ -130,12 +184,15 @@ static void load_leaf_slots(struct store *s, const uint8_t *bytes, uint64_t at)
 static int load_image(struct store *s, const uint8_t *bytes, uint64_t len)
 {
 	struct disk_snapshot head;
+	uint64_t slabs;
 	memcpy(&head, bytes, sizeof(head));
-	if (blob_checksum(SNAPSHOT_SEED, bytes, len) != ps_get64(s->sb.snapshot_checksum) || !counts_fit(&head, len))
+	if (blob_checksum(SNAPSHOT_SEED, bytes, len) != ps_get64(s->sb.snapshot_checksum) || !counts_fit(s, bytes, &head, len, &slabs))
 		return PS_ENOTFOUND;
 	if (ps_get64(head.space) != ps_get64(s->sb.file_bytes))
 		return PS_ENOTFOUND;
 	int err = load_extents(s, bytes, &head);
+	if (!err && (err = load_slabs(s, bytes, slabs, ps_get32(head.slabs))) != PS_OK && classes_reset(s) != PS_OK)
+		err = PS_ENOMEM;
 	for (uint64_t i = 0; !err && i < ps_get64(head.leaves); i++)
 		load_leaf_slots(s, bytes, 2 * ps_get64(head.extents) + 3 * i);
 	return err == PS_ECORRUPT ? PS_ENOTFOUND : err;

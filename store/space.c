@@ -28,6 +28,8 @@ void space_done(struct space *sp)
 		return;
 	struct ps_memory *m = &sp->store->memory;
 	rebuild_drop(sp);
+	if (sp->slots)
+		sp->slots->ops->close(sp->slots);
 	if (sp->root)
 		sp->root->ops->close(sp->root);
 	if (sp->punched)
@@ -222,6 +224,51 @@ int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *
 	return err;
 }
 
+/* A new slab is like new space: there before use, its memory in one piece. */
+static int enter_slab(struct space *sp, const struct ps_class_geometry *g, struct ps_extent slot)
+{
+	struct ps_extent slab = {ps_class_slab(g, slot.offset), g->slab_bytes};
+	int err = back_with_space(sp, slab, false);
+	if (!err)
+		pool_populate(&sp->store->pool, slab);
+	return err;
+}
+
+/* While a compaction runs slabs lie below its limit, but for want of space there. */
+static int slot_anywhere(struct space *sp, unsigned class, uint64_t slab_bytes, struct ps_extent *extent)
+{
+	int err = ps_omni_alloc_class(sp->slots, class, extent);
+	if (err == PS_ENOSPC && sp->below) {
+		ps_omni_set_limit(sp->slots, 0);
+		err = ps_omni_alloc_class(sp->slots, class, extent);
+	}
+	if (err == PS_ENOSPC && (err = grow(sp, 2 * slab_bytes)) == PS_OK)
+		err = ps_omni_alloc_class(sp->slots, class, extent);
+	if (err == PS_ENOSPC) {
+		/* The file cannot grow: holes are filled that are not worth it otherwise. */
+		ps_omni_set_growing(sp->slots, false);
+		err = ps_omni_alloc_class(sp->slots, class, extent);
+		ps_omni_set_growing(sp->slots, true);
+	}
+	if (sp->below)
+		ps_omni_set_limit(sp->slots, sp->below);
+	return err;
+}
+
+int space_alloc_slot(struct space *sp, unsigned class, struct ps_extent *extent, bool *empty)
+{
+	const struct ps_class_geometry *g = ps_class_geometry(sp->store->classes, class);
+	space_reclaim(sp);
+	int err = slot_anywhere(sp, class, g->slab_bytes, extent);
+	if (err)
+		return err;
+	struct ps_slab_use use = ps_omni_slab_use(sp->slots, extent->offset);
+	*empty = use.in_frame == 1;
+	if (use.in_slab == 1 && (err = enter_slab(sp, g, *extent)) != PS_OK)
+		(void)sp->slots->ops->free(sp->slots, *extent, NULL);
+	return err;
+}
+
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent)
 {
 	struct ps_allocator_stats stats;
@@ -254,6 +301,14 @@ static void fill_reserve(struct space *sp)
 		sp->reserve[sp->reserve_count++] = extent.offset;
 }
 
+/* Nobody works on the store any more: what waited for pins and holds goes. False if something still has to wait. */
+bool space_settle(struct space *sp)
+{
+	space_reclaim(sp);
+	retry_held(sp);
+	return !sp->pending_bytes;
+}
+
 /* Before a clean close: what was kept aside is free like the rest. */
 void space_give_reserve(struct space *sp)
 {
@@ -265,29 +320,30 @@ void space_give_reserve(struct space *sp)
 
 /* ---- freeing -------------------------------------------------------------------------------------------------------- */
 
-/* The page of a small extent leaves memory with its last object. */
-static bool free_small(struct space *sp, struct ps_extent extent)
+/* The frame of a small object leaves memory with its last object. */
+static bool free_small(struct space *sp, struct ps_allocator *a, unsigned class, struct ps_extent extent)
 {
 	struct pool *pool = &sp->store->pool;
 	struct ps_extent merged;
-	uint64_t page = extent.offset & ~(uint64_t)(PAGE - 1);
-	if (!pool_lock_page(pool, extent.offset))
+	uint64_t mask = pool->frame_mask[class], frame = extent.offset & mask;
+	if (!pool_lock_frame(pool, frame))
 		return false;
-	int err = sp->root->ops->free(sp->root, extent, &merged);
-	bool drop = !err && merged.offset <= page && merged.offset + merged.len >= page + PAGE;
-	pool_unlock_page(pool, extent.offset, drop);
+	int err = a->ops->free(a, extent, &merged);
+	bool drop = !err && merged.offset <= frame && merged.offset + merged.len >= frame + (~mask + 1);
+	pool_unlock_frame(pool, frame, extent.offset, drop);
 	return !err;
 }
 
-static bool free_extent(struct space *sp, struct ps_extent extent)
+static bool free_extent(struct space *sp, unsigned class, struct ps_extent extent)
 {
+	struct ps_allocator *a = class ? sp->slots : sp->root;
 	if (!extent.len)
 		return true;
 	if (rebuild_holds(sp, extent))
 		return false;
 	if (extent.len < PAGE)
-		return free_small(sp, extent);
-	return pool_release(&sp->store->pool, extent) && sp->root->ops->free(sp->root, extent, NULL) == PS_OK;
+		return free_small(sp, a, class, extent);
+	return pool_release(&sp->store->pool, extent) && a->ops->free(a, extent, NULL) == PS_OK;
 }
 
 static uint32_t hold_index(uint64_t slot)
@@ -317,7 +373,7 @@ static bool release(struct space *sp, const struct freed *f)
 			table_give_slot(&sp->store->table, f->slot);
 		return true;
 	}
-	if (is_held(sp, f) || !free_extent(sp, f->extent))
+	if (is_held(sp, f) || !free_extent(sp, f->class, f->extent))
 		return false;
 	sp->pending_bytes -= f->extent.len;
 	return true;
@@ -354,19 +410,24 @@ int space_queue_reserve(struct space *sp, size_t more)
 }
 
 /* Room was made by space_queue_reserve. */
-void space_free_later(struct space *sp, uint64_t buffer, uint64_t slot, struct ps_extent extent)
+void space_free_later(struct space *sp, const struct freed *freed)
 {
 	assert(sp->queue_count < sp->queue_size);
-	sp->queue[(sp->queue_head + sp->queue_count++) & (sp->queue_size - 1)] = (struct freed){buffer, slot, extent};
-	sp->pending_bytes += extent.len;
+	sp->queue[(sp->queue_head + sp->queue_count++) & (sp->queue_size - 1)] = *freed;
+	sp->pending_bytes += freed->extent.len;
+}
+
+void space_free_slot_now(struct space *sp, unsigned class, struct ps_extent extent)
+{
+	/* What cannot go now (a frame that a checkpoint still reads, no memory) waits; what does not find room there is
+	 * found again at the next open. */
+	if (!free_extent(sp, class, extent) && space_queue_reserve(sp, 1) == PS_OK)
+		space_free_later(sp, &(struct freed){.extent = extent, .class = class});
 }
 
 void space_free_now(struct space *sp, struct ps_extent extent)
 {
-	/* What cannot go now (a frame that a checkpoint still reads, no memory) waits; what does not find room there is
-	 * found again at the next open. */
-	if (!free_extent(sp, extent) && space_queue_reserve(sp, 1) == PS_OK)
-		space_free_later(sp, 0, 0, extent);
+	space_free_slot_now(sp, 0, extent);
 }
 
 static void retry_held(struct space *sp)
@@ -435,6 +496,8 @@ void space_give_reserve_back(struct space *sp)
 int space_cut_tail(struct space *sp, uint64_t *end)
 {
 	close_open_pages(sp);
+	if (sp->slots)
+		ps_omni_trim(sp->slots);
 	int err = ps_root_shrink(sp->root, 0, end);
 	if (err)
 		return err;

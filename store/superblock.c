@@ -63,7 +63,9 @@ bool superblock_decode(const uint8_t *sector, struct disk_superblock *sb)
 		return false;
 	if (ps_get32(sb->version) != FORMAT_VERSION)
 		return true;
-	return ps_get32(sb->length) == SECTOR && fields_sound(sb) && all_zero(sb->reserved, sizeof(sb->reserved));
+	if (ps_get64(sb->incompatible) & ~(uint64_t)INCOMPATIBLE_CLASSES)
+		return true;
+	return ps_get32(sb->length) == SECTOR && fields_sound(sb) && classes_sound(sb) && all_zero(sb->reserved, sizeof(sb->reserved));
 }
 
 static int read_slots(struct store *s, struct disk_superblock slots[SUPERBLOCKS], bool valid[SUPERBLOCKS])
@@ -85,7 +87,7 @@ static int read_slots(struct store *s, struct disk_superblock slots[SUPERBLOCKS]
 
 static int check_version(struct store *s, const struct disk_superblock *sb)
 {
-	if (ps_get32(sb->version) != FORMAT_VERSION || ps_get64(sb->incompatible))
+	if (ps_get32(sb->version) != FORMAT_VERSION || ps_get64(sb->incompatible) & ~(uint64_t)INCOMPATIBLE_CLASSES)
 		return ps_fail(PS_EVERSION, "%s: store has format %u with features %llx, this library reads format %d", s->path,
 			       ps_get32(sb->version), (unsigned long long)ps_get64(sb->incompatible), FORMAT_VERSION);
 	if (ps_get64(sb->readonly_compatible) && !s->read_only)

@@ -275,14 +275,13 @@ static void entries_store(struct table_node *g, unsigned leaf, const uint8_t *pa
 		atomic_store_explicit(&to[i], ps_get64(from[i]), memory_order_relaxed);
 }
 
-static bool leaf_sound(const uint8_t *page, uint64_t first_slot, uint64_t end)
+static bool leaf_sound(const struct ps_class_map *classes, const uint8_t *page, uint64_t first_slot, uint64_t end)
 {
 	for (unsigned i = 0; i < FANOUT; i++) {
 		struct entry e;
 		for (int w = 0; w < ENTRY_WORDS; w++)
 			e.w[w] = ps_get64(((const ps_le64 *)(const void *)page)[i * ENTRY_WORDS + (unsigned)w]);
-		uint64_t len = entry_blob_len(&e);
-		if (!entry_valid(&e, first_slot + i) || (len && entry_place(&e) + extent_len(len) > end))
+		if (!entry_valid(classes, &e, first_slot + i) || entry_end(classes, &e) > end)
 			return false;
 	}
 	return true;
@@ -297,7 +296,7 @@ static int fill_leaf(struct table *t, struct table_node *g, unsigned leaf)
 	if (posix_memalign((void **)&page, PAGE, PAGE))
 		return ps_fail(PS_ENOMEM, "%s: no memory for a table page", t->store->path);
 	int err = read_page(t, &g->child[leaf], 0, number, page);
-	if (!err && !leaf_sound(page, number * FANOUT, t->store->pool.mapped))
+	if (!err && !leaf_sound(t->store->classes, page, number * FANOUT, t->store->pool.mapped))
 		err = ps_fail(PS_ECORRUPT, "%s: table leaf %llu has impossible entries", t->store->path, (unsigned long long)number);
 	if (!err)
 		entries_store(g, leaf, page);

@@ -35,7 +35,8 @@ static int run(struct base_stack *base)
 	    .name = base->name,
 	    .open = open_base,
 	    .arg = base,
-	    .expected_caps = PS_CAP_DURABLE | PS_CAP_THREADS | PS_CAP_BACKUP | PS_CAP_COMPACT | PS_CAP_RUNS,
+	    .expected_caps = PS_CAP_DURABLE | PS_CAP_THREADS | PS_CAP_BACKUP | PS_CAP_COMPACT | PS_CAP_RUNS |
+	                     PS_CAP_PLACEMENT,
 	    .persistent = true,
 	};
 	int failed = conformance_run(&stack);

@@ -56,6 +56,36 @@ static void objects_put_while_checkpoints_run_are_there_after_a_reopen(void **st
 	free(ids);
 }
 
+/* The rest of a page waits while its objects are pinned: a clean close does not forget it. */
+static void a_clean_close_leaves_no_space_behind(void **state)
+{
+	(void)state;
+	enum { BATCHES = 20, EACH = 1000, LONGEST = 512 };
+	char path[] = "growth_test.XXXXXX";
+	uint8_t data[LONGEST] = {1};
+	ps_storer *s;
+	ps_batch *b;
+	ps_id id;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(ps_base_open(path, NULL, &s), PS_OK);
+	for (size_t i = 0; i < BATCHES * EACH; i++) {
+		if (i % EACH == 0)
+			assert_int_equal(ps_batch_begin(s, &b), PS_OK);
+		assert_int_equal(ps_batch_put(b, data, 64 + i * 37 % (LONGEST - 63), &id), PS_OK);
+		if (i % EACH == EACH - 1)
+			assert_int_equal(ps_batch_commit(b, PS_DURABLE), PS_OK);
+	}
+	assert_int_equal(ps_close(s), PS_OK);
+	assert_int_equal(ps_base_open(path, NULL, &s), PS_OK);
+	/* The sum is proved from the first write on. */
+	assert_int_equal(ps_put(s, data, 1, &id), PS_OK);
+	assert_int_equal(ps_check(s, PS_CHECK_QUICK, NULL, NULL), PS_OK);
+	assert_int_equal(ps_close(s), PS_OK);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(close(fd), 0);
+}
+
 /* What open sessions have written belongs to no object yet, and is not lost either. */
 static void check_is_clean_while_a_batch_and_a_writer_are_open(void **state)
 {
@@ -151,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(objects_put_while_checkpoints_run_are_there_after_a_reopen),
+	    cmocka_unit_test(a_clean_close_leaves_no_space_behind),
 	    cmocka_unit_test(check_is_clean_while_a_batch_and_a_writer_are_open),
 	    cmocka_unit_test(checks_beside_writers_raise_no_alarm),
 	};
