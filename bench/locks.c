@@ -190,6 +190,62 @@ static void compare(const struct bench *b, struct gets *base, struct gets *concu
 	report(b, "gain of gets over gain of the array", "x", &ratio, GOAL_AT_LEAST, 0.95);
 }
 
+/* ---- durable replaces, each thread of objects of its own ---- */
+
+enum { REPLACERS = 8, REPLACE_SIZE = 256 };
+
+struct replacer {
+	ps_storer *s;
+	ps_id id;
+	double until;
+	uint64_t done;
+	pthread_t thread;
+};
+
+static void *run_replaces(void *arg)
+{
+	struct replacer *w = arg;
+	uint8_t bytes[REPLACE_SIZE] = {0};
+	while (now() < w->until) {
+		memcpy(bytes, &w->done, sizeof(w->done));
+		MUST(ps_replace(w->s, w->id, bytes, sizeof(bytes)));
+		w->done++;
+	}
+	return NULL;
+}
+
+/* A second, over all threads. */
+static double replaces(const struct bench *b, ps_storer *s, const ps_id *ids)
+{
+	struct replacer w[REPLACERS];
+	uint64_t done = 0;
+	double start = now();
+	for (int i = 0; i < REPLACERS; i++) {
+		w[i] = (struct replacer){.s = s, .id = ids[i], .until = start + b->seconds};
+		if (pthread_create(&w[i].thread, NULL, run_replaces, &w[i]))
+			die("no thread %d", i);
+	}
+	for (int i = 0; i < REPLACERS; i++) {
+		if (pthread_join(w[i].thread, NULL))
+			die("a thread was lost");
+		done += w[i].done;
+	}
+	return (double)done / (now() - start);
+}
+
+static void compare_replaces(const struct bench *b, ps_storer *base, ps_storer *concurrent, const ps_id *ids)
+{
+	struct figure plain = {0}, locked = {0}, ratio = {0};
+	for (unsigned r = 0; r < b->rounds; r++) {
+		figure_add(&plain, replaces(b, base, ids));
+		figure_add(&locked, replaces(b, concurrent, ids));
+		figure_add(&ratio, locked.value[r] / plain.value[r]);
+	}
+	report(b, "durable replaces of 256 B, 8 threads, base", "1/s", &plain, GOAL_NONE, 0);
+	report(b, "the same through the concurrent layer", "1/s", &locked, GOAL_NONE, 0);
+	report(b, "through the layer over base", "x", &ratio, GOAL_AT_LEAST, 0.9);
+}
+
 void bench_locks(const struct bench *b)
 {
 	uint64_t n = b->count, calls = n < 1000000 ? SMALL_CALLS : CALLS;
@@ -215,6 +271,7 @@ void bench_locks(const struct bench *b)
 	array.keys = keys, array.places = places, array.bytes = bytes;
 	(void)one_thread(base, 0);
 	compare(b, &base, &concurrent, &array);
+	compare_replaces(b, inner, outer, ids);
 	MUST(ps_close(outer));
 	remove_file(bench_path(b, "store"));
 	free(ids);
