@@ -307,6 +307,13 @@ static void count_fresh(const struct change *change, struct fresh *all)
 	all->count += change->fresh_count;
 }
 
+/* Few enough for recovery to look at them, and for the record: what does not fit the ring would have to be written elsewhere. */
+static bool can_list(const struct store *s, const struct fresh *f)
+{
+	return f->count <= FRESH_MAX && f->count * sizeof(struct disk_fresh) <= log_commit_max(&s->log) / 2 &&
+	       f->stretches <= FRESH_STRETCHES && (f->bytes <= FRESH_BYTES || f->count <= FRESH_STRETCHES);
+}
+
 static int wait_for_writes(struct commit *c)
 {
 	struct fresh fresh = {0};
@@ -316,8 +323,7 @@ static int wait_for_writes(struct commit *c)
 		first = first ? first : err;
 		count_fresh(&c->changes[i], &fresh);
 	}
-	c->list_fresh = fresh.count <= FRESH_MAX && fresh.stretches <= FRESH_STRETCHES &&
-			(fresh.bytes <= FRESH_BYTES || fresh.count <= FRESH_STRETCHES);
+	c->list_fresh = can_list(c->s, &fresh);
 	/* Too many to name in the record: they are made durable before it, which then is as one that is all in the log. */
 	c->direct = fresh.count > 0 && c->list_fresh;
 	if (!first && !c->list_fresh)
