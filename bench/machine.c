@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/harness.h"
+#include "bench_commit.inc"
 
 enum { TEXT_MOST = 256 };
 

@@ -190,7 +190,7 @@ void options_parse(int argc, char **argv, struct command *c)
 	                         .cache_bytes = (uint64_t)1 << 30,
 	                         .seed = 1,
 	                         .seconds = 1,
-	                         .load_most = 4,
+	                         .load_most = 3,
 	                         .wait_most = 300,
 	                         .rounds = 3};
 	argp_parse(&argp, argc, argv, 0, NULL, c);

@@ -32,7 +32,7 @@ static unsigned flags_of(const struct peer_options *o)
 
 static void describe(const struct peer_options *o, char *text, size_t len)
 {
-	snprintf(text, len, "LMDB %s; %s", MDB_VERSION_STRING,
+	snprintf(text, len, "%s; %s", MDB_VERSION_STRING,
 	         o->durability == CLASS_POWER ? "default sync"
 	                                      : "MDB_NOSYNC | MDB_WRITEMAP, mdb_env_sync for a sync");
 	snprintf(text + strlen(text), len - strlen(text), "; MDB_INTEGERKEY, loads with MDB_APPEND%s",
