@@ -47,9 +47,10 @@ static size_t random_size(struct slab_model *m)
 	}
 }
 
+/* What fills whole pages may as well be the root's: it goes there where it does not ride in the log. */
 static int route_for(const struct slab_model *m, size_t len)
 {
-	if (len == 0)
+	if (len == 0 || (m->routed && len >= PS_CLASS_PAGE && len <= m->route_max))
 		return ROUTE_ANY;
 	return m->routed && len <= m->route_max ? (int)ps_class_for(&m->classes, len) : 0;
 }
@@ -79,7 +80,9 @@ static void new_contents(struct slab_model *m, struct slab_object *o)
 {
 	o->len = 0;
 	fill(m, o, 0, random_size(m));
-	o->route = route_for(m, o->len);
+	if (!o->id)
+		o->reserved = false;
+	o->route = o->reserved ? ROUTE_ANY : route_for(m, o->len);
 }
 
 static struct slab_object *any_object(struct slab_model *m)
@@ -142,6 +145,7 @@ static void step_change(struct slab_model *m, ps_storer *s, struct slab_object *
 	default:
 		new_contents(m, o);
 		OK(ps_replace(s, o->id, o->bytes, o->len));
+		o->reserved = false;
 	}
 }
 
@@ -184,6 +188,7 @@ static void step_run(struct slab_model *m, ps_storer *s)
 		o[i]->len = 0;
 		resized(o[i], size);
 		o[i]->route = ROUTE_ANY;
+		o[i]->reserved = true;
 		expect_object(m, s, o[i]);
 	}
 }

@@ -16,7 +16,8 @@ struct slab_object {
 	ps_id id; /* PS_ID_NONE: none here now */
 	uint8_t *bytes;
 	size_t len;
-	int route; /* the class that ps_info has to say, or ROUTE_ANY */
+	int route;     /* the class that ps_info has to say, or ROUTE_ANY */
+	bool reserved; /* of a run, and not written yet: its place is kept for the first write */
 };
 
 struct slab_model {
