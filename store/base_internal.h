@@ -259,6 +259,7 @@ struct space {
 	struct ps_extent open; /* wholly empty pages that small objects fill */
 	uint64_t reserve[RESERVE_MAX]; /* pages for the table when nothing else is left */
 	unsigned reserve_count, reserve_want;
+	bool sparse;           /* the file had holes when it was opened */
 	struct ps_allocator *punched; /* as a set of "free" extents: what has no space behind it */
 };
 
@@ -288,6 +289,9 @@ int space_cut_tail(struct space *sp, uint64_t *end);
 int space_cut_punched(struct space *sp, uint64_t end);
 bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole);
 void space_give_hole(struct space *sp, struct ps_extent hole, bool punched);
+/* Gives the free end of the file back to the file system, but for a little; its size stays. */
+void space_trim(struct store *s);
+int space_note_hole(struct space *sp, struct ps_extent extent);
 int space_free_after_checkpoint(struct store *s, struct ps_extent extent);
 int space_ensure_read(struct store *s);
 /* Free space from the table, in steps (rebuild.c). Under store.lock, all but rebuild_help. */

@@ -189,6 +189,7 @@ static int check_file_size(struct store *s)
 {
 	uint64_t disk, needed = ps_get64(s->sb.file_bytes);
 	int err = s->io->ops->size(s->io, &s->space.file_bytes, &disk);
+	s->space.sparse = !err && disk < s->space.file_bytes;
 	if (!err && s->space.file_bytes < needed)
 		err = ps_fail(PS_ECORRUPT, "%s: truncated: %llu bytes of %llu", s->path, (unsigned long long)s->space.file_bytes,
 			      (unsigned long long)needed);
@@ -409,6 +410,8 @@ static int finish_writing(struct store *s)
 		err = checkpoint_run(s);
 	if (!err)
 		err = give_ring_back(s);
+	if (!err)
+		space_trim(s);
 	return err ? err : write_clean(s);
 }
 
@@ -448,7 +451,10 @@ int base_sync(ps_storer *st)
 	struct store *s = store_of(st);
 	if (s->read_only)
 		return PS_OK;
-	return store_end_call(s, atomic_load(&s->failed) ? store_writable(s) : log_sync(&s->log));
+	int err = atomic_load(&s->failed) ? store_writable(s) : log_sync(&s->log);
+	if (!err)
+		space_trim(s);
+	return store_end_call(s, err);
 }
 
 int base_each(ps_storer *st, ps_id from, ps_each_fn fn, void *arg)

@@ -10,7 +10,7 @@
 
 #include "store/base_internal.h"
 
-enum { RING_LEAST = 1 << 20, RING_BUSY = 16 << 20, RING_MOST = 64 << 20 };
+enum { RING_LEAST = 1 << 20, RING_BUSY = 8 << 20, RING_MOST = 64 << 20 };
 enum { STEP_BYTES = 256 << 10, STEP_LEAST = 64 << 10, STEP_MAX = STEP_BYTES / PAGE };
 
 struct step_item {
@@ -273,7 +273,7 @@ uint64_t checkpoint_wanted_ring(struct store *s)
 	uint64_t want = RING_LEAST, live = atomic_load(&s->table.live_bytes) / 64;
 	if (s->fixed_log)
 		return 0;
-	while (want < live && want < ring_most(s, RING_MOST))
+	while (2 * want <= live && want < ring_most(s, RING_MOST))
 		want *= 2;
 	return want;
 }

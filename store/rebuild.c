@@ -343,6 +343,11 @@ static void give_gap(struct space *sp, struct ps_extent gap)
 	struct ps_extent whole = {first, last - first};
 	if (first > gap.offset)
 		space_free_now(sp, (struct ps_extent){gap.offset, first - gap.offset});
+	/* Without memory to note that it may be a hole it stays in use until the next open. */
+	if (whole.len && space_note_hole(sp, whole) != PS_OK) {
+		atomic_store(&sp->lost, true);
+		whole.len = 0;
+	}
 	if (whole.len && sp->root->ops->free(sp->root, whole, NULL) != PS_OK)
 		space_free_later(sp, &(struct freed){.extent = whole});
 	if (end > last)

@@ -168,6 +168,8 @@ static int load_extents(struct store *s, const uint8_t *bytes, const struct disk
 		s->space.end = space;
 		s->space.file_bytes = MAX(space, s->space.file_bytes);
 	}
+	for (uint64_t i = 0; i < n && !err; i++)
+		err = space_note_hole(&s->space, list[i]);
 	ps_memory_free(&s->memory, list, (n + 1) * sizeof(*list));
 	return err;
 }

@@ -9,6 +9,7 @@
 enum {
 	OPEN_BYTES = 64 << 10,   /* small objects fill so much before they look for more */
 	GROW_MIN = 64 << 10,
+	TAIL_SHARE = 128, /* of the file may stay free at its end */
 	GROW_MAX = 64 << 20,
 	GROW_BLIND = 1 << 20,    /* while free space is not known yet: little, for there may be enough */
 	RESERVE_PAGES = 16,
@@ -44,7 +45,7 @@ static void retry_held(struct space *sp);
 
 static uint64_t grow_step(const struct space *sp)
 {
-	uint64_t most = sp->rebuild ? GROW_BLIND : GROW_MAX, step = MIN(MAX(sp->end / 8, (uint64_t)GROW_MIN), most);
+	uint64_t most = sp->rebuild ? GROW_BLIND : GROW_MAX, step = MIN(MAX(sp->end / 4, (uint64_t)GROW_MIN), most);
 	return (step + GROW_MIN - 1) & ~(uint64_t)(GROW_MIN - 1);
 }
 
@@ -58,15 +59,25 @@ static int mark_fences(struct space *sp, uint64_t from, uint64_t to)
 	return PS_OK;
 }
 
-/* Compaction gave the space of free extents back to the file system: it must be there again before use. */
+/* Space for a part of a hole, and for what lies behind it as when the file grows: the next extents come from there. */
+static int fill_hole(struct space *sp, struct ps_extent hole, uint64_t from, uint64_t *to)
+{
+	const struct ps_io *io = sp->store->io;
+	uint64_t ahead = MIN(MAX(*to, from + grow_step(sp)), hole.offset + hole.len);
+	int err = io->ops->allocate(sp->store->io, from, ahead - from);
+	if (!err)
+		*to = ahead;
+	return err == PS_ENOSPC && ahead > *to ? io->ops->allocate(sp->store->io, from, *to - from) : err;
+}
+
+/* The space of free extents was given back to the file system: it must be there again before use. */
 static int back_with_space(struct space *sp, struct ps_extent extent, bool has_space)
 {
 	struct ps_extent hole;
-	struct store *s = sp->store;
 	while (ps_root_find(sp->punched, extent.offset, &hole) == PS_OK && hole.offset < extent.offset + extent.len) {
 		uint64_t from = MAX(hole.offset, extent.offset & ~(uint64_t)(PAGE - 1));
 		uint64_t to = MIN(hole.offset + hole.len, (extent.offset + extent.len + PAGE - 1) & ~(uint64_t)(PAGE - 1));
-		int err = has_space ? PS_OK : s->io->ops->allocate(s->io, from, to - from);
+		int err = has_space ? PS_OK : fill_hole(sp, hole, from, &to);
 		if (!err)
 			err = sp->punched->ops->mark(sp->punched, (struct ps_extent){from, to - from});
 		if (err)
@@ -558,6 +569,42 @@ void space_give_hole(struct space *sp, struct ps_extent hole, bool punched)
 	if (punched)
 		(void)sp->punched->ops->free(sp->punched, hole, NULL);
 	(void)sp->root->ops->free(sp->root, hole, NULL);
+}
+
+/* The file ends in free space that is worth giving back: *from, behind as much as is kept for the next writes. */
+static bool has_free_tail(struct space *sp, uint64_t *from)
+{
+	struct ps_extent tail;
+	uint64_t keep = MAX((uint64_t)GROW_MIN, sp->end / TAIL_SHARE) & ~(uint64_t)(PAGE - 1);
+	if (sp->end < 2 * keep || ps_root_find(sp->root, sp->end - 2 * keep, &tail) != PS_OK)
+		return false;
+	*from = ((tail.offset + PAGE - 1) & ~(uint64_t)(PAGE - 1)) + keep;
+	return tail.offset <= sp->end - 2 * keep && tail.offset + tail.len == sp->end;
+}
+
+void space_trim(struct store *s)
+{
+	struct space *sp = &s->space;
+	struct ps_extent hole;
+	uint64_t from;
+	pthread_mutex_lock(&s->lock);
+	bool found = s->writing && sp->ready && !sp->rebuild && has_free_tail(sp, &from) && space_take_hole(sp, from, GROW_MIN, &hole);
+	pthread_mutex_unlock(&s->lock);
+	if (!found)
+		return;
+	int err = s->io->ops->punch(s->io, hole.offset, hole.len);
+	pthread_mutex_lock(&s->lock);
+	space_give_hole(sp, hole, !err);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* A file with holes does not say where they are: all that is free and long enough may be one. */
+int space_note_hole(struct space *sp, struct ps_extent extent)
+{
+	uint64_t start = (extent.offset + PAGE - 1) & ~(uint64_t)(PAGE - 1), end = (extent.offset + extent.len) & ~(uint64_t)(PAGE - 1);
+	if (!sp->sparse || start + GROW_MIN > end)
+		return PS_OK;
+	return sp->punched->ops->free(sp->punched, (struct ps_extent){start, end - start}, NULL);
 }
 
 /* Only the present superblock still refers to it: it goes when the next one stands. */
