@@ -232,7 +232,8 @@ static int map_run(struct cli *cli, ps_storer *s)
 	return err == PS_OK ? CLI_DONE : cli_fail(cli, err, NULL);
 }
 
+/* Not read-only: what is free, a store that may not be written does not find out. */
 int cli_run_map(struct cli *cli)
 {
-	return cli_with_store(cli, PS_OPEN_READONLY, map_run);
+	return cli_with_store(cli, PS_OPEN_EXISTING, map_run);
 }

@@ -11,7 +11,7 @@ int routes_read(ps_storer *s, struct cli_routes *routes)
 	int err;
 
 	memset(routes, 0, sizeof(*routes));
-	if (ps_multi_placement(s, &routes->placement) != PS_OK)
+	if ((ps_caps(s) & PS_CAP_READONLY) != 0 || ps_multi_placement(s, &routes->placement) != PS_OK)
 		return PS_OK;
 	err = ps_multi_routes(s, routes->route, sizeof(routes->route) / sizeof(*routes->route), &n);
 	routes->count = err == PS_OK ? n : 0;

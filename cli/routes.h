@@ -10,7 +10,7 @@ struct cli_routes {
 	size_t count;                                          /* 0: the store has no routes */
 };
 
-/* A store without routes has none, and that is no failure. */
+/* A store without routes has none, and one opened read-only does not know them; that is no failure. */
 PS_CHECKED int routes_read(ps_storer *s, struct cli_routes *routes);
 /* A table on standard output: the root and all classes that have slabs. */
 void routes_print(const struct cli_routes *routes);

@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* What ps_stack_open builds, as a description. */
-#define PS_STACK_DEFAULT "concurrent(base)"
+#define PS_STACK_DEFAULT "concurrent(multi(base))"
 
 /* Begins with its size; zero means the default everywhere. */
 struct ps_stack_options {
@@ -21,8 +21,8 @@ struct ps_stack_options {
 	const struct ps_multi_options *multi;
 };
 
-/* The store in the file at path, under the layers that people want. opts may be NULL. Errors of ps_base_open
- * and ps_concurrent_open. */
+/* The store in the file at path, under the layers that people want. opts may be NULL. Errors of
+ * ps_base_open, ps_multi_open and ps_concurrent_open. */
 PS_CHECKED PS_API int ps_stack_open(const char *path, const struct ps_stack_options *opts, ps_storer **s);
 
 /* The same under layers of one's own choice: names from the outermost to a leaf, "concurrent(base)",

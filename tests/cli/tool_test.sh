@@ -178,6 +178,11 @@ expect 3 "ls of what is not there" "$tool" ls s nowhere
 expect 0 "check" "$tool" check s
 expect 0 "quick check" "$tool" check --quick s
 expect 0 "stat" "$tool" stat s
+holds "stat has the table of routes" grep -q '^route .*slabs' out
+expect 0 "map" "$tool" map s
+holds "map shows slabs and the log" sh -c "grep -q '|.*=.*|' out && grep -q 'slabs of slots' out"
+expect 0 "map --svg" "$tool" map --svg map.svg s
+holds "the picture is XML" python3 -c 'import xml.etree.ElementTree as t; t.parse("map.svg")'
 if able compact s; then
 	expect 0 "compact" "$tool" compact s
 	expect 0 "check after it" "$tool" check s
@@ -206,7 +211,7 @@ holds "names are exact" python3 -c '
 import json
 names = {bytes.fromhex(o["path_hex"]) if "path_hex" in o else o["path"].encode() for o in map(json.loads, open("out"))}
 assert {b"new\nline", b"quo\"te\x27s", "grüß".encode(), b"\xffraw", b"back\\slash", b"with space/deep"} <= names, names'
-for command in stat check compact; do
+for command in stat map check compact; do
 	case $unable in *" $command "*) continue ;; esac
 	expect 0 "json $command" "$tool" $command --json s2; holds "parses" json_lines out $command
 done
