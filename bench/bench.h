@@ -101,5 +101,6 @@ void bench_memory(const struct bench *b);
 void bench_reopen(const struct bench *b);
 void bench_space(const struct bench *b);
 void bench_locks(const struct bench *b);
+void bench_routes(const struct bench *b);
 
 #endif

@@ -153,9 +153,11 @@ void job_close(struct job *j);
 void job_remove(struct job *j);
 /* st_blocks x 512 of everything in the folder. */
 uint64_t job_disk_bytes(const struct job *j);
-/* Puts objects 0 to count, batches of 1,000 (at most 64 MiB), each a commit, until all are in or `most`
- * seconds are over. Sets j->count. */
-void job_load(struct job *j, uint64_t count, double most);
+/* Puts the group's objects, batches of 1,000 (at most 64 MiB), each a commit, until all are in or the
+ * settings' time for a load is over. Sets count and live_bytes. */
+void job_load(struct job *j);
+/* The same where it is not measured: larger batches, more time, and a sync behind it. */
+void job_fill(struct job *j);
 /* Reads `samples` objects and compares every byte; dies if one differs. */
 void job_verify(struct job *j, uint64_t samples);
 /* The object's next contents. */

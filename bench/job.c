@@ -15,8 +15,8 @@
 
 #include "bench/harness.h"
 
-static const uint64_t BATCH_BYTES = (uint64_t)64 << 20;
-enum { BATCH_OBJECTS = 1000 };
+enum { BATCH_OBJECTS = 1000, BATCH_BYTES = 64 << 20 }; /* of a load that is measured */
+enum { FILL_OBJECTS = 10000, FILL_BYTES = 8 << 20 };   /* of one that is not: fewer flushes */
 
 /* Empty where the file system lies on no block device of its own. */
 static void find_disk(struct job *j)
@@ -165,18 +165,18 @@ struct peer_write job_next(struct job *j, uint64_t key, size_t len)
 	return (struct peer_write){PEER_REPLACE, o->handle, sea_at(key, o->version), o->len};
 }
 
-void job_load(struct job *j, uint64_t count, double most)
+static void load(struct job *j, double most, size_t batch, size_t batch_bytes)
 {
-	static struct peer_write w[BATCH_OBJECTS];
+	static struct peer_write w[FILL_OBJECTS];
 	double end = now() + most;
-	uint64_t from = 0;
+	uint64_t from = 0, count = j->group->count;
 	if (j->peer->objects_most)
 		count = MIN(count, j->peer->objects_most);
 	for (j->live_bytes = 0; from < count && (from == 0 || now() < end);) {
 		size_t n = 0, bytes = 0;
-		for (; n < BATCH_OBJECTS && from + n < count; n++) {
+		for (; n < batch && from + n < count; n++) {
 			w[n] = put_of(j, from + n);
-			if (n && bytes + w[n].len > BATCH_BYTES)
+			if (n && bytes + w[n].len > batch_bytes)
 				break;
 			bytes += w[n].len;
 		}
@@ -187,6 +187,17 @@ void job_load(struct job *j, uint64_t count, double most)
 		j->live_bytes += bytes;
 	}
 	j->count = from;
+}
+
+void job_load(struct job *j)
+{
+	load(j, j->settings->load_most, BATCH_OBJECTS, BATCH_BYTES);
+}
+
+void job_fill(struct job *j)
+{
+	load(j, 8 * j->settings->load_most, FILL_OBJECTS, FILL_BYTES);
+	j->peer->sync(j->store);
 }
 
 uint64_t *job_shuffled_handles(const struct job *j)

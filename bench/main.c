@@ -16,6 +16,7 @@ static const struct target {
     {"allocators", bench_allocators}, {"cached", bench_cached}, {"durable", bench_durable},
     {"large", bench_large},           {"load", bench_load},     {"memory", bench_memory},
     {"reopen", bench_reopen},         {"space", bench_space},   {"locks", bench_locks},
+    {"routes", bench_routes},
 };
 enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
 

@@ -24,8 +24,7 @@ static unsigned groups(const struct settings *s, struct group *g)
 static void set_up(struct job *j)
 {
 	job_open(j, true, false);
-	job_load(j, j->group->count, 8 * j->settings->load_most);
-	j->peer->sync(j->store);
+	job_fill(j);
 }
 
 static void work(struct lane *l)

@@ -29,7 +29,7 @@ static void set_up(struct job *j)
 {
 	static struct peer_write w[BATCH];
 	job_open(j, true, false);
-	job_load(j, j->group->count, 8 * j->settings->load_most);
+	job_fill(j);
 	for (uint64_t key = 1; key < j->count;) {
 		size_t n = 0;
 		for (; n < BATCH && key < j->count; key += 2)

@@ -16,7 +16,7 @@
 #include "bench/bench.h"
 #include "bench/raw_log.h"
 
-enum { MANY_MOST = 64, BATCH_MOST = 1000, ENTRIES_A_BLOCK = 128, COPY_MOST = 5 << 20 };
+enum { MANY_MOST = 64, BATCH_MOST = 10000, ENTRIES_A_BLOCK = 128, COPY_MOST = 5 << 20 };
 static const uint64_t NOWHERE = UINT64_MAX;
 static const uint64_t LOG_LEAST = (uint64_t)64 << 20;
 

@@ -40,7 +40,7 @@ static void one_round(struct job *j, const struct row *row, unsigned round, stru
 		j->objects[i].version = 0;
 	job_open(j, true, false);
 	struct usage before = usage_now(j);
-	job_load(j, j->group->count, j->settings->load_most);
+	job_load(j);
 	struct usage after = usage_now(j);
 	usage_figures(&before, &after, j->count, j->live_bytes, out);
 	j->peer->sync(j->store);

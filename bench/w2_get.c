@@ -44,8 +44,7 @@ static unsigned groups(const struct settings *s, struct group *g)
 static void set_up(struct job *j)
 {
 	job_open(j, true, false);
-	job_load(j, j->group->count, 8 * j->settings->load_most);
-	j->peer->sync(j->store);
+	job_fill(j);
 	if (j->count < READS_A_LOOK)
 		die("only %llu objects", (unsigned long long)j->count);
 	/* Everything is in memory from here on, where the peer's cache can hold it. */

@@ -57,8 +57,7 @@ static unsigned batch_groups(const struct settings *s, struct group *g)
 static void set_up(struct job *j)
 {
 	job_open(j, true, false);
-	job_load(j, j->group->count, 8 * j->settings->load_most);
-	j->peer->sync(j->store);
+	job_fill(j);
 }
 
 /* A key belongs to one lane, and stands in a batch once. */

@@ -166,8 +166,7 @@ static void one_round(struct job *j, const struct row *row, unsigned round, stru
 	for (uint64_t i = 0; i < j->group->count; i++)
 		j->objects[i].version = 0;
 	job_open(j, true, false);
-	job_load(j, j->group->count, 8 * j->settings->load_most);
-	j->peer->sync(j->store);
+	job_fill(j);
 	m = (struct mixed){zipf_over(j->count / row->threads), TIMES * j->live_bytes / row->threads};
 	j->state = &m;
 	measure(j, row, out);

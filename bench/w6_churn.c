@@ -100,7 +100,7 @@ static void run_pass(struct job *j, struct pass *p, unsigned round)
 	for (uint64_t i = 0; i < j->group->count; i++)
 		j->objects[i].version = 0;
 	job_open(j, true, false);
-	job_load(j, j->group->count, 8 * j->settings->load_most);
+	job_fill(j);
 	space[FIG_SPACE] = space_of(j);
 	shuffle(j, p->order, round);
 	half(j, p->order, false, &p->slice[0]);

@@ -41,7 +41,7 @@ static unsigned recovery_groups(const struct settings *s, struct group *g)
 static void load_apart(struct job *j, void *result)
 {
 	job_open(j, true, false);
-	job_load(j, j->group->count, 8 * j->settings->load_most);
+	job_fill(j);
 	*(uint64_t *)result = j->count;
 	job_close(j);
 }

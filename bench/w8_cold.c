@@ -45,7 +45,7 @@ static void set_up(struct job *j)
 {
 	struct cold *c = xalloc(sizeof(*c));
 	job_open(j, true, false);
-	job_load(j, j->group->count, 8 * j->settings->load_most);
+	job_fill(j);
 	/* Out of a log that would be read into memory at open. */
 	if (j->peer->compact)
 		j->peer->compact(j->store);
