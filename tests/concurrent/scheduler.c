@@ -10,7 +10,7 @@
 #include "concurrent/sync.h"
 #include "concurrent/thread_index.h"
 
-enum { STACK_BYTES = 64 << 10, STEPS_MAX = 4096, OPTIONS_MAX = 2 * SCHEDULE_THREADS };
+enum { STACK_BYTES = 512 << 10, STEPS_MAX = 4096, OPTIONS_MAX = 2 * SCHEDULE_THREADS };
 
 enum thread_state { THREAD_READY, THREAD_AT_LATCH, THREAD_ASLEEP, THREAD_ENDED };
 
@@ -40,6 +40,11 @@ static uint64_t orders;
 unsigned schedule_thread(void)
 {
 	return running;
+}
+
+bool schedule_is_exploring(void)
+{
+	return exploring;
 }
 
 void schedule_fail(const char *what)
@@ -139,6 +144,20 @@ static void yield_blocked(void)
 	if (options[taken].times_out && !forced)
 		used++;
 	switch_to(&options[taken]);
+}
+
+void schedule_yield(void)
+{
+	struct option options[OPTIONS_MAX];
+	unsigned n = 0;
+	if (!exploring || wrong)
+		return;
+	for (unsigned t = 0; t < SCHEDULE_THREADS; t++) {
+		if (t != running && can_run(&threads[t]))
+			options[n++] = (struct option){(uint8_t)t, false};
+	}
+	if (n > 0)
+		switch_to(&options[n > 1 ? choose(n) : 0]);
 }
 
 /* ---- what concurrent/sync.h asks for ---- */

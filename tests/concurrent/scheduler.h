@@ -29,5 +29,10 @@ bool schedule_explore(const struct scenario *scenario, unsigned preemptions);
 void schedule_fail(const char *what);
 /* Which thread of the scenario is running. */
 unsigned schedule_thread(void);
+/* Between a scenario's begin and its end. */
+bool schedule_is_exploring(void);
+/* From a thread that waits by turning round: another one goes first, if there is one, which is no preemption.
+ */
+void schedule_yield(void);
 
 #endif

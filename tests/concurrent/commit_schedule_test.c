@@ -1,0 +1,203 @@
+/* Group commit in every order of its steps: three threads put durably into a base store on the simulated
+ * disk. Mutexes and conditions of the library are wrapped and run on the scheduler, so a step is what lies
+ * between two of them. usage: commit_schedule_test PREEMPTIONS */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "concurrent/sync.h"
+#include "store/base_internal.h"
+#include "tests/concurrent/scheduler.h"
+#include "tests/support/sim_disk.h"
+
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
+int __wrap_pthread_cond_broadcast(pthread_cond_t *condition);
+int __wrap_sched_yield(void);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+/* ---- mutexes and conditions by their addresses ---- */
+
+enum { MUTEXES = 64 };
+
+static struct mutex {
+	pthread_mutex_t *key;
+	struct sync_latch latch;
+} mutexes[MUTEXES];
+
+static struct sleeper {
+	pthread_cond_t *condition; /* NULL: awake */
+	struct sync_place place;
+} sleepers[SCHEDULE_THREADS];
+
+static uint64_t fake_us;
+
+static struct sync_latch *latch_of(pthread_mutex_t *mutex)
+{
+	for (unsigned i = 0; i < MUTEXES; i++) {
+		if (!mutexes[i].key)
+			mutexes[i].key = mutex;
+		if (mutexes[i].key == mutex)
+			return &mutexes[i].latch;
+	}
+	abort();
+}
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+	if (!schedule_is_exploring())
+		return __real_pthread_mutex_lock(mutex);
+	sync_latch_take(latch_of(mutex));
+	return 0;
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+	if (!schedule_is_exploring())
+		return __real_pthread_mutex_unlock(mutex);
+	sync_latch_drop(latch_of(mutex));
+	return 0;
+}
+
+/* Nobody runs between the release and the sleep but by a choice of the scheduler, and then the wake-up is not
+ * lost: the sleeper is listed before. */
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
+{
+	struct sleeper *self = &sleepers[schedule_thread()];
+	sync_place_init(&self->place);
+	self->condition = condition;
+	sync_latch_drop(latch_of(mutex));
+	(void)sync_sleep(&self->place, SYNC_NO_DEADLINE);
+	sync_latch_take(latch_of(mutex));
+	return 0;
+}
+
+int __wrap_pthread_cond_broadcast(pthread_cond_t *condition)
+{
+	for (unsigned i = 0; schedule_is_exploring() && i < SCHEDULE_THREADS; i++) {
+		if (sleepers[i].condition == condition) {
+			sleepers[i].condition = NULL;
+			sync_wake(&sleepers[i].place);
+		}
+	}
+	return 0;
+}
+
+int __wrap_sched_yield(void)
+{
+	schedule_yield();
+	return 0;
+}
+
+/* Time passes by being asked for: the same in each order. */
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	if (!schedule_is_exploring())
+		return __real_clock_gettime(clock, now);
+	fake_us += 10;
+	*now = (struct timespec){(time_t)(fake_us / 1000000), (long)(fake_us % 1000000) * 1000};
+	return 0;
+}
+
+/* ---- the scenarios ---- */
+
+static struct sim_disk *disk;
+static ps_storer *s;
+static ps_id shared;
+static ps_id made[SCHEDULE_THREADS];
+
+static struct store *store(void)
+{
+	return (struct store *)(void *)s;
+}
+
+static void begin(void)
+{
+	const struct ps_base_options options = {.size = sizeof(options),
+	                                        .background = PS_BACKGROUND_NONE,
+	                                        .log_bytes = 64 << 10,
+	                                        .initial_bytes = 256 << 10,
+	                                        .memory_budget = 8 << 20};
+	memset(mutexes, 0, sizeof(mutexes));
+	memset(sleepers, 0, sizeof(sleepers));
+	memset(made, 0, sizeof(made));
+	fake_us = 1000000;
+	if (!disk)
+		disk = sim_disk_new(NULL, 0);
+	sim_disk_reset(disk, NULL, 0);
+	sim_disk_set_tracing(disk, false);
+	if (ps_base_open_io(sim_disk_io(disk), true, &options, &s) || ps_put(s, "first", 5, &shared))
+		abort();
+}
+
+/* The last block had two committers: leaders wait a moment for as many. */
+static void begin_busy(void)
+{
+	begin();
+	store()->log.last_group = 2;
+}
+
+/* What was answered is durable, though others may have made it so. */
+static void check_durable(int err, uint64_t before)
+{
+	if (err)
+		schedule_fail("a commit failed");
+	else if (store()->log.durable_commit <= before)
+		schedule_fail("a commit was acknowledged before it was durable");
+}
+
+static void putter(void)
+{
+	uint64_t before = store()->log.commit;
+	check_durable(ps_put(s, "new", 3, &made[schedule_thread()]), before);
+}
+
+static void replacer(void)
+{
+	uint64_t before = store()->log.commit;
+	check_durable(ps_replace(s, shared, "changed", 7), before);
+}
+
+static void syncer(void)
+{
+	if (ps_sync(s))
+		schedule_fail("a sync failed");
+}
+
+static bool end(void)
+{
+	char buf[8];
+	size_t len;
+	struct ps_stats stats;
+	bool good = ps_stats(s, &stats) == PS_OK && stats.last_commit == stats.last_durable_commit;
+	for (unsigned i = 0; i < SCHEDULE_THREADS; i++) {
+		if (made[i])
+			good = good && ps_get(s, made[i], buf, sizeof(buf), &len) == PS_OK && len == 3;
+	}
+	good = good && ps_check(s, PS_CHECK_FULL, NULL, NULL) == PS_OK;
+	return ps_close(s) == PS_OK && good;
+}
+
+static const struct scenario scenarios[] = {
+    {"three durable puts", begin, {putter, putter, putter}, end, false},
+    {"two puts and a sync", begin, {putter, putter, syncer}, end, false},
+    {"a put, two replaces of one object", begin, {putter, replacer, replacer}, end, false},
+    {"leaders that wait for others", begin_busy, {putter, putter, NULL}, end, false},
+};
+
+int main(int argc, char **argv)
+{
+	unsigned preemptions = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 2;
+	bool good = true;
+	printf("every order with up to %u preemptions\n", preemptions);
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
+		good &= schedule_explore(&scenarios[i], preemptions);
+	sim_disk_free(disk);
+	return good ? 0 : 1;
+}
