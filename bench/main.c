@@ -108,13 +108,16 @@ static bool write_reports(const json_t *records, const struct settings *s)
 static bool harness_run(const struct command *c)
 {
 	json_t *records = json_array();
+	struct pace pace = {now() + c->s.minutes * 60, 0};
 	bool good = true;
+	for (unsigned i = 0; workloads[i]; i++)
+		pace.groups += is_wanted(c, workloads[i]) ? workload_groups(workloads[i], &c->s) : 0;
 	json_array_append_new(records, machine_record(&c->s));
 	if (peers_left_out[0])
 		fprintf(stderr, "padstone-bench: left out, because not installed: %s\n", peers_left_out);
 	for (unsigned i = 0; workloads[i]; i++) {
 		if (is_wanted(c, workloads[i]))
-			good = workload_run(workloads[i], &c->s, records) && good;
+			good = workload_run(workloads[i], &c->s, &pace, records) && good;
 	}
 	good = write_reports(records, &c->s) && good;
 	json_decref(records);
