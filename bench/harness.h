@@ -27,6 +27,7 @@ struct settings {
 	double wait_most; /* seconds until a peer that does not answer is killed */
 	unsigned threads; /* of what has several; 0: the workload's own */
 	unsigned rounds;
+	double minutes; /* of a whole run: rounds after the first are left out when time runs short */
 	bool quick;
 	const char *peers;      /* words between commas; NULL: all */
 	const char *benchmarks; /* likewise */
@@ -234,8 +235,14 @@ void slice_clear(struct slice *s);
 
 /* ---- the parent's side ---- */
 
+/* What is left of a run's time is shared evenly among the groups to come. */
+struct pace {
+	double end;
+	unsigned groups;
+};
+unsigned workload_groups(const struct workload *w, const struct settings *s);
 /* Runs all groups of a workload and adds their records; false if a peer failed. (run.c) */
-bool workload_run(const struct workload *w, const struct settings *s, json_t *records);
+bool workload_run(const struct workload *w, const struct settings *s, struct pace *pace, json_t *records);
 bool word_in(const char *words, const char *word);
 
 /* One record an object: "machine", then "row"s (one a peer and row, with every figure's values), "latency",

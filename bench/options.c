@@ -15,6 +15,7 @@ enum {
 	KEY_HTML,
 	KEY_RESULTS,
 	KEY_NOTES,
+	KEY_MINUTES,
 	KEY_THREADS
 };
 
@@ -31,6 +32,8 @@ static const struct argp_option options[] = {
     {"duration", 's', "S", 0, "Length of a timed slice in seconds (1)", 2},
     {"seconds", 0, NULL, OPTION_ALIAS, NULL, 2},
     {"rounds", 'r', "N", 0, "Rounds, all peers in turns (3; the targets 5)", 2},
+    {"minutes", KEY_MINUTES, "M", 0, "Rounds after the first are left out when a run would take longer (28)",
+     2},
     {"seed", 'x', "N", 0, "Of all that is random (1)", 2},
     {"cache_size", KEY_CACHE, "BYTES", 0, "Memory of each peer for caching (1073741824)", 2},
     {"dir", 'd', "DIR", 0, "Make the files here, on the disk to be measured (.)", 3},
@@ -57,7 +60,7 @@ static double duration(struct argp_state *state, const char *text)
 	char *end;
 	double seconds = strtod(text, &end);
 	if (*end || end == text || !(seconds > 0 && seconds <= 3600))
-		argp_error(state, "%s: not a time in seconds", text);
+		argp_error(state, "%s: not a time", text);
 	return seconds;
 }
 
@@ -123,6 +126,9 @@ static error_t parse_number(int key, char *arg, struct argp_state *state, struct
 		return 0;
 	case 's':
 		s->seconds = duration(state, arg);
+		return 0;
+	case KEY_MINUTES:
+		s->minutes = duration(state, arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -192,6 +198,7 @@ void options_parse(int argc, char **argv, struct command *c)
 	                         .seconds = 1,
 	                         .load_most = 3,
 	                         .wait_most = 300,
-	                         .rounds = 3};
+	                         .rounds = 3,
+	                         .minutes = 28};
 	argp_parse(&argp, argc, argv, 0, NULL, c);
 }

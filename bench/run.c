@@ -185,10 +185,12 @@ static bool turn(struct runner *r, const struct settings *s, int row, unsigned r
 	return false;
 }
 
+/* All rounds, or as many as there is time for, but at least one. */
 static void rounds(struct runner *r, unsigned n, const struct settings *s, const struct group *g,
-                   unsigned all)
+                   unsigned all, double end_at)
 {
-	for (unsigned round = 0; round < all; round++) {
+	double before = now(), took = 0;
+	for (unsigned round = 0; round < all && (round == 0 || now() + took <= end_at); round++) {
 		for (unsigned row = 0; row < g->rows; row++) {
 			for (unsigned i = 0; i < n; i++) {
 				/* Who comes first changes with the round. */
@@ -198,6 +200,8 @@ static void rounds(struct runner *r, unsigned n, const struct settings *s, const
 					turn(mine, s, (int)row, round, out);
 			}
 		}
+		took = now() - before;
+		before = now();
 	}
 }
 
@@ -229,7 +233,8 @@ static unsigned choose(struct runner *r, const struct group *g, const struct set
 	return n;
 }
 
-static bool group_run(const struct group *g, const struct settings *s, const char *folder, json_t *records)
+static bool group_run(const struct group *g, const struct settings *s, const char *folder, double end_at,
+                      json_t *records)
 {
 	static struct runner r[PEERS_MOST];
 	static struct slice answer;
@@ -242,7 +247,7 @@ static bool group_run(const struct group *g, const struct settings *s, const cha
 		start(&r[i], s, g);
 		turn(&r[i], s, ORDER_SET_UP, 0, &answer);
 	}
-	rounds(r, n, s, g, all);
+	rounds(r, n, s, g, all, end_at);
 	for (unsigned i = 0; i < n; i++) {
 		turn(&r[i], s, ORDER_FINISH, 0, &answer);
 		char line[512];
@@ -269,7 +274,13 @@ static void remove_folder(const char *folder)
 		(void)waitpid(pid, NULL, 0);
 }
 
-bool workload_run(const struct workload *w, const struct settings *s, json_t *records)
+unsigned workload_groups(const struct workload *w, const struct settings *s)
+{
+	static struct group g[GROUPS_MOST];
+	return w->groups(s, g);
+}
+
+bool workload_run(const struct workload *w, const struct settings *s, struct pace *pace, json_t *records)
 {
 	static struct group g[GROUPS_MOST];
 	struct sigaction act = {.sa_handler = interrupt}, old[2];
@@ -287,7 +298,9 @@ bool workload_run(const struct workload *w, const struct settings *s, json_t *re
 	for (unsigned i = 0; i < n && !interrupted; i++) {
 		size_t from = json_array_size(records);
 		g[i].workload = w;
-		good = group_run(&g[i], s, folder, records) && good;
+		double share = (pace->end - now()) / MAX(pace->groups, 1U);
+		pace->groups -= pace->groups > 0;
+		good = group_run(&g[i], s, folder, now() + share, records) && good;
 		if (!s->json || strcmp(s->json, "-"))
 			table_print(records, from);
 		remove_folder(folder);
