@@ -13,12 +13,15 @@
 
 #include <padstone/padstone.h>
 
-enum { OBJECTS = 60, TURNS = 12, LARGEST = 200000 };
+enum { OBJECTS = 60, LARGEST = 200000 };
 
 #define OK(call) assert_int_equal((call), PS_OK)
 
-static const char *const stacks[] = {"base", "concurrent(base)", "concurrent(concurrent(base))"};
-enum { STACKS = sizeof(stacks) / sizeof(stacks[0]) };
+static const char *const stacks[] = {"base", "concurrent(base)", "multi(base)",
+                                     "concurrent(concurrent(base))", "concurrent(multi(base))"};
+/* Steps of 1, 2, … through the stacks, as many of each as there are stacks: every one follows every other
+ * one. */
+enum { STACKS = sizeof(stacks) / sizeof(stacks[0]), TURNS = STACKS * (STACKS - 1) + 1 };
 
 struct object {
 	ps_id id;
@@ -78,12 +81,13 @@ static void layers_are_swapped_between_runs_over_one_file(void **state)
 	(void)state;
 	char folder[] = "/tmp/swap-XXXXXX", path[64];
 	static struct object objects[OBJECTS];
+	unsigned at = 0;
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/store", folder);
 	for (unsigned turn = 0; turn < TURNS; turn++) {
 		ps_storer *s = NULL;
-		/* Every layer follows every other one. */
-		OK(ps_stack_open_layers(stacks[(turn + turn / STACKS) % STACKS], path, NULL, &s));
+		at = (at + (turn ? 1 + (turn - 1) / STACKS : 0)) % STACKS;
+		OK(ps_stack_open_layers(stacks[at], path, NULL, &s));
 		for (unsigned i = 0; i < OBJECTS; i++)
 			verify(s, &objects[i]);
 		for (unsigned i = turn % 3; i < OBJECTS; i += 3)
