@@ -57,7 +57,7 @@ static int omni_alloc_run(struct ps_allocator *a, uint64_t size, size_t count, s
 {
 	struct omni *o = omni_of(a);
 	unsigned class = ps_class_for(&o->map, size);
-	struct ps_block *block;
+	struct ps_block *block = NULL;
 	uint64_t place;
 	if (class == 0)
 		return o->source.parent->ops->alloc_run(o->source.parent, size, count, extent);
@@ -76,7 +76,7 @@ static int omni_alloc_run(struct ps_allocator *a, uint64_t size, size_t count, s
 
 int ps_omni_alloc_run(struct ps_allocator *a, unsigned class, uint64_t count, struct ps_run *run)
 {
-	struct ps_block *block;
+	struct ps_block *block = NULL;
 	uint64_t place;
 	if (count == 0)
 		return ps_fail(PS_EINVAL, "omni allocator: a run of no slots");

@@ -104,7 +104,7 @@ static int load_object(ps_storer *s, ps_id id, uint64_t limit, uint8_t **data, s
 
 int cat_load_folder(ps_storer *s, ps_id id, struct cat_folder *folder)
 {
-	uint8_t *data;
+	uint8_t *data = NULL;
 	size_t len = 0;
 	int err = load_object(s, id, CAT_FOLDER_BYTES_MAX, &data, &len);
 
@@ -117,7 +117,7 @@ int cat_load_folder(ps_storer *s, ps_id id, struct cat_folder *folder)
 
 int cat_load_journal(ps_storer *s, ps_id id, struct cat_journal *journal)
 {
-	uint8_t *data;
+	uint8_t *data = NULL;
 	size_t len = 0;
 	int err = load_object(s, id, 32u * CAT_JOURNAL_MAX, &data, &len);
 

@@ -271,6 +271,8 @@ int space_ensure(struct space *sp);
 int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *empty);
 /* A slot of a class. PS_ENOSPC without a sentence: the root may have a place. */
 int space_alloc_slot(struct space *sp, unsigned class, struct ps_extent *extent, bool *empty);
+/* `count` slots side by side: all or none. PS_ENOSPC without a sentence. */
+int space_alloc_slots(struct space *sp, unsigned class, uint64_t count, struct ps_run *run);
 /* One piece of len bytes for a large object; PS_ENOTSUP: only in pieces of CHUNK, one by one. */
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent);
 int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place);

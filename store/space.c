@@ -280,6 +280,28 @@ int space_alloc_slot(struct space *sp, unsigned class, struct ps_extent *extent,
 	return err;
 }
 
+/* All slabs of the run have space behind them, or none of the run is taken. */
+static int enter_slabs(struct space *sp, const struct ps_class_geometry *g, const struct ps_run *run)
+{
+	uint64_t last = ps_class_slab(g, ps_run_place(g, run->first, run->count - 1));
+	int err = PS_OK;
+	for (uint64_t slab = ps_class_slab(g, run->first); slab <= last && !err; slab += g->slab_bytes)
+		err = back_with_space(sp, (struct ps_extent){slab, g->slab_bytes}, false);
+	for (uint64_t i = 0; err && i < run->count; i++)
+		(void)sp->slots->ops->free(sp->slots, (struct ps_extent){ps_run_place(g, run->first, i), g->slot_bytes}, NULL);
+	return err;
+}
+
+int space_alloc_slots(struct space *sp, unsigned class, uint64_t count, struct ps_run *run)
+{
+	const struct ps_class_geometry *g = ps_class_geometry(sp->store->classes, class);
+	space_reclaim(sp);
+	int err = ps_omni_alloc_run(sp->slots, class, count, run);
+	if (err == PS_ENOSPC && (err = grow(sp, (count / g->slots_per_slab + 3) * g->slab_bytes)) == PS_OK)
+		err = ps_omni_alloc_run(sp->slots, class, count, run);
+	return err ? err : enter_slabs(sp, g, run);
+}
+
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent)
 {
 	struct ps_allocator_stats stats;

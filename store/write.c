@@ -283,21 +283,61 @@ static void run_trim(struct store *s, struct ps_extent extent, uint64_t slot, ui
 	run_give(s, (struct ps_extent){MIN(page, stop), stop - MIN(page, stop)});
 }
 
-int base_alloc_run(ps_storer *st, uint64_t size, size_t count, ps_id *ids)
+/* ---- runs in slots of a class ---- */
+
+static int take_slots(struct store *s, unsigned class, size_t count, struct ps_run *run)
 {
-	struct store *s = store_of(st);
+	pthread_mutex_lock(&s->lock);
+	int err = store_begin_writing(s);
+	if (!err)
+		err = space_alloc_slots(&s->space, class, count, run);
+	if (!err)
+		s->uncommitted_bytes += count * ps_class_geometry(s->classes, class)->slot_bytes;
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+static void give_slots(struct store *s, unsigned class, const struct ps_run *run)
+{
+	const struct ps_class_geometry *g = ps_class_geometry(s->classes, class);
+	pthread_mutex_lock(&s->lock);
+	s->uncommitted_bytes -= run->count * g->slot_bytes;
+	for (uint64_t i = 0; i < run->count; i++)
+		space_free_slot_now(&s->space, class, (struct ps_extent){ps_run_place(g, run->first, i), g->slot_bytes});
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* PS_ENOSPC: the root may have room for the run. */
+static int run_in_slots(struct store *s, struct change *changes, unsigned class, uint64_t size, size_t count, ps_id *ids)
+{
+	const struct ps_class_geometry *g = ps_class_geometry(s->classes, class);
+	struct ps_run run;
+	size_t made = 0;
+	int err = take_slots(s, class, count, &run);
+	if (err)
+		return err;
+	for (; made < count && (err = new_object(s, &changes[made], &ids[made])) == PS_OK; made++) {
+		changes[made].entry = entry_make(ENTRY_RESERVED, 0, size, 0, 0, id_generation(ids[made]));
+		change_set_place(&changes[made], class, ps_run_place(g, run.first, made));
+	}
+	if (!err)
+		err = commit_many(s, changes, count);
+	if (changes[0].committed)
+		return err;
+	for (size_t i = 0; i < made; i++)
+		store_return_id(s, ids[i]);
+	give_slots(s, class, &run);
+	return err;
+}
+
+/* ---- runs of the root ---- */
+
+static int run_of_root(struct store *s, struct change *changes, uint64_t size, size_t count, ps_id *ids)
+{
 	struct ps_extent extent = {0};
 	uint64_t slot = run_slot(size);
 	size_t made = 0;
-	int err = store_writable(s);
-	if (err)
-		return err;
-	if (size > CHUNK)
-		return ps_fail(PS_ERANGE, "%s: objects of a run have at most %d bytes", s->path, CHUNK);
-	struct change *changes = ps_memory_zalloc(&s->memory, count * sizeof(*changes));
-	if (!changes)
-		return ps_fail(PS_ENOMEM, "%s: no memory for a run of %zu objects", s->path, count);
-	err = run_space(s, slot * count, &extent);
+	int err = run_space(s, slot * count, &extent);
 	for (; made < count && !err; made++) {
 		err = new_object(s, &changes[made], &ids[made]);
 		if (err)
@@ -316,6 +356,26 @@ int base_alloc_run(ps_storer *st, uint64_t size, size_t count, ps_id *ids)
 		run_trim(s, extent, slot, size, count);
 	else
 		run_give(s, extent);
+	return err;
+}
+
+int base_alloc_run(ps_storer *st, uint64_t size, size_t count, ps_id *ids)
+{
+	struct store *s = store_of(st);
+	int err = store_writable(s);
+	if (err)
+		return err;
+	if (size > CHUNK)
+		return ps_fail(PS_ERANGE, "%s: objects of a run have at most %d bytes", s->path, CHUNK);
+	struct change *changes = ps_memory_zalloc(&s->memory, count * sizeof(*changes));
+	if (!changes)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a run of %zu objects", s->path, count);
+	unsigned class = size && size <= atomic_load(&s->route_max) ? ps_class_for(s->classes, size) : 0;
+	err = class ? run_in_slots(s, changes, class, size, count, ids) : PS_ENOSPC;
+	if (err == PS_ENOSPC && !changes[0].committed) {
+		memset(changes, 0, count * sizeof(*changes));
+		err = run_of_root(s, changes, size, count, ids);
+	}
 	ps_memory_free(&s->memory, changes, count * sizeof(*changes));
 	return err;
 }

@@ -237,7 +237,7 @@ static void taken(struct model *m, struct ps_extent got, uint64_t at, uint64_t l
 static void call_alloc(struct model *m)
 {
 	struct ps_extent got = {1, 1};
-	uint64_t size = input_size(m), at;
+	uint64_t size = input_size(m), at = 0;
 	int expected = size == 0 ? PS_EINVAL : best_fit(m, usable(size), 1, &at) ? PS_OK : PS_ENOSPC;
 	m->call = "alloc";
 	if (m->a->ops->usable_size(m->a, size) != usable(size))
@@ -251,7 +251,7 @@ static void call_alloc(struct model *m)
 static void call_alloc_run(struct model *m)
 {
 	struct ps_extent got = {1, 1};
-	uint64_t size = input_size(m), piece = usable(size), at;
+	uint64_t size = input_size(m), piece = usable(size), at = 0;
 	size_t count = input(m, 1) % 80;
 	int expected = PS_ENOSPC;
 	m->call = "alloc_run";
