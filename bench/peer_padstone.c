@@ -1,5 +1,5 @@
-/* Padstone's stacks: the base store, and what ps_stack_open makes of all layers. Another one is an opener and
- * a line at the end. */
+/* Padstone's stacks: the base store, with size classes, and all layers. Another one is an opener and a line
+ * at the end. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,16 +56,25 @@ static void *open_base(const struct peer_options *o)
 	return wrap(s, o);
 }
 
-/* The layers that people want; which ones, the stack says itself. */
-static void *open_full(const struct peer_options *o)
+static void *open_layers(const char *layers, const struct peer_options *o)
 {
 	char path[4096];
 	struct ps_base_options b;
 	struct ps_stack_options stack = {.size = sizeof(stack), .base = &b};
 	ps_storer *s = NULL;
 	options_of(o, &b);
-	must(ps_stack_open(path_of(o, path, sizeof(path)), &stack, &s), path);
+	must(ps_stack_open_layers(layers, path_of(o, path, sizeof(path)), &stack, &s), path);
 	return wrap(s, o);
+}
+
+static void *open_multi(const struct peer_options *o)
+{
+	return open_layers("multi(base)", o);
+}
+
+static void *open_full(const struct peer_options *o)
+{
+	return open_layers(PS_STACK_DEFAULT, o);
 }
 
 static void describe_layers(const char *layers, const struct peer_options *o, char *text, size_t len)
@@ -78,6 +87,11 @@ static void describe_layers(const char *layers, const struct peer_options *o, ch
 static void describe_base(const struct peer_options *o, char *text, size_t len)
 {
 	describe_layers("base", o, text, len);
+}
+
+static void describe_multi(const struct peer_options *o, char *text, size_t len)
+{
+	describe_layers("multi(base)", o, text, len);
 }
 
 static void describe_full(const struct peer_options *o, char *text, size_t len)
@@ -231,4 +245,5 @@ static void close_store(void *store)
 	};
 
 STACK(padstone, "padstone", open_base, describe_base)
+STACK(padstone_multi, "padstone-multi", open_multi, describe_multi)
 STACK(padstone_full, "padstone-full", open_full, describe_full)
