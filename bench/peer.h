@@ -98,7 +98,7 @@ struct peer_ops {
 /* All that were compiled in, the limit first; NULL ends it. */
 extern const struct peer_ops *const peers[];
 const struct peer_ops *peer_find(const char *name);
-/* Peers that this build leaves out, as words; "" if none. */
+/* Peers that this build leaves out, with commas between; "" if none. */
 extern const char *const peers_left_out;
 const char *class_name(enum durability class);
 
