@@ -171,7 +171,7 @@ static void load(struct job *j, double most, size_t batch, size_t batch_bytes)
 	double end = now() + most;
 	uint64_t from = 0, count = j->group->count;
 	if (j->peer->objects_most)
-		count = MIN(count, j->peer->objects_most);
+		count = MIN(count, j->peer->objects_most / (j->settings->quick ? 10 : 1));
 	for (j->live_bytes = 0; from < count && (from == 0 || now() < end);) {
 		size_t n = 0, bytes = 0;
 		for (; n < batch && from + n < count; n++) {
