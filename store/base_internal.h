@@ -293,6 +293,7 @@ bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_
 void space_give_hole(struct space *sp, struct ps_extent hole, bool punched);
 /* Gives the free end of the file back to the file system, but for a little; its size stays. */
 void space_trim(struct store *s);
+int space_forget_holes(struct space *sp, uint64_t space);
 int space_note_hole(struct space *sp, struct ps_extent extent);
 int space_free_after_checkpoint(struct store *s, struct ps_extent extent);
 int space_ensure_read(struct store *s);

@@ -468,7 +468,7 @@ static int know_tail(struct space *sp, uint64_t tail)
 	if (!err)
 		err = pool_extend(&s->pool, tail);
 	if (!err)
-		err = ps_root_load(sp->punched, tail, NULL, 0);
+		err = space_forget_holes(sp, tail);
 	if (!err)
 		err = ps_root_load(sp->root, tail, NULL, 0);
 	if (err)
@@ -488,7 +488,9 @@ int rebuild_begin(struct space *sp)
 	r->s = s;
 	r->tail = find_tail(s);
 	r->slots = atomic_load(&t->slots);
-	int err = all_gaps(r);
+	int err = classes_reset(s);
+	if (!err)
+		err = all_gaps(r);
 	if (!err)
 		err = know_tail(sp, r->tail);
 	if (err) {

@@ -114,13 +114,13 @@ static uint64_t word(const uint8_t *bytes, uint64_t i)
 	return ps_get64(v);
 }
 
-/* The counts must fill the length exactly. *at: the word where the slabs begin. */
-static bool counts_fit(const struct store *s, const uint8_t *bytes, const struct disk_snapshot *head, uint64_t len, uint64_t *at)
+/* The counts must fill the length exactly. */
+static bool counts_fit(const struct store *s, const uint8_t *bytes, const struct disk_snapshot *head, uint64_t len)
 {
 	uint64_t extents = ps_get64(head->extents), leaves = ps_get64(head->leaves), words = (len - sizeof(*head)) / 8;
 	if (ps_get32(head->magic) != SNAPSHOT_MAGIC || extents > words / 2 || leaves > words / 3 || 2 * extents + 3 * leaves > words)
 		return false;
-	uint64_t end = *at = 2 * extents + 3 * leaves;
+	uint64_t end = 2 * extents + 3 * leaves;
 	for (uint32_t i = 0; i < ps_get32(head->slabs); i++) {
 		if (!s->classes || words - end < 2)
 			return false;
@@ -133,45 +133,78 @@ static bool counts_fit(const struct store *s, const uint8_t *bytes, const struct
 	return end == words;
 }
 
-static int load_slabs(struct store *s, const uint8_t *bytes, uint64_t at, uint32_t count)
+/* The free extents of a snapshot, in order. */
+struct free_list {
+	struct ps_extent *items;
+	uint64_t count;
+};
+
+static bool overlaps_free(const struct free_list *list, struct ps_extent extent)
 {
-	struct ps_allocator *a = s->space.slots;
+	uint64_t low = 0, high = list->count;
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+		if (list->items[middle].offset + list->items[middle].len <= extent.offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < list->count && list->items[low].offset < extent.offset + extent.len;
+}
+
+static int load_slabs(struct store *s, const uint8_t *bytes, uint64_t at, uint32_t count, const struct free_list *list)
+{
 	uint64_t words[SLAB_WORDS_MAX];
-	int err = PS_OK;
+	int err = classes_reset(s);
 	for (uint32_t i = 0; i < count && !err; i++) {
+		struct ps_allocator *a = s->space.slots;
 		unsigned class = (unsigned)word(bytes, at + 1);
+		uint64_t offset = word(bytes, at);
 		size_t n = ps_omni_slab_words(a, class);
 		for (size_t k = 0; k < n; k++)
 			words[k] = word(bytes, at + 2 + k);
-		err = ps_omni_load_slab(a, class, word(bytes, at), words, n);
+		if (overlaps_free(list, (struct ps_extent){offset, ps_class_geometry(s->classes, class)->slab_bytes}))
+			err = PS_ECORRUPT;
+		else
+			err = ps_omni_load_slab(a, class, offset, words, n);
 		at += 2 + n;
 	}
 	return err;
 }
 
-static int load_extents(struct store *s, const uint8_t *bytes, const struct disk_snapshot *head)
+/* The root's list comes last: until then everything can be tried again, or given up. */
+static int load_allocators(struct store *s, const uint8_t *bytes, const struct disk_snapshot *head, const struct free_list *list)
 {
-	uint64_t n = ps_get64(head->extents), space = ps_get64(head->space);
-	struct ps_extent *list = ps_memory_alloc(&s->memory, (n + 1) * sizeof(*list));
-	if (!list)
-		return ps_fail(PS_ENOMEM, "%s: no memory for the free list", s->path);
-	for (uint64_t i = 0; i < n; i++)
-		list[i] = (struct ps_extent){word(bytes, 2 * i), word(bytes, 2 * i + 1)};
+	uint64_t space = ps_get64(head->space);
 	int err = pool_extend(&s->pool, space);
 	if (!err && space > s->space.file_bytes)
 		err = s->io->ops->allocate(s->io, s->space.file_bytes, space - s->space.file_bytes);
 	if (!err)
-		err = ps_root_load(s->space.punched, space, NULL, 0);
+		err = space_forget_holes(&s->space, space);
+	for (uint64_t i = 0; i < list->count && !err; i++)
+		err = space_note_hole(&s->space, list->items[i]);
 	if (!err)
-		err = ps_root_load(s->space.root, space, list, n);
-	if (!err) {
-		s->space.end = space;
-		s->space.file_bytes = MAX(space, s->space.file_bytes);
-	}
-	for (uint64_t i = 0; i < n && !err; i++)
-		err = space_note_hole(&s->space, list[i]);
-	ps_memory_free(&s->memory, list, (n + 1) * sizeof(*list));
-	return err;
+		err = ps_root_load(s->space.root, space, NULL, 0);
+	if (!err)
+		err = load_slabs(s, bytes, 2 * list->count + 3 * ps_get64(head->leaves), ps_get32(head->slabs), list);
+	return err ? err : ps_root_load(s->space.root, space, list->items, list->count);
+}
+
+static int load_space(struct store *s, const uint8_t *bytes, const struct disk_snapshot *head)
+{
+	struct free_list list = {.count = ps_get64(head->extents)};
+	list.items = ps_memory_alloc(&s->memory, (list.count + 1) * sizeof(*list.items));
+	if (!list.items)
+		return ps_fail(PS_ENOMEM, "%s: no memory for the free list", s->path);
+	for (uint64_t i = 0; i < list.count; i++)
+		list.items[i] = (struct ps_extent){word(bytes, 2 * i), word(bytes, 2 * i + 1)};
+	int err = load_allocators(s, bytes, head, &list);
+	ps_memory_free(&s->memory, list.items, (list.count + 1) * sizeof(*list.items));
+	if (err)
+		return err;
+	s->space.end = ps_get64(head->space);
+	s->space.file_bytes = MAX(s->space.end, s->space.file_bytes);
+	return PS_OK;
 }
 
 static void load_leaf_slots(struct store *s, const uint8_t *bytes, uint64_t at)
@@ -186,15 +219,12 @@ static void load_leaf_slots(struct store *s, const uint8_t *bytes, uint64_t at)
 static int load_image(struct store *s, const uint8_t *bytes, uint64_t len)
 {
 	struct disk_snapshot head;
-	uint64_t slabs;
 	memcpy(&head, bytes, sizeof(head));
-	if (blob_checksum(SNAPSHOT_SEED, bytes, len) != ps_get64(s->sb.snapshot_checksum) || !counts_fit(s, bytes, &head, len, &slabs))
+	if (blob_checksum(SNAPSHOT_SEED, bytes, len) != ps_get64(s->sb.snapshot_checksum) || !counts_fit(s, bytes, &head, len))
 		return PS_ENOTFOUND;
 	if (ps_get64(head.space) != ps_get64(s->sb.file_bytes))
 		return PS_ENOTFOUND;
-	int err = load_extents(s, bytes, &head);
-	if (!err && (err = load_slabs(s, bytes, slabs, ps_get32(head.slabs))) != PS_OK && classes_reset(s) != PS_OK)
-		err = PS_ENOMEM;
+	int err = load_space(s, bytes, &head);
 	for (uint64_t i = 0; !err && i < ps_get64(head.leaves); i++)
 		load_leaf_slots(s, bytes, 2 * ps_get64(head.extents) + 3 * i);
 	return err == PS_ECORRUPT ? PS_ENOTFOUND : err;

@@ -620,6 +620,22 @@ void space_trim(struct store *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* All of the space has bytes of the file behind it, as far as is known. */
+int space_forget_holes(struct space *sp, uint64_t space)
+{
+	struct ps_allocator *none;
+	int err = ps_root_open(&sp->store->memory, &none);
+	if (err)
+		return err;
+	if ((err = ps_root_load(none, space, NULL, 0)) != PS_OK) {
+		none->ops->close(none);
+		return err;
+	}
+	sp->punched->ops->close(sp->punched);
+	sp->punched = none;
+	return PS_OK;
+}
+
 /* A file with holes does not say where they are: all that is free and long enough may be one. */
 int space_note_hole(struct space *sp, struct ps_extent extent)
 {
