@@ -30,6 +30,7 @@ static int buffer_resize(struct store *s, struct log_buffer *b, size_t size)
 	if (b->len)
 		memcpy(bytes, b->bytes, b->len);
 	free(b->bytes);
+	budget_charge(s, size - b->size);
 	b->bytes = bytes;
 	b->size = size;
 	return PS_OK;

@@ -183,6 +183,11 @@ int budget_take(struct store *s, uint64_t bytes)
 		       (unsigned long long)atomic_load(&s->pool.frame_bytes), (unsigned long long)atomic_load(&s->pool.dirty_bytes));
 }
 
+void budget_charge(struct store *s, uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&s->budget_used, bytes, memory_order_relaxed);
+}
+
 void budget_give(struct store *s, uint64_t bytes)
 {
 	atomic_fetch_sub_explicit(&s->budget_used, bytes, memory_order_relaxed);
