@@ -95,7 +95,7 @@ static int run(struct variant *v)
 int main(int argc, char **argv)
 {
 	const struct ps_base_options buffered = {
-	    .background = PS_BACKGROUND_NONE, .io = PS_BASE_IO_BUFFERED, .memory_budget = 4 << 20};
+	    .background = PS_BACKGROUND_NONE, .io = PS_BASE_IO_BUFFERED, .memory_budget = 12 << 20};
 	/* A new stack joins with one line. */
 	struct variant variants[] = {
 	    {.name = "multi-spy-memory", .wrap = over_spy},
