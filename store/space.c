@@ -310,7 +310,7 @@ int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent)
 	if (err != PS_ENOSPC)
 		return err;
 	sp->root->ops->stats(sp->root, &stats);
-	if (stats.free > stats.space / 8 && stats.largest_free >= CHUNK)
+	if (stats.free > stats.space / 16 && stats.largest_free >= CHUNK)
 		return PS_ENOTSUP;
 	return space_alloc(sp, len, extent, NULL) ? PS_ENOTSUP : PS_OK;
 }
