@@ -324,6 +324,7 @@ static void a_run_lies_in_adjacent_slots(void **state)
 		fill(data + i * 1000, each[i] = 1000, i);
 	OK(ps_write_batched(s, COUNT, run, data, each));
 	struct ps_info before = info_of(s, run[0]);
+	assert_true(before.allocator > 0);
 	for (unsigned i = 1; i < COUNT; i++) {
 		struct ps_info info = info_of(s, run[i]);
 		assert_int_equal(info.allocator, before.allocator);
