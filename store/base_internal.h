@@ -497,6 +497,7 @@ uint64_t checkpoint_wanted_ring(struct store *s);
 int checkpoint_move_ring(struct store *s, uint64_t len);
 int checkpoint_if_wanted(struct store *s);
 bool checkpoint_wanted(struct store *s);
+unsigned checkpoint_spill_load(const struct store *s);
 void store_wake(struct store *s);
 int store_start_thread(struct store *s);
 void store_stop_thread(struct store *s);

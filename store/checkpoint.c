@@ -501,9 +501,21 @@ static int run_checkpoint(struct store *s)
 	return err;
 }
 
+/* Bytes of spilled operations that only a checkpoint gives back, over what may lie about of them: they and what they placed would
+ * otherwise share the file by halves. */
+unsigned checkpoint_spill_load(const struct store *s)
+{
+	enum { SPILL_LEAST = 2 << 20, SPILL_SHARE = 64 };
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < s->log.spill_count; i++)
+		bytes += s->log.spills[i].extent.len;
+	return (unsigned)(bytes / MAX((uint64_t)SPILL_LEAST, s->space.end / SPILL_SHARE));
+}
+
 bool checkpoint_wanted(struct store *s)
 {
-	return log_used(&s->log) > log_ring_len(&s->log) / 2 || atomic_load(&s->pool.dirty_bytes) > s->budget / 4;
+	return log_used(&s->log) > log_ring_len(&s->log) / 2 || atomic_load(&s->pool.dirty_bytes) > s->budget / 4 ||
+	       checkpoint_spill_load(s) > 0;
 }
 
 /* Someone else's may have done while this waited for its turn. */

@@ -376,6 +376,15 @@ static int place_all(struct commit *c)
 	return err == NEEDS_PAGE ? PS_ENOMEM : err;
 }
 
+/* The thread that does checkpoints lags behind: it has to be waited for. */
+static int brake(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool behind = checkpoint_spill_load(s) > 1;
+	pthread_mutex_unlock(&s->lock);
+	return behind ? checkpoint_run(s) : PS_OK;
+}
+
 static int spill(struct commit *c)
 {
 	size_t len = c->bytes - sizeof(struct disk_record), size = (len + PAGE - 1) & ~(size_t)(PAGE - 1);
@@ -436,6 +445,8 @@ int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_du
 		return err;
 	size_record(&c);
 	if (c.bytes > log_commit_max(&s->log))
+		err = brake(s);
+	if (!err && c.bytes > log_commit_max(&s->log))
 		err = spill(&c);
 	if (!err && c.bytes > log_commit_max(&s->log))
 		err = ps_fail(PS_ENOSPC, "%s: a commit of %zu operations is too large for the log", s->path, n);
