@@ -104,11 +104,10 @@ static int tell(const struct pieces *p, ps_space_fn fn, void *arg)
 	return PS_OK;
 }
 
-/* A store that was opened read-only knows no free space: all that is not named is called the objects'. */
 static int know_space(struct store *s)
 {
 	if (s->read_only)
-		return PS_OK;
+		return ps_fail(PS_EREADONLY, "%s: a store that is open read-only does not find out what is free", s->path);
 	int err = store_begin_writing(s);
 	return err ? err : rebuild_finish(&s->space);
 }
@@ -200,8 +199,8 @@ int base_route_figures(ps_storer *st, struct ps_route_figures *figures, size_t c
 	while (rebuild_help(s))
 		;
 	pthread_mutex_lock(&s->lock);
-	int err = know_space(s);
-	if (!err)
+	int err = s->read_only ? PS_OK : know_space(s);
+	if (!err && !s->read_only)
 		slab_figures(s, figures, count);
 	pthread_mutex_unlock(&s->lock);
 	for (uint64_t slot = 0; !err && slot < atomic_load(&s->table.slots); slot++) {

@@ -484,9 +484,11 @@ static int run_checkpoint(struct store *s)
 		ps_memory_free(&s->memory, r, sizeof(*r));
 		return err;
 	}
-	budget_charge(s, r->bounce_size);
+	/* Where all is dirty there is no room for it, and it is needed all the same. */
+	bool counted = budget_take(s, r->bounce_size) == PS_OK;
 	err = run_steps(r);
-	budget_give(s, r->bounce_size);
+	if (counted)
+		budget_give(s, r->bounce_size);
 	/* Half of it may be done: what was dirty is in no list any more, so nothing may go on. */
 	if (err && r->begun)
 		store_fail(s, err, "a checkpoint failed");

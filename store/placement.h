@@ -38,7 +38,8 @@ struct ps_space_piece {
 };
 typedef int (*ps_space_fn)(void *arg, const struct ps_space_piece *piece);
 
-/* Walks the file's space. fn must not call the store; non-zero ends the walk with PS_ECANCELED. */
+/* Walks the file's space. fn must not call the store; non-zero ends the walk with PS_ECANCELED.
+ * PS_EREADONLY: a store that was opened so does not find out what is free. */
 PS_CHECKED int ps_each_space(ps_storer *s, ps_space_fn fn, void *arg);
 
 /* What a route holds: class 0 is the root. */
@@ -49,7 +50,8 @@ struct ps_route_figures {
 	uint64_t slot_bytes, tail_bytes; /* of one slot; of slabs, in no slot */
 	uint64_t free_bytes;            /* of free slots; the root's free extents */
 };
-/* Fills figures[0] to figures[count - 1], zeros behind the last class. Walks the whole table: what is written meanwhile may count or not. */
+/* Fills figures[0] to figures[count - 1], zeros behind the last class. Walks the whole table: what is written meanwhile may count or not. Of a store
+ * that was opened read-only nothing is known of slabs and free bytes: zeros. */
 PS_CHECKED int ps_route_figures(ps_storer *s, struct ps_route_figures *figures, size_t count);
 
 #endif

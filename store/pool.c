@@ -185,7 +185,9 @@ int budget_take(struct store *s, uint64_t bytes)
 
 void budget_charge(struct store *s, uint64_t bytes)
 {
-	atomic_fetch_add_explicit(&s->budget_used, bytes, memory_order_relaxed);
+	uint64_t used = atomic_fetch_add_explicit(&s->budget_used, bytes, memory_order_relaxed) + bytes;
+	while (!fits_budget(s, used, 0) && pool_evict_one(&s->pool))
+		used = atomic_load_explicit(&s->budget_used, memory_order_relaxed);
 }
 
 void budget_give(struct store *s, uint64_t bytes)

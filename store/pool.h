@@ -121,7 +121,7 @@ void pool_unlock_frame(struct pool *pool, uint64_t frame, uint64_t gone, bool dr
 /* Room for `bytes` within the budget, by eviction; counted as used until budget_free. */
 int budget_take(struct store *s, uint64_t bytes);
 void budget_give(struct store *s, uint64_t bytes);
-/* Counted without asking: what the store cannot do without. */
+/* Counted without asking; frames make room as far as they can. */
 void budget_charge(struct store *s, uint64_t bytes);
 /* Dirty, or the log holds bytes for it: what is on disk there is older. */
 bool pool_is_newer(struct pool *pool, uint64_t frame);

@@ -11,7 +11,7 @@ case $symbols in *ps_use_placement*) ;; *)
 	;;
 esac
 # What begins with two underscores is the compiler's and the sanitizers'.
-strange=$(echo "$symbols" | grep -Ev '^(ps_[a-z_]+|calloc|free|mem(cpy|cmp|set)|__.*|_GLOBAL_OFFSET_TABLE_)$' || true)
+strange=$(echo "$symbols" | grep -Ev '^(ps_[a-z_]+|calloc|free|mem(cpy|cmp|set)|bcmp|__.*|_GLOBAL_OFFSET_TABLE_)$' || true)
 # Of the store's, those that a layer may call: the contract's, and the allocators' tables.
 strange="$strange $(echo "$symbols" | grep -E '^ps_(io|base|memory|log|root|omni)_' || true)"
 if [ -n "${strange# }" ]; then

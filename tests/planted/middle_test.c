@@ -246,13 +246,15 @@ static uint64_t place_of(ps_id id)
 	return info.offset;
 }
 
-/* Puts objects until one lies at the place. */
+/* Puts objects until one lies at the place, and brings it into memory. */
 static void take_place(uint64_t place)
 {
 	ps_id id = PS_ID_NONE;
 	for (unsigned i = 0; i < 200 && (!id || place_of(id) != place); i++)
 		assert_int_equal(ps_put(store, foreign_bytes, BYTES, &id), PS_OK);
 	assert_int_equal(place_of(id), place);
+	size_t len;
+	assert_int_equal(ps_get(store, id, read_bytes, BYTES, &len), PS_OK);
 }
 
 static void replace_and_take_place(void)
