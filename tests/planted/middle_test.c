@@ -202,25 +202,38 @@ static ps_id object;
 static uint8_t first_bytes[BYTES], second_bytes[BYTES], foreign_bytes[BYTES], read_bytes[BYTES];
 
 /* The reader looks at the entry, then at the state of the page, then at the entry again. The page's state is taken away, so
- * that the fault is the moment between the two looks; the handler gives it back and acts. */
+ * that the fault is the moment between the two looks; the handler gives it back and waits for a thread that acts. */
 static struct {
-	void (*act)(void); /* NULL once it has */
+	void (*act)(void);
+	bool was_met;
 	void *state;
 	struct sigaction old;
+	pthread_t actor;
+	sem_t met, acted;
 } between;
+
+static void *act_when_met(void *nothing)
+{
+	while (sem_wait(&between.met))
+		;
+	between.act();
+	sem_post(&between.acted);
+	return nothing;
+}
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {
 	(void)context;
-	void (*act)(void) = between.act;
-	if (!act || (uintptr_t)info->si_addr / PAGE != (uintptr_t)between.state / PAGE) {
+	if (between.was_met || (uintptr_t)info->si_addr / PAGE != (uintptr_t)between.state / PAGE) {
 		sigaction(number, &between.old, NULL);
 		return;
 	}
-	between.act = NULL;
+	between.was_met = true;
 	if (mprotect(between.state, PAGE, PROT_READ | PROT_WRITE))
 		_exit(1);
-	act();
+	sem_post(&between.met);
+	while (sem_wait(&between.acted))
+		;
 }
 
 static void at_the_state_of(uint64_t place, void (*act)(void))
@@ -228,6 +241,10 @@ static void at_the_state_of(uint64_t place, void (*act)(void))
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER};
 	uintptr_t state = (uintptr_t)pool_state(&store_of(store)->pool, place);
 	between.act = act;
+	between.was_met = false;
+	assert_int_equal(sem_init(&between.met, 0, 0), 0);
+	assert_int_equal(sem_init(&between.acted, 0, 0), 0);
+	assert_int_equal(pthread_create(&between.actor, NULL, act_when_met, NULL), 0);
 	between.state = (void *)(state & ~(uintptr_t)(PAGE - 1));
 	assert_int_equal(sigaction(SIGSEGV, &action, &between.old), 0);
 	assert_int_equal(mprotect(between.state, PAGE, PROT_NONE), 0);
@@ -235,7 +252,10 @@ static void at_the_state_of(uint64_t place, void (*act)(void))
 
 static void no_fault_any_more(void)
 {
-	assert_null(between.act);
+	assert_true(between.was_met);
+	assert_int_equal(pthread_join(between.actor, NULL), 0);
+	sem_destroy(&between.met);
+	sem_destroy(&between.acted);
 	assert_int_equal(sigaction(SIGSEGV, &between.old, NULL), 0);
 }
 
