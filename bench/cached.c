@@ -82,7 +82,8 @@ static inline uint64_t next(const struct cached *w, uint64_t at)
 
 static double time_get(struct cached *w, uint64_t from)
 {
-	_Alignas(SIZE) uint8_t buf[SIZE]; /* a copy over two cache lines could not be read before it is written out */
+	_Alignas(SIZE)
+	    uint8_t buf[SIZE]; /* a copy over two cache lines could not be read before it is written out */
 	size_t len;
 	uint64_t sum = 0;
 	double start = cpu_now();
@@ -110,7 +111,8 @@ static double time_view(struct cached *w, uint64_t from)
 
 static double time_array(struct cached *w, uint64_t from)
 {
-	_Alignas(SIZE) uint8_t buf[SIZE]; /* a copy over two cache lines could not be read before it is written out */
+	_Alignas(SIZE)
+	    uint8_t buf[SIZE]; /* a copy over two cache lines could not be read before it is written out */
 	uint64_t sum = 0;
 	double start = cpu_now();
 	for (uint64_t i = 0, at = from % w->b->count; i < w->reads; i++, at = next(w, at)) {
