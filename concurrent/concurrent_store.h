@@ -50,7 +50,7 @@ struct ps_concurrent_stats {
 	uint64_t locks;                         /* taken since open */
 	uint64_t waits, wait_ns;                /* how often one was waited for, and how long together */
 	uint64_t timeouts, refusals, deadlocks; /* PS_ETIMEDOUT, PS_EBUSY, PS_EDEADLK */
-	uint64_t held; /* held or waited for now; of copying calls only those that a writer waits for */
+	uint64_t held; /* at this moment, or waited for; of copying calls only those that a writer waits for */
 	uint64_t memory_used; /* the layer's own, in bytes */
 };
 

@@ -206,6 +206,8 @@ struct table_visitor {
 	void *arg;
 };
 int table_visit(struct table *t, const struct table_visitor *v);
+/* For visitors to whom a damaged page is none of their business. */
+int table_pass_damage(void *arg, uint64_t first_slot, uint64_t slots, uint64_t place);
 uint32_t next_generation(const struct store *s, const struct entry *free_entry);
 int table_reserve_dirty(struct table *t, size_t more);
 struct table_node *table_group(struct table *t, uint64_t number);

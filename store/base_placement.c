@@ -8,7 +8,6 @@ struct pieces {
 	struct store *s;
 	struct ps_space_piece *list;
 	size_t count, size;
-	int err;
 };
 
 static int add_piece(struct pieces *p, struct ps_space_piece piece)
@@ -48,12 +47,6 @@ static int ignore_entry(void *arg, uint64_t slot, const struct entry *e)
 	return PS_OK;
 }
 
-static int ignore_damage(void *arg, uint64_t first_slot, uint64_t slots, uint64_t place)
-{
-	(void)arg, (void)first_slot, (void)slots, (void)place;
-	return PS_OK;
-}
-
 static int add_slab(void *arg, const struct ps_slab_info *slab)
 {
 	struct pieces *p = arg;
@@ -66,7 +59,7 @@ static int collect(struct pieces *p)
 {
 	struct store *s = p->s;
 	struct space *sp = &s->space;
-	struct table_visitor visitor = {add_table_page, ignore_entry, ignore_damage, p};
+	struct table_visitor visitor = {add_table_page, ignore_entry, table_pass_damage, p};
 	int err = add_extent(p, PS_SPACE_FIXED, (struct ps_extent){0, SUPERBLOCK_AREA});
 	for (uint64_t fence = SPACE_FENCE; fence < sp->end && !err; fence += SPACE_FENCE)
 		err = add_extent(p, PS_SPACE_FIXED, (struct ps_extent){fence, PAGE});

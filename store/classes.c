@@ -54,6 +54,15 @@ static void set_frame_masks(struct pool *pool, const struct ps_class_map *map)
 	}
 }
 
+/* An allocator of slots without slabs. The file grows where no slab has room that is worth filling (space.c). */
+static int open_slots(struct store *s, const struct ps_class_table *t, struct ps_allocator **slots)
+{
+	int err = ps_omni_open(&s->memory, s->space.root, t, slots);
+	if (!err)
+		ps_omni_set_growing(*slots, true);
+	return err;
+}
+
 int classes_attach(struct store *s)
 {
 	struct ps_class_table t;
@@ -64,12 +73,11 @@ int classes_attach(struct store *s)
 	if (!map)
 		return ps_fail(PS_ENOMEM, "%s: no memory for %u classes", s->path, t.count);
 	ps_class_map_init(map, &t);
-	int err = ps_omni_open(&s->memory, s->space.root, &t, &s->space.slots);
+	int err = open_slots(s, &t, &s->space.slots);
 	if (err) {
 		ps_memory_free(&s->memory, map, sizeof(*map));
 		return err;
 	}
-	ps_omni_set_growing(s->space.slots, true);
 	set_frame_masks(&s->pool, map);
 	s->classes = map;
 	return PS_OK;
@@ -80,12 +88,11 @@ int classes_reset(struct store *s)
 	struct ps_allocator *empty;
 	if (!s->classes)
 		return PS_OK;
-	int err = ps_omni_open(&s->memory, s->space.root, &s->classes->table, &empty);
+	int err = open_slots(s, &s->classes->table, &empty);
 	if (err)
 		return err;
 	s->space.slots->ops->close(s->space.slots);
 	s->space.slots = empty;
-	ps_omni_set_growing(empty, true);
 	return PS_OK;
 }
 

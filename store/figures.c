@@ -17,19 +17,10 @@ static int count_entry(void *arg, uint64_t slot, const struct entry *e)
 	return PS_OK;
 }
 
-static int skip_damaged(void *arg, uint64_t first_slot, uint64_t slots, uint64_t place)
-{
-	(void)arg;
-	(void)first_slot;
-	(void)slots;
-	(void)place;
-	return PS_OK;
-}
-
 static int count_objects(struct store *s, struct ps_stats *out)
 {
 	struct count c = {0};
-	struct table_visitor v = {NULL, count_entry, skip_damaged, &c};
+	struct table_visitor v = {NULL, count_entry, table_pass_damage, &c};
 	out->objects = atomic_load(&s->table.objects);
 	out->live_bytes = atomic_load(&s->table.live_bytes);
 	if (s->space.ready ? !s->space.rebuild : ps_get32(s->sb.clean) != 0)

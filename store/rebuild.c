@@ -21,7 +21,6 @@
 enum {
 	FIRST_PAGES = 16,     /* that the first write reads at most, and a step after it */
 	EXTENTS_A_PAGE = 128, /* of a map: as much work as a page of the table */
-	SLAB_WORDS = (1 << PS_SLAB_SHIFT_MAX) / GRANULE / 64,
 	GIVEN_A_PAGE = 16,    /* gaps that go to the allocator in the time of a page */
 };
 
@@ -358,7 +357,7 @@ static void give_gap(struct space *sp, struct ps_extent gap)
 static int give_slab(void *arg, const struct ps_slab_info *slab)
 {
 	struct rebuild *r = arg;
-	uint64_t words[SLAB_WORDS];
+	uint64_t words[PS_SLAB_WORDS_MAX];
 	struct ps_allocator *to = r->s->space.slots;
 	if (ps_omni_class_at(to, slab->offset))
 		return PS_OK; /* an earlier try, without memory for all, came as far as here */

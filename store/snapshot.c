@@ -4,7 +4,7 @@
 
 #include "store/base_internal.h"
 
-enum { SNAPSHOT_SEED = 0x5afe, SNAPSHOT_MAX = 16 << 20, SLAB_WORDS_MAX = (1 << PS_SLAB_SHIFT_MAX) / GRANULE / 64 };
+enum { SNAPSHOT_SEED = 0x5afe, SNAPSHOT_MAX = 16 << 20 };
 
 struct image {
 	struct store *s;
@@ -49,7 +49,7 @@ static int add_slab(void *arg, const struct ps_slab_info *slab)
 {
 	struct image *m = arg;
 	struct ps_allocator *a = m->s->space.slots;
-	uint64_t words[SLAB_WORDS_MAX];
+	uint64_t words[PS_SLAB_WORDS_MAX];
 	if (ps_omni_save_slab(a, slab->offset, words) != PS_OK)
 		return PS_ENOTFOUND;
 	add_words(m, slab->offset, slab->class, 2);
@@ -154,7 +154,7 @@ static bool overlaps_free(const struct free_list *list, struct ps_extent extent)
 
 static int load_slabs(struct store *s, const uint8_t *bytes, uint64_t at, uint32_t count, const struct free_list *list)
 {
-	uint64_t words[SLAB_WORDS_MAX];
+	uint64_t words[PS_SLAB_WORDS_MAX];
 	int err = classes_reset(s);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		struct ps_allocator *a = s->space.slots;
