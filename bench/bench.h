@@ -66,6 +66,8 @@ const char *bench_path(const struct bench *b, const char *name);
 uint64_t disk_bytes(const char *path); /* st_blocks x 512 */
 void remove_file(const char *path);
 ps_storer *store_open(const char *path, const struct ps_base_options *options);
+/* Answers PS_OK at once to what layers are timed with (nothing.c). */
+ps_storer *nothing_open(void);
 struct ps_stats store_stats(ps_storer *s);
 
 /* ---- contents that can be verified: every byte follows from seed, key and version (fill.c) ---- */

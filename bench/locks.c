@@ -4,63 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <padstone/storer_impl.h>
-
 #include "bench/bench.h"
 
 enum { SIZE = 64, CALLS = 2000000, SMALL_CALLS = 20000, LOCK_IDS = 1024 };
 
-/* ---- a storer that does nothing: what is left is gates and locks ---- */
-
-static uint32_t nothing_caps(ps_storer *s)
-{
-	(void)s;
-	return PS_CAP_THREADS;
-}
-
-static int nothing_resize(ps_storer *s, ps_id id, uint64_t size)
-{
-	(void)s, (void)id, (void)size;
-	return PS_OK;
-}
-
-static int nothing_info(ps_storer *s, ps_id id, struct ps_info *info)
-{
-	(void)s, (void)id, (void)info;
-	return PS_OK;
-}
-
-static int nothing_use_tokens(ps_storer *s, struct ps_tokens *tokens)
-{
-	(void)s, (void)tokens;
-	return PS_OK;
-}
-
-static int nothing_close(ps_storer *s)
-{
-	free(s);
-	return PS_OK;
-}
-
-#define REFUSED(slot, params) .slot = ps_unsupported_##slot,
-static const struct ps_storer_ops nothing_ops = {
-    .name = "nothing",
-    .caps = nothing_caps,
-    .writer_id = ps_forward_writer_id,
-    PS_STORER_SLOTS(REFUSED).resize = nothing_resize,
-    .info = nothing_info,
-    .use_tokens = nothing_use_tokens,
-    .close = nothing_close,
-};
-
-static ps_storer *nothing_open(void)
-{
-	ps_storer *s = calloc(1, sizeof(*s));
-	if (!s)
-		die("no memory");
-	MUST(ps_storer_init(s, &nothing_ops, NULL));
-	return s;
-}
+/* ---- over a storer that does nothing: what is left is gates and locks ---- */
 
 static double time_resize(ps_storer *s, uint64_t calls)
 {

@@ -5,54 +5,11 @@
 #include <stdlib.h>
 #include <sys/param.h>
 
-#include <padstone/storer_impl.h>
-
 #include "bench/bench.h"
 
 enum { CALLS = 4000000, SMALL_CALLS = 40000, GET_SIZE = 64, LARGEST = 64 << 10 };
 
 /* ---- what is added to a call ---- */
-
-static uint32_t nothing_caps(ps_storer *s)
-{
-	(void)s;
-	return PS_CAP_PLACEMENT;
-}
-
-static int nothing_info(ps_storer *s, ps_id id, struct ps_info *info)
-{
-	(void)s, (void)id, (void)info;
-	return PS_OK;
-}
-
-static int nothing_get(ps_storer *s, ps_id id, void *buf, size_t cap, size_t *len)
-{
-	(void)s, (void)id, (void)buf, (void)cap, (void)len;
-	return PS_OK;
-}
-
-static int nothing_use_placement(ps_storer *s, struct ps_placement *placement)
-{
-	(void)s, (void)placement;
-	return PS_OK;
-}
-
-static int nothing_close(ps_storer *s)
-{
-	free(s);
-	return PS_OK;
-}
-
-#define REFUSED(slot, params) .slot = ps_unsupported_##slot,
-static const struct ps_storer_ops nothing_ops = {
-    .name = "nothing",
-    .caps = nothing_caps,
-    .writer_id = ps_forward_writer_id,
-    PS_STORER_SLOTS(REFUSED).info = nothing_info,
-    .get = nothing_get,
-    .use_placement = nothing_use_placement,
-    .close = nothing_close,
-};
 
 static double time_info(ps_storer *s, uint64_t calls)
 {
@@ -86,8 +43,7 @@ static double time_gets(ps_storer *s, const ps_id *ids, uint64_t n, uint64_t cal
 static void added_to_nothing(const struct bench *b, uint64_t calls)
 {
 	struct figure get = {0}, info = {0};
-	ps_storer *inner = xalloc(sizeof(*inner)), *s;
-	MUST(ps_storer_init(inner, &nothing_ops, NULL));
+	ps_storer *inner = nothing_open(), *s;
 	MUST(ps_multi_open(inner, NULL, &s));
 	for (unsigned r = 0; r < b->rounds; r++) {
 		figure_add(&get, time_nothing(s, calls) - time_nothing(inner, calls));
