@@ -20,7 +20,7 @@ struct variant {
 	int (*wrap)(ps_storer *leaf, ps_storer **s);
 	bool on_base;
 	uint32_t tokens; /* of the concurrent layer's pool; 0: the default */
-	char path[80];
+	char path[CONFORMANCE_PATH];
 };
 
 static uint32_t pool_size;
@@ -65,10 +65,6 @@ static int open_variant(void *arg, bool fresh, ps_storer **s)
 
 static int run(struct variant *v)
 {
-	char folder[] = "/tmp/conformance-concurrent-XXXXXX";
-	if (!mkdtemp(folder))
-		return 1;
-	snprintf(v->path, sizeof(v->path), "%s/store", folder);
 	const struct conformance_stack stack = {
 	    .name = v->name,
 	    .open = open_variant,
@@ -76,10 +72,7 @@ static int run(struct variant *v)
 	    .expected_caps = v->on_base ? BASE_CAPS : MEMORY_CAPS,
 	    .persistent = v->on_base,
 	};
-	int failed = conformance_run(&stack);
-	unlink(v->path);
-	rmdir(folder);
-	return failed;
+	return conformance_run_on_file(&stack, v->path);
 }
 
 int main(int argc, char **argv)

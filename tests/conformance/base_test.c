@@ -12,7 +12,7 @@
 struct base_stack {
 	const char *name;
 	struct ps_base_options options;
-	char path[80];
+	char path[CONFORMANCE_PATH];
 };
 
 static int open_base(void *arg, bool fresh, ps_storer **s)
@@ -27,10 +27,6 @@ static int open_base(void *arg, bool fresh, ps_storer **s)
 
 static int run(struct base_stack *base)
 {
-	char folder[] = "/tmp/conformance-base-XXXXXX";
-	if (!mkdtemp(folder))
-		return 1;
-	snprintf(base->path, sizeof(base->path), "%s/store", folder);
 	const struct conformance_stack stack = {
 	    .name = base->name,
 	    .open = open_base,
@@ -39,10 +35,7 @@ static int run(struct base_stack *base)
 	                     PS_CAP_PLACEMENT,
 	    .persistent = true,
 	};
-	int failed = conformance_run(&stack);
-	unlink(base->path);
-	rmdir(folder);
-	return failed;
+	return conformance_run_on_file(&stack, base->path);
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,9 @@
 #include "tests/conformance/conformance.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/conformance/suite.h"
 
@@ -59,5 +61,17 @@ int conformance_run(const struct conformance_stack *stack)
 	}
 	int failed = _cmocka_run_group_tests(stack->name, tests, count, NULL, NULL);
 	free(tests);
+	return failed;
+}
+
+int conformance_run_on_file(const struct conformance_stack *stack, char path[CONFORMANCE_PATH])
+{
+	char folder[] = "/tmp/conformance-XXXXXX";
+	if (!mkdtemp(folder))
+		return 1;
+	snprintf(path, CONFORMANCE_PATH, "%s/store", folder);
+	int failed = conformance_run(stack);
+	unlink(path);
+	rmdir(folder);
 	return failed;
 }

@@ -7,6 +7,8 @@
 
 #include <padstone/storer.h>
 
+enum { CONFORMANCE_PATH = 80 };
+
 struct conformance_stack {
 	const char *name;
 	/* fresh: an empty store, whatever was there; otherwise the one that was closed last. */
@@ -19,5 +21,7 @@ struct conformance_stack {
 /* Runs all tests as one cmocka group and returns how many failed. Environment: CONFORMANCE_SEED and
  * CONFORMANCE_STEPS repeat or shorten a run of the random model. */
 int conformance_run(const struct conformance_stack *stack);
+/* The same for a stack on a file: `path` gets a name in a folder that is there while the tests run. */
+int conformance_run_on_file(const struct conformance_stack *stack, char path[CONFORMANCE_PATH]);
 
 #endif

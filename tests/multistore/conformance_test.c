@@ -20,7 +20,7 @@ struct variant {
 	bool on_base;
 	uint32_t locks; /* PS_CAP_LOCKS, or 0 */
 	struct ps_base_options base;
-	char path[80];
+	char path[CONFORMANCE_PATH];
 };
 
 static int multi(ps_storer *inner, ps_storer **s)
@@ -75,10 +75,6 @@ static int open_variant(void *arg, bool fresh, ps_storer **s)
 
 static int run(struct variant *v)
 {
-	char folder[] = "/tmp/conformance-multi-XXXXXX";
-	if (!mkdtemp(folder))
-		return 1;
-	snprintf(v->path, sizeof(v->path), "%s/store", folder);
 	const struct conformance_stack stack = {
 	    .name = v->name,
 	    .open = open_variant,
@@ -86,10 +82,7 @@ static int run(struct variant *v)
 	    .expected_caps = (v->on_base ? BASE_CAPS : MEMORY_CAPS) | v->locks,
 	    .persistent = v->on_base,
 	};
-	int failed = conformance_run(&stack);
-	unlink(v->path);
-	rmdir(folder);
-	return failed;
+	return conformance_run_on_file(&stack, v->path);
 }
 
 int main(int argc, char **argv)
