@@ -24,7 +24,7 @@ may_include() {
 	store) echo "base allocator" ;;
 	multistore) echo "base allocator store remote" ;;
 	concurrent) echo "base allocator store multistore" ;;
-	remote) echo "base" ;;
+	remote) echo "base allocator store" ;;
 	# The tool runs the conformance suite.
 	cli) echo "$layers tests" ;;
 	bench) echo "$layers" ;;
