@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/memory.h"
 
@@ -64,7 +65,8 @@ struct ps_net_buffer {
 	uint8_t *bytes;
 };
 
-/* One reference, length 0; NULL when there is no memory. */
+/* One reference, length 0; NULL when there is no memory. `memory` outlives every reference, those of requests
+ * that were given up too; a network's own memory does by itself (ps_network_hold). */
 struct ps_net_buffer *ps_net_buffer_new(struct ps_memory *memory, size_t capacity);
 struct ps_net_buffer *ps_net_buffer_hold(struct ps_net_buffer *buffer);
 void ps_net_buffer_release(struct ps_net_buffer *buffer); /* NULL is fine */
@@ -106,7 +108,7 @@ struct ps_net_request {
 	struct ps_pad_name name;
 	struct ps_pad_identity expected; /* replace, remove */
 	struct ps_pad_identity
-	    identity; /* in: create, replace: of what is sent; out: get, head: of what is there */
+	    identity; /* in: create, replace: of what is sent; out: get, get_range, head: of what is there */
 	struct ps_net_token
 	    token; /* in: with `expected`, if known, saves a look; out: of what is there now */
 	uint64_t offset;
@@ -114,7 +116,7 @@ struct ps_net_request {
 	uint64_t size;                /* out: get, get_range, head: of the whole record */
 	struct ps_net_buffer *buffer; /* create, replace, get, get_range; the caller keeps its reference */
 	struct ps_net_list *list;
-	uint32_t timeout_ms; /* from submission; 0: the network's default */
+	uint32_t timeout_ms; /* from submission; 0: the network's default, which is then written here */
 
 	enum ps_outcome outcome;
 	bool throttled; /* the network asks for fewer requests (429, 503) */
@@ -185,18 +187,56 @@ enum ps_outcome ps_client_call(ps_client *client, struct ps_net_request *request
 
 struct ps_network_ops {
 	const char *scheme; /* "dir" */
+	/* `rest` is what follows "dir:"; options are never NULL and have their defaults filled in. Makes the
+	 * struct by ps_network_new, and sets caps and largest. */
 	int (*open)(const char *rest, const struct ps_network_options *options, ps_network **network);
+	/* Frees what the network holds, but not the struct. Called once, with the last reference, from
+	 * whatever thread has that one. */
 	void (*close)(ps_network *network);
+	/* From network->memory; all bytes of the ps_client zero but ops. */
 	int (*client)(ps_network *network, ps_client **client);
 };
 
+/* What the gate (network.c) has checked is not checked again: sizes, buffers, identities, read-only, depth.
+ * It empties all out fields at submit, counts, and writes the sentence of a failure where there is none. */
 struct ps_client_ops {
 	void (*close)(ps_client *client);
 	void (*submit)(ps_client *client, struct ps_net_request *request);
+	/* Called with a request in flight only. */
 	struct ps_net_request *(*wait)(ps_client *client, uint32_t timeout_ms);
+	/* May be called for a request that has finished and was not returned yet. */
 	void (*cancel)(ps_client *client, struct ps_net_request *request);
 	void (*wake)(ps_client *client);
 };
+
+/* `bytes` zeroed bytes that begin with a struct ps_network: ops, memory, url ("SCHEME:rest", without
+ * secrets), timeout, depth, read-only set; one reference. PS_ENOMEM. */
+int ps_network_new(const struct ps_network_ops *ops, size_t bytes, const char *rest,
+                   const struct ps_network_options *options, ps_network **network)
+    __attribute__((warn_unused_result));
+/* Of one that could not be opened: frees the struct without a call of ops->close. */
+void ps_network_drop(ps_network *network);
+/* For operations that go on after their client and the network were closed: the network and its memory live
+ * until the last reference is gone. ps_network_close gives back the first. */
+void ps_network_hold(ps_network *network);
+void ps_network_release(ps_network *network);
+/* The request's outcome, and a sentence: "URL: NAME: " and what is said. done: format "". */
+void ps_request_finish(const ps_network *network, struct ps_net_request *request, enum ps_outcome outcome,
+                       const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Whether it changes what is there: only these can be unknown. */
+static inline bool ps_net_op_writes(enum ps_net_op op)
+{
+	return op == PS_NET_CREATE || op == PS_NET_REPLACE || op == PS_NET_REMOVE;
+}
+static inline bool ps_identity_none(const struct ps_pad_identity *identity)
+{
+	static const uint8_t none[32];
+	return identity->counter == 0 && memcmp(identity->hash, none, sizeof(none)) == 0;
+}
+static inline bool ps_identity_same(const struct ps_pad_identity *a, const struct ps_pad_identity *b)
+{
+	return a->counter == b->counter && memcmp(a->hash, b->hash, sizeof(a->hash)) == 0;
+}
 
 /* First member of a network, and of a client. */
 struct ps_network {
@@ -205,12 +245,16 @@ struct ps_network {
 	uint32_t caps, timeout_ms, depth;
 	uint64_t largest;
 	char *url;
+	size_t bytes; /* of the whole struct */
+	struct ps_allocator_fns given;
+	atomic_uint references;
 };
 
 struct ps_client {
 	const struct ps_client_ops *ops;
 	ps_network *network;
 	uint32_t in_flight;
+	struct ps_net_request *refused; /* finished by the gate, not returned yet */
 };
 
 extern const struct ps_network_ops ps_mem_network, ps_dir_network, ps_s3_network, ps_rados_network;
