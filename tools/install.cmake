@@ -2,7 +2,7 @@
 # targets are written by hand in padstone-config.cmake.in: install(EXPORT) cannot name the object library inside.
 
 # pkg-config modules, and flags, that the static library needs from whoever links it.
-set(PS_PRIVATE_MODULES liburing libxxhash)
+set(PS_PRIVATE_MODULES liburing libxxhash libsodium)
 set(PS_PRIVATE_LIBS -pthread)
 list(JOIN PS_PRIVATE_MODULES " " PS_PC_REQUIRES)
 list(JOIN PS_PRIVATE_LIBS " " PS_PC_LIBS)

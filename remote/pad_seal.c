@@ -1,0 +1,146 @@
+/* Sealing: payload to record in one pass, then the header over the segments' hashes. */
+#include <sodium.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/fail.h"
+#include "remote/keys_internal.h"
+#include "remote/pad_format.h"
+
+int ps_pad_nonce_new(const ps_keys *keys, struct ps_pad_plan *plan, const void *payload, size_t len)
+{
+	uint8_t key[PS_KEY], hash[PS_KEY];
+	struct {
+		uint8_t random[32];
+		ps_le64 counter;
+		ps_le64 low, high;
+	} fields;
+	XXH128_hash_t content;
+	int err = ps_sodium_ready();
+
+	if (err != PS_OK)
+		return err;
+	content = XXH3_128bits(payload, len);
+	randombytes_buf(fields.random, sizeof(fields.random));
+	fields.counter = ps_set64(plan->counter);
+	fields.low = ps_set64(content.low64);
+	fields.high = ps_set64(content.high64);
+	ps_keys_content_key(keys, &plan->serial, plan->generation, key);
+	ps_key_hash(key, "pad/nonce", NULL, &fields, sizeof(fields), hash);
+	memcpy(plan->nonce, hash, PS_PAD_NONCE);
+	sodium_memzero(key, sizeof(key));
+	return PS_OK;
+}
+
+static int check_plan(const struct ps_pad_plan *plan)
+{
+	if (plan->generation == 0 || plan->counter == 0)
+		return ps_fail(PS_EINVAL, "a pad's generation and counter begin with 1");
+	if (plan->class > PS_PAD_PUBLIC_DATA || plan->role > PS_ROLE_TOMBSTONE)
+		return ps_fail(PS_EINVAL, "no pad has class %u and role %u", plan->class, plan->role);
+	if (plan->description_len > PS_PAD_DESCRIPTION)
+		return ps_fail(PS_EINVAL, "a pad's description has up to %d bytes, not %u",
+		               PS_PAD_DESCRIPTION, plan->description_len);
+	return PS_OK;
+}
+
+static int check_size(size_t len, enum ps_pad_mode mode, const struct ps_net_buffer *buffer)
+{
+	uint32_t capacity = ps_pad_capacity(mode, UINT64_MAX);
+
+	if (len > capacity)
+		return ps_fail(PS_ERANGE, "%zu bytes into a pad of %u", len, capacity);
+	if (ps_pad_record_bytes(len) > buffer->capacity)
+		return ps_fail(PS_ERANGE, "a record of %u bytes into a buffer of %zu",
+		               ps_pad_record_bytes(len), buffer->capacity);
+	return PS_OK;
+}
+
+/* Puts what a segment seals in its place in the record, to be sealed there, unless the payload can be sealed
+ * from where it is: only the first segment, and one that is padded, is copied. */
+static const uint8_t *lay_out(const struct ps_pad_plan *plan, uint32_t segment, uint32_t room,
+                              const uint8_t *payload, size_t len, uint8_t *at)
+{
+	size_t from = (size_t)segment * PS_PAD_SEGMENT;
+	size_t here = len > from ? len - from : 0;
+	uint8_t *start = at;
+
+	if (here > room)
+		here = room;
+	if (segment > 0 && here == room)
+		return payload + from;
+	if (segment == 0) {
+		struct pad_preamble preamble = {.length = ps_set32((uint32_t)len),
+		                                .description_len = ps_set16(plan->description_len)};
+
+		memcpy(preamble.description, plan->description, plan->description_len);
+		memcpy(at, &preamble, sizeof(preamble));
+		at += sizeof(preamble);
+	}
+	if (here > 0)
+		memcpy(at, payload + from, here);
+	memset(at + here, 0, room - here);
+	return start;
+}
+
+static void seal_segments(const uint8_t key[PS_KEY], const struct ps_pad_plan *plan,
+                          const struct pad_fixed *fixed, const struct ps_pad_header *shape,
+                          const uint8_t *payload, size_t len, uint8_t *record)
+{
+	struct pad_associated associated = {.fixed = *fixed};
+	uint8_t nonce[24], *hash = record + sizeof(*fixed);
+
+	for (uint32_t i = 0; i < shape->segments; i++, hash += PAD_HASH) {
+		uint8_t *at = record + ps_pad_segment_offset(shape, i);
+		uint32_t sealed = ps_pad_segment_bytes(shape, i);
+		const uint8_t *plain = lay_out(plan, i, ps_pad_segment_payload(shape, i), payload, len, at);
+
+		associated.segment = ps_set32(i);
+		pad_segment_nonce(plan->nonce, i, nonce);
+		crypto_aead_xchacha20poly1305_ietf_encrypt(at, NULL, plain, sealed - PAD_TAG,
+		                                           (const uint8_t *)&associated, sizeof(associated),
+		                                           NULL, nonce, key);
+		crypto_generichash(hash, PAD_HASH, at, sealed, NULL, 0);
+	}
+}
+
+static void sign_header(const uint8_t secret_key[PS_SECRET_KEY], uint8_t *record, uint32_t bytes)
+{
+	uint8_t message[sizeof(PAD_SIGN_PREFIX) - 1 + PS_PAD_HEADER_MAX];
+	size_t prefix = sizeof(PAD_SIGN_PREFIX) - 1, signed_bytes = bytes - PAD_SIGNATURE;
+
+	memcpy(message, PAD_SIGN_PREFIX, prefix);
+	memcpy(message + prefix, record, signed_bytes);
+	crypto_sign_detached(record + signed_bytes, NULL, message, prefix + signed_bytes, secret_key);
+}
+
+int ps_pad_seal(const ps_keys *keys, const struct ps_pad_plan *plan, const void *payload, size_t len,
+                enum ps_pad_mode mode, struct ps_net_buffer *buffer, struct ps_pad_identity *identity)
+{
+	uint8_t public_key[32], secret_key[PS_SECRET_KEY], key[PS_KEY];
+	struct ps_pad_header shape;
+	struct pad_fixed fixed;
+	int err = check_plan(plan);
+
+	if (err == PS_OK)
+		err = check_size(len, mode, buffer);
+	if (err == PS_OK)
+		err = ps_keys_sign_pair(keys, &plan->serial, public_key, secret_key);
+	if (err != PS_OK)
+		return err;
+	pad_fixed_encode(plan, public_key, ps_pad_padded(len), &fixed);
+	err = pad_fixed_decode(&fixed, &shape);
+	if (err == PS_OK) {
+		memcpy(buffer->bytes, &fixed, sizeof(fixed));
+		ps_keys_content_key(keys, &plan->serial, plan->generation, key);
+		seal_segments(key, plan, &fixed, &shape, payload, len, buffer->bytes);
+		sign_header(secret_key, buffer->bytes, shape.bytes);
+		buffer->len = ps_pad_record_bytes(len);
+		identity->counter = plan->counter;
+		crypto_generichash(identity->hash, sizeof(identity->hash), buffer->bytes, shape.bytes, NULL,
+		                   0);
+	}
+	sodium_memzero(key, sizeof(key));
+	sodium_memzero(secret_key, sizeof(secret_key));
+	return err;
+}
