@@ -72,6 +72,7 @@ void ps_s3_client_submit(struct s3_client *client, struct ps_net_request *reques
 	call->mode = mode;
 	call->buffer = ps_net_buffer_hold(request->buffer);
 	call->again = false;
+	call->rereads = 0;
 	call->refusal = 0;
 	call->payload[0] = '\0';
 	call->deadline_ms = ps_s3_now_ms() + request->timeout_ms;

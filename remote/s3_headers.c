@@ -12,9 +12,10 @@ static bool take_number(const char **text, const char *end, uint64_t *value)
 	const char *p = *text;
 	uint64_t n = 0;
 	for (; p < end && isdigit((unsigned char)*p); p++) {
-		if (n > (UINT64_MAX - 9) / 10)
+		uint64_t digit = (uint64_t)(*p - '0');
+		if (n > (UINT64_MAX - digit) / 10)
 			return false;
-		n = n * 10 + (uint64_t)(*p - '0');
+		n = n * 10 + digit;
 	}
 	if (p == *text)
 		return false;

@@ -73,6 +73,7 @@ struct s3_call {
 	enum s3_step step;
 	enum s3_act act;
 	bool again;          /* a second token was tried */
+	unsigned rereads;    /* after a 500 */
 	long refusal;        /* the status that is being looked behind */
 	bool repeated;       /* what was refused had left more than once */
 	int64_t deadline_ms; /* monotonic */

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "remote/s3_impl.h"
 
-enum { SKEW_SECONDS = 600, STATUS_TEXT = 160 };
+enum { SKEW_SECONDS = 600, MOST_REREADS = 3 };
 
 static bool changes(enum s3_act act)
 {
@@ -212,6 +212,13 @@ static bool finish_list(struct s3_call *call)
 	return finish(call, PS_NET_UNAVAILABLE, err, "%s", ps_last_error_message());
 }
 
+/* radosgw answers 500 to a read that a change has overtaken. */
+static bool reads_again(struct s3_call *call)
+{
+	bool reads = call->act == S3_ACT_HEAD || call->act == S3_ACT_GET || call->act == S3_ACT_GET_RANGE;
+	return reads && call->answer.status == 500 && call->rereads++ < MOST_REREADS;
+}
+
 /* False: what there is has to be asked for by a HEAD, since the range was behind the record's end. */
 static bool finish_read(struct s3_call *call)
 {
@@ -333,8 +340,9 @@ static bool looked_back(struct s3_call *call)
 	if (status == 404 && r->op == PS_NET_REPLACE)
 		return absent(call);
 	if (status == 404)
-		return finish(call, call->repeated ? PS_NET_UNKNOWN : PS_NET_UNAVAILABLE, PS_OK,
-		              "refused with %ld, but nothing is there", call->refusal);
+		return finish(call,
+		              call->repeated || call->refusal == 500 ? PS_NET_UNKNOWN : PS_NET_UNAVAILABLE,
+		              PS_OK, "refused with %ld, but nothing is there", call->refusal);
 	if (status != 200)
 		return finish(call, PS_NET_UNKNOWN, PS_OK,
 		              "refused with %ld; what is there is not told (%ld)", call->refusal, status);
@@ -346,10 +354,12 @@ static bool looked_back(struct s3_call *call)
 	/* The version that was expected, under another token: the token that we were given was old. */
 	bool other = call->answer.etag.len != call->token.len ||
 	             memcmp(call->answer.etag.bytes, call->token.bytes, call->token.len) != 0;
-	if (other && !call->again && call->answer.etag.len > 0) {
+	if (other && !call->again && call->refusal != 500 && call->answer.etag.len > 0) {
 		call->again = true;
 		return act(call, &call->answer.etag);
 	}
+	if (call->refusal == 500)
+		return finish(call, PS_NET_UNKNOWN, PS_OK, "500, and the version from before is there");
 	if (call->refusal == 409)
 		return finish(call, call->repeated ? PS_NET_UNKNOWN : PS_NET_UNAVAILABLE, PS_OK,
 		              "refused with 409: another change is under way");
@@ -373,7 +383,9 @@ static bool changed(struct s3_call *call)
 {
 	if (ok_status(call->answer.status))
 		return done(call);
-	if (!is_condition(call))
+	/* A 500 is radosgw's usual answer to who lost a race: a look often settles it, since a version that
+	 * gave way to another never comes back, and with it no late copy of the change can succeed. */
+	if (!is_condition(call) && (call->answer.status != 500 || call->mode == S3_BLIND_REMOVE))
 		return finish_status(call);
 	if (call->mode == S3_BLIND_REMOVE)
 		return finish_conflict(call);
@@ -390,6 +402,8 @@ bool ps_s3_next_step(struct s3_call *call, CURLcode code)
 		              call->error[0] ? call->error : curl_easy_strerror(code));
 	if (code != CURLE_OK)
 		return finish_curl(call, code);
+	if (reads_again(call))
+		return false;
 	if (call->step == S3_STEP_LOOK)
 		return looked(call);
 	if (call->step == S3_STEP_BACK)

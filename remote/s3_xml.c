@@ -142,9 +142,10 @@ static bool read_size(const char *text, uint64_t *size)
 	if (!*text)
 		return false;
 	for (; *text; text++) {
-		if (*text < '0' || *text > '9' || value > (UINT64_MAX - 9) / 10)
+		unsigned digit = (unsigned)(*text - '0');
+		if (digit > 9 || value > (UINT64_MAX - digit) / 10)
 			return false;
-		value = value * 10 + (uint64_t)(*text - '0');
+		value = value * 10 + digit;
 	}
 	*size = value;
 	return true;

@@ -11,7 +11,8 @@ static struct ceph_gateway gateway;
 static void fresh(char *url, size_t size)
 {
 	static unsigned number;
-	snprintf(url, size, "s3://conformance/run-%d-%u?endpoint=%s", (int)getpid(), number++, gateway.endpoint);
+	snprintf(url, size, "s3://conformance/run-%d-%u?endpoint=%s", (int)getpid(), number++,
+	         gateway.endpoint);
 }
 
 int main(void)
@@ -24,8 +25,8 @@ int main(void)
 		setenv("AWS_ACCESS_KEY_ID", gateway.access_key, 1);
 		setenv("AWS_SECRET_ACCESS_KEY", gateway.secret_key, 1);
 		unsetenv("AWS_SESSION_TOKEN");
-		status = networks_conformance(
-		    &(struct networks_suite){.name = "s3 (radosgw)", .fresh = fresh, .slow = true});
+		status = networks_conformance(&(struct networks_suite){
+		    .name = "s3 (radosgw)", .fresh = fresh, .slow = true, .echoes = true});
 	}
 	ceph_cluster_destroy(cluster);
 	return status;

@@ -53,7 +53,8 @@ static void a_name_is_created_once(void **state)
 	assert_int_equal(net_create(side->client, &name, net_identity(5, 0), 1000), PS_NET_DONE);
 	assert_int_equal(net_create(side->client, &name, net_identity(6, 0), 2000), PS_NET_CONFLICT);
 	/* Its own repetition too: whoever lost the answer looks. */
-	assert_int_equal(net_create(side->client, &name, net_identity(5, 0), 1000), PS_NET_CONFLICT);
+	assert_int_equal(net_create(side->client, &name, net_identity(5, 0), 1000),
+	                 net_suite->echoes ? PS_NET_DONE : PS_NET_CONFLICT);
 	net_expect(side->client, &name, net_identity(5, 0), 1000);
 }
 
@@ -78,7 +79,8 @@ static void only_the_expected_version_is_replaced(void **state)
 	net_expect(side->client, &name, first, 1000);
 	assert_int_equal(net_replace(side->client, &name, first, second, 70000), PS_NET_DONE);
 	net_expect(side->client, &name, second, 70000);
-	assert_int_equal(net_replace(side->client, &name, first, second, 70000), PS_NET_CONFLICT);
+	assert_int_equal(net_replace(side->client, &name, first, second, 70000),
+	                 net_suite->echoes ? PS_NET_DONE : PS_NET_CONFLICT);
 	assert_int_equal(net_replace(side->client, &name, second, first, 1), PS_NET_DONE);
 	assert_int_equal(net_replace(side->client, &name, first, second, 0), PS_NET_DONE);
 	net_expect(side->client, &name, second, 0);
