@@ -3,6 +3,12 @@
 
 # pkg-config modules, and flags, that the static library needs from whoever links it.
 set(PS_PRIVATE_MODULES liburing libxxhash libsodium)
+if(PS_HAVE_S3)
+  list(APPEND PS_PRIVATE_MODULES libcurl expat)
+  if(CRYPTO_FOUND)
+    list(APPEND PS_PRIVATE_MODULES libcrypto)
+  endif()
+endif()
 set(PS_PRIVATE_LIBS -pthread)
 list(JOIN PS_PRIVATE_MODULES " " PS_PC_REQUIRES)
 list(JOIN PS_PRIVATE_LIBS " " PS_PC_LIBS)

@@ -5,6 +5,7 @@ set -eu
 
 packages="gcc g++ clang libclang-rt-14-dev cmake ninja-build pkg-config e2fsprogs
 	libjemalloc-dev liburing-dev libxxhash-dev libsodium-dev libzstd-dev libjansson-dev libcmocka-dev
+	libcurl4-openssl-dev libexpat1-dev libssl-dev openssl
 	python3 ceph-mon ceph-osd ceph-common librados-dev radosgw"
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
