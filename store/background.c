@@ -113,16 +113,19 @@ static void wake_for_flush(struct store *s, bool now)
 	pthread_mutex_unlock(&s->thread_lock);
 }
 
-/* After a relaxed commit: the flusher is told of the first in a buffer; a full buffer is flushed here. */
+/* After a relaxed commit: the flusher is told of the first in a buffer; a full buffer is flushed here. Freed
+ * space that waits for a flush counts like bytes in the buffer: the file would grow for want of it. */
 int store_after_relaxed(struct store *s)
 {
 	pthread_mutex_lock(&s->lock);
 	size_t waiting = s->log.open->len;
+	unsigned freed = space_wants_flush(&s->space);
 	pthread_mutex_unlock(&s->lock);
-	if (waiting > 2 * (size_t)s->options.flush_bytes || (!s->has_thread && waiting > s->options.flush_bytes))
+	bool now = waiting > s->options.flush_bytes || freed;
+	if (waiting > 2 * (size_t)s->options.flush_bytes || freed > 1 || (!s->has_thread && now))
 		return log_sync(&s->log);
-	if (!atomic_exchange(&s->relaxed_waiting, true) || waiting > s->options.flush_bytes)
-		wake_for_flush(s, waiting > s->options.flush_bytes);
+	if (!atomic_exchange(&s->relaxed_waiting, true) || now)
+		wake_for_flush(s, now);
 	return PS_OK;
 }
 

@@ -252,7 +252,8 @@ struct space {
 	size_t queue_size, queue_head, queue_count;
 	struct freed *held; /* durable, but pinned or held */
 	size_t held_count, held_size;
-	uint64_t pending_bytes, held_bytes;
+	uint64_t pending_bytes, queue_bytes;
+	uint64_t grown; /* bytes, since space was last freed */
 	unsigned reclaims;
 	bool overlapping; /* two live extents share bytes: free space cannot be known */
 	_Atomic(bool) lost; /* what an unreadable map named was not given back: the next open finds it */
@@ -281,6 +282,8 @@ int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place);
 /* At once: only for what no commit or checkpoint refers to. */
 void space_free_now(struct space *sp, struct ps_extent extent);
 void space_free_slot_now(struct space *sp, unsigned class, struct ps_extent extent);
+/* How much of what was freed waits for a flush, in parts of what should: 0 below. */
+unsigned space_wants_flush(struct space *sp);
 int space_queue_reserve(struct space *sp, size_t more);
 void space_free_later(struct space *sp, const struct freed *freed);
 void space_reclaim(struct space *sp);
@@ -294,6 +297,7 @@ int space_cut_punched(struct space *sp, uint64_t end);
 bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole);
 void space_give_hole(struct space *sp, struct ps_extent hole, bool punched);
 /* Gives the free end of the file back to the file system, but for a little; its size stays. */
+int space_punch(struct store *s, uint64_t least);
 void space_trim(struct store *s);
 int space_forget_holes(struct space *sp, uint64_t space);
 int space_note_hole(struct space *sp, struct ps_extent extent);
@@ -394,7 +398,7 @@ struct checkpoint {
 	bool running;
 	pthread_mutex_t lock; /* one at a time; taken before store.lock */
 	uint64_t number, count;
-	uint64_t began_us; /* when the last one began */
+	uint64_t began_us, began_buffer; /* when the last one began, and the log's open buffer then */
 	const struct ps_extent *old; /* table pages that the superblock still needs and the table does not (store.lock) */
 	size_t old_count;
 };
@@ -500,6 +504,7 @@ int checkpoint_move_ring(struct store *s, uint64_t len);
 int checkpoint_if_wanted(struct store *s);
 bool checkpoint_wanted(struct store *s);
 unsigned checkpoint_spill_load(const struct store *s);
+int checkpoint_after_sync(struct store *s);
 void store_wake(struct store *s);
 int store_start_thread(struct store *s);
 void store_stop_thread(struct store *s);

@@ -8,6 +8,7 @@ struct pieces {
 	struct store *s;
 	struct ps_space_piece *list;
 	size_t count, size;
+	uint64_t end; /* of the file */
 };
 
 static int add_piece(struct pieces *p, struct ps_space_piece piece)
@@ -71,6 +72,10 @@ static int collect(struct pieces *p)
 		err = add_extent(p, PS_SPACE_TABLE, (struct ps_extent){sp->reserve[i], PAGE});
 	if (!err)
 		err = add_extent(p, PS_SPACE_FREE, sp->open);
+	/* Cut off the space, not yet off the file. */
+	p->end = MAX(sp->file_bytes, sp->end);
+	if (!err && p->end > sp->end)
+		err = add_extent(p, PS_SPACE_FREE, (struct ps_extent){sp->end, p->end - sp->end});
 	if (!err)
 		err = table_visit(&s->table, &visitor);
 	if (!err)
@@ -86,7 +91,7 @@ static int by_offset(const void *a, const void *b)
 
 static int tell(const struct pieces *p, ps_space_fn fn, void *arg)
 {
-	uint64_t at = 0, end = p->s->space.end;
+	uint64_t at = 0, end = p->end;
 	for (size_t i = 0; i <= p->count; i++) {
 		struct ps_space_piece next = i < p->count ? p->list[i] : (struct ps_space_piece){.offset = end};
 		struct ps_space_piece between = {.offset = at, .len = next.offset > at ? next.offset - at : 0, .use = PS_SPACE_OBJECTS};

@@ -452,7 +452,9 @@ int base_sync(ps_storer *st)
 	if (s->read_only)
 		return PS_OK;
 	int err = atomic_load(&s->failed) ? store_writable(s) : log_sync(&s->log);
-	if (!err)
+	/* All is durable by now: what fails from here on is no failure of the sync, and the next call tells
+	 * of it. */
+	if (!err && checkpoint_after_sync(s) == PS_OK)
 		space_trim(s);
 	return store_end_call(s, err);
 }

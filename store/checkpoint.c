@@ -10,7 +10,13 @@
 
 #include "store/base_internal.h"
 
-enum { RING_LEAST = 1 << 20, RING_BUSY = 8 << 20, RING_MOST = 64 << 20 };
+enum {
+	RING_LEAST = 1 << 20,
+	RING_BUSY = 8 << 20,
+	RING_LOADED = 2 << 20, /* busy with few large blocks: beside these a checkpoint costs little */
+	LARGE_BLOCK = 32 << 10,
+	RING_MOST = 64 << 20,
+};
 enum { STEP_BYTES = 256 << 10, STEP_LEAST = 64 << 10, STEP_MAX = STEP_BYTES / PAGE };
 
 struct step_item {
@@ -288,7 +294,10 @@ static uint64_t busy_ring(struct store *s)
 	bool full = log_used(&s->log) > log_ring_len(&s->log) / 2;
 	bool often = full && s->checkpoint.began_us && us - s->checkpoint.began_us < 1000000;
 	s->checkpoint.began_us = us;
-	return often && !s->fixed_log ? MIN(2 * s->log.ring[0].len, ring_most(s, RING_BUSY)) : 0;
+	uint64_t blocks = s->log.open->number - s->checkpoint.began_buffer;
+	s->checkpoint.began_buffer = s->log.open->number;
+	uint64_t most = ring_most(s, log_used(&s->log) > blocks * LARGE_BLOCK ? RING_LOADED : RING_BUSY);
+	return often && !s->fixed_log ? MIN(2 * s->log.ring[0].len, most) : 0;
 }
 
 /* Writes the new ring, then lets the log go on there. The superblock names both before the first block is written to it. */
@@ -503,15 +512,30 @@ static int run_checkpoint(struct store *s)
 	return err;
 }
 
-/* Bytes of spilled operations that only a checkpoint gives back, over what may lie about of them: they and what they placed would
- * otherwise share the file by halves. */
-unsigned checkpoint_spill_load(const struct store *s)
+static uint64_t spilled_bytes(const struct store *s)
 {
-	enum { SPILL_LEAST = 2 << 20, SPILL_SHARE = 64 };
 	uint64_t bytes = 0;
 	for (size_t i = 0; i < s->log.spill_count; i++)
 		bytes += s->log.spills[i].extent.len;
-	return (unsigned)(bytes / MAX((uint64_t)SPILL_LEAST, s->space.end / SPILL_SHARE));
+	return bytes;
+}
+
+/* Bytes of spilled operations that only a checkpoint gives back, over what may lie about of them: they and
+ * what they placed would otherwise share the file by halves. */
+unsigned checkpoint_spill_load(const struct store *s)
+{
+	enum { SPILL_LEAST = 2 << 20, SPILL_SHARE = 64 };
+	return (unsigned)(spilled_bytes(s) / MAX((uint64_t)SPILL_LEAST, s->space.end / SPILL_SHARE));
+}
+
+/* A sync is a place to rest: less is left lying about. */
+int checkpoint_after_sync(struct store *s)
+{
+	enum { REST_LEAST = 1 << 20, REST_SHARE = 256 };
+	pthread_mutex_lock(&s->lock);
+	bool wanted = s->writing && spilled_bytes(s) > MAX((uint64_t)REST_LEAST, s->space.end / REST_SHARE);
+	pthread_mutex_unlock(&s->lock);
+	return wanted ? checkpoint_run(s) : PS_OK;
 }
 
 bool checkpoint_wanted(struct store *s)

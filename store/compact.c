@@ -285,20 +285,7 @@ static int cut_file(struct compact *c)
 
 static int punch_free(struct compact *c)
 {
-	struct store *s = c->s;
-	struct ps_extent hole = {0};
-	int err = PS_OK;
-	while (!err) {
-		pthread_mutex_lock(&s->lock);
-		bool found = space_take_hole(&s->space, hole.offset + hole.len, PUNCH_MIN, &hole);
-		pthread_mutex_unlock(&s->lock);
-		if (!found)
-			return PS_OK;
-		err = s->io->ops->punch(s->io, hole.offset, hole.len);
-		pthread_mutex_lock(&s->lock);
-		space_give_hole(&s->space, hole, !err);
-		pthread_mutex_unlock(&s->lock);
-	}
+	int err = space_punch(c->s, PUNCH_MIN);
 	return err == PS_ENOTSUP ? PS_OK : err;
 }
 

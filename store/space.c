@@ -9,7 +9,8 @@
 enum {
 	OPEN_BYTES = 64 << 10,   /* small objects fill so much before they look for more */
 	GROW_MIN = 64 << 10,
-	TAIL_SHARE = 128, /* of the file may stay free at its end */
+	GROW_SHARE = 128, /* the least to grow by, and what may wait for a flush */
+	PIECES_SHARE = 64, /* free in the file: runs take pieces of that before it grows */
 	GROW_MAX = 64 << 20,
 	GROW_BLIND = 1 << 20,    /* while free space is not known yet: little, for there may be enough */
 	RESERVE_PAGES = 16,
@@ -43,9 +44,13 @@ static void retry_held(struct space *sp);
 
 /* ---- growth ------------------------------------------------------------------------------------------------------ */
 
+/* Large steps in a load. Where space comes free as well, they begin small again: what is new would be filled
+ * before the holes are. */
 static uint64_t grow_step(const struct space *sp)
 {
-	uint64_t most = sp->rebuild ? GROW_BLIND : GROW_MAX, step = MIN(MAX(sp->end / 4, (uint64_t)GROW_MIN), most);
+	uint64_t most =
+	    MAX(MIN(sp->end / 4, (uint64_t)(sp->rebuild ? GROW_BLIND : GROW_MAX)), (uint64_t)GROW_MIN);
+	uint64_t step = MIN(MAX(MAX(sp->end / GROW_SHARE, sp->grown), (uint64_t)GROW_MIN), most);
 	return (step + GROW_MIN - 1) & ~(uint64_t)(GROW_MIN - 1);
 }
 
@@ -110,6 +115,7 @@ static int grow(struct space *sp, uint64_t at_least)
 	if (err)
 		return err;
 	sp->end = old + more;
+	sp->grown += more;
 	sp->file_bytes = MAX(sp->file_bytes, sp->end);
 	return mark_fences(sp, old, sp->end);
 }
@@ -310,7 +316,7 @@ int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent)
 	if (err != PS_ENOSPC)
 		return err;
 	sp->root->ops->stats(sp->root, &stats);
-	if (stats.free > stats.space / 16 && stats.largest_free >= CHUNK)
+	if (stats.free > stats.space / PIECES_SHARE && stats.largest_free >= CHUNK)
 		return PS_ENOTSUP;
 	return space_alloc(sp, len, extent, NULL) ? PS_ENOTSUP : PS_OK;
 }
@@ -448,6 +454,8 @@ void space_free_later(struct space *sp, const struct freed *freed)
 	assert(sp->queue_count < sp->queue_size);
 	sp->queue[(sp->queue_head + sp->queue_count++) & (sp->queue_size - 1)] = *freed;
 	sp->pending_bytes += freed->extent.len;
+	sp->queue_bytes += freed->extent.len;
+	sp->grown = 0;
 }
 
 void space_free_slot_now(struct space *sp, unsigned class, struct ps_extent extent)
@@ -483,6 +491,7 @@ void space_reclaim(struct space *sp)
 		struct freed *f = &sp->queue[sp->queue_head];
 		if (f->buffer > safe)
 			break;
+		sp->queue_bytes -= f->extent.len;
 		if (!release(sp, f))
 			sp->held[sp->held_count++] = *f;
 		sp->queue_head = (sp->queue_head + 1) & (sp->queue_size - 1);
@@ -492,6 +501,14 @@ void space_reclaim(struct space *sp)
 		retry_held(sp);
 	if (sp->reserve_count < sp->reserve_want)
 		fill_reserve(sp);
+}
+
+unsigned space_wants_flush(struct space *sp)
+{
+	uint64_t most = MAX(sp->end / GROW_SHARE, (uint64_t)sp->store->options.flush_bytes);
+	if (sp->queue_bytes > most)
+		space_reclaim(sp);
+	return (unsigned)MIN(sp->queue_bytes / most, (uint64_t)UINT32_MAX);
 }
 
 /* ---- knowing it ---------------------------------------------------------------------------------------------------------- */
@@ -537,112 +554,6 @@ int space_cut_tail(struct space *sp, uint64_t *end)
 	sp->end = *end;
 	/* The other set may have a used tail there: it is cut to the same size by marking it free first. */
 	return space_cut_punched(sp, *end);
-}
-
-static int punched_above(void *arg, struct ps_extent hole)
-{
-	struct ps_extent *found = arg;
-	if (hole.offset + hole.len <= found->offset)
-		return 0;
-	*found = hole;
-	return 1;
-}
-
-int space_cut_punched(struct space *sp, uint64_t end)
-{
-	struct ps_allocator_stats stats;
-	uint64_t now;
-	sp->punched->ops->stats(sp->punched, &stats);
-	for (uint64_t at = end; at < stats.space;) {
-		struct ps_extent hole = {at, 0};
-		if (!sp->punched->ops->walk(sp->punched, punched_above, &hole))
-			hole = (struct ps_extent){stats.space, 0};
-		uint64_t to = MAX(MIN(hole.offset, stats.space), at);
-		int err = to > at ? sp->punched->ops->free(sp->punched, (struct ps_extent){at, to - at}, NULL) : PS_OK;
-		if (err)
-			return err;
-		at = MAX(to, hole.offset + hole.len);
-	}
-	return ps_root_shrink(sp->punched, end, &now);
-}
-
-/* The next free extent of at least `least` bytes from `from` on that still has space behind it, out of the free space. */
-bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole)
-{
-	struct ps_extent found, known;
-	while (ps_root_find(sp->root, from, &found) == PS_OK) {
-		uint64_t start = (MAX(found.offset, from) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-		uint64_t end = (found.offset + found.len) & ~(uint64_t)(PAGE - 1);
-		if (ps_root_find(sp->punched, start, &known) == PS_OK && known.offset <= start)
-			start = known.offset + known.len;
-		else if (ps_root_find(sp->punched, start, &known) == PS_OK)
-			end = MIN(end, known.offset);
-		from = MAX(found.offset + found.len, start);
-		if (start + least > end)
-			continue;
-		*hole = (struct ps_extent){start, end - start};
-		return sp->root->ops->mark(sp->root, *hole) == PS_OK;
-	}
-	return false;
-}
-
-void space_give_hole(struct space *sp, struct ps_extent hole, bool punched)
-{
-	if (punched)
-		(void)sp->punched->ops->free(sp->punched, hole, NULL);
-	(void)sp->root->ops->free(sp->root, hole, NULL);
-}
-
-/* The file ends in free space that is worth giving back: *from, behind as much as is kept for the next writes. */
-static bool has_free_tail(struct space *sp, uint64_t *from)
-{
-	struct ps_extent tail;
-	uint64_t keep = MAX((uint64_t)GROW_MIN, sp->end / TAIL_SHARE) & ~(uint64_t)(PAGE - 1);
-	if (sp->end < 2 * keep || ps_root_find(sp->root, sp->end - 2 * keep, &tail) != PS_OK)
-		return false;
-	*from = ((tail.offset + PAGE - 1) & ~(uint64_t)(PAGE - 1)) + keep;
-	return tail.offset <= sp->end - 2 * keep && tail.offset + tail.len == sp->end;
-}
-
-void space_trim(struct store *s)
-{
-	struct space *sp = &s->space;
-	struct ps_extent hole;
-	uint64_t from;
-	pthread_mutex_lock(&s->lock);
-	bool found = s->writing && sp->ready && !sp->rebuild && has_free_tail(sp, &from) && space_take_hole(sp, from, GROW_MIN, &hole);
-	pthread_mutex_unlock(&s->lock);
-	if (!found)
-		return;
-	int err = s->io->ops->punch(s->io, hole.offset, hole.len);
-	pthread_mutex_lock(&s->lock);
-	space_give_hole(sp, hole, !err);
-	pthread_mutex_unlock(&s->lock);
-}
-
-/* All of the space has bytes of the file behind it, as far as is known. */
-int space_forget_holes(struct space *sp, uint64_t space)
-{
-	struct ps_allocator *none;
-	int err = ps_root_open(&sp->store->memory, &none);
-	if (err)
-		return err;
-	if ((err = ps_root_load(none, space, NULL, 0)) != PS_OK) {
-		none->ops->close(none);
-		return err;
-	}
-	sp->punched->ops->close(sp->punched);
-	sp->punched = none;
-	return PS_OK;
-}
-
-/* A file with holes does not say where they are: all that is free and long enough may be one. */
-int space_note_hole(struct space *sp, struct ps_extent extent)
-{
-	uint64_t start = (extent.offset + PAGE - 1) & ~(uint64_t)(PAGE - 1), end = (extent.offset + extent.len) & ~(uint64_t)(PAGE - 1);
-	if (!sp->sparse || start + GROW_MIN > end)
-		return PS_OK;
-	return sp->punched->ops->free(sp->punched, (struct ps_extent){start, end - start}, NULL);
 }
 
 /* Only the present superblock still refers to it: it goes when the next one stands. */

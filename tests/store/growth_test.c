@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -177,6 +178,46 @@ static void checks_beside_writers_raise_no_alarm(void **state)
 	unlink(path);
 }
 
+/* Sizes as they come in life: many small ones, most bytes in few large ones. */
+static size_t mixed_size(uint64_t *random)
+{
+	static const size_t sizes[] = {300, 300, 300, 3000, 3000, 20000, 60000, 200000, 1000000, 2000000};
+	*random = *random * 6364136223846793005U + 1442695040888963407U;
+	return sizes[(*random >> 33) % 10] + (*random >> 40) % 200;
+}
+
+/* What is freed is used again before the file grows: a load's unused tail leaves the space at a sync, growth begins small where space
+ * comes free, and what waits for a flush is bounded. */
+static void overwriting_all_of_a_store_three_times_does_not_make_it_grow(void **state)
+{
+	(void)state;
+	enum { COUNT = 200, TIMES = 3, LONGEST = 2001000 };
+	char path[] = "growth_test.XXXXXX";
+	uint8_t *data = calloc(1, LONGEST);
+	ps_id ids[COUNT];
+	uint64_t random = 7;
+	struct ps_stats stats;
+	ps_storer *s;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0 && data);
+	struct ps_base_options o = {.size = sizeof(o), .durability = PS_RELAXED};
+	assert_int_equal(ps_base_open(path, &o, &s), PS_OK);
+	for (unsigned i = 0; i < COUNT; i++)
+		assert_int_equal(ps_put(s, data, mixed_size(&random), &ids[i]), PS_OK);
+	assert_int_equal(ps_sync(s), PS_OK);
+	for (unsigned i = 0; i < TIMES * COUNT; i++)
+		assert_int_equal(ps_replace(s, ids[random % COUNT], data, mixed_size(&random)), PS_OK);
+	assert_int_equal(ps_sync(s), PS_OK);
+	assert_int_equal(ps_stats(s, &stats), PS_OK);
+	printf("%.3f of the live bytes on disk\n", (double)stats.disk_bytes / (double)stats.live_bytes);
+	assert_in_range(stats.disk_bytes, stats.live_bytes, stats.live_bytes * 5 / 4);
+	assert_int_equal(ps_check(s, PS_CHECK_FULL, NULL, NULL), PS_OK);
+	assert_int_equal(ps_close(s), PS_OK);
+	assert_int_equal(unlink(path), 0);
+	close(fd);
+	free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +225,7 @@ int main(void)
 	    cmocka_unit_test(a_clean_close_leaves_no_space_behind),
 	    cmocka_unit_test(check_is_clean_while_a_batch_and_a_writer_are_open),
 	    cmocka_unit_test(checks_beside_writers_raise_no_alarm),
+	    cmocka_unit_test(overwriting_all_of_a_store_three_times_does_not_make_it_grow),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,172 @@
+/* Holes: free space without bytes of the file behind it. What is free at the file's end, or in large pieces,
+ * goes back to the file system; the set `punched` knows where, and space is behind an extent again before it
+ * is given out. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+enum {
+	HOLE_MIN = 64 << 10,
+	TAIL_SHARE = 1024, /* of the file may stay free at its end */
+	HOLE_SHARE = 128,  /* of the file, free in one piece, go back at a sync */
+	REST_MIN = 1 << 20,
+};
+
+static int punched_above(void *arg, struct ps_extent hole)
+{
+	struct ps_extent *found = arg;
+	if (hole.offset + hole.len <= found->offset)
+		return 0;
+	*found = hole;
+	return 1;
+}
+
+int space_cut_punched(struct space *sp, uint64_t end)
+{
+	struct ps_allocator_stats stats;
+	uint64_t now;
+	sp->punched->ops->stats(sp->punched, &stats);
+	for (uint64_t at = end; at < stats.space;) {
+		struct ps_extent hole = {at, 0};
+		if (!sp->punched->ops->walk(sp->punched, punched_above, &hole))
+			hole = (struct ps_extent){stats.space, 0};
+		uint64_t to = MAX(MIN(hole.offset, stats.space), at);
+		int err = to > at ? sp->punched->ops->free(sp->punched, (struct ps_extent){at, to - at}, NULL)
+		                  : PS_OK;
+		if (err)
+			return err;
+		at = MAX(to, hole.offset + hole.len);
+	}
+	return ps_root_shrink(sp->punched, end, &now);
+}
+
+/* The next free extent of at least `least` bytes from `from` on that still has space behind it, out of the
+ * free space. */
+bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole)
+{
+	struct ps_extent found, known;
+	while (ps_root_find(sp->root, from, &found) == PS_OK) {
+		uint64_t start = (MAX(found.offset, from) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+		uint64_t end = (found.offset + found.len) & ~(uint64_t)(PAGE - 1);
+		if (ps_root_find(sp->punched, start, &known) == PS_OK && known.offset <= start)
+			start = known.offset + known.len;
+		else if (ps_root_find(sp->punched, start, &known) == PS_OK)
+			end = MIN(end, known.offset);
+		from = MAX(found.offset + found.len, start);
+		if (start + least > end)
+			continue;
+		*hole = (struct ps_extent){start, end - start};
+		return sp->root->ops->mark(sp->root, *hole) == PS_OK;
+	}
+	return false;
+}
+
+void space_give_hole(struct space *sp, struct ps_extent hole, bool punched)
+{
+	if (punched)
+		(void)sp->punched->ops->free(sp->punched, hole, NULL);
+	(void)sp->root->ops->free(sp->root, hole, NULL);
+}
+
+/* The file ends in free space that is worth giving back: *from, behind as much as is kept for the next
+ * writes. */
+static bool has_free_tail(struct space *sp, uint64_t *from)
+{
+	struct ps_extent tail;
+	uint64_t keep = MAX((uint64_t)HOLE_MIN, sp->end / TAIL_SHARE) & ~(uint64_t)(PAGE - 1);
+	if (sp->end < 2 * keep || ps_root_find(sp->root, sp->end - 2 * keep, &tail) != PS_OK)
+		return false;
+	*from = ((tail.offset + PAGE - 1) & ~(uint64_t)(PAGE - 1)) + keep;
+	return tail.offset <= sp->end - 2 * keep && tail.offset + tail.len == sp->end;
+}
+
+static void cut_free_tail(struct space *sp, uint64_t least)
+{
+	uint64_t end;
+	if (ps_root_shrink(sp->root, least, &end) != PS_OK)
+		return;
+	sp->end = end;
+	sp->grown = 0;
+	/* What stays in this set above the end is seen, and taken over, when the space grows again. */
+	(void)space_cut_punched(sp, end);
+}
+
+static void trim_tail(struct store *s)
+{
+	struct space *sp = &s->space;
+	struct ps_extent hole;
+	uint64_t from;
+	pthread_mutex_lock(&s->lock);
+	bool found = s->writing && sp->ready && !sp->rebuild && has_free_tail(sp, &from) &&
+	             space_take_hole(sp, from, HOLE_MIN, &hole);
+	pthread_mutex_unlock(&s->lock);
+	if (!found)
+		return;
+	int err = s->io->ops->punch(s->io, hole.offset, hole.len);
+	pthread_mutex_lock(&s->lock);
+	space_give_hole(sp, hole, !err);
+	/* Out of the space as well: it would be filled before the holes are. Not while a compaction has its
+	 * limit there, and not if the space has grown meanwhile. */
+	if (!err && !sp->below && sp->end == hole.offset + hole.len)
+		cut_free_tail(sp, from);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* All of the space has bytes of the file behind it, as far as is known. */
+int space_forget_holes(struct space *sp, uint64_t space)
+{
+	struct ps_allocator *none;
+	int err = ps_root_open(&sp->store->memory, &none);
+	if (err)
+		return err;
+	if ((err = ps_root_load(none, space, NULL, 0)) != PS_OK) {
+		none->ops->close(none);
+		return err;
+	}
+	sp->punched->ops->close(sp->punched);
+	sp->punched = none;
+	return PS_OK;
+}
+
+/* A file with holes does not say where they are: all that is free and long enough may be one. */
+int space_note_hole(struct space *sp, struct ps_extent extent)
+{
+	uint64_t start = (extent.offset + PAGE - 1) & ~(uint64_t)(PAGE - 1),
+	         end = (extent.offset + extent.len) & ~(uint64_t)(PAGE - 1);
+	if (!sp->sparse || start + HOLE_MIN > end)
+		return PS_OK;
+	return sp->punched->ops->free(sp->punched, (struct ps_extent){start, end - start}, NULL);
+}
+
+/* Free extents from `least` bytes on. Each is out of the free space while it goes, for nobody must write
+ * there. */
+int space_punch(struct store *s, uint64_t least)
+{
+	struct ps_extent hole = {0};
+	int err = PS_OK;
+	while (!err) {
+		pthread_mutex_lock(&s->lock);
+		bool found = space_take_hole(&s->space, hole.offset + hole.len, least, &hole);
+		pthread_mutex_unlock(&s->lock);
+		if (!found)
+			return PS_OK;
+		err = s->io->ops->punch(s->io, hole.offset, hole.len);
+		pthread_mutex_lock(&s->lock);
+		space_give_hole(&s->space, hole, !err);
+		pthread_mutex_unlock(&s->lock);
+	}
+	return err;
+}
+
+/* What a load, a log that grew or a large delete left. A failure costs only space. */
+void space_trim(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool known = s->writing && s->space.ready && !s->space.rebuild;
+	uint64_t least = MAX(s->space.end / HOLE_SHARE, (uint64_t)REST_MIN);
+	pthread_mutex_unlock(&s->lock);
+	if (!known)
+		return;
+	trim_tail(s);
+	(void)space_punch(s, least);
+}
