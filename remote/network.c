@@ -16,11 +16,7 @@ static const struct scheme {
 	const struct ps_network_ops *ops;
 } schemes[] = {
     {"mem", &ps_mem_network},
-#ifdef PS_HAVE_DIR
     {"dir", &ps_dir_network},
-#else
-    {"dir", NULL},
-#endif
 #ifdef PS_HAVE_S3
     {"s3", &ps_s3_network},
 #else

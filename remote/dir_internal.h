@@ -1,0 +1,83 @@
+/* What the files of the dir network share. */
+#ifndef PS_DIR_INTERNAL_H
+#define PS_DIR_INTERNAL_H
+
+#include "remote/blocking_client.h"
+#include "remote/dir_format.h"
+
+enum { DIR_FOLDERS = 256, DIR_FOLDER_NAME = 3, DIR_FILE_NAME = 2 * PS_PAD_NAME + 1, DIR_TEMP_NAME = 40 };
+#define DIR_LOCK "lock"
+#define DIR_TEMPS "tmp"
+#define DIR_MARKER_NAME "padstone-dir"
+
+struct dir_network {
+	ps_network base;
+	int root, temps; /* -1: none */
+	uint64_t id;     /* of this opening, in the names of its temporary files */
+	atomic_uint_fast64_t made;
+	atomic_bool direct; /* the file system takes direct writes, as far as we know */
+};
+
+static inline struct dir_network *dir_of(ps_network *n)
+{
+	return (struct dir_network *)n;
+}
+
+/* One of the 256 folders, while an operation uses it. */
+struct dir_folder {
+	int fd, lock; /* -1: none */
+	bool locked;
+	char name[DIR_FOLDER_NAME];
+};
+
+/* ---- dir_folder.c ---- */
+
+void dir_folder_name(unsigned number, char name[DIR_FOLDER_NAME]);
+/* The file of a record, in its folder. */
+void dir_file_name(const struct ps_pad_name *name, char file[DIR_FILE_NAME]);
+/* All of these: 0 or an errno. `close` takes any state, and gives the lock back. */
+int dir_folder_open(const struct dir_network *n, unsigned number, struct dir_folder *folder);
+void dir_folder_close(struct dir_folder *folder);
+int dir_folder_lock(struct dir_folder *folder);
+/* Between these two lies the one step that changes the folder: whoever finds the mark knows that what is seen
+ * there may not be durable. The lock is held. */
+int dir_folder_mark(const struct dir_folder *folder);
+int dir_folder_sync(const struct dir_folder *folder);
+/* What was seen in the folder before this call is durable after it. */
+int dir_folder_settle(struct dir_folder *folder);
+
+/* ---- dir_file.c ---- */
+
+struct dir_file {
+	int fd;
+	struct ps_pad_identity identity;
+	uint64_t len;
+};
+
+/* 0, ENOENT, or an errno; EBADMSG: something is there that is no record. */
+int dir_file_open(const struct dir_folder *folder, const char *name, struct dir_file *file);
+/* Fills exactly len bytes from the record's byte `offset` on. */
+int dir_file_read(const struct dir_file *file, uint64_t offset, void *bytes, size_t len);
+void dir_file_close(struct dir_file *file);
+
+/* A file of one's own in the folder of temporary files, locked for as long as it is open. */
+struct dir_temp {
+	int fd;
+	char name[DIR_TEMP_NAME];
+};
+int dir_temp_new(struct dir_network *n, bool direct, struct dir_temp *temp);
+/* Header and record, durable. `job`: left with ECANCELED once nobody waits. */
+int dir_temp_write(struct dir_network *n, struct dir_temp *temp, struct ps_blocking_job *job);
+/* `keep`: it has another name now. */
+void dir_temp_close(const struct dir_network *n, struct dir_temp *temp, bool keep);
+/* Those that processes left behind which are gone. */
+void dir_temps_clean(const struct dir_network *n);
+
+/* ---- dir_operations.c, dir_list.c ---- */
+
+ps_blocking_run dir_run;
+void dir_run_list(struct dir_network *n, struct ps_blocking_job *job);
+/* Ends a request that failed with this errno where nothing was changed. */
+void dir_fail(struct dir_network *n, struct ps_net_request *r, int errnum, const char *what);
+
+#endif
