@@ -335,8 +335,12 @@ static bool looked_back(struct s3_call *call)
 	const struct ps_net_request *r = call->request;
 	struct ps_pad_identity there;
 	long status = call->answer.status;
+	/* Ours, or another's: a removal leaves no name behind. */
+	if (status == 404 && r->op == PS_NET_REMOVE && (call->repeated || call->refusal == 500))
+		return finish(call, PS_NET_UNKNOWN, PS_OK, "refused with %ld, and nothing is there",
+		              call->refusal);
 	if (status == 404 && r->op == PS_NET_REMOVE)
-		return done(call);
+		return absent(call);
 	if (status == 404 && r->op == PS_NET_REPLACE)
 		return absent(call);
 	if (status == 404)
