@@ -22,12 +22,14 @@ enum cli_exit {
 enum { CLI_STREAM_BYTES = 1 << 20 }; /* buffer of every copy between a file and the store */
 
 struct cli_command;
+struct cli_group;
 struct cli_progress;
 
 /* The command line after parsing. Filled by cli_parse, read by commands. */
 struct cli {
 	const struct cli_command *command;
-	const char *store;
+	const struct cli_group *group; /* of the command, if it is in one */
+	const char *store;             /* the first operand */
 	char **operands; /* after STORE */
 	int operand_count;
 	bool json, quiet, no_progress;
@@ -37,6 +39,8 @@ struct cli {
 	const char *stack;
 	bool ids, recursive, full, force, remove_gone, checksum, setuid;
 	uint64_t goal;
+	bool hex, from_words, from_hex, ask, ask_new, remove_passphrase;
+	const char *passphrase_file, *new_passphrase_file, *store_name;
 	struct cli_progress *progress; /* the bar being drawn, if any */
 };
 
@@ -50,10 +54,21 @@ struct cli_command {
 	int (*run)(struct cli *cli);    /* returns an enum cli_exit */
 };
 
+/* Commands that belong together: `padstone GROUP MEMBER'. */
+struct cli_group {
+	const char *name, *doc;
+	const struct cli_command *members; /* named "GROUP MEMBER"; the last has a NULL name */
+	const char *(*hint)(int err);      /* what may help; may give NULL */
+};
+
 /* The whole tool: returns the exit status. Exits by itself on --help, --version and usage errors. */
 int cli_main(int argc, char **argv);
 /* All commands, the last with a NULL name. */
 extern const struct cli_command cli_commands[];
+/* All groups, the last with a NULL name. */
+extern const struct cli_group cli_groups[];
+extern const struct cli_command cli_key_commands[];
+const char *cli_key_hint(int err);
 /* Fills cli from argv, argv[0] being the command's name; exits with CLI_USAGE on a mistake. */
 void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli);
 void cli_help(const struct cli_command *command);
@@ -108,5 +123,11 @@ int cli_run_backup(struct cli *cli);
 int cli_run_import(struct cli *cli);
 int cli_run_export(struct cli *cli);
 int cli_run_conform(struct cli *cli);
+int cli_run_key_new(struct cli *cli);
+int cli_run_key_show(struct cli *cli);
+int cli_run_key_check(struct cli *cli);
+int cli_run_key_passphrase(struct cli *cli);
+int cli_run_key_rotate(struct cli *cli);
+int cli_run_key_read_only(struct cli *cli);
 
 #endif

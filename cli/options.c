@@ -29,7 +29,16 @@ enum {
 	KEY_FROM,
 	KEY_SETUID,
 	KEY_GOAL,
-	KEY_SVG
+	KEY_SVG,
+	KEY_HEX,
+	KEY_FROM_WORDS,
+	KEY_FROM_HEX,
+	KEY_ASK,
+	KEY_PASSPHRASE_FILE,
+	KEY_ASK_NEW,
+	KEY_NEW_PASSPHRASE_FILE,
+	KEY_REMOVE,
+	KEY_STORE
 };
 
 static const struct argp_option common_options[] = {
@@ -69,6 +78,64 @@ static const struct argp_option export_options[] = {
 
 static const struct argp_option conform_options[] = {
     {"stack", KEY_STACK, "STACK", 0, "Layers from the outermost to the file, such as \"concurrent(base)\"", 0}, {0}};
+
+#define PASSPHRASE_FILE                                                                                      \
+	{                                                                                                    \
+		"passphrase-file", KEY_PASSPHRASE_FILE, "FILE|FD", 0,                                        \
+		    "The passphrase is the first line of FILE, or of this descriptor", 0                     \
+	}
+#define NEW_PASSPHRASE_FILE                                                                                  \
+	{                                                                                                    \
+		"new-passphrase-file", KEY_NEW_PASSPHRASE_FILE, "FILE|FD", 0,                                \
+		    "The new passphrase, as with --passphrase-file", 0                                       \
+	}
+static const struct argp_option key_new_options[] = {
+    {"from-words", KEY_FROM_WORDS, NULL, 0, "The key's 24 words from standard input", 0},
+    {"from-hex", KEY_FROM_HEX, NULL, 0, "The key's 64 hexadecimal digits from standard input", 0},
+    {"passphrase", KEY_ASK, NULL, 0, "Ask for a passphrase on the terminal", 0},
+    PASSPHRASE_FILE,
+    {0}};
+static const struct argp_option key_show_options[] = {
+    {"hex", KEY_HEX, NULL, 0, "64 hexadecimal digits instead of words", 0}, PASSPHRASE_FILE, {0}};
+static const struct argp_option key_options[] = {PASSPHRASE_FILE, {0}};
+static const struct argp_option key_passphrase_options[] = {
+    PASSPHRASE_FILE,
+    NEW_PASSPHRASE_FILE,
+    {"remove", KEY_REMOVE, NULL, 0, "No passphrase any more", 0},
+    {0}};
+static const struct argp_option key_read_only_options[] = {
+    {"store", KEY_STORE, "NAME", 0, "The one store that it reads (default: main)", 0},
+    PASSPHRASE_FILE,
+    {"new-passphrase", KEY_ASK_NEW, NULL, 0, "Ask for NEWFILE's passphrase on the terminal", 0},
+    NEW_PASSPHRASE_FILE,
+    {0}};
+
+const struct cli_command cli_key_commands[] = {
+    {"key new", "FILE", "Make a new key in the new file FILE.\v"
+     "The key is 32 bytes from the kernel, or what --from-words or --from-hex read. The file has mode 0600. "
+     "Write the words down (`padstone key show'): who loses file and words loses what the key sealed.",
+     key_new_options, 0, 0, cli_run_key_new},
+    {"key show", "FILE", "Print the key as 24 words, to be written down.\v"
+     "Whoever reads them can read and write everything under the key.",
+     key_show_options, 0, 0, cli_run_key_show},
+    {"key check", "FILE", "Open the file and say what it holds, without the key itself.\v"
+     "Two files with one fingerprint hold one key.",
+     key_options, 0, 0, cli_run_key_check},
+    {"key passphrase", "FILE", "Set, change or remove the file's passphrase.\v"
+     "The file is replaced at once and whole. Its old bytes may stay on the disk until they are written over, and "
+     "copies made before open as they did: where that matters, make a new key (`padstone key rotate').",
+     key_passphrase_options, 0, 0, cli_run_key_passphrase},
+    {"key rotate", "FILE NEWFILE", "Make the key that is to follow FILE's, under the same passphrase.\v"
+     "It is new and shares nothing with the old one. What lies on networks stays sealed with the old key, and "
+     "nothing there changes by this command: copy the contents under the new key, and keep FILE until that is done.",
+     key_options, 1, 1, cli_run_key_rotate},
+    {"key read-only", "FILE NEWFILE", "Make a key that reads one store, and cannot write.\v"
+     "Give NEWFILE to those who may read; it opens no other store, and FILE cannot be found from it.",
+     key_read_only_options, 1, 1, cli_run_key_read_only},
+    {0}};
+
+const struct cli_group cli_groups[] = {
+    {"key", "Make, show and protect the key of a user.", cli_key_commands, cli_key_hint}, {0}};
 
 const struct cli_command cli_commands[] = {
     {"create", "STORE", "Make a new, empty store in the file STORE.", NULL, 0, 0, cli_run_create},
@@ -205,6 +272,8 @@ static void end_of_operands(struct cli *cli, struct argp_state *state)
 {
 	const struct cli_command *command = cli->command;
 
+	if (cli->store == NULL && cli->group != NULL)
+		argp_error(state, "which file? Expected %s", command->operands);
 	if (cli->store == NULL)
 		argp_error(state, "which store? The first operand is its file");
 	if (cli->operand_count < command->min_operands)
@@ -215,7 +284,42 @@ static void end_of_operands(struct cli *cli, struct argp_state *state)
 		argp_error(state, "get --json needs -o FILE: without it standard output carries the object");
 }
 
-static error_t parse_switch(int key, struct cli *cli)
+static error_t parse_key_option(int key, char *arg, struct cli *cli)
+{
+	switch (key) {
+	case KEY_HEX:
+		cli->hex = true;
+		return 0;
+	case KEY_FROM_WORDS:
+		cli->from_words = true;
+		return 0;
+	case KEY_FROM_HEX:
+		cli->from_hex = true;
+		return 0;
+	case KEY_ASK:
+		cli->ask = true;
+		return 0;
+	case KEY_ASK_NEW:
+		cli->ask_new = true;
+		return 0;
+	case KEY_REMOVE:
+		cli->remove_passphrase = true;
+		return 0;
+	case KEY_PASSPHRASE_FILE:
+		cli->passphrase_file = arg;
+		return 0;
+	case KEY_NEW_PASSPHRASE_FILE:
+		cli->new_passphrase_file = arg;
+		return 0;
+	case KEY_STORE:
+		cli->store_name = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static error_t parse_switch(int key, char *arg, struct cli *cli)
 {
 	switch (key) {
 	case 'R':
@@ -243,7 +347,7 @@ static error_t parse_switch(int key, struct cli *cli)
 		cli->setuid = true;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_key_option(key, arg, cli);
 	}
 }
 
@@ -284,7 +388,7 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 			argp_error(state, "%s", ps_last_error_message());
 		return 0;
 	default:
-		return parse_switch(key, cli);
+		return parse_switch(key, arg, cli);
 	}
 }
 
@@ -360,6 +464,8 @@ static char *main_doc(int key, const char *text, void *input)
 	fputs("Commands:\n", out);
 	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
 		fprintf(out, "  %-8s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
+	for (const struct cli_group *g = cli_groups; g->name != NULL; g++)
+		fprintf(out, "  %-8s %s\n", g->name, g->doc);
 	fputs("\n`padstone help COMMAND' or `padstone COMMAND --help' says more about one.\n"
 	      "Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 store in use,\n"
 	      "5 damaged data found, 6 no space left.",
@@ -385,10 +491,58 @@ static const struct cli_command *find_command(const char *name)
 	return NULL;
 }
 
+static const struct cli_group *find_group(const char *name)
+{
+	for (const struct cli_group *g = cli_groups; g->name != NULL; g++)
+		if (strcmp(g->name, name) == 0)
+			return g;
+	return NULL;
+}
+
+static const struct cli_command *find_member(const struct cli_group *group, const char *name)
+{
+	for (const struct cli_command *c = group->members; c->name != NULL; c++)
+		if (strcmp(c->name + strlen(group->name) + 1, name) == 0)
+			return c;
+	return NULL;
+}
+
+static void print_group(const struct cli_group *group)
+{
+	printf("Usage: padstone %s COMMAND FILE [OPERAND...]\n%s\n\nCommands:\n", group->name, group->doc);
+	for (const struct cli_command *c = group->members; c->name != NULL; c++)
+		printf("  %-16s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
+	printf("\n`padstone help %s COMMAND' says more about one.\n", group->name);
+}
+
+/* argv[0] is the group's name. NULL, and said why, without a member of it. */
+static const struct cli_command *member_or_help(const struct cli_group *group, int argc, char **argv)
+{
+	const struct cli_command *command = argc > 1 ? find_member(group, argv[1]) : NULL;
+
+	if (argc < 2)
+		fprintf(stderr, "padstone: %s what? `padstone help %s' lists its commands\n", argv[0], argv[0]);
+	else if (command == NULL)
+		fprintf(stderr, "padstone: there is no command '%s %s'; `padstone help %s' lists them\n", argv[0],
+		        argv[1], argv[0]);
+	return command;
+}
+
 static int run_help(int argc, char **argv)
 {
 	static char program[] = "padstone";
 	const struct cli_command *command = argc > 1 ? find_command(argv[1]) : NULL;
+	const struct cli_group *group = argc > 1 ? find_group(argv[1]) : NULL;
+
+	if (group != NULL && argc == 2) {
+		print_group(group);
+		return CLI_DONE;
+	}
+	if (group != NULL) {
+		command = member_or_help(group, argc - 1, argv + 1);
+		if (command == NULL)
+			return CLI_USAGE;
+	}
 
 	if (argc > 1 && command == NULL) {
 		fprintf(stderr, "padstone: there is no command '%s'\n", argv[1]);
@@ -446,6 +600,13 @@ int cli_main(int argc, char **argv)
 		return CLI_USAGE;
 	if (strcmp(argv[at], "help") == 0)
 		return run_help(argc - at, argv + at);
+	cli.group = find_group(argv[at]);
+	if (cli.group != NULL) {
+		if (argc - at > 1 && strcmp(argv[at + 1], "--help") == 0)
+			return run_help(2, argv + at - 1);
+		command = member_or_help(cli.group, argc - at, argv + at);
+		return command != NULL ? run_command(command, argc - at - 1, argv + at + 1, &cli) : CLI_USAGE;
+	}
 	command = find_command(argv[at]);
 	if (command == NULL) {
 		fprintf(stderr, "padstone: there is no command '%s'; `padstone --help' lists them\n",

@@ -55,7 +55,7 @@ static const char *hint_of(int err)
 int cli_fail(const struct cli *cli, int err, const char *what)
 {
 	const char *message = ps_last_error_message();
-	const char *hint = hint_of(err);
+	const char *hint = cli->group != NULL ? cli->group->hint(err) : hint_of(err);
 
 	if (message[0] == '\0')
 		message = ps_strerror(err);
