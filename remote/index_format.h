@@ -1,0 +1,133 @@
+/* The bytes of the index: pad slots and records as they lie in the local index, and as they travel in runs
+ * and heads (remote/FORMAT.md). Little-endian bytes without padding; what is reserved is zero. */
+#ifndef PS_INDEX_FORMAT_H
+#define PS_INDEX_FORMAT_H
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "base/bytes.h"
+
+enum {
+	PS_INDEX_FORMAT = 1, /* of every object here */
+	PS_SLOT_BYTES = 128,
+	PS_SLOT_WIRE_BYTES = 98,
+	PS_RECORD_HEAD_BYTES = 128,
+	PS_RECORD_NAME_ALIGN = 16,
+	PS_RECORD_NEXT_BYTES = 48,
+	PS_SPARE_HEAD_BYTES = 16,
+	PS_NOTE_HEAD_BYTES = 16,
+	PS_INDEX_HEAD_BYTES = 512,
+};
+
+struct ps_slot_bytes {
+	uint8_t serial[16];
+	uint8_t name[32];
+	ps_le32 generation;
+	ps_le64 counter;
+	ps_le32 length;
+	uint8_t class, mode, status;
+	uint8_t nonce[20];
+	uint8_t hash[32];
+	uint8_t before[8]; /* of the header hash of what the network held when the pad was taken again */
+	uint8_t reserved;
+};
+static_assert(sizeof(struct ps_slot_bytes) == PS_SLOT_BYTES, "a status change is one write of 128 bytes");
+static_assert(offsetof(struct ps_slot_bytes, hash) == 87, "no padding");
+
+/* A pad as other machines need it: what they did not write themselves they never send again. */
+struct ps_slot_wire {
+	uint8_t serial[16];
+	uint8_t name[32];
+	ps_le32 generation;
+	ps_le64 counter;
+	ps_le32 length;
+	uint8_t class, mode;
+	uint8_t hash[32];
+};
+static_assert(sizeof(struct ps_slot_wire) == PS_SLOT_WIRE_BYTES, "no padding");
+
+struct ps_version_bytes {
+	ps_le64 counter;
+	uint8_t machine[16];
+};
+
+/* Then: the name, zeros to a multiple of 16; the index pad's slot if public; ps_next_bytes if updating; then
+ * the slots of the three sets one after another. */
+struct ps_record_bytes {
+	uint8_t magic[4];
+	uint8_t format, kind;
+	ps_le16 flags;
+	ps_le16 name_len;
+	uint8_t mode, class;
+	ps_le32 counts[3];
+	ps_le64 size;
+	uint8_t hash[32];
+	struct ps_version_bytes version, base;
+	ps_le64 published, time_ns;
+};
+static_assert(sizeof(struct ps_record_bytes) == PS_RECORD_HEAD_BYTES, "a record begins with 128 bytes");
+
+struct ps_next_bytes {
+	ps_le64 size;
+	uint8_t hash[32];
+	uint8_t mode, class;
+	uint8_t reserved[6];
+};
+static_assert(sizeof(struct ps_next_bytes) == PS_RECORD_NEXT_BYTES, "no padding");
+
+/* Then: the name, the index pad's slot if public, the slots; all as they travel, nothing aligned. */
+struct ps_record_wire {
+	uint8_t flags;
+	uint8_t mode, class;
+	uint8_t reserved;
+	ps_le16 name_len;
+	ps_le32 count;
+	ps_le64 size;
+	uint8_t hash[32];
+	struct ps_version_bytes version;
+	ps_le64 published, time_ns;
+};
+static_assert(sizeof(struct ps_record_wire) == 90, "no padding");
+
+/* A pad without a record: free, pending or invalid. Then its slot. */
+struct ps_spare_bytes {
+	uint8_t magic[4];
+	uint8_t format;
+	uint8_t reserved[3];
+	ps_le64 hold;
+};
+static_assert(sizeof(struct ps_spare_bytes) == PS_SPARE_HEAD_BYTES, "no padding");
+
+/* Then its bytes. */
+struct ps_note_bytes {
+	uint8_t magic[4];
+	uint8_t format, number;
+	uint8_t reserved[2];
+	ps_le64 len;
+};
+static_assert(sizeof(struct ps_note_bytes) == PS_NOTE_HEAD_BYTES, "no padding");
+
+/* The prime object of a local index: whose it is. */
+struct ps_index_bytes {
+	uint8_t magic[8];
+	ps_le32 format;
+	ps_le32 features; /* what a reader must know; 0 */
+	uint8_t network[16];
+	uint8_t key_check[32];
+	uint8_t store_len;
+	uint8_t store[255];
+	uint8_t reserved[192];
+};
+static_assert(sizeof(struct ps_index_bytes) == PS_INDEX_HEAD_BYTES, "the prime object is 512 bytes");
+
+static inline int ps_all_zero(const void *data, size_t len)
+{
+	const uint8_t *bytes = data;
+	uint8_t any = 0;
+	for (size_t i = 0; i < len; i++)
+		any |= bytes[i];
+	return any == 0;
+}
+
+#endif

@@ -1,0 +1,102 @@
+/* A check of all of the local index against itself. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "remote/local_index_internal.h"
+
+struct verification {
+	ps_index *index;
+	ps_index_finding_fn fn;
+	void *arg;
+	size_t findings, records, spares;
+	struct ps_serial_set serials;
+	struct ps_index_figures figures;
+};
+
+static void find(struct verification *v, const char *what, const char *name)
+{
+	char text[256];
+	(void)snprintf(text, sizeof(text), "%.100s%s%s", name, *name ? ": " : "", what);
+	v->findings++;
+	if (v->fn)
+		v->fn(v->arg, text);
+}
+
+static int see_record(struct verification *v, ps_id id, const struct ps_record *record)
+{
+	struct ps_index *index = v->index;
+	uint64_t hash = index_name_hash(index, record->kind, record->name, record->name_len);
+	int err = PS_OK;
+	v->records++;
+	if (!ps_id_table_has(&index->names, hash, id))
+		find(v, "is not in the table of names", record->name);
+	if (ps_id_table_has(&index->dirty, ps_id_key(id), id) != !!(record->flags & PS_RECORD_DIRTY))
+		find(v, "is dirty and not known to be, or known to be and not", record->name);
+	if (record->flags & PS_RECORD_PUBLIC)
+		err = ps_serial_set_add(&v->serials, &record->index_pad.serial);
+	for (unsigned set = 0; set < PS_SETS; set++)
+		for (uint32_t i = 0; i < record->sets[set].count && err == PS_OK; i++)
+			err = ps_serial_set_add(&v->serials, &record->sets[set].slots[i].serial);
+	index_count_record(&v->figures, record, 1);
+	return err;
+}
+
+static int see(void *arg, struct index_object *object)
+{
+	struct verification *v = arg;
+	uint64_t key;
+	if (object->kind == INDEX_OBJECT_RECORD)
+		return see_record(v, object->id, &object->record);
+	if (object->kind == INDEX_OBJECT_NOTE) {
+		if (v->index->notes[object->note] != object->id)
+			find(v, "a note that nobody knows", "");
+		return PS_OK;
+	}
+	v->spares++;
+	struct ps_id_table *table = index_spare_table_locked(v->index, &object->spare, &key);
+	uint64_t held = object->spare.hold << 4 | index_pad_kind(&object->spare.slot);
+	if (!ps_id_table_has(table, key, object->id) && !ps_id_table_has(&v->index->held, held, object->id))
+		find(v, "a spare pad that nobody knows", "");
+	index_count_spare(&v->figures, &object->spare.slot, 1);
+	return ps_serial_set_add(&v->serials, &object->spare.slot.serial);
+}
+
+static void compare_all(struct verification *v)
+{
+	ps_index *index = v->index;
+	size_t spares = index->held.count;
+	for (unsigned i = 0; i < INDEX_PAD_KINDS; i++)
+		spares += index->free[i].count;
+	for (unsigned i = 0; i < PS_SLOT_STATUSES; i++)
+		spares += index->open[i].count;
+	if (ps_serial_set_twice(&v->serials))
+		find(v, "a pad stands in two places", "");
+	if (v->records != index->names.count || v->spares != spares)
+		find(v, "the tables in memory name records or pads that are not there", "");
+	if (memcmp(&v->figures, &index->figures, sizeof(v->figures)) != 0)
+		find(v, "the figures are not the sums of what is there", "");
+}
+
+int ps_index_verify(ps_index *index, ps_index_finding_fn fn, void *arg)
+{
+	struct verification v = {.index = index, .fn = fn, .arg = arg};
+	int err = index_check(index);
+	if (err != PS_OK)
+		return err;
+	pthread_mutex_lock(&index->lock);
+	bool busy = index->transactions_open > 0;
+	pthread_mutex_unlock(&index->lock);
+	if (busy)
+		return ps_fail(PS_EBUSY, "transactions of the local index are open");
+	ps_serial_set_init(&v.serials, &index->memory);
+	err = index_scan(index, see, &v);
+	if (err == PS_OK)
+		compare_all(&v);
+	ps_serial_set_done(&v.serials);
+	if (err != PS_OK)
+		return err;
+	return v.findings == 0
+	           ? PS_OK
+	           : ps_fail(PS_ECORRUPT, "the local index has %zu faults; see the findings", v.findings);
+}
