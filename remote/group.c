@@ -191,7 +191,7 @@ int ps_group_add(ps_group *group, struct ps_task *task)
 	return reason ? ps_fail(reason, "the operation was cancelled before this task was added") : PS_OK;
 }
 
-void ps_group_count(ps_group *group, enum ps_progress count, uint64_t n)
+void ps_group_count(ps_group *group, enum ps_group_event count, uint64_t n)
 {
 	lock(group);
 	group->progress.counts[count] += n;

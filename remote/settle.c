@@ -102,7 +102,7 @@ static bool is_read_back(const struct ps_settle *settle)
 	return settle->verify == PS_VERIFY_READ || (settle->verify == PS_VERIFY_SAMPLE && is_sampled(settle));
 }
 
-static void count(struct ps_settle *settle, enum ps_progress which)
+static void count(struct ps_settle *settle, enum ps_group_event which)
 {
 	ps_group_count(settle->task.group, which, 1);
 }

@@ -68,7 +68,7 @@ void ps_workers_figures(ps_workers *workers, struct ps_workers_figures *figures)
 	X(PS_PROGRESS_SENT_BYTES, "bytes sent")                                                              \
 	X(PS_PROGRESS_RECEIVED_BYTES, "bytes received")
 
-enum ps_progress {
+enum ps_group_event {
 #define PS_PROGRESS_ENUM(name, text) name,
 	PS_PROGRESS_TABLE(PS_PROGRESS_ENUM)
 #undef PS_PROGRESS_ENUM
@@ -101,7 +101,7 @@ int ps_group_new(ps_workers *workers, const struct ps_group_options *options, ps
  * until ended(). After a cancellation PS_ECANCELED (or PS_ETIMEDOUT, …), and the task stays the caller's. */
 int ps_group_add(ps_group *group, struct ps_task *task) __attribute__((warn_unused_result));
 /* Adds to a count of its progress. Any thread. */
-void ps_group_count(ps_group *group, enum ps_progress count, uint64_t n);
+void ps_group_count(ps_group *group, enum ps_group_event count, uint64_t n);
 /* Until every task has ended; within a second after a cancellation. One thread at a time. PS_OK if all tasks
  * are done; else the first task's failure with its sentence, or why the group was cancelled. More tasks may
  * be added afterwards, unless it was cancelled. */
