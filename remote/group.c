@@ -263,7 +263,8 @@ static bool wait_on(struct ps_group *group, uint64_t *show_ns)
 static int result_of(struct ps_group *group)
 {
 	int reason = reason_of(group);
-	if (reason != PS_OK && reason != group->error && group->progress.done < group->progress.tasks)
+	bool all_done = group->progress.tasks > 0 && group->progress.done == group->progress.tasks;
+	if (reason != PS_OK && reason != group->error && !all_done)
 		return ps_fail(
 		    reason, "%s: %s: of %llu tasks %llu are done, %llu were not sent, %llu are unknown",
 		    ps_network_url(group->pool->network),

@@ -271,11 +271,30 @@ static void note_outcome(struct ps_task *task, const struct ps_net_request *requ
 	               request->buffer->len);
 }
 
+/* A client that lets requests run out of time is tried with one at a time, and rests in between: what it
+ * failed at goes to the others. */
+static void note_health(struct worker *worker, const struct ps_task *task)
+{
+	const struct ps_net_request *request = task->sending;
+	bool failed = request->outcome == PS_NET_UNKNOWN || request->outcome == PS_NET_UNAVAILABLE;
+	uint64_t now_ns = now(worker);
+	bool late = now_ns - task->sent_ns >= request->timeout_ms * PS_MS_NS;
+	if (failed && !late)
+		return;
+	lock(worker);
+	if (!failed)
+		worker->strikes = 0;
+	else if (now_ns >= worker->rests_ns) /* those that were sent together count once */
+		worker->rests_ns = now_ns + ps_backoff_delay_ns(&worker->pool->backoff, ++worker->strikes);
+	unlock(worker);
+}
+
 static void answered(struct worker *worker, struct ps_net_request *request)
 {
 	struct ps_task *task = request->arg;
 	struct ps_limits *limits = worker->pool->limits;
 	give_token(worker, task);
+	note_health(worker, task);
 	charge(worker, request, true);
 	if (limits && request->throttled)
 		ps_limits_throttled(limits, now(worker), task->sent_ns);

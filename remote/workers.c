@@ -26,17 +26,25 @@ void ps_worker_wake(struct worker *worker)
 
 static bool can_begin(const struct worker *worker)
 {
-	return worker->state != WORKER_BUSY && !worker->woken && worker->in_flight < worker->depth;
+	return worker->state != WORKER_BUSY && !worker->woken && worker->in_flight < worker_depth(worker);
+}
+
+static bool wake_one_of(ps_workers *pool, bool healthy)
+{
+	for (uint32_t i = 0; i < pool->count; i++) {
+		struct worker *worker = &pool->workers[i];
+		if (can_begin(worker) && (worker->strikes == 0) == healthy) {
+			ps_worker_wake(worker);
+			return true;
+		}
+	}
+	return false;
 }
 
 void ps_workers_wake_one(ps_workers *pool)
 {
-	for (uint32_t i = 0; i < pool->count; i++) {
-		if (can_begin(&pool->workers[i])) {
-			ps_worker_wake(&pool->workers[i]);
-			return;
-		}
-	}
+	if (!wake_one_of(pool, true))
+		(void)wake_one_of(pool, false);
 }
 
 /* One that may wait for a token, since it has none. */
@@ -56,7 +64,7 @@ void ps_workers_put(ps_workers *pool, struct ps_task *task)
 {
 	struct worker *worker = &pool->workers[pool->turn++ % pool->count];
 	list_append(worker->queue.count < worker->depth ? &worker->queue : &pool->common, task);
-	if (can_begin(worker))
+	if (can_begin(worker) && worker->strikes == 0)
 		ps_worker_wake(worker);
 	else
 		ps_workers_wake_one(pool);
@@ -136,8 +144,13 @@ struct ps_task *ps_workers_take(struct worker *worker, uint64_t now_ns, uint64_t
 {
 	ps_workers *pool = worker->pool;
 	bool token;
-	if (worker->in_flight >= worker->depth || !worker->client)
+	if (worker->in_flight >= worker_depth(worker) || !worker->client)
 		return NULL;
+	if (now_ns < worker->rests_ns) {
+		if (ps_workers_has_work(pool))
+			*until_ns = ps_earlier(*until_ns, worker->rests_ns);
+		return NULL;
+	}
 	bool due = ps_recycling_due_ns(&pool->recycling) <= now_ns;
 	if (!due)
 		*until_ns = ps_earlier(*until_ns, ps_recycling_due_ns(&pool->recycling));
@@ -162,6 +175,7 @@ void ps_workers_recycle(ps_workers *pool, struct ps_task *task, uint64_t delay_n
 {
 	task->due_ns = ps_clock_now(pool->clock) + delay_ns;
 	ps_recycling_add(&pool->recycling, task);
+	ps_workers_wake_one(pool);
 	if (delay_ns) {
 		pool->figures.recycled++;
 		task->group->progress.counts[PS_PROGRESS_RETRIED]++;

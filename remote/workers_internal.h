@@ -29,6 +29,8 @@ struct worker {
 	uint32_t depth, in_flight;
 	struct task_list queue; /* dealt to it, not yet begun: anyone may take from it */
 	struct ps_task *ready;  /* prepared, and waiting for a token */
+	uint32_t strikes;       /* times in a row that requests ran out of time */
+	uint64_t rests_ns;      /* after them: takes nothing before */
 	/* Its own thread's. */
 	struct task_list flying;
 	uint64_t reopen_ns; /* without a client: when to try again */
@@ -93,6 +95,12 @@ static inline struct ps_task *list_take(struct task_list *list)
 	task->next = NULL;
 	list->count--;
 	return task;
+}
+
+/* How many requests a worker may have in flight: one, while it has to show that its client is well. */
+static inline uint32_t worker_depth(const struct worker *worker)
+{
+	return worker->strikes ? 1 : worker->depth;
 }
 
 /* ---- workers.c; the lock is held ---- */
