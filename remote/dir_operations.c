@@ -171,10 +171,11 @@ static void change_folder(struct dir_network *n, struct ps_blocking_job *job, co
 		dir_fail(n, r, err, temp ? "rename" : "unlink");
 		return;
 	}
-	if (temp)
-		dir_temp_close(n, temp, true);
-	if (!err)
+	if (!err) {
+		if (temp)
+			dir_temp_close(n, temp, true);
 		err = dir_folder_sync(folder);
+	}
 	if (err) {
 		char text[96];
 		ps_request_finish(&n->base, r, PS_NET_UNKNOWN, "may not last: %s",

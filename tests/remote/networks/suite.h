@@ -23,8 +23,8 @@ struct networks_suite {
 	const struct ps_network_options *options;
 	/* Where each request costs milliseconds: fewer rounds of the same. */
 	bool slow;
-	/* A change that finds its own identity there is done, not a conflict: what carries the requests may repeat
-	 * them, so the network cannot tell a second request from its own echo. */
+	/* A change that finds its own identity there is done, not a conflict: what carries the requests may
+	 * repeat them, so the network cannot tell a second request from its own echo. */
 	bool echoes;
 	/* May be NULL: from now on requests of these operations (bits 1 << enum ps_net_op) do not come to an
 	 * end; 0: they do, those that hang too. */
