@@ -455,7 +455,7 @@ static int try_open(const char *url, bool create)
 static void only_a_network_is_opened(void **state)
 {
 	struct net_side *side = *state;
-	char url[2 * NET_URL], path[2 * NET_URL];
+	char url[4 * NET_URL], path[2 * NET_URL];
 	snprintf(url, sizeof(url), "%s-none", side->url);
 	assert_int_equal(try_open(url, false), PS_ENOENT);
 	snprintf(url, sizeof(url), "%s/none/none", side->url);
@@ -463,7 +463,7 @@ static void only_a_network_is_opened(void **state)
 	snprintf(url, sizeof(url), "%s/padstone-dir", side->url);
 	assert_int_equal(try_open(url, true), PS_EINVAL);
 	snprintf(url, sizeof(url), "%s-foreign", side->url);
-	snprintf(path, sizeof(path), "%s", url + strlen("dir:"));
+	snprintf(path, sizeof(path), "%s-foreign", path_of(side));
 	assert_int_equal(mkdir(path, 0700), 0);
 	assert_int_equal(try_open(url, false), PS_ENOENT);
 	strcat(path, "/letter");
