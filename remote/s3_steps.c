@@ -157,7 +157,7 @@ static bool finish_status(struct s3_call *call)
 		outcome = changes(call->act) ? PS_NET_UNKNOWN : PS_NET_UNAVAILABLE;
 	else if (status == 429)
 		outcome = PS_NET_UNAVAILABLE;
-	else if (status == 413 && changes(call->act))
+	else if (status == 413 && (call->act == S3_ACT_CREATE || call->act == S3_ACT_REPLACE))
 		outcome = PS_NET_TOO_BIG;
 	return finish(call, refused(call, outcome), PS_OK, "%ld %s %s", status, error.code, error.message);
 }
@@ -227,6 +227,8 @@ static bool finish_read(struct s3_call *call)
 		return finish_list(call);
 	if (call->act == S3_ACT_MAKE_BUCKET && (a->status == 200 || a->status == 409))
 		return done(call);
+	if (call->act == S3_ACT_LIST && a->status == 404)
+		return finish(call, PS_NET_UNAVAILABLE, PS_ENOENT, "there is no such bucket");
 	if (a->status == 404)
 		return absent(call);
 	if (call->act == S3_ACT_GET_RANGE && a->status == 416) {
@@ -364,9 +366,10 @@ static bool looked_back(struct s3_call *call)
 	}
 	if (call->refusal == 500)
 		return finish(call, PS_NET_UNKNOWN, PS_OK, "500, and the version from before is there");
-	if (call->refusal == 409)
+	/* A 412 beside the version that it denies: the look was older than the answer. */
+	if (call->refusal != 412)
 		return finish(call, call->repeated ? PS_NET_UNKNOWN : PS_NET_UNAVAILABLE, PS_OK,
-		              "refused with 409: another change is under way");
+		              "refused with %ld, but the version that was expected is there", call->refusal);
 	return finish_conflict(call);
 }
 

@@ -367,6 +367,14 @@ unsigned http_server_connections(const struct http_server *server)
 	return count;
 }
 
+unsigned http_server_stalled(struct http_server *server)
+{
+	pthread_mutex_lock(&server->lock);
+	unsigned stalled = server->stalled;
+	pthread_mutex_unlock(&server->lock);
+	return stalled;
+}
+
 void http_server_release(struct http_server *server)
 {
 	pthread_mutex_lock(&server->lock);

@@ -60,6 +60,8 @@ unsigned http_server_port(const struct http_server *server);
 unsigned http_server_connections(const struct http_server *server);
 /* What is stalled now ends: its connections are closed. */
 void http_server_release(struct http_server *server);
+/* Requests that are stalled now. */
+unsigned http_server_stalled(struct http_server *server);
 /* Waits until at least n requests are stalled, for some seconds at most. */
 bool http_server_wait_stalled(struct http_server *server, unsigned n);
 
