@@ -27,7 +27,7 @@ static unsigned bits_at(const uint8_t bytes[PS_KEY + 1], unsigned from)
 	unsigned value = 0;
 
 	for (unsigned bit = from; bit < from + BITS; bit++)
-		value = value << 1 | (bytes[bit / 8] >> (7 - bit % 8) & 1U);
+		value = value << 1 | ((unsigned)bytes[bit / 8] >> (7 - bit % 8) & 1U);
 	return value;
 }
 

@@ -16,6 +16,7 @@
 
 #include "pad_fixture.h"
 #include "remote/keys_internal.h"
+#include "remote/pad_format.h"
 #include <padstone/error.h>
 
 static void every_key_works(void **state)
@@ -37,7 +38,7 @@ static void every_key_works(void **state)
 		buffer.capacity = sizeof(record);
 		dice_fill(&dice, text, sizeof(text));
 		assert_int_equal(ps_pad_seal(keys, &plan, text, 8, PS_PAD_SMALL, &buffer, &identity), PS_OK);
-		assert_int_equal(ps_pad_name(keys, &plan.serial, &name), PS_OK);
+		ps_pad_name_of(record + offsetof(struct pad_fixed, public_key), &name);
 		assert_int_equal(ps_pad_open_header(record, buffer.len, &name, &header), PS_OK);
 		reader = (struct ps_pad_reader){.keys = keys};
 		assert_int_equal(ps_pad_open(&reader, &header, record, buffer.len, out, NULL), PS_OK);
@@ -156,6 +157,19 @@ static void stores_have_names_of_1_to_255_bytes(void **state)
 	ps_keys_free(NULL);
 }
 
+/* Sanitizers turn mlock into nothing: what it does cannot be seen there. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { LOCKS = 0 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { LOCKS = 0 };
+#else
+enum { LOCKS = 1 };
+#endif
+#else
+enum { LOCKS = 1 };
+#endif
+
 /* The flags, and the locked KiB, of the mapping that an address lies in. */
 static void mapping_of(const void *address, char flags[512], long *locked)
 {
@@ -191,8 +205,8 @@ static void keys_lie_in_locked_memory_without_dump(void **state)
 		ps_keys *keys = keys_seeded(&dice, NULL);
 
 		mapping_of(keys, flags, &locked);
-		assert_true(locked > 0);
-		assert_non_null(strstr(flags, " lo"));
+		assert_true(locked > 0 || !LOCKS);
+		assert_true(strstr(flags, " lo") != NULL || !LOCKS);
 		assert_non_null(strstr(flags, " dd"));
 		assert_null(strstr(flags, " wr"));
 		ps_keys_free(keys);
@@ -200,7 +214,7 @@ static void keys_lie_in_locked_memory_without_dump(void **state)
 	locked_bytes = ps_locked_alloc(100);
 	assert_non_null(locked_bytes);
 	mapping_of(locked_bytes, flags, &locked);
-	assert_non_null(strstr(flags, " lo"));
+	assert_true(strstr(flags, " lo") != NULL || !LOCKS);
 	assert_non_null(strstr(flags, " dd"));
 	sodium_free(locked_bytes);
 }
@@ -208,10 +222,13 @@ static void keys_lie_in_locked_memory_without_dump(void **state)
 /* In a child, so that the limit ends with it; root is above limits unless it gives that right away. */
 static void no_keys_without_locked_memory(void **state)
 {
-	pid_t child = fork();
+	pid_t child;
 	int status;
 
 	(void)state;
+	if (!LOCKS)
+		skip();
+	child = fork();
 	if (child == 0) {
 		struct rlimit none = {0, 0};
 		uint8_t user_key[PS_KEY] = {1};

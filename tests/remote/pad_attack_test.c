@@ -130,6 +130,7 @@ static void no_length_but_the_right_one_is_taken(void **state)
 {
 	struct scene s = scene_new(__func__, 70000);
 	uint8_t *longer = calloc(1, s.pad.len + 5000);
+	struct ps_pad_header header;
 
 	(void)state;
 	assert_non_null(longer);
@@ -140,12 +141,17 @@ static void no_length_but_the_right_one_is_taken(void **state)
 		assert_int_equal(read_back(s.keys, &s.pad, longer, s.pad.len + 1 + dice_below(&s.dice, 5000)),
 		                 PS_EAUTH);
 	}
+	for (size_t len = 0; len < s.pad.header.bytes;
+	     len++) /* what lies behind is right, and not asked for */
+		assert_int_equal(ps_pad_open_header(s.pad.record, len, &s.pad.name, &header), PS_EAUTH);
 	for (uint32_t i = 0; i < s.pad.header.segments; i++) /* without its last segments */
 		assert_int_equal(
 		    read_back(s.keys, &s.pad, s.pad.record, ps_pad_segment_offset(&s.pad.header, i)),
 		    PS_EAUTH);
 	assert_int_equal(read_back(s.keys, &s.pad, s.pad.record, s.pad.len - 1), PS_EAUTH);
 	assert_int_equal(read_back(s.keys, &s.pad, longer, s.pad.len + 1), PS_EAUTH);
+	assert_int_equal(ps_pad_verify(longer, s.pad.len + 1, &s.pad.name, &header), PS_EAUTH);
+	assert_int_equal(ps_pad_verify(longer, s.pad.len - 1, &s.pad.name, &header), PS_EAUTH);
 	free(longer);
 	scene_done(&s);
 }
