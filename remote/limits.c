@@ -119,10 +119,12 @@ void ps_limits_charge(struct ps_limits *limits, uint64_t up, uint64_t down)
 	pthread_mutex_unlock(&limits->lock);
 }
 
-void ps_limits_refund(struct ps_limits *limits, uint64_t down)
+void ps_limits_refund(struct ps_limits *limits, uint64_t up, uint64_t down)
 {
 	pthread_mutex_lock(&limits->lock);
+	take(&limits->buckets[PS_LIMIT_UP], -(double)up);
 	take(&limits->buckets[PS_LIMIT_DOWN], -(double)down);
+	limits->figures.sent -= up;
 	limits->figures.received -= down;
 	pthread_mutex_unlock(&limits->lock);
 }

@@ -51,8 +51,8 @@ uint64_t ps_limits_admit(struct ps_limits *limits, uint64_t now_ns);
 void ps_limits_withdraw(struct ps_limits *limits);
 /* Bytes of an admitted request; what comes back is charged by the room made for it. */
 void ps_limits_charge(struct ps_limits *limits, uint64_t up, uint64_t down);
-/* Of those charged, bytes that did not come. */
-void ps_limits_refund(struct ps_limits *limits, uint64_t down);
+/* Of those charged, bytes that were not sent or did not come. */
+void ps_limits_refund(struct ps_limits *limits, uint64_t up, uint64_t down);
 /* A request sent at sent_ns was answered: fewer, please. */
 void ps_limits_throttled(struct ps_limits *limits, uint64_t now_ns, uint64_t sent_ns);
 void ps_limits_figures(struct ps_limits *limits, uint64_t now_ns, struct ps_limits_figures *figures);

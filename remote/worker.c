@@ -86,20 +86,29 @@ static void end_unsent(struct worker *worker, struct ps_task *task, int error, c
 	unlock(worker);
 }
 
-/* Room for what is received is what a read is charged at first. */
-static void charge(struct worker *worker, const struct ps_net_request *request, bool answered)
+/* Room for what is received is what a read is charged at first. Only while the request is ours. */
+static void charge(struct worker *worker, const struct ps_net_request *request, bool sent)
 {
 	struct ps_limits *limits = worker->pool->limits;
-	size_t room = request->buffer ? request->buffer->capacity : 0, len = room ? request->buffer->len : 0;
 	bool writes = ps_net_op_writes(request->op);
-	if (request->op == PS_NET_GET_RANGE)
-		room = request->len;
-	if (!limits || !room)
+	if (!limits || !request->buffer)
 		return;
-	if (!answered)
-		ps_limits_charge(limits, writes ? len : 0, writes ? 0 : room);
-	else if (!writes)
-		ps_limits_refund(limits, len < room ? room - len : 0);
+	size_t room = request->op == PS_NET_GET_RANGE ? request->len : request->buffer->capacity;
+	size_t up = writes ? request->buffer->len : 0, down = writes ? 0 : room;
+	if (sent)
+		ps_limits_charge(limits, up, down);
+	else
+		ps_limits_refund(limits, up, down);
+}
+
+/* The buffer of a read that is not done may still be in the client's hands. */
+static void charge_answer(struct worker *worker, const struct ps_net_request *request)
+{
+	bool done = request->outcome == PS_NET_DONE;
+	if (ps_net_op_writes(request->op) || !request->buffer || !worker->pool->limits)
+		return;
+	charge(worker, request, false);
+	ps_limits_charge(worker->pool->limits, 0, done ? request->buffer->len : 0);
 }
 
 static void fly(struct worker *worker, struct ps_task *task)
@@ -140,6 +149,7 @@ static void fill_request(struct worker *worker, struct ps_task *task)
 static void refused(struct worker *worker, struct ps_task *task, int err)
 {
 	land(worker, task);
+	charge(worker, task->sending, false);
 	withdraw(worker, task);
 	if (err != PS_EBUSY) {
 		end_unsent(worker, task, err, ps_last_error_message());
@@ -161,11 +171,10 @@ static void send_task(struct worker *worker, struct ps_task *task)
 	}
 	fill_request(worker, task);
 	fly(worker, task);
+	charge(worker, task->sending, true);
 	int err = ps_client_submit(worker->client, task->sending);
 	if (err)
 		refused(worker, task, err);
-	else
-		charge(worker, task->sending, false);
 }
 
 static int prepare(struct ps_task *task)
@@ -295,7 +304,7 @@ static void answered(struct worker *worker, struct ps_net_request *request)
 	struct ps_limits *limits = worker->pool->limits;
 	give_token(worker, task);
 	note_health(worker, task);
-	charge(worker, request, true);
+	charge_answer(worker, request);
 	if (limits && request->throttled)
 		ps_limits_throttled(limits, now(worker), task->sent_ns);
 	note_outcome(task, request);

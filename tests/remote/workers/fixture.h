@@ -32,6 +32,7 @@ struct world {
 	struct ps_workers_options options;
 	struct ps_memory memory; /* of the pads' buffers */
 	atomic_size_t most_used;
+	bool same_bytes; /* each seal of a pad gives the same */
 };
 
 /* Workers that all take part in the virtual time, with the test's own thread. */

@@ -68,7 +68,7 @@ static void what_did_not_come_is_not_charged(void **state)
 	ps_limits_init(&limits, &down, now_ns);
 	for (unsigned i = 0; i < 100; i++) {
 		run(&limits, 1, 0, 2 << 20, &now_ns);
-		ps_limits_refund(&limits, (2 << 20) - (1 << 18));
+		ps_limits_refund(&limits, 0, (2 << 20) - (1 << 18));
 	}
 	assert_near((double)now_ns / second, 25);
 	ps_limits_done(&limits);
