@@ -90,8 +90,8 @@ int ps_pad_name(const ps_keys *keys, const struct ps_serial *serial, struct ps_p
 
 /* ---- sealing ---- */
 
-/* A nonce for a plan whose serial, generation and counter are set: from the kernel, and, should a cloned
- * machine draw the same bytes again, from counter and payload. */
+/* A nonce for a plan in which all else is set: from the kernel, and, should a cloned machine draw the same
+ * bytes again, from plan and payload. PS_EINVAL: an impossible plan. */
 int ps_pad_nonce_new(const ps_keys *keys, struct ps_pad_plan *plan, const void *payload, size_t len)
     __attribute__((warn_unused_result));
 

@@ -7,31 +7,6 @@
 #include "remote/keys_internal.h"
 #include "remote/pad_format.h"
 
-int ps_pad_nonce_new(const ps_keys *keys, struct ps_pad_plan *plan, const void *payload, size_t len)
-{
-	uint8_t key[PS_KEY], hash[PS_KEY];
-	struct {
-		uint8_t random[32];
-		ps_le64 counter;
-		ps_le64 low, high;
-	} fields;
-	XXH128_hash_t content;
-	int err = ps_sodium_ready();
-
-	if (err != PS_OK)
-		return err;
-	content = XXH3_128bits(payload, len);
-	randombytes_buf(fields.random, sizeof(fields.random));
-	fields.counter = ps_set64(plan->counter);
-	fields.low = ps_set64(content.low64);
-	fields.high = ps_set64(content.high64);
-	ps_keys_content_key(keys, &plan->serial, plan->generation, key);
-	ps_key_hash(key, "pad/nonce", NULL, &fields, sizeof(fields), hash);
-	memcpy(plan->nonce, hash, PS_PAD_NONCE);
-	sodium_memzero(key, sizeof(key));
-	return PS_OK;
-}
-
 static int check_plan(const struct ps_pad_plan *plan)
 {
 	if (plan->generation == 0 || plan->counter == 0)
@@ -41,6 +16,47 @@ static int check_plan(const struct ps_pad_plan *plan)
 	if (plan->description_len > PS_PAD_DESCRIPTION)
 		return ps_fail(PS_EINVAL, "a pad's description has up to %d bytes, not %u",
 		               PS_PAD_DESCRIPTION, plan->description_len);
+	return PS_OK;
+}
+
+/* All that is sealed in a pad but its payload, and all that it is bound to. */
+static struct pad_preamble preamble_of(const struct ps_pad_plan *plan, size_t len)
+{
+	struct pad_preamble preamble = {.length = ps_set32((uint32_t)len),
+	                                .description_len = ps_set16(plan->description_len)};
+
+	memcpy(preamble.description, plan->description, plan->description_len);
+	return preamble;
+}
+
+/* Should the kernel draw the same bytes twice (a machine cloned or set back), then whatever is sealed
+ * otherwise still changes the nonce. */
+int ps_pad_nonce_new(const ps_keys *keys, struct ps_pad_plan *plan, const void *payload, size_t len)
+{
+	static const uint8_t no_key[32];
+	uint8_t key[PS_KEY], hash[PS_KEY];
+	struct {
+		uint8_t random[32];
+		struct pad_fixed fixed;
+		struct pad_preamble preamble;
+		ps_le64 low, high;
+	} fields;
+	XXH128_hash_t content;
+	int err = check_plan(plan);
+
+	if (err != PS_OK)
+		return err;
+	memset(plan->nonce, 0, PS_PAD_NONCE);
+	randombytes_buf(fields.random, sizeof(fields.random));
+	pad_fixed_encode(plan, no_key, ps_pad_padded(len), &fields.fixed);
+	fields.preamble = preamble_of(plan, len);
+	content = XXH3_128bits(payload, len);
+	fields.low = ps_set64(content.low64);
+	fields.high = ps_set64(content.high64);
+	ps_keys_content_key(keys, &plan->serial, plan->generation, key);
+	ps_key_hash(key, "pad/nonce", NULL, &fields, sizeof(fields), hash);
+	memcpy(plan->nonce, hash, PS_PAD_NONCE);
+	sodium_memzero(key, sizeof(key));
 	return PS_OK;
 }
 
@@ -70,10 +86,8 @@ static const uint8_t *lay_out(const struct ps_pad_plan *plan, uint32_t segment, 
 	if (segment > 0 && here == room)
 		return payload + from;
 	if (segment == 0) {
-		struct pad_preamble preamble = {.length = ps_set32((uint32_t)len),
-		                                .description_len = ps_set16(plan->description_len)};
+		struct pad_preamble preamble = preamble_of(plan, len);
 
-		memcpy(preamble.description, plan->description, plan->description_len);
 		memcpy(at, &preamble, sizeof(preamble));
 		at += sizeof(preamble);
 	}

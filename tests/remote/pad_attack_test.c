@@ -352,6 +352,71 @@ static void other_suites_and_formats_are_refused(void **state)
 	scene_done(&s);
 }
 
+static void values_that_nobody_writes_are_refused(void **state)
+{
+	struct scene s = scene_new(__func__, 100);
+	static const struct {
+		size_t at, len;
+		uint8_t value;
+	} fields[] = {{offsetof(struct pad_fixed, generation), 4, 0},
+	              {offsetof(struct pad_fixed, counter), 8, 0},
+	              {offsetof(struct pad_fixed, class), 1, PS_PAD_PUBLIC_DATA + 1},
+	              {offsetof(struct pad_fixed, role), 1, PS_ROLE_TOMBSTONE + 1}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+		uint8_t *record = copy_of(&s.pad);
+		struct ps_pad_header header;
+
+		memset(record + fields[i].at, fields[i].value, fields[i].len);
+		sign_again(s.keys, &s.pad, record, s.pad.header.bytes);
+		assert_int_equal(ps_pad_open_header(record, s.pad.len, &s.pad.name, &header), PS_EAUTH);
+		free(record);
+	}
+	scene_done(&s);
+}
+
+/* Sealed and signed by the right keys, and yet not what anybody seals: damage of the writer, not of the
+ * network. */
+static void impossible_contents_are_damage(void **state)
+{
+	struct scene s = scene_new(__func__, 100);
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} changes[] = {{1, 0x20}, {3, 0x80}, {5, 1},         {6, 1},
+	               {31, 1},   {127, 1},  {128 + 100, 1}, {128 + 4095, 1}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		struct pad_associated associated = {.segment = ps_set32(0)};
+		struct ps_pad_reader reader = {.keys = s.keys};
+		struct ps_pad_contents contents;
+		struct ps_pad_header header;
+		struct sealed pad;
+		struct ps_pad_plan plan = s.pad.plan;
+		uint8_t plain[128 + 4096] = {100}, key[PS_KEY], nonce[24], out[4096];
+
+		plan.description_len = 0;
+		seal_plan(s.keys, &plan, plain, 100, &pad);
+		plain[changes[i].at] = (uint8_t)(plain[changes[i].at] | changes[i].value);
+		memcpy(&associated.fixed, pad.record, sizeof(associated.fixed));
+		pad_segment_nonce(plan.nonce, 0, nonce);
+		ps_keys_content_key(s.keys, &plan.serial, plan.generation, key);
+		crypto_aead_xchacha20poly1305_ietf_encrypt(pad.record + pad.header.bytes, NULL, plain,
+		                                           sizeof(plain), (const uint8_t *)&associated,
+		                                           sizeof(associated), NULL, nonce, key);
+		put_hash(&pad.header, 0, pad.record + pad.header.bytes);
+		memcpy(pad.record + sizeof(struct pad_fixed), pad.header.hashes[0], PAD_HASH);
+		sign_again(s.keys, &pad, pad.record, pad.header.bytes);
+		assert_int_equal(ps_pad_verify(pad.record, pad.len, &pad.name, &header), PS_OK);
+		assert_int_equal(ps_pad_open(&reader, &header, pad.record, pad.len, out, &contents),
+		                 PS_ECORRUPT);
+		sealed_free(&pad);
+	}
+	scene_done(&s);
+}
+
 /* Who has got hold of one pad's signing key still alters none of its header: the segments are sealed to it.
  */
 static void a_signing_key_alone_alters_nothing(void **state)
@@ -470,6 +535,8 @@ int main(void)
 	    cmocka_unit_test(other_stores_and_networks_are_refused),
 	    cmocka_unit_test(class_role_and_generation_must_be_those_expected),
 	    cmocka_unit_test(other_suites_and_formats_are_refused),
+	    cmocka_unit_test(values_that_nobody_writes_are_refused),
+	    cmocka_unit_test(impossible_contents_are_damage),
 	    cmocka_unit_test(a_signing_key_alone_alters_nothing),
 	    cmocka_unit_test(hostile_lengths_are_refused),
 	    cmocka_unit_test(any_bytes_are_refused),

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sodium.h>
+#include <sodium/randombytes_sysrandom.h>
 
 #include "pad_fixture.h"
 #include <padstone/error.h>
@@ -187,6 +189,59 @@ static void nonces_never_repeat(void **state)
 	ps_keys_free(keys);
 }
 
+static const char *dull_name(void)
+{
+	return "dull";
+}
+static uint32_t dull_number(void)
+{
+	return 4;
+}
+static void dull_bytes(void *bytes, size_t len)
+{
+	memset(bytes, 4, len);
+}
+
+/* A22: a machine that was cloned, or set back, draws the same random bytes again. Its nonces still differ
+ * wherever counter, payload or pad do; where all are the same, what is sealed is the same too. */
+static void a_cloned_machine_repeats_no_nonce(void **state)
+{
+	struct dice dice = dice_seeded(__func__);
+	ps_keys *keys = keys_seeded(&dice, NULL);
+	struct randombytes_implementation dull = {
+	    .implementation_name = dull_name, .random = dull_number, .buf = dull_bytes};
+
+	(void)state;
+	assert_int_equal(randombytes_set_implementation(&dull), 0);
+	for (int i = 0; i < 24; i++) {
+		struct ps_pad_plan plan = plan_seeded(&dice), other = plan;
+		uint8_t payload[1000];
+
+		dice_fill(&dice, payload, sizeof(payload));
+		assert_int_equal(ps_pad_nonce_new(keys, &plan, payload, sizeof(payload)), PS_OK);
+		assert_int_equal(ps_pad_nonce_new(keys, &other, payload, sizeof(payload)), PS_OK);
+		assert_memory_equal(plan.nonce, other.nonce, PS_PAD_NONCE);
+		other.counter++;
+		assert_int_equal(ps_pad_nonce_new(keys, &other, payload, sizeof(payload)), PS_OK);
+		assert_memory_not_equal(plan.nonce, other.nonce, PS_PAD_NONCE);
+		other = plan;
+		other.description_len = PS_PAD_DESCRIPTION;
+		other.description[dice_below(&dice, PS_PAD_DESCRIPTION)] ^= 1;
+		assert_int_equal(ps_pad_nonce_new(keys, &other, payload, sizeof(payload)), PS_OK);
+		assert_memory_not_equal(plan.nonce, other.nonce, PS_PAD_NONCE);
+		other = plan;
+		other.epoch++;
+		assert_int_equal(ps_pad_nonce_new(keys, &other, payload, sizeof(payload)), PS_OK);
+		assert_memory_not_equal(plan.nonce, other.nonce, PS_PAD_NONCE);
+		other = plan;
+		payload[dice_below(&dice, sizeof(payload))] ^= 1;
+		assert_int_equal(ps_pad_nonce_new(keys, &other, payload, sizeof(payload)), PS_OK);
+		assert_memory_not_equal(plan.nonce, other.nonce, PS_PAD_NONCE);
+	}
+	assert_int_equal(randombytes_set_implementation(&randombytes_sysrandom_implementation), 0);
+	ps_keys_free(keys);
+}
+
 static void impossible_plans_are_refused(void **state)
 {
 	struct dice dice = dice_seeded(__func__);
@@ -223,10 +278,15 @@ static void impossible_plans_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(what_was_sealed_opens_again), cmocka_unit_test(the_largest_pad_opens_again),
-	    cmocka_unit_test(same_plan_same_bytes),        cmocka_unit_test(the_network_sees_twelve_sizes),
-	    cmocka_unit_test(overheads_are_exact),         cmocka_unit_test(ranges_are_read_alone),
-	    cmocka_unit_test(nonces_never_repeat),         cmocka_unit_test(impossible_plans_are_refused),
+	    cmocka_unit_test(what_was_sealed_opens_again),
+	    cmocka_unit_test(the_largest_pad_opens_again),
+	    cmocka_unit_test(same_plan_same_bytes),
+	    cmocka_unit_test(the_network_sees_twelve_sizes),
+	    cmocka_unit_test(overheads_are_exact),
+	    cmocka_unit_test(ranges_are_read_alone),
+	    cmocka_unit_test(nonces_never_repeat),
+	    cmocka_unit_test(a_cloned_machine_repeats_no_nonce),
+	    cmocka_unit_test(impossible_plans_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
