@@ -1,5 +1,8 @@
 /* The workers over a scripted network, in virtual time: whatever is lost, late or unsaid, each task ends
  * once, carried out once. */
+#include <dirent.h>
+#include <unistd.h>
+
 #include "fixture.h"
 
 static struct ps_group_options group_options = {.size = sizeof(group_options)};
@@ -540,6 +543,47 @@ static void idle_workers_send_nothing_and_do_not_wake(void **state)
 	world_close(&world);
 }
 
+/* ---- threads ---- */
+
+/* Of each thread but ours, as the kernel tells it. */
+static unsigned count_blocked(unsigned *open)
+{
+	unsigned blocked = 0;
+	char path[300], line[256];
+	struct dirent *entry;
+	DIR *tasks = opendir("/proc/self/task");
+	assert_non_null(tasks);
+	*open = 0;
+	while ((entry = readdir(tasks))) {
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
+		FILE *status = atoi(entry->d_name) == getpid() ? NULL : fopen(path, "r");
+		while (status && fgets(line, sizeof(line), status)) {
+			unsigned long long mask;
+			if (sscanf(line, "SigBlk: %llx", &mask) != 1)
+				continue;
+			/* All but those two that the C library keeps for itself, KILL and STOP. */
+			bool all = (mask | 1ULL << 31 | 1ULL << 32 | 1ULL << 8 | 1ULL << 18) == UINT64_MAX;
+			blocked += all;
+			*open += !all;
+		}
+		if (status)
+			fclose(status);
+	}
+	closedir(tasks);
+	return blocked;
+}
+
+static void signals_are_the_application_s(void **state)
+{
+	(void)state;
+	struct world world;
+	unsigned open_before, open, blocked = count_blocked(&open_before);
+	world_open(&world, NULL, answer_fine, NULL);
+	assert_int_equal(count_blocked(&open), blocked + 4);
+	assert_int_equal(open, open_before);
+	world_close(&world);
+}
+
 /* ---- memory that is not there ---- */
 
 static int open_and_run(struct world *world, struct pad *pads, unsigned count)
@@ -630,6 +674,7 @@ int main(void)
 	    cmocka_unit_test(a_task_larger_than_the_limit_runs_alone),
 	    cmocka_unit_test(idle_workers_send_nothing_and_do_not_wake),
 	    cmocka_unit_test(every_allocation_that_fails_is_a_clean_error),
+	    cmocka_unit_test(signals_are_the_application_s),
 	    cmocka_unit_test(wrong_arguments_are_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
