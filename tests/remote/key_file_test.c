@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sodium.h>
 #include <sys/resource.h>
@@ -158,6 +159,50 @@ static void nothing_is_ever_written_over(void **state)
 	assert_int_equal(ps_key_file_create("", key, NULL), PS_EINVAL);
 	assert_int_equal(files_there(), 2);
 	ps_key_free(key);
+}
+
+static pthread_barrier_t together;
+
+static void *create_together(void *arg)
+{
+	const struct ps_key *key = arg;
+	intptr_t made = 0;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s/together%d", folder, round);
+		pthread_barrier_wait(&together);
+		made += ps_key_file_create(path, key, NULL) == PS_OK;
+	}
+	return (void *)made;
+}
+
+/* What counts is the rename that never replaces: a look before it sees nothing yet. */
+static void of_many_made_at_once_one_stays(void **state)
+{
+	enum { AT_ONCE = 4 };
+	struct dice dice = dice_seeded(__func__);
+	struct ps_key *keys[AT_ONCE];
+	pthread_t threads[AT_ONCE];
+	intptr_t all = 0;
+
+	(void)state;
+	assert_int_equal(pthread_barrier_init(&together, NULL, AT_ONCE), 0);
+	for (int i = 0; i < AT_ONCE; i++) {
+		keys[i] = key_seeded(&dice);
+		assert_int_equal(pthread_create(&threads[i], NULL, create_together, keys[i]), 0);
+	}
+	for (int i = 0; i < AT_ONCE; i++) {
+		void *made;
+
+		assert_int_equal(pthread_join(threads[i], &made), 0);
+		all += (intptr_t)made;
+		ps_key_free(keys[i]);
+	}
+	pthread_barrier_destroy(&together);
+	assert_int_equal(all, ROUNDS);
+	assert_int_equal(files_there(), ROUNDS);
 }
 
 static void only_a_file_of_our_own_is_read(void **state)
@@ -457,6 +502,7 @@ int main(void)
 	    KEY_TEST(a_key_comes_back_from_its_file),
 	    KEY_TEST(two_new_keys_are_two),
 	    KEY_TEST(nothing_is_ever_written_over),
+	    KEY_TEST(of_many_made_at_once_one_stays),
 	    KEY_TEST(only_a_file_of_our_own_is_read),
 	    KEY_TEST(no_bit_of_a_key_file_can_be_flipped),
 	    KEY_TEST(weak_and_huge_limits_are_refused),

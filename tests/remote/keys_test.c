@@ -102,7 +102,7 @@ static void the_read_root_reads_and_does_not_write(void **state)
 {
 	struct dice dice = dice_seeded(__func__);
 	ps_keys *keys = keys_seeded(&dice, "store"), *reader;
-	uint8_t root[PS_KEY], a[PS_KEY], b[PS_KEY], public_key[32];
+	uint8_t root[PS_KEY], a[PS_KEY], b[PS_KEY], public_key[32], secret_key[PS_SECRET_KEY];
 	struct ps_serial head, again;
 	struct ps_pad_identity identity;
 	struct sealed pad;
@@ -127,6 +127,11 @@ static void the_read_root_reads_and_does_not_write(void **state)
 	assert_int_equal(ps_pad_seal(reader, &pad.plan, "x", 1, PS_PAD_SMALL, &buffer, &identity),
 	                 PS_EREADONLY);
 	assert_int_equal(ps_keys_public_key(reader, &head, public_key), PS_EREADONLY);
+	/* Nor does the read root give the signing seeds by the derivation that the write root gives them by.
+	 */
+	ps_key_hash(root, "pad/sign", "store", pad.plan.serial.bytes, PS_SERIAL, a);
+	crypto_sign_seed_keypair(public_key, secret_key, a);
+	assert_memory_not_equal(public_key, pad.header.public_key, sizeof(public_key));
 	/* The user key is not the read root, nor is the write root derived from it. */
 	ps_keys_free(reader);
 	assert_int_equal(ps_keys_new(root, "store", &reader), PS_OK);

@@ -248,7 +248,7 @@ static void versions_are_told_apart(void **state)
 		struct ps_pad_plan plan = s.pad.plan;
 		struct sealed old, fork, next;
 
-		plan.counter = dice_below(&s.dice, plan.counter - 1) + 1;
+		plan.counter = i == 0 ? plan.counter - 1 : dice_below(&s.dice, plan.counter - 1) + 1;
 		plan.role = (uint8_t)dice_below(&s.dice, PS_ROLE_TOMBSTONE + 1); /* what it was then */
 		seal_plan(s.keys, &plan, s.pad.payload, 100, &old);
 		plan = s.pad.plan;
