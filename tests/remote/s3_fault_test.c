@@ -5,7 +5,7 @@
 
 #include "tests/remote/s3_world.h"
 
-enum { OPS = PS_NET_LIST + 1, SHORT_MS = 80, MOST_MS = 5000, BOUND_MS = 10000 };
+enum { OPS = PS_NET_LIST + 1, SHORT_MS = 30, MOST_MS = 5000, BOUND_MS = 10000 };
 
 static struct s3_server *server;
 static ps_network *network;
