@@ -190,7 +190,7 @@ static bool kill_at(struct net_side *side, enum ps_net_op op, enum calls_act act
 {
 	struct ps_pad_name name = net_name(number);
 	struct net_side after;
-	int status;
+	int status = 0;
 	net_open_at(&after, side->url, false);
 	if (op != PS_NET_CREATE)
 		assert_int_equal(net_create(after.client, &name, net_identity(1, 0), RECORD), PS_NET_DONE);
