@@ -62,6 +62,7 @@ static int pad_seal(struct ps_settle *settle)
 	r->name = pad_name(pad->number);
 	r->expected = pad->expected;
 	r->identity = pad_identity(pad->number, pad->expected.counter + 1);
+	r->token = (struct ps_net_token){.len = 1, .bytes = {5}};
 	if (pad->op == PS_NET_REMOVE)
 		return PS_OK;
 	r->buffer = ps_net_buffer_new(&pad->world->memory, pad->bytes);

@@ -88,7 +88,7 @@ static void spy(struct script_network *n, const struct ps_net_request *r)
 	if (r->op != PS_NET_CREATE && r->op != PS_NET_REPLACE)
 		return;
 	struct record *record = record_of(n, &r->name);
-	uint64_t sum = sum_of(r->buffer);
+	uint64_t sum = sum_of(r->buffer) + r->token.len + r->token.bytes[0];
 	n->figures.writes++;
 	n->figures.bytes_up += r->buffer->len;
 	n->figures.differing += record->counter == r->identity.counter && record->sum != sum;
@@ -213,6 +213,8 @@ static struct ps_net_request *answer(struct script_network *n, struct flight *fl
 		stay(n, flight);
 	ps_request_finish(&n->network, request, outcome_of(n, flight), "as the script has it");
 	request->throttled = flight->answer.throttled;
+	if (ps_net_op_writes(request->op))
+		request->token = (struct ps_net_token){.len = 9, .bytes = {99}}; /* of what is there */
 	free(flight);
 	n->figures.in_flight--;
 	return request;

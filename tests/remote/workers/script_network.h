@@ -35,7 +35,7 @@ typedef struct script_answer (*script_fn)(void *arg, unsigned client, uint64_t n
 
 struct script_figures {
 	uint64_t requests, writes, applied, waits;
-	uint64_t differing; /* writes under a (name, counter) with bytes other than those seen before */
+	uint64_t differing; /* writes under a (name, counter) with bytes or a token other than those before */
 	uint64_t by_client[64];
 	uint32_t in_flight, most_in_flight;
 	uint64_t bytes_up;

@@ -159,6 +159,40 @@ static void who_waits_for_a_token_can_be_cancelled(void **state)
 	OK(ps_tokens_free(tokens));
 }
 
+/* ---- a cancellation that comes between sealing and waiting for a token ---- */
+
+static ps_group *to_cancel;
+
+static int seal_and_cancel(struct ps_settle *settle)
+{
+	int err = pad_ops.seal(settle);
+	ps_group_cancel(to_cancel);
+	return err;
+}
+
+static void a_cancelled_task_does_not_begin_to_wait_for_a_token(void **state)
+{
+	(void)state;
+	struct ps_settle_ops ops = {seal_and_cancel, pad_ops.opened, pad_ops.ended};
+	struct world world;
+	struct ps_tokens *tokens;
+	uint64_t random = 3;
+	open_with_tokens(&world, 1, &tokens, &random);
+	tokens->ops->acquire(tokens, PS_TOKEN_NETWORK, PS_TOKEN_FOREGROUND);
+	struct pad *pad = pads_new(&world, 1, 100, PS_VERIFY_HEAD);
+	pad->settle.ops = &ops;
+	OK(ps_group_new(world.workers, &group_options, &to_cancel));
+	pads_add(pad, 1, to_cancel);
+	FAILS(PS_ECANCELED, ps_group_wait(to_cancel));
+	pads_check_ended(pad, 1);
+	assert_int_equal(pad->settle.task.fate, PS_FATE_UNSENT);
+	ps_group_free(to_cancel);
+	tokens->ops->release(tokens, PS_TOKEN_NETWORK, 1);
+	free(pad);
+	world_close(&world);
+	OK(ps_tokens_free(tokens));
+}
+
 /* ---- classes ---- */
 
 static atomic_uint acquired[PS_TOKEN_CLASSES], held;
@@ -218,6 +252,7 @@ int main(void)
 	    cmocka_unit_test(four_workers_with_one_token_never_have_two_requests_in_flight),
 	    cmocka_unit_test(requests_in_flight_keep_to_the_network_s_share),
 	    cmocka_unit_test(who_waits_for_a_token_can_be_cancelled),
+	    cmocka_unit_test(a_cancelled_task_does_not_begin_to_wait_for_a_token),
 	    cmocka_unit_test(tokens_are_taken_in_the_class_of_the_operation),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
