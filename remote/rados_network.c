@@ -141,6 +141,8 @@ static int set_rules(struct rados_network *n, const struct rados_address *a)
 {
 	static const char *const rules[][2] = {{"objecter_inflight_op_bytes", "68719476736"},
 	                                       {"objecter_inflight_ops", "1048576"},
+	                                       {"objecter_tick_interval", "1"},
+	                                       {"objecter_timeout", "1"},
 	                                       {"log_to_stderr", "false"},
 	                                       {"err_to_stderr", "false"},
 	                                       {"admin_socket", ""}};

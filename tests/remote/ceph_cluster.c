@@ -181,15 +181,13 @@ bool ceph_cluster_do(struct ceph_cluster *cluster, const char *command, const ch
 	return ceph_local(cluster, command, argument, output);
 }
 
-bool ceph_cluster_tell(struct ceph_cluster *cluster, const char *words)
+bool ceph_cluster_tell(struct ceph_cluster *cluster, const char *const *words)
 {
-	char output[OUTPUT], text[256];
+	char output[OUTPUT];
 	const char *arguments[MOST_WORDS] = {"ceph", "-c", cluster->conf, "--connect-timeout", "20"};
 	size_t count = 5;
-	char *rest = text;
-	snprintf(text, sizeof(text), "%s", words);
-	for (char *word; count < MOST_WORDS - 1 && (word = strsep(&rest, " "));)
-		arguments[count++] = word;
+	while (*words && count < MOST_WORDS - 1)
+		arguments[count++] = *words++;
 	arguments[count] = NULL;
 	return run(arguments, output);
 }

@@ -34,8 +34,9 @@ const char *ceph_cluster_conf(const struct ceph_cluster *cluster);
  * "pause-osd", "resume-osd", "kill-mon", "start-mon", "stop-rgw". Blocks until done; false and a sentence on
  * stderr if it failed. */
 bool ceph_cluster_do(struct ceph_cluster *cluster, const char *command, const char *argument);
-/* A command of the ceph tool ("osd pool set pads size 1"), words separated by single blanks. */
-bool ceph_cluster_tell(struct ceph_cluster *cluster, const char *words);
+/* A command of the ceph tool, as words that end with NULL: {"osd", "pool", "set", "pads", "size", "1", NULL}.
+ */
+bool ceph_cluster_tell(struct ceph_cluster *cluster, const char *const *words);
 /* Starts radosgw on a free port, or finds it started. */
 bool ceph_cluster_gateway(struct ceph_cluster *cluster, struct ceph_gateway *gateway);
 /* Ends every daemon at once with SIGKILL, as a power cut does. ceph_cluster_do(…, "start", NULL) goes on. */

@@ -27,6 +27,8 @@ static void folder_of(const struct ceph_cluster *cluster, char folder[64])
 
 static void a_gateway_says_where_it_is(void **state)
 {
+	static const char *const right[] = {"osd", "pool", "set", "pads", "min_size", "1", NULL};
+	static const char *const wrong[] = {"osd", "pool", "set", "nowhere", "min_size", "1", NULL};
 	struct ceph_gateway gateway;
 	(void)state;
 	struct ceph_cluster *cluster = ceph_cluster_start("memstore", 0);
@@ -34,8 +36,8 @@ static void a_gateway_says_where_it_is(void **state)
 	assert_true(ceph_cluster_gateway(cluster, &gateway));
 	assert_int_equal(strncmp(gateway.endpoint, "http://127.0.0.1:", 17), 0);
 	assert_true(strlen(gateway.access_key) > 0 && strlen(gateway.secret_key) > 0);
-	assert_true(ceph_cluster_tell(cluster, "osd pool set pads min_size 1"));
-	assert_false(ceph_cluster_tell(cluster, "osd pool set nowhere min_size 1"));
+	assert_true(ceph_cluster_tell(cluster, right));
+	assert_false(ceph_cluster_tell(cluster, wrong));
 	ceph_cluster_destroy(cluster);
 }
 

@@ -1,0 +1,321 @@
+/* rados: on a real cluster of which parts die, hang, fill up, and come back, under load. Nothing acknowledged
+ * is lost, nothing is written twice, and what cannot be known is told as unknown and can be settled by
+ * looking.
+ */
+#include "tests/remote/networks/cm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "tests/remote/ceph_cluster.h"
+#include "tests/remote/network_load.h"
+#include "tests/remote/networks/suite.h"
+
+/* So many versions make sure that the load runs; after a fault, that it runs again. */
+enum { SOME = 150, LARGE = 2 << 20, IN_FLIGHT = 10, SHORT_MS = 2000, CLOSE_MS = 3000 };
+
+static struct ceph_cluster *cluster;
+
+static void do_(const char *command, const char *argument)
+{
+	if (!ceph_cluster_do(cluster, command, argument))
+		fail_msg("ceph-local %s %s failed", command, argument ? argument : "");
+}
+
+static ps_network *open_network(const char *query)
+{
+	static unsigned number;
+	char url[NET_URL];
+	ps_network *network = NULL;
+	snprintf(url, sizeof(url), "rados://pads/fault-%u?conf=%s%s", number++, ceph_cluster_conf(cluster),
+	         query);
+	int err = ps_network_open(url, NULL, &network);
+	if (err != PS_OK)
+		fail_msg("%s: %s", ps_error_name(err), ps_last_error_message());
+	return network;
+}
+
+static struct load_counts end(struct network_load *load, ps_network *network, const char *what)
+{
+	struct load_counts counts = network_load_end(load, what);
+	ps_network_close(network);
+	do_("wait", NULL);
+	return counts;
+}
+
+static void assert_no_error(const struct load_counts *c)
+{
+	assert_int_equal(c->unknown, 0);
+	assert_int_equal(c->failed_reads, 0);
+	assert_int_equal(c->failed_writes, 0);
+}
+
+/* ---- OSDs ---- */
+
+static void one_osd_killed_under_load_is_no_error(void **state)
+{
+	(void)state;
+	ps_network *network = open_network("");
+	struct network_load *load = network_load_start(network, 0);
+	network_load_wait_done(load, SOME);
+	do_("kill-osd", "0");
+	network_load_wait_done(load, 2 * SOME);
+	do_("start-osd", "0");
+	network_load_wait_done(load, SOME);
+	struct load_counts counts = end(load, network, "one OSD killed");
+	assert_no_error(&counts);
+}
+
+static void two_osds_killed_make_unknown_outcomes_that_all_settle(void **state)
+{
+	(void)state;
+	ps_network *network = open_network("&osd_timeout=2");
+	struct network_load *load = network_load_start(network, 0);
+	network_load_wait_done(load, SOME);
+	do_("kill-osd", "0");
+	do_("kill-osd", "1");
+	network_load_wait_unknown(load, IN_FLIGHT / 2);
+	do_("start-osd", "0");
+	do_("start-osd", "1");
+	network_load_wait_done(load, SOME);
+	struct load_counts counts = end(load, network, "two OSDs killed, librados's time-out");
+	assert_true(counts.unknown > 0);
+}
+
+static void a_stopped_osd_holds_up_and_loses_nothing(void **state)
+{
+	(void)state;
+	ps_network *network = open_network("");
+	struct network_load *load = network_load_start(network, 0);
+	network_load_wait_done(load, SOME);
+	do_("pause-osd", "2");
+	/* The others take over once it is marked down: five heartbeats and more. */
+	network_load_wait_done(load, 2 * SOME);
+	do_("resume-osd", "2");
+	network_load_wait_done(load, SOME);
+	struct load_counts counts = end(load, network, "one OSD stopped");
+	assert_no_error(&counts);
+}
+
+static void a_short_stop_makes_unknown_outcomes_that_come_later(void **state)
+{
+	(void)state;
+	ps_network *network = open_network("");
+	struct network_load *load = network_load_start(network, SHORT_MS);
+	network_load_wait_done(load, SOME);
+	do_("pause-osd", "1");
+	network_load_wait_unknown(load, 2);
+	do_("resume-osd", "1");
+	network_load_wait_done(load, SOME);
+	struct load_counts counts = end(load, network, "one OSD stopped, our time-out");
+	assert_true(counts.unknown > 0);
+	/* A request ends in time, whatever its network does. */
+	assert_true(counts.longest_ms < SHORT_MS + NET_SECOND_MS);
+}
+
+/* ---- the monitor; everything ---- */
+
+static void running_clients_go_on_without_a_monitor(void **state)
+{
+	char url[NET_URL];
+	ps_network *other = NULL;
+	(void)state;
+	ps_network *network = open_network("");
+	struct network_load *load = network_load_start(network, 0);
+	network_load_wait_done(load, SOME);
+	do_("kill-mon", NULL);
+	network_load_wait_done(load, SOME);
+	uint64_t start = net_now_ms();
+	snprintf(url, sizeof(url), "rados://pads/x?conf=%s&mount_timeout=2", ceph_cluster_conf(cluster));
+	assert_int_equal(ps_network_open(url, NULL, &other), PS_EUNAVAILABLE);
+	uint64_t took = net_now_ms() - start;
+	printf("an open without a monitor and a time-out of 2 s ends after %llu ms\n",
+	       (unsigned long long)took);
+	assert_true(took >= SHORT_MS && took < 2 * SHORT_MS);
+	do_("start-mon", NULL);
+	network_load_wait_done(load, SOME);
+	struct load_counts counts = end(load, network, "the monitor killed");
+	assert_no_error(&counts);
+	assert_int_equal(ps_network_open(url, NULL, &other), PS_OK);
+	ps_network_close(other);
+}
+
+static void everything_killed_and_started_again_loses_nothing(void **state)
+{
+	(void)state;
+	ps_network *network = open_network("&osd_timeout=4");
+	struct network_load *load = network_load_start(network, SHORT_MS);
+	network_load_wait_done(load, SOME);
+	if (!ceph_cluster_kill_all(cluster))
+		fail();
+	network_load_wait_unknown(load, 1);
+	do_("start", NULL);
+	network_load_wait_done(load, SOME);
+	struct load_counts counts = end(load, network, "everything killed");
+	assert_true(counts.unknown > 0);
+}
+
+/* ---- full ---- */
+
+/* All three: an OSD takes the largest of them for full. */
+static void set_full_ratios(const char *ratio)
+{
+	static const char *const commands[] = {"set-nearfull-ratio", "set-backfillfull-ratio",
+	                                       "set-full-ratio"};
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
+		const char *const words[] = {"osd", commands[i], ratio, NULL};
+		if (!ceph_cluster_tell(cluster, words))
+			fail_msg("the full ratio cannot be set");
+	}
+}
+
+/* A version's length: each grows. What does not grow is written to a full pool as well. */
+static size_t length_of(struct ps_pad_identity identity)
+{
+	return 4096 * (size_t)identity.counter;
+}
+
+/* The OSDs have to look at themselves, and the monitor to say so: until this outcome comes, versions are
+ * written. The last one written. */
+static struct ps_pad_identity write_until(ps_client *client, const struct ps_pad_name *name,
+                                          struct ps_pad_identity last, enum ps_outcome wanted)
+{
+	uint64_t end_ms = net_now_ms() + 60 * NET_SECOND_MS;
+	for (;;) {
+		struct ps_pad_identity next = net_identity(last.counter + 1, 0);
+		uint64_t start = net_now_ms();
+		enum ps_outcome outcome = net_replace(client, name, last, next, length_of(next));
+		if (outcome == PS_NET_DONE)
+			last = next;
+		if (outcome == PS_NET_FULL)
+			assert_true(net_now_ms() - start < SHORT_MS);
+		if (outcome == wanted)
+			return last;
+		assert_true(outcome == PS_NET_DONE || outcome == PS_NET_FULL);
+		assert_true(net_now_ms() < end_ms);
+		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	}
+}
+
+static void a_full_pool_says_so_at_once_and_can_be_emptied(void **state)
+{
+	struct ps_pad_name kept = net_name(1), removed = net_name(2), new = net_name(3);
+	(void)state;
+	ps_network *network = open_network("");
+	ps_client *client = net_client(network);
+	assert_int_equal(net_create(client, &kept, net_identity(1, 0), 4096), PS_NET_DONE);
+	assert_int_equal(net_create(client, &removed, net_identity(1, 0), 4096), PS_NET_DONE);
+	set_full_ratios("0.0001");
+	struct ps_pad_identity last = write_until(client, &kept, net_identity(1, 0), PS_NET_FULL);
+	uint64_t start = net_now_ms();
+	assert_int_equal(net_create(client, &new, net_identity(1, 0), 4096), PS_NET_FULL);
+	net_expect(client, &kept, last, length_of(last));
+	net_expect_absent(client, &new);
+	assert_int_equal(net_remove(client, &removed, net_identity(7, 0)), PS_NET_CONFLICT);
+	assert_int_equal(net_remove(client, &removed, net_identity(1, 0)), PS_NET_DONE);
+	net_expect_absent(client, &removed);
+	printf("full: six requests took %llu ms\n", (unsigned long long)(net_now_ms() - start));
+	assert_true(net_now_ms() - start < SHORT_MS);
+	set_full_ratios("0.75");
+	last = write_until(client, &kept, last, PS_NET_DONE);
+	net_expect(client, &kept, last, length_of(last));
+	ps_client_close(client);
+	ps_network_close(network);
+}
+
+/* ---- closing ---- */
+
+static void pause_all(const char *command)
+{
+	do_(command, "0");
+	do_(command, "1");
+	do_(command, "2");
+}
+
+static void submit_all(ps_client *client, struct ps_net_request *requests)
+{
+	for (unsigned i = 0; i < IN_FLIGHT; i++) {
+		struct ps_net_request *r = &requests[i];
+		*r = (struct ps_net_request){.op = i % 2 ? PS_NET_GET : PS_NET_REPLACE, .name = net_name(i)};
+		r->expected = net_identity(1, 0);
+		r->identity = net_identity(2, 0);
+		r->buffer = net_buffer(client->network, LARGE);
+		net_fill(r->buffer, &r->name, &r->identity, LARGE);
+		assert_int_equal(ps_client_submit(client, r), PS_OK);
+		/* From now on only who carries it out holds it. */
+		ps_net_buffer_release(r->buffer);
+	}
+}
+
+static void a_client_closes_with_operations_that_hang(void **state)
+{
+	struct ps_net_request *requests = calloc(IN_FLIGHT, sizeof(*requests));
+	struct ps_pad_identity identity;
+	uint64_t size;
+	(void)state;
+	assert_non_null(requests);
+	ps_network *network = open_network("");
+	char *url = strdup(ps_network_url(network));
+	ps_client *client = net_client(network), *second = net_client(network);
+	for (unsigned i = 0; i < IN_FLIGHT; i++) {
+		struct ps_pad_name name = net_name(i);
+		assert_int_equal(net_create(client, &name, net_identity(1, 0), LARGE), PS_NET_DONE);
+	}
+	pause_all("pause-osd");
+	submit_all(client, requests);
+	uint64_t start = net_now_ms();
+	ps_client_close(client);
+	free(requests);
+	/* One that closes, and one that finds the network closing behind it. */
+	requests = calloc(IN_FLIGHT, sizeof(*requests));
+	submit_all(second, requests);
+	ps_client_close(second);
+	free(requests);
+	ps_network_close(network);
+	uint64_t took = net_now_ms() - start;
+	pause_all("resume-osd");
+	printf("two clients and a network with %d hanging requests each close in %llu ms\n", IN_FLIGHT,
+	       (unsigned long long)took);
+	assert_true(took < CLOSE_MS);
+	assert_int_equal(ps_network_open(url, NULL, &network), PS_OK);
+	client = net_client(network);
+	for (unsigned i = 0; i < IN_FLIGHT; i++) {
+		struct ps_pad_name name = net_name(i);
+		assert_int_equal(net_head(client, &name, &identity, &size), PS_NET_DONE);
+		assert_true(identity.counter == 1 || (identity.counter == 2 && i % 2 == 0));
+		net_expect(client, &name, net_identity(identity.counter, 0), LARGE);
+	}
+	ps_client_close(client);
+	ps_network_close(network);
+	free(url);
+}
+
+/* rados_fault_test [pattern of names] */
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(one_osd_killed_under_load_is_no_error),
+	    cmocka_unit_test(two_osds_killed_make_unknown_outcomes_that_all_settle),
+	    cmocka_unit_test(a_stopped_osd_holds_up_and_loses_nothing),
+	    cmocka_unit_test(a_short_stop_makes_unknown_outcomes_that_come_later),
+	    cmocka_unit_test(running_clients_go_on_without_a_monitor),
+	    cmocka_unit_test(everything_killed_and_started_again_loses_nothing),
+	    cmocka_unit_test(a_client_closes_with_operations_that_hang),
+	    cmocka_unit_test(a_full_pool_says_so_at_once_and_can_be_emptied),
+	};
+	if (network_is_skipped("rados"))
+		return CEPH_SKIPPED;
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	net_seed = (uint64_t)time(NULL);
+	printf("SEED=%llu\n", (unsigned long long)net_seed);
+	cluster = ceph_cluster_start("bluestore", 0);
+	if (!cluster)
+		return EXIT_FAILURE;
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	ceph_cluster_destroy(cluster);
+	return failed;
+}
