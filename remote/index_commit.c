@@ -124,8 +124,9 @@ static int let_go(ps_index_txn *txn, struct ps_pad_slot slot, uint64_t hold)
 {
 	if (slot.status == PS_SLOT_GENERATED && slot.generation == 1 && !ps_slot_sealed(&slot))
 		return ps_txn_retire(txn, &slot);
+	/* An index pad's serial was a public address: it never serves anything else. */
 	if (slot.status == PS_SLOT_CONFIRMED)
-		slot.status = PS_SLOT_FREE;
+		slot.status = slot.class == PS_PAD_PUBLIC_INDEX ? PS_SLOT_PENDING : PS_SLOT_FREE;
 	else if (slot.status == PS_SLOT_GENERATED || slot.status == PS_SLOT_WRITTEN)
 		slot.status = PS_SLOT_PENDING;
 	return ps_txn_add_spare(txn, &slot, hold);

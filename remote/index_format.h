@@ -12,7 +12,7 @@ enum {
 	PS_INDEX_FORMAT = 1, /* of every object here */
 	PS_SLOT_BYTES = 128,
 	PS_SLOT_WIRE_BYTES = 98,
-	PS_RECORD_HEAD_BYTES = 128,
+	PS_RECORD_HEAD_BYTES = 160,
 	PS_RECORD_NAME_ALIGN = 16,
 	PS_RECORD_NEXT_BYTES = 48,
 	PS_SPARE_HEAD_BYTES = 16,
@@ -53,20 +53,21 @@ struct ps_version_bytes {
 };
 
 /* Then: the name, zeros to a multiple of 16; the index pad's slot if public; ps_next_bytes if updating; then
- * the slots of the three sets one after another. */
+ * the slots of the four sets one after another. */
 struct ps_record_bytes {
 	uint8_t magic[4];
 	uint8_t format, kind;
 	ps_le16 flags;
 	ps_le16 name_len;
 	uint8_t mode, class;
-	ps_le32 counts[3];
+	ps_le32 counts[4];
 	ps_le64 size;
 	uint8_t hash[32];
-	struct ps_version_bytes version, base;
+	struct ps_version_bytes version, base, sent;
 	ps_le64 published, time_ns;
+	uint8_t reserved[4];
 };
-static_assert(sizeof(struct ps_record_bytes) == PS_RECORD_HEAD_BYTES, "a record begins with 128 bytes");
+static_assert(sizeof(struct ps_record_bytes) == PS_RECORD_HEAD_BYTES, "a record begins with 160 bytes");
 
 struct ps_next_bytes {
 	ps_le64 size;
@@ -120,6 +121,69 @@ struct ps_index_bytes {
 	uint8_t reserved[192];
 };
 static_assert(sizeof(struct ps_index_bytes) == PS_INDEX_HEAD_BYTES, "the prime object is 512 bytes");
+
+/* A part of a run. Then: the store's name, the first and the last name that has bytes here, the body, zeros.
+ * In the body: `carried` bytes of a record that began before; then records, each a length of 4 bytes and the
+ * record as it travels. The last may go on in the next part. */
+struct ps_run_part_bytes {
+	uint8_t magic[4];
+	uint8_t format, flags;
+	uint8_t store_len, reserved;
+	uint8_t id[16];
+	ps_le64 head;
+	ps_le32 part, parts;
+	ps_le32 carried, count, body_len;
+	ps_le16 first_len, last_len;
+};
+static_assert(sizeof(struct ps_run_part_bytes) == 56, "no padding");
+
+/* A head. Then: the pairs, the machines, the runs each followed by its pads as they travel; zeros. */
+struct ps_head_bytes {
+	uint8_t magic[8];
+	ps_le32 format, features; /* features: what a reader must know; 0 */
+	ps_le32 len;              /* of all that is not zeros behind it */
+	uint8_t network[16];
+	uint8_t writer[16];
+	ps_le64 epoch, counter, time_ns, horizon;
+	ps_le32 pairs, machines, runs;
+	uint8_t store_len, store[255];
+};
+static_assert(sizeof(struct ps_head_bytes) == 352, "no padding");
+
+struct ps_head_pair_bytes {
+	ps_le64 counter;
+	uint8_t hash[32];
+};
+
+struct ps_head_machine_bytes {
+	uint8_t id[16];
+	ps_le64 last;
+	uint8_t name[64];
+};
+
+struct ps_head_run_bytes {
+	uint8_t id[16];
+	ps_le64 head, bytes, keys;
+	ps_le32 parts;
+	uint8_t base;
+	uint8_t reserved[3];
+};
+static_assert(sizeof(struct ps_head_run_bytes) == 48, "no padding");
+
+/* The anchor's file. */
+struct ps_anchor_bytes {
+	uint8_t magic[8];
+	ps_le32 format;
+	uint8_t reserved[3];
+	uint8_t store_len;
+	uint8_t store[256];
+	uint8_t network[16];
+	ps_le64 counter;
+	uint8_t hash[32];
+	ps_le64 log_position;
+	ps_le64 checksum; /* XXH3-64 of all before */
+};
+static_assert(sizeof(struct ps_anchor_bytes) == 344, "no padding");
 
 static inline int ps_all_zero(const void *data, size_t len)
 {

@@ -38,7 +38,7 @@ enum ps_slot_status {
 	X(WRITTEN, INVALID, "gone, or another version is there")                                             \
 	X(CONFIRMED, FREE, "released")                                                                       \
 	X(CONFIRMED, GENERATED, "written in place: a new counter")                                           \
-	X(CONFIRMED, PENDING, "its absence has to be looked at again")                                       \
+	X(CONFIRMED, PENDING, "its absence is looked at again, or its address has ended")                                       \
 	X(CONFIRMED, INVALID, "lost, refused or damaged")                                                    \
 	X(FREE, PENDING, "about to be deleted")                                                              \
 	X(FREE, INVALID, "lost or refused")                                                                  \

@@ -156,8 +156,13 @@ static int check_flags(const struct ps_record *record)
 	bool valued = ps_record_has_contents(record);
 	if (record->kind >= PS_RECORD_KINDS || (flags & ~(unsigned)PS_RECORD_ALL_FLAGS))
 		return impossible(record, "is of an unknown kind");
-	if ((flags & PS_RECORD_SENT) && !(flags & PS_RECORD_DIRTY))
-		return impossible(record, "was sent and is not dirty");
+	bool sent = flags & PS_RECORD_SENT;
+	if (sent == ps_version_none(&record->sent) || !version_sound(&record->sent) ||
+	    (sent && (!(flags & PS_RECORD_DIRTY) || ps_version_compare(&record->sent, &record->base) <= 0 ||
+	              ps_version_compare(&record->sent, &record->version) > 0)) ||
+	    (record->sets[PS_SET_SENT].count > 0 &&
+	     (!sent || ps_version_compare(&record->sent, &record->version) == 0)))
+		return impossible(record, "has sent what it never was");
 	if ((flags & PS_RECORD_COMPLETE) && !valued)
 		return impossible(record, "is complete without contents");
 	if ((flags & PS_RECORD_TOMBSTONE) && ps_version_none(&record->version))
@@ -188,8 +193,8 @@ static int check_contents(const struct ps_record *record)
 		return impossible(record, "has an impossible update in progress, or pads of one and none");
 	if (!valued && !updating && !(record->flags & PS_RECORD_TOMBSTONE))
 		return impossible(record, "says nothing");
-	if (record->sets[PS_SET_BASE].count > 0 && ps_version_none(&record->base))
-		return impossible(record, "has pads of a version that never was");
+	if (record->sets[PS_SET_BASE].count > 0 && !(record->flags & PS_RECORD_DIRTY))
+		return impossible(record, "has pads of another base than itself and is not dirty");
 	if (!(record->flags & PS_RECORD_PUBLIC))
 		return ps_all_zero(&record->index_pad, sizeof(record->index_pad))
 		           ? PS_OK
@@ -204,7 +209,7 @@ static int check_slot_of(const struct ps_record *record, unsigned set, const str
 	const struct ps_content *content = set == PS_SET_NEXT ? &record->next : &record->content;
 	if (slot->status == PS_SLOT_FREE || slot->class == PS_PAD_PUBLIC_INDEX)
 		return impossible(record, "has a pad that is free or another's");
-	if (set == PS_SET_BASE)
+	if (set == PS_SET_BASE || set == PS_SET_SENT)
 		return slot->status != PS_SLOT_GENERATED ? PS_OK
 		                                         : impossible(record, "has a base never written");
 	if (slot->class != content->class || slot->mode != content->mode)
@@ -291,6 +296,7 @@ static void encode_head(const struct ps_record *record, struct ps_record_bytes *
 	                                .size = ps_set64(record->content.size),
 	                                .version = ps_version_encode(&record->version),
 	                                .base = ps_version_encode(&record->base),
+	                                .sent = ps_version_encode(&record->sent),
 	                                .published = ps_set64(record->published),
 	                                .time_ns = ps_set64(record->time_ns)};
 	memcpy(out->magic, record_magic, sizeof(out->magic));
@@ -349,8 +355,11 @@ static int decode_head(const uint8_t *data, size_t len, struct ps_record *record
 	memcpy(record->content.hash, head.hash, sizeof(head.hash));
 	record->version = ps_version_decode(&head.version);
 	record->base = ps_version_decode(&head.base);
+	record->sent = ps_version_decode(&head.sent);
 	record->published = ps_get64(head.published);
 	record->time_ns = ps_get64(head.time_ns);
+	if (!ps_all_zero(head.reserved, sizeof(head.reserved)))
+		return impossible(record, "has reserved bytes set");
 	uint64_t total = 0;
 	for (unsigned set = 0; set < PS_SETS; set++)
 		total += record->sets[set].count = ps_get32(head.counts[set]);

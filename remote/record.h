@@ -1,4 +1,4 @@
-/* A blob's record: what the index knows of one key. It holds up to three sets of pads:
+/* A blob's record: what the index knows of one key. It holds up to four sets of pads:
  *   current  the contents as they are read,
  *   next     a put or update in progress; becomes current by one commit (ps_record_switch),
  *   base     pads of the version at the last sync that current no longer has. The head on the network still
@@ -28,12 +28,19 @@ enum ps_record_flag {
 	PS_RECORD_PUBLIC = 2,    /* index_pad is there */
 	PS_RECORD_TOMBSTONE = 4, /* removed; no current */
 	PS_RECORD_DIRTY = 8,     /* changed here since base_version was synced */
-	PS_RECORD_SENT = 16,     /* a run with this version may be named by a head by now */
+	PS_RECORD_SENT = 16,     /* a head with the version `sent` is on its way, and its outcome not known */
 	PS_RECORD_UPDATING = 32, /* next is there */
 	PS_RECORD_ALL_FLAGS = 63,
 };
 
-enum ps_record_set { PS_SET_CURRENT, PS_SET_NEXT, PS_SET_BASE, PS_SETS, PS_SET_INDEX_PAD = PS_SETS };
+enum ps_record_set {
+	PS_SET_CURRENT,
+	PS_SET_NEXT,
+	PS_SET_BASE,
+	PS_SET_SENT,
+	PS_SETS,
+	PS_SET_INDEX_PAD = PS_SETS
+};
 
 /* Whose change, and which: the later one wins where two changed the same. All zero: none. */
 struct ps_version {
@@ -58,8 +65,8 @@ struct ps_record {
 	uint16_t flags, name_len;
 	char name[PS_RECORD_NAME_MAX + 1]; /* ends with a NUL that does not count */
 	struct ps_content content, next;
-	struct ps_version version, base;
-	uint64_t published; /* counter of the head that first carried this version; 0: none did yet */
+	struct ps_version version, base, sent;
+	uint64_t published; /* counter of the head that first carried `base`; 0: none did yet */
 	uint64_t time_ns;   /* since 1970 */
 	struct ps_pad_slot index_pad;
 	struct ps_slots sets[PS_SETS];
@@ -122,17 +129,22 @@ int ps_record_decode_wire(const void *data, size_t len, struct ps_memory *memory
 /* ---- steps of its life; each gives the pads that the record lets go, for the caller to put elsewhere in the
  * same commit (let_go grows; its memory is the record's) ---- */
 
-/* Next becomes current as `version`: the old pads go to base where a head may name them, else are let go. An
- * update writes other pads: none of next stands in current. */
+/* Next becomes current as `version`, which is later: the old pads go to base or sent where a head names them
+ * or may, else are let go. An update writes other pads: none of next stands in current. */
 int ps_record_switch(struct ps_record *record, const struct ps_version *version, uint64_t time_ns,
                      struct ps_slots *let_go) __attribute__((warn_unused_result));
 /* Becomes a tombstone as `version`; what was in progress is let go. */
 int ps_record_bury(struct ps_record *record, const struct ps_version *version, uint64_t time_ns,
                    struct ps_slots *let_go) __attribute__((warn_unused_result));
-/* A head with `synced` (as it travelled) is confirmed: it is the base now, and base pads that it does not
- * name are let go. No longer dirty if nothing changed since. */
-int ps_record_settle(struct ps_record *record, const struct ps_record *synced, struct ps_slots *let_go)
+/* Durably before the head with it is sent: this version of what is dirty is on its way. PS_EINVAL: another
+ * still is. */
+int ps_record_mark_sent(struct ps_record *record) __attribute__((warn_unused_result));
+/* That head, of this counter, is confirmed: its version is the base now, and the pads of the old base are let
+ * go. No longer dirty if nothing changed since. */
+int ps_record_settle(struct ps_record *record, uint64_t head, struct ps_slots *let_go)
     __attribute__((warn_unused_result));
+/* That head is not there and never will be: the pads that only it named are let go. */
+int ps_record_unsend(struct ps_record *record, struct ps_slots *let_go) __attribute__((warn_unused_result));
 void ps_slots_done(struct ps_slots *slots, struct ps_memory *memory);
 
 #endif

@@ -3,22 +3,24 @@
 
 #include "base/fail.h"
 #include "remote/record.h"
-#include "remote/serial_set.h"
 
-/* Contents that the head on the network names, or that one on its way there may. */
-static bool head_may_name(const struct ps_record *record)
+/* Where current's pads go when they leave it. What the head on the network names, or one on its way there
+ * may, stays; what never left this machine is let go. */
+static struct ps_slots *place_after(struct ps_record *record, struct ps_slots *let_go)
 {
 	if (record->kind != PS_RECORD_BLOB)
-		return false;
-	return (record->flags & PS_RECORD_SENT) || !(record->flags & PS_RECORD_DIRTY);
+		return let_go;
+	if (!(record->flags & PS_RECORD_DIRTY))
+		return &record->sets[PS_SET_BASE];
+	if ((record->flags & PS_RECORD_SENT) && ps_version_compare(&record->sent, &record->version) == 0)
+		return &record->sets[PS_SET_SENT];
+	return let_go;
 }
 
-/* Current's pads leave it: to base or out. */
 static int leave_current(struct ps_record *record, struct ps_slots *let_go)
 {
 	struct ps_slots *current = &record->sets[PS_SET_CURRENT];
-	struct ps_slots *to = head_may_name(record) ? &record->sets[PS_SET_BASE] : let_go;
-	int err = ps_slots_add(to, record->memory, current->slots, current->count);
+	int err = ps_slots_add(place_after(record, let_go), record->memory, current->slots, current->count);
 	if (err == PS_OK)
 		ps_slots_done(current, record->memory);
 	return err;
@@ -37,9 +39,7 @@ static void stamp(struct ps_record *record, const struct ps_version *version, ui
 	assert(ps_version_compare(version, &record->version) > 0);
 	record->version = *version;
 	record->time_ns = time_ns;
-	record->published = 0;
-	record->flags &=
-	    (uint16_t) ~(PS_RECORD_SENT | PS_RECORD_COMPLETE | PS_RECORD_TOMBSTONE | PS_RECORD_UPDATING);
+	record->flags &= (uint16_t) ~(PS_RECORD_COMPLETE | PS_RECORD_TOMBSTONE | PS_RECORD_UPDATING);
 	if (record->kind == PS_RECORD_BLOB)
 		record->flags |= PS_RECORD_DIRTY;
 	record->next = (struct ps_content){0};
@@ -85,49 +85,52 @@ int ps_record_bury(struct ps_record *record, const struct ps_version *version, u
 	return PS_OK;
 }
 
-/* Base pads that the confirmed head does not name are let go; the others stay. */
-static int split_base(struct ps_record *record, struct ps_serial_set *named, struct ps_slots *let_go)
+int ps_record_mark_sent(struct ps_record *record)
 {
-	struct ps_slots *base = &record->sets[PS_SET_BASE], stay = {0};
-	uint32_t kept = 0;
-	for (uint32_t i = 0; i < base->count; i++) {
-		struct ps_pad_slot slot = base->slots[i];
-		if (!ps_serial_set_has(named, &slot.serial))
-			continue;
-		base->slots[i] = base->slots[kept];
-		base->slots[kept++] = slot;
-	}
-	int err = ps_slots_add(&stay, record->memory, base->slots, kept);
-	if (err == PS_OK && base->count > kept)
-		err = ps_slots_add(let_go, record->memory, base->slots + kept, base->count - kept);
-	if (err != PS_OK) {
-		ps_slots_done(&stay, record->memory);
-		return err;
-	}
-	ps_slots_done(base, record->memory);
-	*base = stay;
+	if (!(record->flags & PS_RECORD_DIRTY) || (record->flags & PS_RECORD_SENT))
+		return ps_fail(PS_EINVAL, "\"%.64s\" has nothing to send, or is on its way", record->name);
+	record->flags |= PS_RECORD_SENT;
+	record->sent = record->version;
 	return PS_OK;
 }
 
-int ps_record_settle(struct ps_record *record, const struct ps_record *synced, struct ps_slots *let_go)
+static int let_go_set(struct ps_record *record, enum ps_record_set set, struct ps_slots *let_go)
 {
-	struct ps_serial_set named;
-	int err = PS_OK, order = ps_version_compare(&record->version, &synced->version);
-	if (order < 0 || ps_version_compare(&synced->version, &record->base) < 0)
-		return ps_fail(PS_EINVAL, "what was synced of \"%.64s\" is not between its base and now",
-		               record->name);
-	ps_serial_set_init(&named, record->memory);
-	for (uint32_t i = 0; i < synced->sets[PS_SET_CURRENT].count && err == PS_OK; i++)
-		err = ps_serial_set_add(&named, &synced->sets[PS_SET_CURRENT].slots[i].serial);
+	int err = ps_slots_add(let_go, record->memory, record->sets[set].slots, record->sets[set].count);
 	if (err == PS_OK)
-		err = split_base(record, &named, let_go);
-	ps_serial_set_done(&named);
+		ps_slots_done(&record->sets[set], record->memory);
+	return err;
+}
+
+static void no_longer_sent(struct ps_record *record)
+{
+	record->sent = (struct ps_version){0};
+	record->flags &= (uint16_t)~PS_RECORD_SENT;
+}
+
+int ps_record_settle(struct ps_record *record, uint64_t head, struct ps_slots *let_go)
+{
+	if (!(record->flags & PS_RECORD_SENT) || head == 0)
+		return ps_fail(PS_EINVAL, "\"%.64s\" was not on its way", record->name);
+	int err = let_go_set(record, PS_SET_BASE, let_go);
 	if (err != PS_OK)
 		return err;
-	record->base = synced->version;
-	if (order == 0) {
-		record->flags &= (uint16_t) ~(PS_RECORD_DIRTY | PS_RECORD_SENT);
-		record->published = synced->published;
-	}
+	record->sets[PS_SET_BASE] = record->sets[PS_SET_SENT];
+	record->sets[PS_SET_SENT] = (struct ps_slots){0};
+	record->base = record->sent;
+	record->published = head;
+	if (ps_version_compare(&record->version, &record->sent) == 0)
+		record->flags &= (uint16_t)~PS_RECORD_DIRTY;
+	no_longer_sent(record);
 	return PS_OK;
+}
+
+int ps_record_unsend(struct ps_record *record, struct ps_slots *let_go)
+{
+	if (!(record->flags & PS_RECORD_SENT))
+		return ps_fail(PS_EINVAL, "\"%.64s\" was not on its way", record->name);
+	int err = let_go_set(record, PS_SET_SENT, let_go);
+	if (err == PS_OK)
+		no_longer_sent(record);
+	return err;
 }

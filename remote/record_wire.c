@@ -32,7 +32,7 @@ void ps_record_encode_wire(const struct ps_record *record, uint64_t head, uint8_
 	                              .count = ps_set32(current->count),
 	                              .size = ps_set64(record->content.size),
 	                              .version = ps_version_encode(&record->version),
-	                              .published = ps_set64(record->published > 0 ? record->published : head),
+	                              .published = ps_set64(record->flags & PS_RECORD_DIRTY ? head : record->published),
 	                              .time_ns = ps_set64(record->time_ns)};
 	struct ps_slot_wire slot;
 	assert(ps_record_may_travel(record));

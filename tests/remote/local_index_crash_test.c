@@ -99,11 +99,8 @@ static void bury_or_settle(struct history *h, struct ps_record *record)
 	struct ps_version version = version_of(record->version.counter + 1, 3);
 	ps_index_txn *txn = begin(h);
 	if ((record->flags & PS_RECORD_DIRTY) && roll_below(&h->dice, 2)) {
-		struct ps_record synced;
-		ok(ps_record_copy(&synced, record));
-		synced.published = h->count + 1;
-		ok(ps_record_settle(record, &synced, &let_go));
-		ps_record_done(&synced);
+		ok(ps_record_mark_sent(record));
+		ok(ps_record_settle(record, h->count + 1, &let_go));
 	} else {
 		ok(ps_record_bury(record, &version, h->count, &let_go));
 	}

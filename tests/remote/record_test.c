@@ -205,7 +205,7 @@ static void pads_are_let_go_when_no_head_names_them(void **state)
 {
 	(void)state;
 	struct dice dice = {test_seed(7)};
-	struct ps_record record, sent;
+	struct ps_record record, lost;
 	struct ps_slots let_go = {0};
 	struct ps_version v2 = version_of(2, 7), v3 = version_of(3, 7), v4 = version_of(4, 7);
 	make_blob(&dice, &memory, "k", 2, &record);
@@ -218,33 +218,38 @@ static void pads_are_let_go_when_no_head_names_them(void **state)
 	put_next(&dice, &record);
 	ok(ps_record_switch(&record, &v3, 2, &let_go));
 	assert_int_equal(let_go.count, 1); /* version 2 never left this machine */
-	record.flags |= PS_RECORD_SENT;
-	ok(ps_record_copy(&sent, &record));
+	ok(ps_record_mark_sent(&record));
+	refused(ps_record_mark_sent(&record), PS_EINVAL);
 	ps_slots_done(&let_go, &memory);
 	put_next(&dice, &record);
 	ok(ps_record_switch(&record, &v4, 3, &let_go));
 	assert_int_equal(let_go.count, 0); /* version 3 may be in a head by now */
-	assert_int_equal(record.sets[PS_SET_BASE].count, 3);
+	assert_int_equal(record.sets[PS_SET_BASE].count, 2);
+	assert_int_equal(record.sets[PS_SET_SENT].count, 1);
 	ok(ps_record_check(&record));
-	ok(ps_record_settle(&record, &sent, &let_go));
+	ok(ps_record_copy(&lost, &record));
+	ok(ps_record_settle(&record, 8, &let_go));
 	assert_int_equal(let_go.count, 2); /* version 1's */
 	assert_int_equal(record.sets[PS_SET_BASE].count, 1);
 	assert_true(record.flags & PS_RECORD_DIRTY);
 	ps_slots_done(&let_go, &memory);
+	ok(ps_record_unsend(&lost, &let_go));
+	assert_int_equal(let_go.count, 1); /* version 3's */
+	assert_int_equal(lost.sets[PS_SET_BASE].count, 2);
+	ok(ps_record_check(&lost));
+	ps_slots_done(&let_go, &memory);
+	ps_record_done(&lost);
 	struct ps_version v5 = version_of(5, 7);
 	ok(ps_record_bury(&record, &v5, 4, &let_go));
 	assert_int_equal(let_go.count, 1); /* version 4's */
-	struct ps_record tomb;
-	ok(ps_record_copy(&tomb, &record));
 	ps_slots_done(&let_go, &memory);
-	ok(ps_record_settle(&record, &tomb, &let_go));
+	ok(ps_record_mark_sent(&record));
+	ok(ps_record_settle(&record, 9, &let_go));
 	assert_int_equal(let_go.count, 1); /* version 3's: the head with the tombstone is there */
 	assert_false(record.flags & PS_RECORD_DIRTY);
 	ok(ps_record_check(&record));
 	ps_slots_done(&let_go, &memory);
 	ps_record_done(&record);
-	ps_record_done(&sent);
-	ps_record_done(&tomb);
 }
 
 static void versions_only_go_up(void **state)
