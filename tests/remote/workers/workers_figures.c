@@ -180,16 +180,17 @@ static void *seal_bare(void *arg)
 	return NULL;
 }
 
-static double run_bare(unsigned threads)
+static double run_bare(unsigned threads, double *cpu)
 {
 	struct bare bare[64];
-	double began = now_s();
+	double began = now_s(), began_cpu = cpu_s();
 	for (unsigned i = 0; i < threads; i++) {
 		bare[i].pads = PADS / threads;
 		pthread_create(&bare[i].thread, NULL, seal_bare, &bare[i]);
 	}
 	for (unsigned i = 0; i < threads; i++)
 		pthread_join(bare[i].thread, NULL);
+	*cpu = cpu_s() - began_cpu;
 	return now_s() - began;
 }
 
@@ -205,12 +206,18 @@ int main(void)
 		print_message("%u workers: a task takes %.2f us, %.2f us of processor time\n", threads,
 		              took / TASKS * 1e6, cpu / TASKS * 1e6);
 	}
-	for (int i = 0; i < 3; i++) {
-		double bare = run_bare(processors);
+	/* In turns, and the best of each: others may use the processors. */
+	double bare = 1e9, bare_cpu = 1e9, best = 1e9, best_cpu = 1e9;
+	for (int i = 0; i < 7; i++) {
+		took = run_bare(processors, &cpu);
+		bare = took < bare ? took : bare;
+		bare_cpu = cpu < bare_cpu ? cpu : bare_cpu;
 		run(processors, PADS, true, &took, &cpu);
-		print_message(
-		    "256 MiB sealed on %u processors: bare %.0f MiB/s, workers %.0f MiB/s, ratio %.3f\n",
-		    processors, 256 / bare, 256 / took, bare / took);
+		best = took < best ? took : best;
+		best_cpu = cpu < best_cpu ? cpu : best_cpu;
 	}
+	print_message("256 MiB sealed on %u processors: bare %.0f MiB/s, workers %.0f MiB/s, ratio %.3f; of "
+	              "processor time %.3f\n",
+	              processors, 256 / bare, 256 / best, bare / best, bare_cpu / best_cpu);
 	return 0;
 }
