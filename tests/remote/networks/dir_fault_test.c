@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,8 @@ static void check_fault(struct net_side *side, const struct ps_net_request *r, i
 		assert_int_equal(errnum, EACCES);
 	assert_true(r->outcome != PS_NET_CONFLICT && r->outcome != PS_NET_TOO_BIG);
 	assert_true(r->outcome != PS_NET_ABSENT);
+	if (strcmp(call, "fdatasync") == 0 && errnum)
+		assert_true(r->outcome != PS_NET_DONE);
 	if (strcmp(call, "pwritev") == 0 && errnum == ENOSPC)
 		assert_int_equal(r->outcome, PS_NET_FULL);
 	/* Interrupted is repeated where the kernel says so. */
@@ -417,6 +420,102 @@ static void what_is_told_is_durable(void **state)
 	assert_true(calls_disarm() < with_fsync);
 }
 
+/* ---- given up before and after the step that counts ---- */
+
+static int hold_folder(const struct net_side *side, const struct ps_pad_name *name)
+{
+	char text[16];
+	snprintf(text, sizeof(text), "%02x/lock", name->bytes[0]);
+	int lock = open(in_folder(side, "%s", text), O_RDWR | O_CLOEXEC);
+	assert_true(lock >= 0 && flock(lock, LOCK_EX) == 0);
+	return lock;
+}
+
+static void wait_for_temps(const struct net_side *side, unsigned count)
+{
+	uint64_t until = net_now_ms() + 20 * NET_SECOND_MS;
+	while (leftovers(side) != count && net_now_ms() < until)
+		sched_yield();
+	assert_int_equal(leftovers(side), count);
+}
+
+static void what_was_called_off_does_not_come(void **state)
+{
+	struct net_side *side = *state;
+	for (enum ps_net_op op = PS_NET_CREATE; op <= PS_NET_REMOVE; op++) {
+		struct ps_pad_name name = net_name(op);
+		struct ps_net_request r;
+		if (op != PS_NET_CREATE)
+			assert_int_equal(net_create(side->client, &name, net_identity(1, 0), RECORD),
+			                 PS_NET_DONE);
+		/* All is written, and the folder's lock is another's. */
+		int lock = hold_folder(side, &name);
+		prepare(side->network, &r, op, &name);
+		assert_int_equal(ps_client_submit(side->client, &r), PS_OK);
+		if (op != PS_NET_REMOVE)
+			wait_for_temps(side, 1);
+		else
+			assert_null(ps_client_wait(side->client, 20));
+		ps_client_cancel(side->client, &r);
+		assert_ptr_equal(ps_client_wait(side->client, NET_SECOND_MS), &r);
+		net_assert_outcome(&r, PS_NET_UNAVAILABLE);
+		ps_net_buffer_release(r.buffer);
+		close(lock);
+		/* Its thread has ended after that. */
+		ps_client_close(side->client);
+		side->client = net_client(side->network);
+		assert_false(shows_new(side->client, op, &name));
+		assert_int_equal(leftovers(side), 0);
+	}
+}
+
+static void what_may_come_is_told_unknown(void **state)
+{
+	struct net_side *side = *state;
+	for (unsigned i = 0; i < 6; i++) {
+		enum ps_net_op op = (enum ps_net_op)(PS_NET_CREATE + i / 2);
+		struct ps_pad_name name = net_name(i);
+		struct ps_net_request r;
+		if (op != PS_NET_CREATE)
+			assert_int_equal(net_create(side->client, &name, net_identity(1, 0), RECORD),
+			                 PS_NET_DONE);
+		prepare(side->network, &r, op, &name);
+		/* At its rename or unlink. */
+		r.timeout_ms = i % 2 ? 100 : 0;
+		calls_hang(false, true);
+		assert_int_equal(ps_client_submit(side->client, &r), PS_OK);
+		assert_true(i % 2 || ps_client_wait(side->client, 100) == NULL);
+		ps_client_cancel(side->client, i % 2 ? NULL : &r);
+		assert_ptr_equal(ps_client_wait(side->client, 10 * NET_SECOND_MS), &r);
+		net_assert_outcome(&r, PS_NET_UNKNOWN);
+		ps_net_buffer_release(r.buffer);
+		calls_hang(false, false);
+		ps_client_close(side->client);
+		side->client = net_client(side->network);
+		assert_true(shows_new(side->client, op, &name));
+	}
+}
+
+static void a_living_writer_keeps_its_file(void **state)
+{
+	struct net_side *side = *state;
+	struct net_side other;
+	struct ps_pad_name name = net_name(0);
+	struct ps_net_request r;
+	int lock = hold_folder(side, &name);
+	prepare(side->network, &r, PS_NET_CREATE, &name);
+	assert_int_equal(ps_client_submit(side->client, &r), PS_OK);
+	wait_for_temps(side, 1);
+	net_open_at(&other, side->url, false);
+	assert_int_equal(leftovers(side), 1);
+	net_close(&other);
+	close(lock);
+	assert_ptr_equal(ps_client_wait(side->client, 20 * NET_SECOND_MS), &r);
+	net_assert_outcome(&r, PS_NET_DONE);
+	ps_net_buffer_release(r.buffer);
+	net_expect(side->client, &name, net_identity(2, 0), RECORD);
+}
+
 /* ---- others have been at its files ---- */
 
 static void modes_are_the_owner_s_alone(void **state)
@@ -506,6 +605,7 @@ static void expect_no_record(struct net_side *side, const struct ps_pad_name *na
 static void what_is_no_record_is_neither_read_nor_overwritten(void **state)
 {
 	struct net_side *side = *state;
+	char aside[2 * NET_URL], *absolute;
 	for (uint64_t i = 0; i < 8; i++) {
 		struct ps_pad_name name = net_name(i);
 		assert_int_equal(net_create(side->client, &name, net_identity(1, 0), RECORD), PS_NET_DONE);
@@ -527,7 +627,12 @@ static void what_is_no_record_is_neither_read_nor_overwritten(void **state)
 			overwrite(path, 0, "padstone");
 			break;
 		case 5:
-			assert_true(unlink(path) == 0 && symlink("/etc/passwd", path) == 0);
+			/* To what is a record elsewhere. */
+			snprintf(aside, sizeof(aside), "%s-aside", path_of(side));
+			assert_int_equal(rename(path, aside), 0);
+			absolute = realpath(aside, NULL);
+			assert_int_equal(symlink(absolute, path), 0);
+			free(absolute);
 			break;
 		case 6:
 			assert_true(unlink(path) == 0 && mkfifo(path, 0600) == 0);
@@ -593,6 +698,9 @@ int main(int argc, char **argv)
 	    NET_TEST(a_kill_at_any_moment_leaves_old_or_new),
 	    NET_TEST(two_processes_lose_no_increment),
 	    NET_TEST(what_is_told_is_durable),
+	    NET_TEST(what_was_called_off_does_not_come),
+	    NET_TEST(what_may_come_is_told_unknown),
+	    NET_TEST(a_living_writer_keeps_its_file),
 	    NET_TEST(modes_are_the_owner_s_alone),
 	    NET_TEST(only_a_network_is_opened),
 	    NET_TEST(what_is_no_record_is_neither_read_nor_overwritten),
