@@ -68,7 +68,7 @@ static void cancel(struct ps_group *group, int reason)
 	if (reason_of(group) != PS_OK)
 		return;
 	atomic_store(&group->reason, reason);
-	drop_from_list(group, &pool->common);
+	drop_from_list(group, &pool->common[group->class]);
 	drop_from_recycling(group);
 	drop_single(group, &pool->next_new);
 	for (uint32_t i = 0; i < pool->count; i++) {

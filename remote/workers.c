@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "remote/workers_internal.h"
 
+enum { BACKGROUND_TURN = 8 };
 enum { DEFAULT_THREADS = 8, DEFAULT_DEPTH = 10, DEFAULT_TIMEOUT_MS = 60000, DEFAULT_RETRIES = 20 };
 static const size_t default_inflight = (size_t)128 << 20;
 
@@ -63,7 +64,9 @@ static void wake_idle(ps_workers *pool)
 void ps_workers_put(ps_workers *pool, struct ps_task *task)
 {
 	struct worker *worker = &pool->workers[pool->turn++ % pool->count];
-	list_append(worker->queue.count < worker->depth ? &worker->queue : &pool->common, task);
+	enum ps_token_class class = task->group->class;
+	bool dealt = class == PS_TOKEN_FOREGROUND && worker->queue.count < worker->depth;
+	list_append(dealt ? &worker->queue : &pool->common[class], task);
 	if (can_begin(worker) && worker->strikes == 0)
 		ps_worker_wake(worker);
 	else
@@ -86,22 +89,44 @@ static struct task_list *queue_to_rob(ps_workers *pool, const struct worker *thi
 	return NULL;
 }
 
-/* Where the next task that has not begun comes from. */
-static struct task_list *next_queue(struct worker *worker)
+static struct task_list *foreground_queue(struct worker *worker)
 {
 	if (worker->queue.first)
 		return &worker->queue;
-	if (worker->pool->common.first)
-		return &worker->pool->common;
+	if (worker->pool->common[PS_TOKEN_FOREGROUND].first)
+		return &worker->pool->common[PS_TOKEN_FOREGROUND];
 	return queue_to_rob(worker->pool, worker);
+}
+
+/* Where the next task that has not begun comes from: from callers first, but every eighth time, as with
+ * tokens, from the background if it has any. */
+static struct task_list *next_queue(struct worker *worker)
+{
+	ps_workers *pool = worker->pool;
+	struct task_list *background = &pool->common[PS_TOKEN_BACKGROUND];
+	struct task_list *foreground = foreground_queue(worker);
+	if (!background->first)
+		return foreground;
+	if (foreground && ++pool->foreground_run < BACKGROUND_TURN)
+		return foreground;
+	pool->foreground_run = 0;
+	return background;
 }
 
 bool ps_workers_has_work(const ps_workers *pool)
 {
-	bool any = pool->common.first || pool->next_new || pool->recycling.soonest;
+	bool any = pool->common[PS_TOKEN_FOREGROUND].first || pool->common[PS_TOKEN_BACKGROUND].first ||
+	           pool->next_new || pool->recycling.soonest;
 	for (uint32_t i = 0; i < pool->count && !any; i++)
 		any = pool->workers[i].queue.first != NULL;
 	return any;
+}
+
+static bool is_stolen(const struct worker *worker, const struct task_list *queue)
+{
+	const ps_workers *pool = worker->pool;
+	return queue != &worker->queue && queue != &pool->common[PS_TOKEN_FOREGROUND] &&
+	       queue != &pool->common[PS_TOKEN_BACKGROUND];
 }
 
 /* What there is no room for is put first in line: were others let past, a large one would never begin. */
@@ -112,8 +137,7 @@ static bool find_new(struct worker *worker)
 		struct task_list *queue = next_queue(worker);
 		if (!queue)
 			return false;
-		if (queue != &worker->queue && queue != &pool->common)
-			pool->figures.stolen++;
+		pool->figures.stolen += is_stolen(worker, queue);
 		pool->next_new = list_take(queue);
 	}
 	return has_room(pool, pool->next_new);

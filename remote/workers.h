@@ -94,7 +94,8 @@ struct ps_group_options {
 
 typedef struct ps_group ps_group;
 
-/* Its requests take tokens in the class of the calling thread. PS_ENOMEM, PS_EINVAL. */
+/* Its tasks are begun, and its requests take tokens, in the class of the calling thread: the background's
+ * after those of callers, but every eighth at least. PS_ENOMEM, PS_EINVAL. */
 int ps_group_new(ps_workers *workers, const struct ps_group_options *options, ps_group **group)
     __attribute__((warn_unused_result));
 /* The task runs as soon as it can. Any thread, also from a task's own functions. The task is the group's

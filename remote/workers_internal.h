@@ -45,8 +45,9 @@ struct ps_workers {
 	struct ps_tokens *tokens;
 	uint32_t threads, depth, timeout_ms, retries, deadline_ms;
 	size_t max_inflight;
-	pthread_mutex_t lock; /* guards all below */
-	struct task_list common;
+	pthread_mutex_t lock;                      /* guards all below */
+	struct task_list common[PS_TOKEN_CLASSES]; /* what belongs to no worker; all of the background */
+	unsigned foreground_run;                   /* begun one after another while the background waited */
 	struct ps_task *next_new; /* begun next, and nothing new before it, once there is room for it */
 	struct ps_recycling recycling;
 	struct ps_backoff backoff;

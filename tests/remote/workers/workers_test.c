@@ -543,6 +543,57 @@ static void idle_workers_send_nothing_and_do_not_wake(void **state)
 	world_close(&world);
 }
 
+/* ---- classes ---- */
+
+static struct script_answer answer_slow(void *arg, unsigned client, uint64_t nth,
+                                        const struct ps_net_request *request)
+{
+	(void)arg, (void)client, (void)nth, (void)request;
+	return (struct script_answer){.after_ns = 100 * PS_MS_NS};
+}
+
+/* Adds both to the same workers, and tells when the small one ended and how much of the other was done. */
+static void run_classes(enum ps_token_class many_class, enum ps_token_class few_class, uint64_t *took_ns,
+                        uint64_t *done)
+{
+	enum { MANY = 2000, FEW = 40 };
+	struct world world;
+	struct ps_group_progress progress;
+	ps_group *many, *few;
+	world_open(&world, NULL, answer_slow, NULL);
+	struct pad *pads = pads_new(&world, MANY + FEW, 100, PS_VERIFY_NONE);
+	enum ps_token_class before = ps_tokens_set_class(many_class);
+	OK(ps_group_new(world.workers, &group_options, &many));
+	(void)ps_tokens_set_class(few_class);
+	OK(ps_group_new(world.workers, &group_options, &few));
+	(void)ps_tokens_set_class(before);
+	pads_add(pads, MANY, many);
+	pads_add(pads + MANY, FEW, few);
+	uint64_t began_ns = ps_clock_now(world.options.clock);
+	OK(ps_group_wait(few));
+	*took_ns = ps_clock_now(world.options.clock) - began_ns;
+	ps_group_progress(many, &progress);
+	*done = progress.done;
+	OK(ps_group_wait(many));
+	ps_group_free(few);
+	ps_group_free(many);
+	pads_check_ended(pads, MANY + FEW);
+	free(pads);
+	world_close(&world);
+}
+
+static void callers_pass_the_background_which_is_never_starved(void **state)
+{
+	(void)state;
+	uint64_t took_ns, done;
+	/* After what was in flight: twice, since every eighth is still the background's. */
+	run_classes(PS_TOKEN_BACKGROUND, PS_TOKEN_FOREGROUND, &took_ns, &done);
+	assert_in_range(took_ns, 100 * PS_MS_NS, 300 * PS_MS_NS);
+	/* Forty times eight before it is through. */
+	run_classes(PS_TOKEN_FOREGROUND, PS_TOKEN_BACKGROUND, &took_ns, &done);
+	assert_in_range(done, 200, 500);
+}
+
 /* ---- threads ---- */
 
 /* Of each thread but ours, as the kernel tells it. */
@@ -674,6 +725,7 @@ int main(void)
 	    cmocka_unit_test(a_task_larger_than_the_limit_runs_alone),
 	    cmocka_unit_test(idle_workers_send_nothing_and_do_not_wake),
 	    cmocka_unit_test(every_allocation_that_fails_is_a_clean_error),
+	    cmocka_unit_test(callers_pass_the_background_which_is_never_starved),
 	    cmocka_unit_test(signals_are_the_application_s),
 	    cmocka_unit_test(wrong_arguments_are_told),
 	};
