@@ -1,0 +1,430 @@
+/* get: whole, a range, or a stream. Chunks are fetched several at once and given in order; each is opened and
+ * checked before a byte of it is given. */
+#include <stdio.h>
+
+#include "base/fail.h"
+#include "remote/manager_internal.h"
+
+struct get;
+
+struct get_lane {
+	struct ps_lane lane;
+	struct get_lane *next_idle;
+	struct get *get;
+	struct get_read {
+		struct ps_pad_read read; /* first: a task */
+		struct get_lane *lane;
+	} fetch;
+	uint32_t chunk;
+	bool done; /* fetched, not given yet */
+	uint8_t description[PS_CHUNK_DESCRIPTION];
+	uint8_t *own; /* where it goes to a callback */
+};
+
+struct get {
+	struct ps_operation op;
+	ps_remote *r;
+	struct ps_remote_get options;
+	/* Where to. */
+	uint8_t *buf;
+	ps_remote_write_fn write;
+	void *write_arg;
+	uint64_t from, to; /* bytes of the value */
+	/* What. */
+	struct ps_record record; /* without slots */
+	struct ps_pad_slot *slots;
+	uint32_t slots_count, first; /* of the chunks that are wanted; the first's number */
+	uint32_t chunk_bytes;
+	uint32_t asked, given; /* chunks so far, from the first on */
+	/* Lanes. */
+	struct ps_lanes lanes;
+	struct get_lane *all;
+	struct get_lane *idle;
+	uint32_t lanes_count, on_way;
+};
+
+/* ---- what is wanted ---- */
+
+static int look_up(struct get *get, const char *key)
+{
+	int err = ps_index_look(get->r->index, PS_RECORD_BLOB, key, strlen(key), &get->record);
+	if (err != PS_OK && err != PS_ENOTFOUND)
+		return err;
+	if (err == PS_ENOTFOUND || !ps_record_has_contents(&get->record))
+		return ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", key);
+	if (!(get->record.flags & PS_RECORD_COMPLETE) && !get->options.unverified)
+		return ps_fail(
+		    PS_EUNAVAILABLE,
+		    "\"%.64s\" is not confirmed yet: a health check confirms it, or finds what is wrong",
+		    key);
+	return PS_OK;
+}
+
+static int read_slots(struct get *get, uint32_t first, uint32_t count, struct ps_pad_slot *slots)
+{
+	uint32_t got = 0;
+	int err = ps_index_slots(get->r->index, PS_RECORD_BLOB, get->record.name, get->record.name_len,
+	                         PS_SET_CURRENT, first, count, slots, &got);
+	if (err == PS_OK && got != count)
+		err = ps_fail(PS_EBUSY, "\"%.64s\" was changed meanwhile", get->record.name);
+	return err;
+}
+
+/* All chunks have the size of the first, but for the last. */
+static int find_chunks(struct get *get)
+{
+	struct ps_pad_slot one;
+	if (get->from >= get->to)
+		return PS_OK;
+	int err = read_slots(get, 0, 1, &one);
+	if (err != PS_OK)
+		return err;
+	get->chunk_bytes = one.length;
+	if (one.length == 0)
+		return ps_fail(PS_ECORRUPT, "\"%.64s\" begins with an empty pad", get->record.name);
+	get->first = (uint32_t)(get->from / one.length);
+	get->slots_count = (uint32_t)((get->to - 1) / one.length) - get->first + 1;
+	get->slots = ps_memory_alloc(&get->r->memory, get->slots_count * sizeof(*get->slots));
+	if (!get->slots)
+		return ps_fail(PS_ENOMEM, "no memory for %u pads", get->slots_count);
+	return read_slots(get, get->first, get->slots_count, get->slots);
+}
+
+/* The value may be changed between two looks at it: what was seen has to be of one version. */
+static int check_unchanged(struct get *get)
+{
+	struct ps_record now;
+	uint64_t size = get->record.content.size, whole = 0;
+	int err = ps_index_look(get->r->index, PS_RECORD_BLOB, get->record.name, get->record.name_len, &now);
+	if (err != PS_OK || ps_version_compare(&now.version, &get->record.version) != 0)
+		return ps_fail(PS_EBUSY, "\"%.64s\" was changed meanwhile", get->record.name);
+	for (uint32_t i = 0; i < get->slots_count; i++) {
+		uint64_t begin = (uint64_t)(get->first + i) * get->chunk_bytes;
+		uint64_t rest = size > begin ? size - begin : 0;
+		whole = rest < get->chunk_bytes ? rest : get->chunk_bytes;
+		if (get->slots[i].length != whole)
+			return ps_fail(PS_ECORRUPT, "\"%.64s\": chunk %u has %u bytes, not %llu",
+			               get->record.name, get->first + i, get->slots[i].length,
+			               (unsigned long long)whole);
+	}
+	return PS_OK;
+}
+
+static void forget(struct get *get)
+{
+	if (get->slots)
+		ps_memory_free(&get->r->memory, get->slots, get->slots_count * sizeof(*get->slots));
+	get->slots = NULL;
+	get->slots_count = 0;
+}
+
+/* ---- giving ---- */
+
+static int lane_error(struct get *get, const struct get_lane *lane)
+{
+	const struct ps_task *task = &lane->fetch.read.task;
+	const uint8_t *name = lane->fetch.read.slot.name.bytes;
+	int err = task->error != PS_OK ? task->error : PS_EUNAVAILABLE;
+	return ps_fail(err, "\"%.64s\": chunk %u (pad %02x%02x%02x%02x): %.200s", get->record.name,
+	               lane->chunk, name[0], name[1], name[2], name[3], task->sentence);
+}
+
+static void rest_lane(struct get *get, struct get_lane *lane)
+{
+	lane->done = false;
+	lane->next_idle = get->idle;
+	get->idle = lane;
+}
+
+static int give_lane(struct get *get, struct get_lane *lane)
+{
+	uint32_t len = lane->fetch.read.to - lane->fetch.read.from;
+	int err = PS_OK;
+	if (get->write)
+		err = get->write(get->write_arg, lane->own, len);
+	if (err != PS_OK)
+		return ps_fail(err, "\"%.64s\": the callback that takes the contents failed",
+		               get->record.name);
+	get->op.shown.pads_done++;
+	get->op.shown.fetched++;
+	get->op.shown.bytes_done += len;
+	rest_lane(get, lane);
+	return PS_OK;
+}
+
+static struct get_lane *lane_of_chunk(struct get *get, uint32_t chunk)
+{
+	for (uint32_t i = 0; i < get->lanes_count; i++)
+		if (get->all[i].done && get->all[i].chunk == chunk)
+			return &get->all[i];
+	return NULL;
+}
+
+/* In order; where it goes to memory, the order does not matter. */
+static int give(struct get *get)
+{
+	int err = PS_OK;
+	while (err == PS_OK && get->given < get->slots_count) {
+		struct get_lane *lane = lane_of_chunk(get, get->first + get->given);
+		if (!lane)
+			break;
+		err = give_lane(get, lane);
+		get->given++;
+	}
+	return err;
+}
+
+static int take_back(struct get *get, struct ps_lane *back)
+{
+	struct get_lane *lane = (struct get_lane *)(void *)back;
+	get->on_way--;
+	if (lane->fetch.read.task.fate != PS_FATE_DONE) {
+		int err = lane_error(get, lane);
+		rest_lane(get, lane);
+		return ps_operation_fail(&get->op, err);
+	}
+	lane->done = true;
+	if (get->write)
+		return ps_operation_fail(&get->op, give(get));
+	get->given++;
+	return ps_operation_fail(&get->op, give_lane(get, lane));
+}
+
+static int go_on(struct get *get)
+{
+	uint64_t soon = ps_clock_now(get->r->seams.clock) + PS_SHOW_MS * PS_MS_NS;
+	struct ps_lane *back = ps_lanes_next(&get->lanes, soon);
+	int err = back ? take_back(get, back) : PS_OK;
+	return err == PS_OK ? ps_operation_show(&get->op) : err;
+}
+
+/* ---- asking ---- */
+
+static void read_ended(struct ps_pad_read *read)
+{
+	struct get_lane *lane = ((struct get_read *)(void *)read)->lane;
+	ps_lanes_back(&lane->get->lanes, &lane->lane);
+}
+
+static int ask(struct get *get, struct get_lane *lane)
+{
+	struct ps_pad_read *read = &lane->fetch.read;
+	uint64_t begin = (uint64_t)(get->first + get->asked) * get->chunk_bytes;
+	lane->chunk = get->first + get->asked;
+	lane->fetch = (struct get_read){.lane = lane};
+	read->r = get->r;
+	read->slot = get->slots[get->asked];
+	read->role = PS_ROLE_DATA;
+	read->from = get->from > begin ? (uint32_t)(get->from - begin) : 0;
+	read->to = get->to - begin < read->slot.length ? (uint32_t)(get->to - begin) : read->slot.length;
+	read->ended = read_ended;
+	ps_chunk_description(lane->chunk, lane->description);
+	read->description = lane->description;
+	read->description_len = sizeof(lane->description);
+	if (get->write && !lane->own)
+		lane->own = ps_memory_alloc(&get->r->memory, get->chunk_bytes);
+	if (get->write && !lane->own)
+		return ps_fail(PS_ENOMEM, "no memory for a chunk of %u bytes", get->chunk_bytes);
+	read->out = get->write ? lane->own : get->buf + (begin + read->from - get->from);
+	ps_pad_read_init(read);
+	int err = ps_group_add(get->op.group, &read->task);
+	get->on_way += err == PS_OK;
+	get->asked += err == PS_OK;
+	return err;
+}
+
+static int fetch_all(struct get *get)
+{
+	int err = PS_OK;
+	while (err == PS_OK && get->given < get->slots_count) {
+		struct get_lane *lane = get->idle;
+		if (!lane || get->asked == get->slots_count) {
+			err = go_on(get);
+			continue;
+		}
+		get->idle = lane->next_idle;
+		err = ps_operation_fail(&get->op, ask(get, lane));
+	}
+	return err;
+}
+
+static void give_up(struct get *get)
+{
+	ps_group_cancel(get->op.group);
+	(void)!ps_group_wait(get->op.group);
+	while (get->on_way > 0) {
+		get->on_way -= ps_lanes_next(&get->lanes, PS_NEVER) != NULL;
+	}
+}
+
+/* ---- lanes ---- */
+
+static int init_lanes(struct get *get)
+{
+	uint64_t bytes = ps_pad_record_bytes(get->chunk_bytes) + ps_pad_padded(get->chunk_bytes);
+	int err = ps_lanes_init(&get->lanes, get->r->seams.clock);
+	if (err != PS_OK)
+		return err;
+	if (get->write)
+		bytes += get->chunk_bytes;
+	get->lanes_count = ps_lanes_count(get->r, bytes, get->slots_count);
+	get->all = ps_memory_zalloc(&get->r->memory, get->lanes_count * sizeof(*get->all));
+	if (!get->all) {
+		ps_lanes_done(&get->lanes);
+		return ps_fail(PS_ENOMEM, "no memory for %u chunks on their way", get->lanes_count);
+	}
+	for (uint32_t i = 0; i < get->lanes_count; i++) {
+		get->all[i].get = get;
+		rest_lane(get, &get->all[i]);
+	}
+	return PS_OK;
+}
+
+static void done_lanes(struct get *get)
+{
+	for (uint32_t i = 0; i < get->lanes_count; i++)
+		if (get->all[i].own)
+			ps_memory_free(&get->r->memory, get->all[i].own, get->chunk_bytes);
+	ps_memory_free(&get->r->memory, get->all, get->lanes_count * sizeof(*get->all));
+	ps_lanes_done(&get->lanes);
+}
+
+/* ---- all of it ---- */
+
+static int show_plan(struct get *get)
+{
+	struct ps_remote_plan plan = {.bytes = get->to - get->from, .exact = 1};
+	for (uint32_t i = 0; i < get->slots_count; i++)
+		plan.record_bytes += ps_pad_record_bytes(get->slots[i].length);
+	plan.requests = get->slots_count;
+	plan.price = ps_manager_price(get->r, &plan, 0, plan.record_bytes);
+	get->op.shown.pads_total = get->slots_count;
+	return ps_operation_plan(&get->op, &plan, 0, get->r->options.max_cost);
+}
+
+static int fetch(struct get *get)
+{
+	int err = show_plan(get);
+	if (err != PS_OK || get->slots_count == 0)
+		return err;
+	err = ps_operation_group(&get->op);
+	if (err == PS_OK)
+		err = ps_operation_fail(&get->op, init_lanes(get));
+	if (err != PS_OK)
+		return err;
+	err = fetch_all(get);
+	if (err != PS_OK)
+		give_up(get);
+	else
+		err = ps_operation_fail(&get->op, ps_group_wait(get->op.group));
+	return err;
+}
+
+/* `range`: fills from, to for the size that the value turns out to have. */
+typedef int range_fn(struct get *get, uint64_t size, void *arg);
+
+static int find(struct get *get, const char *key, range_fn *range, void *arg)
+{
+	int err;
+	do { /* changed between two looks: once more, from the beginning */
+		forget(get);
+		err = look_up(get, key);
+		if (err == PS_OK)
+			err = range(get, get->record.content.size, arg);
+		if (err != PS_OK)
+			return err;
+		err = find_chunks(get);
+		if (err == PS_OK)
+			err = check_unchanged(get);
+	} while (err == PS_EBUSY || err == PS_ENOTFOUND);
+	return err;
+}
+
+static int run(ps_remote *r, const char *key, struct get *get, const struct ps_remote_get *options,
+               range_fn *range, void *arg)
+{
+	if (!key || (options && options->size != sizeof(*options)))
+		return ps_fail(PS_EINVAL, "ps_remote_get: the key is NULL, or the options have another size");
+	int err = ps_operation_begin(&get->op, r, "get", key, PS_OP_READS, options ? options->progress : NULL,
+	                             options ? options->progress_arg : NULL);
+	if (err != PS_OK)
+		return err;
+	get->r = r;
+	if (options)
+		get->options = *options;
+	err = ps_operation_fail(&get->op, find(get, key, range, arg));
+	if (err == PS_OK)
+		(void)fetch(get);
+	err = ps_operation_end(&get->op);
+	if (get->all)
+		done_lanes(get);
+	forget(get);
+	return err;
+}
+
+/* ---- calls ---- */
+
+struct whole {
+	size_t cap, size;
+	bool too_small;
+};
+
+static int range_whole(struct get *get, uint64_t size, void *arg)
+{
+	struct whole *whole = arg;
+	whole->size = (size_t)size;
+	whole->too_small = size > whole->cap;
+	get->from = 0;
+	get->to = size;
+	return whole->too_small ? ps_fail(PS_ERANGE, "\"%.64s\" has %llu bytes, and there is room for %zu",
+	                                  get->record.name, (unsigned long long)size, whole->cap)
+	                        : PS_OK;
+}
+
+int ps_remote_get(ps_remote *r, const char *key, void *buf, size_t cap, size_t *len,
+                  const struct ps_remote_get *options)
+{
+	struct get get = {.buf = buf};
+	struct whole whole = {.cap = cap};
+	if (!len || (!buf && cap > 0))
+		return ps_fail(PS_EINVAL, "ps_remote_get: an argument is NULL");
+	int err = run(r, key, &get, options, range_whole, &whole);
+	if (err == PS_OK || whole.too_small)
+		*len = whole.size;
+	return err;
+}
+
+struct part {
+	uint64_t offset, len;
+};
+
+static int range_part(struct get *get, uint64_t size, void *arg)
+{
+	const struct part *part = arg;
+	get->from = part->offset < size ? part->offset : size;
+	get->to = part->len < size - get->from ? get->from + part->len : size;
+	return PS_OK;
+}
+
+int ps_remote_read_at(ps_remote *r, const char *key, uint64_t offset, void *buf, size_t len, size_t *got,
+                      const struct ps_remote_get *options)
+{
+	struct get get = {.buf = buf};
+	struct part part = {offset, len};
+	if (!got || (!buf && len > 0))
+		return ps_fail(PS_EINVAL, "ps_remote_read_at: an argument is NULL");
+	int err = run(r, key, &get, options, range_part, &part);
+	if (err == PS_OK)
+		*got = (size_t)(get.to - get.from);
+	return err;
+}
+
+int ps_remote_get_stream(ps_remote *r, const char *key, uint64_t offset, uint64_t len,
+                         ps_remote_write_fn write, void *arg, const struct ps_remote_get *options)
+{
+	struct get get = {.write = write, .write_arg = arg};
+	struct part part = {offset, len};
+	if (!write)
+		return ps_fail(PS_EINVAL, "ps_remote_get_stream: the callback is NULL");
+	return run(r, key, &get, options, range_part, &part);
+}

@@ -1,0 +1,228 @@
+/* remove, release and rename: changes of the index alone. */
+#include "base/fail.h"
+#include "remote/manager_internal.h"
+
+static int commit_record(ps_remote *r, const struct ps_record *record, const struct ps_slots *let_go,
+                         uint64_t hold)
+{
+	ps_index_txn *txn;
+	int err = ps_index_begin(r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	/* What fails here fails the commit. */
+	(void)!ps_txn_put(txn, record);
+	(void)!ps_txn_let_go(txn, let_go, hold);
+	return ps_index_commit(txn);
+}
+
+/* One that no other machine can know of leaves no tombstone. */
+static int forget_record(ps_remote *r, const struct ps_record *record, const struct ps_slots *let_go)
+{
+	ps_index_txn *txn;
+	int err = ps_index_begin(r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	(void)!ps_txn_remove(txn, record->kind, record->name, record->name_len, false);
+	(void)!ps_txn_let_go(txn, let_go, 0);
+	return ps_index_commit(txn);
+}
+
+static bool never_left(const struct ps_record *record)
+{
+	return ps_version_none(&record->base) && !(record->flags & PS_RECORD_SENT) && record->published == 0;
+}
+
+static int read_record(struct ps_operation *op, struct ps_record *record)
+{
+	const char *key = op->shown.key;
+	int err = ps_index_get(op->r->index, PS_RECORD_BLOB, key, strlen(key), record);
+	if (err == PS_ENOTFOUND)
+		return ps_fail(err, "there is no value under \"%.64s\"", key);
+	return err;
+}
+
+static int begin(struct ps_operation *op, ps_remote *r, const char *name, const char *key)
+{
+	if (!key)
+		return ps_fail(PS_EINVAL, "ps_remote_%s: the key is NULL", name);
+	int err = ps_operation_begin(op, r, name, key, PS_OP_LOCKS, NULL, NULL);
+	if (err == PS_OK)
+		op->progress = NULL;
+	if (err == PS_OK && !ps_keys_can_write(r->keys))
+		(void)ps_operation_fail(op, ps_fail(PS_EREADONLY, "a key that only reads changes nothing"));
+	return err;
+}
+
+/* ---- remove ---- */
+
+/* The pads of one set after another; those that a head names stay with the tombstone. */
+static int bury(ps_remote *r, struct ps_record *record, struct ps_slots *let_go, uint64_t *hold)
+{
+	struct ps_version version = ps_manager_version(r, record);
+	uint64_t none;
+	int err = ps_manager_leave(r, record, PS_SET_CURRENT, let_go, hold);
+	if (err == PS_OK && record->sets[PS_SET_NEXT].count > 0)
+		err = ps_manager_leave(r, record, PS_SET_NEXT, let_go, &none);
+	return err == PS_OK ? ps_record_bury(record, &version, ps_remote_wall_ns(r), let_go) : err;
+}
+
+static int remove_value(struct ps_operation *op)
+{
+	struct ps_record record = {0};
+	struct ps_slots let_go = {0};
+	uint64_t hold = 0;
+	int err = read_record(op, &record);
+	if (err == PS_OK && !ps_record_has_contents(&record) && !(record.flags & PS_RECORD_UPDATING))
+		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", op->shown.key);
+	bool forget = err == PS_OK && never_left(&record);
+	if (err == PS_OK)
+		err = bury(op->r, &record, &let_go, &hold);
+	if (err == PS_OK)
+		err = forget ? forget_record(op->r, &record, &let_go)
+		             : commit_record(op->r, &record, &let_go, hold);
+	ps_slots_done(&let_go, ps_index_memory(op->r->index));
+	ps_record_done(&record);
+	return err;
+}
+
+int ps_remote_remove(ps_remote *r, const char *key)
+{
+	struct ps_operation op;
+	int err = begin(&op, r, "remove", key);
+	if (err != PS_OK)
+		return err;
+	if (op.error == PS_OK)
+		(void)ps_operation_fail(&op, remove_value(&op));
+	return ps_operation_end(&op);
+}
+
+/* ---- release ---- */
+
+static int release_next(struct ps_operation *op)
+{
+	struct ps_record record = {0};
+	struct ps_slots let_go = {0};
+	uint64_t hold;
+	int err = read_record(op, &record);
+	if (err == PS_OK && !(record.flags & PS_RECORD_UPDATING))
+		err = ps_fail(PS_ENOTFOUND, "nothing is unfinished under \"%.64s\"", op->shown.key);
+	if (err == PS_OK)
+		err = ps_manager_leave(op->r, &record, PS_SET_NEXT, &let_go, &hold);
+	if (err == PS_OK) {
+		record.flags &= (uint16_t)~PS_RECORD_UPDATING;
+		record.next = (struct ps_content){0};
+		bool rest = ps_record_has_contents(&record) || (record.flags & PS_RECORD_TOMBSTONE);
+		err =
+		    rest ? commit_record(op->r, &record, &let_go, 0) : forget_record(op->r, &record, &let_go);
+	}
+	ps_slots_done(&let_go, ps_index_memory(op->r->index));
+	ps_record_done(&record);
+	return err;
+}
+
+int ps_remote_release(ps_remote *r, const char *key)
+{
+	struct ps_operation op;
+	int err = begin(&op, r, "release", key);
+	if (err != PS_OK)
+		return err;
+	if (op.error == PS_OK)
+		(void)ps_operation_fail(&op, release_next(&op));
+	return ps_operation_end(&op);
+}
+
+/* ---- rename ---- */
+
+/* What the new name has: contents, and what is unfinished. The pads of the old one's base stay with its
+ * tombstone. A head may name the contents under the old key: `published` says so from now on. */
+static int move_contents(ps_remote *r, struct ps_record *from, struct ps_record *to)
+{
+	bool left = !never_left(from);
+	struct ps_version version =
+	    ps_manager_version(r, ps_version_compare(&to->version, &from->version) > 0 ? to : from);
+	to->content = from->content;
+	to->next = from->next;
+	to->version = version;
+	to->time_ns = from->time_ns;
+	to->flags = (uint16_t)((from->flags & (PS_RECORD_COMPLETE | PS_RECORD_UPDATING)) | PS_RECORD_DIRTY);
+	to->index_pad = from->index_pad;
+	to->flags |= from->flags & PS_RECORD_PUBLIC;
+	pthread_mutex_lock(&r->lock);
+	to->published = left ? r->head_may : 0;
+	pthread_mutex_unlock(&r->lock);
+	for (unsigned set = PS_SET_CURRENT; set <= PS_SET_NEXT; set++) {
+		struct ps_slots *slots = &from->sets[set];
+		int err = ps_record_set_slots(to, set, slots->slots, slots->count);
+		if (err != PS_OK)
+			return err;
+		ps_slots_done(slots, from->memory);
+	}
+	from->flags &= (uint16_t) ~(PS_RECORD_PUBLIC | PS_RECORD_UPDATING);
+	from->index_pad = (struct ps_pad_slot){0};
+	from->next = (struct ps_content){0};
+	return PS_OK;
+}
+
+static int commit_rename(ps_remote *r, struct ps_record *from, const struct ps_record *to, bool forget)
+{
+	struct ps_version version = ps_manager_version(r, from);
+	struct ps_slots none = {0};
+	ps_index_txn *txn;
+	int err = forget ? PS_OK : ps_record_bury(from, &version, ps_remote_wall_ns(r), &none);
+	if (err == PS_OK)
+		err = ps_index_begin(r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	(void)!ps_txn_put(txn, to);
+	if (forget)
+		(void)!ps_txn_remove(txn, from->kind, from->name, from->name_len, false);
+	else
+		(void)!ps_txn_put(txn, from);
+	return ps_index_commit(txn);
+}
+
+/* The tombstone of a value that was removed may be there. */
+static int read_target(ps_remote *r, const char *key, struct ps_record *record)
+{
+	int err = ps_index_get(r->index, PS_RECORD_BLOB, key, strlen(key), record);
+	if (err == PS_ENOTFOUND)
+		return ps_record_init(record, ps_index_memory(r->index), PS_RECORD_BLOB, key, strlen(key));
+	if (err == PS_OK && (ps_record_has_contents(record) || (record->flags & PS_RECORD_UPDATING)))
+		return ps_fail(PS_EEXIST, "\"%.64s\" has a value, or one is being put", key);
+	return err;
+}
+
+static int rename_value(struct ps_operation *op, const char *to_key)
+{
+	struct ps_record from = {0}, to = {0};
+	int err = read_record(op, &from);
+	if (err == PS_OK && !ps_record_has_contents(&from))
+		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", op->shown.key);
+	if (err == PS_OK)
+		err = read_target(op->r, to_key, &to);
+	bool forget = err == PS_OK && never_left(&from);
+	if (err == PS_OK)
+		err = move_contents(op->r, &from, &to);
+	if (err == PS_OK)
+		err = commit_rename(op->r, &from, &to, forget);
+	ps_record_done(&from);
+	ps_record_done(&to);
+	return err;
+}
+
+int ps_remote_rename(ps_remote *r, const char *from, const char *to)
+{
+	struct ps_operation op, target;
+	int err = begin(&op, r, "rename", from);
+	if (err != PS_OK)
+		return err;
+	err = begin(&target, r, "rename", to);
+	if (err != PS_OK) {
+		(void)ps_operation_fail(&op, err);
+		return ps_operation_end(&op);
+	}
+	if (target.error == PS_OK)
+		(void)ps_operation_fail(&target, rename_value(&op, to));
+	(void)ps_operation_fail(&op, ps_operation_end(&target));
+	return ps_operation_end(&op);
+}

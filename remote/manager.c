@@ -1,0 +1,222 @@
+/* Pads as the manager hands them out, seals them and takes them back. */
+#include <sodium.h>
+
+#include "base/bytes.h"
+#include "base/fail.h"
+#include "remote/manager_internal.h"
+
+unsigned ps_manager_mode(const ps_remote *r, int mode)
+{
+	int given = mode != 0 ? mode : r->options.mode;
+	return given >= PS_REMOTE_SMALL && given <= PS_REMOTE_LARGE ? (unsigned)given - PS_REMOTE_SMALL
+	                                                            : PS_PAD_MEDIUM;
+}
+
+enum ps_verify ps_manager_verify(const ps_remote *r, int verify)
+{
+	switch (verify != 0 ? verify : r->options.verify) {
+	case PS_REMOTE_VERIFY_NONE:
+		return PS_VERIFY_NONE;
+	case PS_REMOTE_VERIFY_SAMPLE:
+		return PS_VERIFY_SAMPLE;
+	case PS_REMOTE_VERIFY_READ:
+		return PS_VERIFY_READ;
+	default:
+		return PS_VERIFY_HEAD;
+	}
+}
+
+/* ---- taking ---- */
+
+static int make_new(ps_remote *r, unsigned class, unsigned mode, struct ps_pad_slot *slot)
+{
+	struct ps_serial serial;
+	struct ps_pad_name name;
+	ps_serial_new(&serial);
+	int err = ps_pad_name(r->keys, &serial, &name);
+	if (err == PS_OK)
+		ps_slot_new(slot, &serial, &name, class, mode);
+	return err;
+}
+
+int ps_manager_take(ps_remote *r, ps_index_txn *txn, unsigned class, unsigned mode, bool fresh,
+                    struct ps_pad_slot *slot, struct ps_pad_identity *expected)
+{
+	int err = fresh ? PS_ENOTFOUND : ps_txn_take(txn, class, mode, slot);
+	if (err == PS_ENOTFOUND) {
+		*expected = (struct ps_pad_identity){0};
+		return make_new(r, class, mode, slot);
+	}
+	if (err != PS_OK)
+		return err;
+	*expected = ps_slot_identity(slot);
+	return ps_slot_reuse(slot);
+}
+
+bool ps_manager_readers(ps_remote *r)
+{
+	pthread_mutex_lock(&r->lock);
+	bool any = r->readers > 0;
+	pthread_mutex_unlock(&r->lock);
+	return any;
+}
+
+uint64_t ps_manager_free(ps_remote *r, unsigned class, unsigned mode)
+{
+	struct ps_index_figures figures;
+	ps_index_figures(r->index, &figures);
+	return figures.spare[class][mode];
+}
+
+struct ps_pad_identity ps_slot_identity(const struct ps_pad_slot *slot)
+{
+	struct ps_pad_identity identity = {.counter = slot->counter};
+	memcpy(identity.hash, slot->hash, sizeof(identity.hash));
+	return identity;
+}
+
+/* ---- sealing ---- */
+
+void ps_chunk_description(uint64_t chunk, uint8_t out[PS_CHUNK_DESCRIPTION])
+{
+	static const uint8_t kind[8] = {'b', 'l', 'o', 'b'};
+	ps_le64 number = ps_set64(chunk);
+	memcpy(out, kind, sizeof(kind));
+	memcpy(out + sizeof(kind), &number, sizeof(number));
+}
+
+void ps_manager_plan(const ps_remote *r, const struct ps_pad_slot *slot, unsigned role,
+                     const void *description, size_t len, struct ps_pad_plan *plan)
+{
+	/* The epoch is the head's matter: were it in here, a pad could not be sealed again to the same bytes
+	 * after it has changed. */
+	*plan = (struct ps_pad_plan){.serial = slot->serial,
+	                             .generation = slot->generation,
+	                             .counter = slot->counter,
+	                             .class = slot->class,
+	                             .role = (uint8_t)role,
+	                             .description_len = (uint16_t)len};
+	memcpy(plan->network, r->network_id, sizeof(plan->network));
+	memcpy(plan->nonce, slot->nonce, sizeof(plan->nonce));
+	if (len > 0)
+		memcpy(plan->description, description, len);
+}
+
+static int seal(ps_remote *r, struct ps_pad_slot *slot, struct ps_pad_plan *plan, const void *payload,
+                size_t len, struct ps_net_buffer *buffer)
+{
+	struct ps_pad_identity identity;
+	bool again = ps_slot_sealed(slot);
+	int err = again ? PS_OK : ps_pad_nonce_new(r->keys, plan, payload, len);
+	if (err == PS_OK)
+		err = ps_pad_seal(r->keys, plan, payload, len, slot->mode, buffer, &identity);
+	if (err != PS_OK)
+		return err;
+	if (again && memcmp(identity.hash, slot->hash, sizeof(slot->hash)) != 0)
+		return ps_fail(PS_EAUTH, "a pad would be sealed to other bytes under the same number");
+	memcpy(slot->nonce, plan->nonce, sizeof(slot->nonce));
+	memcpy(slot->hash, identity.hash, sizeof(slot->hash));
+	slot->length = (uint32_t)len;
+	return PS_OK;
+}
+
+int ps_manager_seal(ps_remote *r, struct ps_pad_slot *slot, unsigned role, const void *description,
+                    size_t description_len, const void *payload, size_t len, struct ps_net_buffer **buffer)
+{
+	struct ps_pad_plan plan;
+	uint32_t bytes = ps_pad_record_bytes(len);
+	if (bytes == 0)
+		return ps_fail(PS_ERANGE, "no pad holds %zu bytes", len);
+	ps_manager_plan(r, slot, role, description, description_len, &plan);
+	struct ps_net_buffer *made = ps_net_buffer_new(&r->network->memory, bytes);
+	if (!made)
+		return ps_fail(PS_ENOMEM, "no memory for a record of %u bytes", bytes);
+	int err = seal(r, slot, &plan, payload, len, made);
+	if (err == PS_OK)
+		*buffer = made;
+	else
+		ps_net_buffer_release(made);
+	return err;
+}
+
+void ps_manager_request(const struct ps_pad_slot *slot, const struct ps_pad_identity *expected,
+                        struct ps_net_buffer *buffer, struct ps_net_request *request)
+{
+	bool creates = ps_identity_none(expected);
+	*request = (struct ps_net_request){.op = creates ? PS_NET_CREATE : PS_NET_REPLACE,
+	                                   .name = slot->name,
+	                                   .expected = *expected,
+	                                   .identity = ps_slot_identity(slot),
+	                                   .buffer = buffer};
+}
+
+/* ---- afterwards ---- */
+
+unsigned ps_manager_status(const struct ps_settle *settle, unsigned before)
+{
+	switch (settle->settled) {
+	case PS_SETTLED_WRITTEN:
+		return PS_SLOT_WRITTEN;
+	case PS_SETTLED_CONFIRMED:
+		/* It was not read back yet, where that was asked for. */
+		return settle->task.fate == PS_FATE_DONE ? PS_SLOT_CONFIRMED : PS_SLOT_PENDING;
+	case PS_SETTLED_CONFLICT:
+	case PS_SETTLED_GONE:
+	case PS_SETTLED_DAMAGED:
+		return PS_SLOT_INVALID;
+	case PS_SETTLED_OLDER:
+		return PS_SLOT_PENDING;
+	case PS_SETTLED_REFUSED:
+		return before;
+	case PS_SETTLED_NOT:
+		break;
+	}
+	return settle->task.fate == PS_FATE_UNKNOWN ? PS_SLOT_PENDING : before;
+}
+
+/* Where a head may name them under this key, they go to its base; where it may name them under another
+ * (after a rename), they are held until that head is history. */
+int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set set, struct ps_slots *let_go,
+                     uint64_t *hold)
+{
+	struct ps_slots *slots = &record->sets[set];
+	bool based = !ps_version_none(&record->base);
+	pthread_mutex_lock(&r->lock);
+	*hold = (record->flags & PS_RECORD_SENT) || record->published > 0 ? r->head_may : 0;
+	pthread_mutex_unlock(&r->lock);
+	struct ps_slots *to = based && set == PS_SET_CURRENT ? &record->sets[PS_SET_BASE] : let_go;
+	int err = ps_slots_add(to, record->memory, slots->slots, slots->count);
+	if (err == PS_OK)
+		ps_slots_done(slots, record->memory);
+	return err;
+}
+
+struct ps_version ps_manager_version(const ps_remote *r, const struct ps_record *record)
+{
+	struct ps_version version = {.counter = record->version.counter + 1};
+	memcpy(version.machine, r->machine.id, sizeof(version.machine));
+	return version;
+}
+
+double ps_manager_price(const ps_remote *r, const struct ps_remote_plan *plan, uint64_t up, uint64_t down)
+{
+	static const double gib = 1024.0 * 1024 * 1024;
+	const struct ps_remote_rates *rates = &r->options.rates;
+	return rates->per_new_pad * (double)plan->new_pads + rates->per_request * (double)plan->requests +
+	       rates->per_gib_up * (double)up / gib + rates->per_gib_down * (double)down / gib;
+}
+
+void ps_manager_estimate(ps_remote *r, uint64_t size, unsigned mode, unsigned class, enum ps_verify verify,
+                         struct ps_remote_plan *plan)
+{
+	uint32_t chunk = r->payloads[mode];
+	uint64_t whole = size / chunk, rest = size % chunk, pads = whole + (rest > 0), free = 0;
+	if (!ps_manager_readers(r))
+		free = ps_manager_free(r, class, mode);
+	*plan = (struct ps_remote_plan){.bytes = size, .reused_pads = free < pads ? free : pads, .exact = 1};
+	plan->new_pads = pads - plan->reused_pads;
+	plan->record_bytes = whole * ps_pad_record_bytes(chunk) + (rest > 0 ? ps_pad_record_bytes(rest) : 0);
+	plan->requests = pads * (verify == PS_VERIFY_NONE ? 1 : verify == PS_VERIFY_READ ? 3 : 2);
+	plan->price =
+	    ps_manager_price(r, plan, plan->record_bytes, verify == PS_VERIFY_READ ? plan->record_bytes : 0);
+}

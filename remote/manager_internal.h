@@ -1,0 +1,209 @@
+/* The manager's inside: what the operations on blobs share, and what the sync builds upon.
+ *
+ * Order of what a thread waits for: a key (ps_operation), a record's journal, the index. `lock` of ps_remote
+ * is a leaf. None of them but the key is held while a request is in flight. */
+#ifndef PS_MANAGER_INTERNAL_H
+#define PS_MANAGER_INTERNAL_H
+
+#include <padstone/remote.h>
+
+#include "remote/clock.h"
+#include "remote/limits.h"
+#include "remote/local_index.h"
+#include "remote/settle.h"
+#include "remote/state.h"
+#include "remote/workers.h"
+
+enum { PS_MODES = 3, PS_NETWORK_ID = 16, PS_SHOW_MS = 50 };
+
+/* What tests put in place of the world. All zero: nothing. */
+struct ps_remote_seams {
+	struct ps_clock *clock;
+	uint64_t (*wall_ns)(void *arg); /* since 1970; decides nothing but what lists show, and spacing */
+	void *wall_arg;
+	uint64_t seed;
+	/* Opens the store in which the index lies, or makes it: instead of a file in the state folder. */
+	int (*open_store)(void *arg, bool make, ps_storer **store);
+	void *store_arg;
+};
+
+struct ps_busy_key {
+	struct ps_busy_key *next;
+	const char *key;
+};
+
+struct ps_remote {
+	struct ps_memory memory; /* of operations */
+	ps_network *network;
+	ps_keys *keys;
+	ps_index *index;
+	ps_workers *workers;
+	struct ps_limits limits;
+	struct ps_remote_options options; /* with defaults filled in; its strings are not kept */
+	struct ps_remote_seams seams;
+	char *folder;      /* of this store's state */
+	bool limits_ready; /* they were initialised */
+	uint8_t network_id[PS_NETWORK_ID];
+	struct ps_machine machine;
+	uint32_t payloads[PS_MODES]; /* of a pad, on this network */
+
+	pthread_mutex_t lock; /* guards all below */
+	struct ps_busy_key *busy;
+	uint64_t operations, readers; /* under way */
+	/* The highest number of a head that may be on the network by now: what a head may name is held until
+	 * those up to it are history. 0: there was none yet. The sync's to raise, durably, before it sends.
+	 */
+	uint64_t head_may;
+};
+
+/* ---- opening (remote_open.c) ---- */
+
+struct ps_remote_setup {
+	const char *url;
+	ps_keys *keys; /* owned from success on */
+	const struct ps_remote_options *options;
+	const struct ps_remote_seams *seams;
+	bool init;
+};
+int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **r) __attribute__((warn_unused_result));
+uint64_t ps_remote_wall_ns(ps_remote *r);
+
+/* The folder of this store's state, and who this machine is, into r. PS_ENOTFOUND, unless `make`. */
+int ps_remote_find_state(ps_remote *r, const char *state, bool make) __attribute__((warn_unused_result));
+/* Which network a store is on: "network", or "network.new" while the store is made. PS_ENOENT; PS_EAUTH,
+ * PS_EFORMAT, PS_EVERSION, PS_ECORRUPT: left as it is. */
+int ps_identity_read(const char *folder, const char *name, const ps_keys *keys,
+                     uint8_t network[PS_NETWORK_ID]) __attribute__((warn_unused_result));
+/* Durable when it returns. PS_EEXIST. */
+int ps_identity_write(const char *folder, const char *name, const ps_keys *keys,
+                      const uint8_t network[PS_NETWORK_ID]) __attribute__((warn_unused_result));
+int ps_identity_forget(const char *folder, const char *name) __attribute__((warn_unused_result));
+
+/* ---- operations (operation.c) ---- */
+
+struct ps_operation {
+	ps_remote *r;
+	struct ps_busy_key busy;
+	ps_group *group;
+	ps_remote_progress_fn progress;
+	void *progress_arg;
+	struct ps_remote_progress shown; /* the caller fills pads_done, … */
+	uint64_t show_ns;
+	bool reads, locks, canceled;
+	int error; /* the first, with its sentence */
+	char sentence[PS_NET_SENTENCE * 2];
+};
+
+enum ps_operation_flag {
+	PS_OP_LOCKS = 1, /* the key is nobody else's meanwhile: PS_EBUSY */
+	PS_OP_READS = 2, /* no free pad is written anew meanwhile */
+};
+/* `key` may be NULL, and else stays valid. */
+int ps_operation_begin(struct ps_operation *op, ps_remote *r, const char *name, const char *key,
+                       unsigned flags, ps_remote_progress_fn progress, void *arg)
+    __attribute__((warn_unused_result));
+/* A group to work with; once. */
+int ps_operation_group(struct ps_operation *op) __attribute__((warn_unused_result));
+/* Shows the plan. PS_ECANCELED, or PS_EQUOTA by the options' and these limits (0: none). */
+int ps_operation_plan(struct ps_operation *op, const struct ps_remote_plan *plan, uint64_t max_pads,
+                      double max_cost) __attribute__((warn_unused_result));
+/* Shows how far it is, at most every PS_SHOW_MS: PS_ECANCELED. */
+int ps_operation_show(struct ps_operation *op) __attribute__((warn_unused_result));
+/* Keeps the first failure and its sentence; gives it. PS_OK changes nothing. */
+int ps_operation_fail(struct ps_operation *op, int err);
+/* Shows the end, gives back key and group; the result is op->error, and its sentence this thread's. */
+int ps_operation_end(struct ps_operation *op) __attribute__((warn_unused_result));
+
+/* Tasks that an operation has on their way, several at once, and that come back to its thread. */
+struct ps_lane {
+	struct ps_lane *next;
+};
+struct ps_lanes {
+	struct ps_clock *clock;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct ps_lane *first, *last; /* back */
+};
+int ps_lanes_init(struct ps_lanes *lanes, struct ps_clock *clock) __attribute__((warn_unused_result));
+void ps_lanes_done(struct ps_lanes *lanes);
+/* From the end of its task: nothing touches the task's struct after this. */
+void ps_lanes_back(struct ps_lanes *lanes, struct ps_lane *lane);
+/* The next that is back; NULL if there is none until then. */
+struct ps_lane *ps_lanes_next(struct ps_lanes *lanes, uint64_t until_ns);
+/* How many tasks of so many bytes fit: one at least, `most` at most. */
+uint32_t ps_lanes_count(const ps_remote *r, uint64_t bytes, uint64_t most);
+
+/* ---- pads (manager.c) ---- */
+
+unsigned ps_manager_mode(const ps_remote *r, int mode); /* enum ps_remote_mode → enum ps_pad_mode */
+enum ps_verify ps_manager_verify(const ps_remote *r, int verify);
+/* A pad to be written: a free one taken again, if there is one and `fresh` is not set, else a new one.
+ * `expected` is what the network holds under its name: none for a new one. */
+int ps_manager_take(ps_remote *r, ps_index_txn *txn, unsigned class, unsigned mode, bool fresh,
+                    struct ps_pad_slot *slot, struct ps_pad_identity *expected)
+    __attribute__((warn_unused_result));
+/* Whether a reader began since: then what was taken may still be read by it, and the transaction is to be
+ * aborted and begun again with `fresh` pads only. */
+bool ps_manager_readers(ps_remote *r);
+/* Free pads of a kind that may be taken now. */
+uint64_t ps_manager_free(ps_remote *r, unsigned class, unsigned mode);
+struct ps_pad_identity ps_slot_identity(const struct ps_pad_slot *slot);
+/* What decides a pad's record, as the slot has it. */
+void ps_manager_plan(const ps_remote *r, const struct ps_pad_slot *slot, unsigned role,
+                     const void *description, size_t len, struct ps_pad_plan *plan);
+/* The description of a blob's pad: which chunk it is. Names stand in the index only, so that a rename leaves
+ * pads as they are. */
+enum { PS_CHUNK_DESCRIPTION = 16 };
+void ps_chunk_description(uint64_t chunk, uint8_t out[PS_CHUNK_DESCRIPTION]);
+/* Seals into a new buffer of the network's memory. A slot that is not sealed gets nonce, length and hash; one
+ * that is must give the same hash again: PS_EAUTH (nothing of it may be sent) if the contents are others. */
+int ps_manager_seal(ps_remote *r, struct ps_pad_slot *slot, unsigned role, const void *description,
+                    size_t description_len, const void *payload, size_t len, struct ps_net_buffer **buffer)
+    __attribute__((warn_unused_result));
+/* The request that writes a sealed slot: a create, or a replace of `expected`. The buffer's reference goes to
+ * the request. */
+void ps_manager_request(const struct ps_pad_slot *slot, const struct ps_pad_identity *expected,
+                        struct ps_net_buffer *buffer, struct ps_net_request *request);
+/* What a slot is after its write has ended. Unchanged: still open as it is. */
+unsigned ps_manager_status(const struct ps_settle *settle, unsigned before);
+/* The pads of a set leave the record: to its base where a head may name them, else to let_go, to be placed by
+ * ps_txn_let_go with *hold. */
+int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set set, struct ps_slots *let_go,
+                     uint64_t *hold) __attribute__((warn_unused_result));
+struct ps_version ps_manager_version(const ps_remote *r, const struct ps_record *record);
+double ps_manager_price(const ps_remote *r, const struct ps_remote_plan *plan, uint64_t up, uint64_t down);
+
+/* What a put of so many bytes takes, if nothing of it is there yet. */
+void ps_manager_estimate(ps_remote *r, uint64_t size, unsigned mode, unsigned class, enum ps_verify verify,
+                         struct ps_remote_plan *plan);
+
+/* ---- reading one pad (pad_read.c) ---- */
+
+struct ps_pad_read {
+	struct ps_task task;
+	/* The caller's, before ps_pad_read_init; all else zero. */
+	ps_remote *r;
+	struct ps_pad_slot slot;
+	unsigned role;
+	const uint8_t *content_key; /* NULL: the store's keys */
+	uint32_t from, to;          /* payload bytes that are wanted, half-open, within slot.length */
+	uint8_t *out;               /* to - from bytes */
+	const void *description;    /* what it has to say of itself; NULL: anything */
+	size_t description_len;
+	void (*ended)(struct ps_pad_read *read); /* task.fate, error and sentence are set */
+	/* Told. */
+	struct ps_pad_contents contents;
+	/* Its own. */
+	struct ps_pad_header header;
+	bool has_header;
+	uint32_t attempts;
+};
+void ps_pad_read_init(struct ps_pad_read *read);
+/* Opens a whole record that was fetched: PS_OK only if it is this slot's, and has its contents. `out` may be
+ * NULL. */
+int ps_pad_read_record(ps_remote *r, const struct ps_pad_slot *slot, unsigned role,
+                       const uint8_t *content_key, const struct ps_net_buffer *record, uint8_t *out,
+                       uint32_t from, uint32_t to, struct ps_pad_contents *contents)
+    __attribute__((warn_unused_result));
+
+#endif

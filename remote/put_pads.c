@@ -1,0 +1,335 @@
+/* The pads of a put: taken before they are sent, replaced where they fail, and switched to at the end. Each
+ * step is one commit of the index. */
+#include "base/fail.h"
+#include "remote/put_internal.h"
+
+static void *array_grow(struct ps_memory *memory, void *array, uint32_t *capacity, uint32_t count,
+                        size_t size)
+{
+	if (count <= *capacity)
+		return array;
+	uint32_t more = count < 16 ? 16 : count + count / 2;
+	void *grown = ps_memory_resize(memory, array, *capacity * size, more * size);
+	if (!grown) {
+		(void)ps_fail(PS_ENOMEM, "no memory for %u pads", more);
+		return NULL;
+	}
+	memset((uint8_t *)grown + *capacity * size, 0, (more - *capacity) * size);
+	*capacity = more;
+	return grown;
+}
+
+int put_expect(struct put *put, uint32_t place, const struct ps_pad_identity *expected)
+{
+	struct put_expected *grown =
+	    array_grow(&put->r->memory, put->expected, &put->expected_capacity, place + 1, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	put->expected = grown;
+	grown[place] = (struct put_expected){*expected, true};
+	return PS_OK;
+}
+
+int put_chunk(struct put *put, uint32_t chunk)
+{
+	struct put_chunk *grown =
+	    array_grow(&put->r->memory, put->chunk, &put->chunk_capacity, chunk + 1, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	put->chunk = grown;
+	return PS_OK;
+}
+
+/* ---- the beginning ---- */
+
+static int check_allowed(const struct put *put, const struct ps_record *record)
+{
+	bool valued = ps_record_has_contents(record), complete = record->flags & PS_RECORD_COMPLETE;
+	if (put->update && !valued)
+		return ps_fail(PS_ENOTFOUND, "\"%.64s\" has no value that could be updated", record->name);
+	if (!put->update && valued && complete && !put->options.replace)
+		return ps_fail(PS_EEXIST, "\"%.64s\" has a value", record->name);
+	return PS_OK;
+}
+
+/* What another mode or class left is of no use to this one. */
+static int drop_other_next(struct put *put)
+{
+	struct ps_record *record = &put->record;
+	struct ps_slots let_go = {0};
+	ps_index_txn *txn;
+	uint64_t hold;
+	int err = ps_manager_leave(put->r, record, PS_SET_NEXT, &let_go, &hold);
+	if (err != PS_OK)
+		return err;
+	record->next = (struct ps_content){.mode = (uint8_t)put->mode, .class = (uint8_t)put->class};
+	err = ps_index_begin(put->r->index, &txn);
+	if (err == PS_OK) {
+		(void)!ps_txn_put(txn, record);
+		(void)!ps_txn_let_go(txn, &let_go, 0);
+		err = ps_index_commit(txn);
+	}
+	ps_slots_done(&let_go, record->memory);
+	return err;
+}
+
+int put_begin(struct put *put)
+{
+	struct ps_record *record = &put->record;
+	const char *key = put->op.shown.key;
+	struct ps_memory *memory = ps_index_memory(put->r->index);
+	int err = ps_index_get(put->r->index, PS_RECORD_BLOB, key, strlen(key), record);
+	if (err == PS_ENOTFOUND)
+		err = ps_record_init(record, memory, PS_RECORD_BLOB, key, strlen(key));
+	if (err == PS_OK)
+		err = check_allowed(put, record);
+	if (err != PS_OK)
+		return err;
+	if (record->flags & PS_RECORD_PUBLIC)
+		put->class = PS_PAD_PUBLIC_DATA;
+	if (!(record->flags & PS_RECORD_UPDATING)) {
+		record->flags |= PS_RECORD_UPDATING;
+		record->next = (struct ps_content){.mode = (uint8_t)put->mode, .class = (uint8_t)put->class};
+	} else if (record->next.mode != put->mode || record->next.class != put->class) {
+		err = drop_other_next(put);
+	}
+	return err;
+}
+
+/* ---- taking ---- */
+
+struct taking {
+	struct ps_pad_slot *slots;
+	struct ps_pad_identity *expected;
+	uint32_t count;
+	bool reused;
+};
+
+static int take_all(struct put *put, ps_index_txn *txn, bool fresh, struct taking *t)
+{
+	int err = PS_OK;
+	t->reused = false;
+	for (uint32_t i = 0; i < t->count && err == PS_OK; i++) {
+		err =
+		    ps_manager_take(put->r, txn, put->class, put->mode, fresh, &t->slots[i], &t->expected[i]);
+		t->reused |= err == PS_OK && !ps_identity_none(&t->expected[i]);
+	}
+	return err;
+}
+
+/* Free pads that a reader may still read are left alone: new ones then. */
+static int begin_taking(struct put *put, struct taking *t, ps_index_txn **txn)
+{
+	bool fresh = false;
+	for (;;) {
+		int err = ps_index_begin(put->r->index, txn);
+		if (err != PS_OK)
+			return err;
+		err = take_all(put, *txn, fresh, t);
+		if (err == PS_OK && (!t->reused || !ps_manager_readers(put->r)))
+			return PS_OK;
+		ps_index_abort(*txn);
+		if (err != PS_OK)
+			return err;
+		fresh = true;
+	}
+}
+
+static int place_all(struct put *put, ps_index_txn *txn, const struct taking *t)
+{
+	uint32_t at = put->record.sets[PS_SET_NEXT].count;
+	int err = ps_record_add_slots(&put->record, PS_SET_NEXT, t->slots, t->count);
+	for (uint32_t i = 0; i < t->count && err == PS_OK; i++)
+		err = put_expect(put, at + i, &t->expected[i]);
+	return err == PS_OK ? ps_txn_put(txn, &put->record) : err;
+}
+
+static int seal_first(struct put_lane *first, struct taking *t)
+{
+	first->slot = t->slots[0];
+	int err = put_seal_lane(first);
+	t->slots[0] = first->slot;
+	return err;
+}
+
+static int take_and_commit(struct put *put, struct put_lane *first, struct taking *t)
+{
+	ps_index_txn *txn;
+	int err = begin_taking(put, t, &txn);
+	if (err != PS_OK)
+		return err;
+	if (first)
+		err = seal_first(first, t);
+	if (err == PS_OK)
+		err = place_all(put, txn, t);
+	if (err == PS_OK)
+		return ps_index_commit(txn);
+	ps_index_abort(txn);
+	return err;
+}
+
+static int check_quota(const struct put *put, uint32_t *count)
+{
+	uint64_t most = put->options.max_pads;
+	if (most > 0 && put->pads + *count > most)
+		*count = put->pads < most ? (uint32_t)(most - put->pads) : 0;
+	if (*count == 0)
+		return ps_fail(PS_EQUOTA, "\"%.64s\": %llu pads are taken, as many as are allowed",
+		               put->record.name, (unsigned long long)put->pads);
+	struct ps_remote_plan one = {.new_pads = 1, .requests = 2};
+	double each = ps_manager_price(put->r, &one, ps_pad_record_bytes(put->chunk_bytes), 0);
+	double limit = put->options.max_cost;
+	if (limit > 0 && put->spent + each * *count > limit)
+		return ps_fail(PS_EQUOTA, "\"%.64s\": it may cost more than %g", put->record.name, limit);
+	return PS_OK;
+}
+
+int put_take_pads(struct put *put, uint32_t count, struct put_lane *first)
+{
+	struct ps_memory *memory = &put->r->memory;
+	int err = check_quota(put, &count);
+	if (err != PS_OK)
+		return err;
+	struct taking t = {.slots = ps_memory_alloc(memory, count * sizeof(*t.slots)),
+	                   .expected = ps_memory_alloc(memory, count * sizeof(*t.expected)),
+	                   .count = count};
+	err = t.slots && t.expected ? put_journal_begin(put) : ps_fail(PS_ENOMEM, "no memory for pads");
+	if (err == PS_OK)
+		err = put_journal_end(put, take_and_commit(put, first, &t));
+	if (err == PS_OK) {
+		struct ps_remote_plan one = {.new_pads = 1, .requests = 2};
+		put->pads += count;
+		put->spent +=
+		    count * ps_manager_price(put->r, &one, ps_pad_record_bytes(put->chunk_bytes), 0);
+		put->op.shown.reserved += count;
+	}
+	if (t.slots)
+		ps_memory_free(memory, t.slots, count * sizeof(*t.slots));
+	if (t.expected)
+		ps_memory_free(memory, t.expected, count * sizeof(*t.expected));
+	return err;
+}
+
+/* ---- replacing ---- */
+
+static int replace_and_commit(struct put *put, uint32_t place, struct ps_pad_slot old)
+{
+	struct ps_pad_slot fresh;
+	struct taking t = {.slots = &fresh, .expected = &(struct ps_pad_identity){0}, .count = 1};
+	struct ps_slots let_go = {&old, 1};
+	ps_index_txn *txn;
+	int err = begin_taking(put, &t, &txn);
+	if (err != PS_OK)
+		return err;
+	err = put_journal_put_held(put, txn);
+	if (err == PS_OK)
+		err = ps_txn_set_slot(txn, PS_RECORD_BLOB, put->record.name, put->record.name_len,
+		                      PS_SET_NEXT, place, &fresh);
+	if (err == PS_OK)
+		err = ps_txn_let_go(txn, &let_go, 0);
+	if (err == PS_OK)
+		err = put_expect(put, place, t.expected);
+	if (err != PS_OK) {
+		ps_index_abort(txn);
+		return err;
+	}
+	err = ps_index_commit(txn);
+	if (err == PS_OK)
+		put->record.sets[PS_SET_NEXT].slots[place] = fresh;
+	return err;
+}
+
+int put_replace_pad(struct put *put, uint32_t place, const struct ps_pad_slot *old)
+{
+	uint32_t one = 1;
+	int err = check_quota(put, &one);
+	if (err == PS_OK)
+		err = put_journal_begin(put);
+	if (err == PS_OK)
+		err = put_journal_end(put, replace_and_commit(put, place, *old));
+	put->pads += err == PS_OK;
+	return err;
+}
+
+/* ---- the end ---- */
+
+/* The pads of the new value in order; those of current that it keeps leave current, so that what is left
+ * there is what it no longer has. */
+static int arrange(struct put *put, struct ps_slots *final, struct ps_slots *unused)
+{
+	struct ps_record *record = &put->record;
+	struct ps_slots *current = &record->sets[PS_SET_CURRENT], *next = &record->sets[PS_SET_NEXT];
+	struct ps_slots rest = {0};
+	int err = PS_OK;
+	for (uint32_t i = 0; i < put->chunks && err == PS_OK; i++) {
+		uint32_t place = put->chunk[i].place;
+		err = ps_slots_add(final, record->memory,
+		                   place == PUT_KEPT ? &current->slots[i] : &next->slots[place], 1);
+	}
+	for (uint32_t i = 0; i < current->count && err == PS_OK; i++)
+		if (i >= put->chunks || put->chunk[i].place != PUT_KEPT)
+			err = ps_slots_add(&rest, record->memory, &current->slots[i], 1);
+	if (err == PS_OK && next->count > put->used)
+		err = ps_slots_add(unused, record->memory, next->slots + put->used, next->count - put->used);
+	if (err != PS_OK) {
+		ps_slots_done(&rest, record->memory);
+		return err;
+	}
+	ps_slots_done(current, record->memory);
+	ps_slots_done(next, record->memory);
+	*current = rest;
+	*next = *final;
+	*final = (struct ps_slots){0};
+	return PS_OK;
+}
+
+static void hash_contents(const struct put *put, uint8_t hash[32])
+{
+	crypto_generichash_state state;
+	(void)crypto_generichash_init(&state, NULL, 0, 32);
+	for (uint32_t i = 0; i < put->chunks; i++)
+		(void)crypto_generichash_update(&state, put->chunk[i].hash, sizeof(put->chunk[i].hash));
+	(void)crypto_generichash_final(&state, hash, 32);
+}
+
+static int commit_switch(struct put *put, const struct ps_slots *old, uint64_t hold,
+                         const struct ps_slots *unused)
+{
+	ps_index_txn *txn;
+	int err = ps_index_begin(put->r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	/* What fails here fails the commit. */
+	(void)!ps_txn_put(txn, &put->record);
+	(void)!ps_txn_let_go(txn, old, hold);
+	(void)!ps_txn_let_go(txn, unused, 0);
+	return ps_index_commit(txn);
+}
+
+static int switch_to_next(struct put *put)
+{
+	struct ps_record *record = &put->record;
+	struct ps_slots final = {0}, unused = {0}, old = {0};
+	struct ps_version version = ps_manager_version(put->r, record);
+	uint64_t hold = 0;
+	int err = arrange(put, &final, &unused);
+	if (err == PS_OK)
+		err = ps_manager_leave(put->r, record, PS_SET_CURRENT, &old, &hold);
+	if (err == PS_OK) {
+		record->next.size = put->taken;
+		hash_contents(put, record->next.hash);
+		err = ps_record_switch(record, &version, ps_remote_wall_ns(put->r), &old);
+	}
+	if (err == PS_OK)
+		err = commit_switch(put, &old, hold, &unused);
+	ps_slots_done(&final, record->memory);
+	ps_slots_done(&unused, record->memory);
+	ps_slots_done(&old, record->memory);
+	return err;
+}
+
+int put_switch(struct put *put)
+{
+	int err = put_journal_begin(put);
+	return err == PS_OK ? put_journal_end(put, switch_to_next(put)) : err;
+}

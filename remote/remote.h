@@ -1,0 +1,280 @@
+/* Blobs on a network that nobody has to trust: values under keys, sealed and signed here, kept in pads there.
+ *
+ * A remote is one store on one network under one user key. What it knows of its pads lies in an index on this
+ * machine, durable before every call returns, so that an interrupted call goes on where it was. All calls
+ * return PS_OK or a negative ps_error and may set ps_last_error_message(); out parameters are untouched on
+ * failure. Common to all: PS_EINVAL, PS_ENOMEM, PS_EIO and PS_ECORRUPT (of the index), PS_ENOSPC,
+ * PS_EREADONLY (a write with a key that only reads), PS_ECANCELED (a callback refused); to those that ask the
+ * network: PS_EUNAVAILABLE, PS_EACCES, PS_ETIMEDOUT.
+ *
+ * Nothing that the network answers is believed: PS_EAUTH (not ours, or altered), PS_EROLLBACK (older than
+ * what we know), PS_EFORK (another of the same number), PS_ESUPERSEDED (newer: another machine has changed
+ * it), PS_ELOST (gone). Wrong bytes are never given.
+ *
+ * Any thread may call any function at any time. A key is changed by one call at a time: the second gets
+ * PS_EBUSY. Callbacks are called by the thread that called, with no lock held; they may call other functions
+ * of this remote, but for ps_remote_close. Keys are 1 to 1,024 bytes and end with a NUL. */
+#ifndef PS_REMOTE_H
+#define PS_REMOTE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <padstone/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ps_remote ps_remote;
+
+/* Payload of a pad. What does not fit a network's records is made smaller. */
+enum ps_remote_mode {
+	PS_REMOTE_DEFAULT_MODE = 0, /* medium */
+	PS_REMOTE_SMALL = 1,        /* 128 KiB */
+	PS_REMOTE_MEDIUM = 2,       /* 2 MiB */
+	PS_REMOTE_LARGE = 3,        /* 8 MiB */
+};
+
+/* When a pad that was sent counts as confirmed. */
+enum ps_remote_verify {
+	PS_REMOTE_VERIFY_DEFAULT = 0, /* head */
+	PS_REMOTE_VERIFY_HEAD = 1,    /* the network shows its number and hash */
+	PS_REMOTE_VERIFY_NONE = 2,    /* not now: the value can be read with `unverified` until a health check */
+	PS_REMOTE_VERIFY_SAMPLE = 3,  /* as head, and a sixteenth is read back */
+	PS_REMOTE_VERIFY_READ = 4,    /* as head, and each is read back and opened */
+};
+
+enum ps_remote_phase {
+	PS_REMOTE_PLAN = 1,    /* before the first request: `plan` is what is going to happen */
+	PS_REMOTE_RUNNING = 2, /* counts have changed */
+	PS_REMOTE_END = 3,     /* the last one; its result is not looked at */
+};
+
+/* What a call is going to cost. */
+struct ps_remote_plan {
+	uint64_t bytes;       /* of contents */
+	uint64_t new_pads;    /* to be made */
+	uint64_t reused_pads; /* free ones that are written anew */
+	uint64_t kept_pads;   /* that stay as they are, where that is known before */
+	uint64_t record_bytes; /* that are sent or fetched: contents sealed and padded */
+	uint64_t requests;     /* if none has to be repeated */
+	double price;          /* by the rates in the options */
+	uint32_t exact;        /* 0: the most that it can be; a stream of unknown length tells nothing before */
+};
+
+struct ps_remote_progress {
+	const char *operation; /* "put", "get", … */
+	const char *key;       /* NULL where it is not about one */
+	enum ps_remote_phase phase;
+	struct ps_remote_plan plan;
+	uint64_t pads_done, pads_total;   /* total 0: not known */
+	uint64_t bytes_done, bytes_total; /* of contents */
+	uint64_t reserved, written, confirmed, fetched, kept, recycled, retried; /* pads; retried: requests */
+	uint64_t sent_bytes, received_bytes;                                     /* of records */
+};
+/* Other than 0 ends the call with PS_ECANCELED: within a second, whatever the network does. */
+typedef int (*ps_remote_progress_fn)(void *arg, const struct ps_remote_progress *progress);
+
+/* Fills up to `len` bytes; less only at the end. Other than PS_OK ends the call with that. */
+typedef int (*ps_remote_read_fn)(void *arg, void *buf, size_t len, size_t *got);
+/* Takes the next `len` bytes, all of them. Other than PS_OK ends the call with that. */
+typedef int (*ps_remote_write_fn)(void *arg, const void *data, size_t len);
+
+struct ps_remote_rates {
+	double per_new_pad, per_request, per_gib_up, per_gib_down; /* of whatever currency */
+};
+
+/* Begins with its size; zero means the default everywhere. */
+struct ps_remote_options {
+	size_t size;                  /* sizeof(struct ps_remote_options) */
+	const char *store;            /* one key holds many stores; "main" */
+	const char *state;            /* the folder of this machine's state; PADSTONE_HOME, or padstone in
+	                                 XDG_STATE_HOME or ~/.local/state */
+	int mode;                     /* enum ps_remote_mode of new values */
+	int verify;                   /* enum ps_remote_verify */
+	uint32_t workers;             /* threads; processors, 8 at most */
+	uint32_t depth;               /* requests in flight of one worker; 10 */
+	uint64_t max_inflight;        /* bytes on their way; 128 MiB */
+	uint32_t timeout_ms;          /* of a request; 60,000 */
+	uint32_t retries;             /* of a request; 20 */
+	uint32_t max_recycles;        /* other pads tried for one that could not be written; 3 */
+	uint64_t free_keep;           /* free pads that a purge leaves; 5 % of the live ones, all where making a
+	                                 pad costs; UINT64_MAX: all */
+	uint32_t not_found_times;     /* answers before a purge forgets a pad; 3 */
+	uint32_t not_found_gap_s;     /* seconds between two of them that count; 3,600 */
+	uint64_t max_pads;            /* of one call, new or reused; none */
+	double max_cost;              /* of one call, by the rates; none */
+	struct ps_remote_rates rates; /* for prices */
+	uint64_t bytes_up, bytes_down, requests; /* limits a second; none */
+	ps_remote_progress_fn progress;          /* of all calls */
+	void *progress_arg;
+	/* Of the network; see <padstone's> URLs. */
+	const char *region, *profile, *ca_file; /* s3: */
+	const char *config, *user, *keyring;    /* rados: */
+	uint32_t create;                        /* 1: ps_remote_init makes what the URL names (folder, …) */
+	/* The application's allocator, all three or none. */
+	void *(*alloc)(void *arg, size_t size);
+	void *(*resize)(void *arg, void *memory, size_t old_size, size_t new_size);
+	void (*release)(void *arg, void *memory, size_t size);
+	void *alloc_arg;
+};
+
+/* One of the three; the caller wipes its own copy. */
+struct ps_remote_key {
+	const uint8_t *user_key;  /* 32 bytes: reads and writes */
+	const uint8_t *read_root; /* 32 bytes: reads the store that it was taken for */
+	const char *file;         /* a key file; PS_ENOENT, PS_EACCES, PS_EFORMAT, PS_EAUTH (passphrase) */
+	const void *passphrase;   /* of the file, if it has one */
+	size_t passphrase_len;
+};
+
+/* Makes a store on a network, and opens it. PS_EEXIST if this machine has it already, or the network shows
+ * one. */
+PS_CHECKED PS_API int ps_remote_init(const char *url, const struct ps_remote_key *key,
+				     const struct ps_remote_options *options, ps_remote **r);
+/* Opens a store. PS_ENOTFOUND: there is none (a wrong key, network or store name look alike): it has to be
+ * made by ps_remote_init; nothing is ever "empty" instead. PS_EBUSY (open elsewhere), PS_EAUTH, PS_ECORRUPT,
+ * PS_EFORMAT, PS_EVERSION (the state on this machine is not this store's, or is damaged: it is left as it
+ * is). */
+PS_CHECKED PS_API int ps_remote_open(const char *url, const struct ps_remote_key *key,
+				     const struct ps_remote_options *options, ps_remote **r);
+/* PS_EBUSY while a call is under way: nothing changed. NULL is PS_OK. */
+PS_API int ps_remote_close(ps_remote *r);
+
+/* ---- values ---- */
+
+/* Begins with its size; zero means what the remote's options say. */
+struct ps_remote_put {
+	size_t size;         /* sizeof(struct ps_remote_put) */
+	uint32_t replace;    /* 1: a complete value is replaced */
+	int mode, verify;    /* as in the options */
+	uint64_t max_pads;   /* PS_EQUOTA before more are taken */
+	double max_cost;     /* PS_EQUOTA before more is spent */
+	ps_remote_progress_fn progress;
+	void *progress_arg;
+};
+
+/* The whole value, all or nothing: what was there is read until every new pad is confirmed. PS_EEXIST if there
+ * is a complete value, and `replace` is not set. Pads whose contents do not change are not sent again. What
+ * an earlier call left unfinished is used: its pads with the same contents are not sent again, the others are
+ * let go. After a failure the rest can be sent by calling again. options may be NULL. PS_EQUOTA. */
+PS_CHECKED PS_API int ps_remote_put(ps_remote *r, const char *key, const void *data, size_t len,
+				    const struct ps_remote_put *options);
+/* From a callback, in order; size PS_SIZE_UNKNOWN (UINT64_MAX) if it is not known. PS_ERANGE: another size
+ * came. */
+PS_CHECKED PS_API int ps_remote_put_stream(ps_remote *r, const char *key, uint64_t size, ps_remote_read_fn read,
+					   void *arg, const struct ps_remote_put *options);
+/* As put with `replace`, but PS_ENOTFOUND if there is no value. */
+PS_CHECKED PS_API int ps_remote_update(ps_remote *r, const char *key, const void *data, size_t len,
+				       const struct ps_remote_put *options);
+PS_CHECKED PS_API int ps_remote_update_stream(ps_remote *r, const char *key, uint64_t size,
+					      ps_remote_read_fn read, void *arg,
+					      const struct ps_remote_put *options);
+
+struct ps_remote_get {
+	size_t size;         /* sizeof(struct ps_remote_get) */
+	uint32_t unverified; /* 1: a value whose pads are not all confirmed is read, too */
+	ps_remote_progress_fn progress;
+	void *progress_arg;
+};
+
+/* The whole value. PS_ENOTFOUND; PS_ERANGE if cap is too small, with the size in *len; PS_EUNAVAILABLE also
+ * for a value that is not confirmed yet. After a failure the buffer holds nothing to be used. */
+PS_CHECKED PS_API int ps_remote_get(ps_remote *r, const char *key, void *buf, size_t cap, size_t *len,
+				    const struct ps_remote_get *options);
+/* A range; *got < len only at the end. Only what it needs is fetched: segments of 64 KiB. */
+PS_CHECKED PS_API int ps_remote_read_at(ps_remote *r, const char *key, uint64_t offset, void *buf, size_t len,
+					size_t *got, const struct ps_remote_get *options);
+/* From `offset` on, `len` bytes or up to the end, in order; fetched ahead of `write`, within max_inflight. */
+PS_CHECKED PS_API int ps_remote_get_stream(ps_remote *r, const char *key, uint64_t offset, uint64_t len,
+					   ps_remote_write_fn write, void *arg,
+					   const struct ps_remote_get *options);
+
+/* The value is gone, here at once, for other machines with the next sync; what was unfinished as well. Its
+ * pads become free. PS_ENOTFOUND. Asks no network. */
+PS_CHECKED PS_API int ps_remote_remove(ps_remote *r, const char *key);
+/* Gives up what an interrupted put or update left; the value is as before. PS_ENOTFOUND: nothing is
+ * unfinished. */
+PS_CHECKED PS_API int ps_remote_release(ps_remote *r, const char *key);
+/* PS_ENOTFOUND, PS_EEXIST. Asks no network. */
+PS_CHECKED PS_API int ps_remote_rename(ps_remote *r, const char *from, const char *to);
+
+struct ps_remote_info {
+	const char *key;        /* valid during the callback; the caller's own with ps_remote_stat */
+	uint64_t size, time_ns; /* time of the last change, since 1970 */
+	int mode;               /* enum ps_remote_mode */
+	uint32_t complete;      /* 1: every pad was confirmed */
+	uint32_t exists;        /* 0: only a put in progress */
+	uint32_t updating;      /* 1: a put or update was interrupted, or is under way */
+	uint32_t is_public;     /* 1: has a public address */
+	uint32_t synced;        /* 1: the index on the network has this version */
+	uint64_t pads, next_pads, next_confirmed; /* next: of what was interrupted */
+};
+typedef int (*ps_remote_info_fn)(void *arg, const struct ps_remote_info *info);
+/* Keys that begin with `prefix` (NULL: all), in bytewise order. Other than 0 from fn ends the list with
+ * PS_ECANCELED. */
+PS_CHECKED PS_API int ps_remote_list(ps_remote *r, const char *prefix, ps_remote_info_fn fn, void *arg);
+PS_CHECKED PS_API int ps_remote_stat(ps_remote *r, const char *key, struct ps_remote_info *info);
+
+struct ps_remote_stats {
+	uint64_t values, complete, updating, tombstones, unsynced, public_values;
+	uint64_t bytes;                                       /* of all values */
+	uint64_t pads, pad_bytes;                             /* all that is on the network, or may be */
+	uint64_t confirmed, written, pending, generated, invalid; /* pads by status */
+	uint64_t free_pads;
+	uint64_t requests, sent_bytes, received_bytes; /* since open */
+	uint64_t memory;                               /* bytes allocated now */
+};
+PS_CHECKED PS_API int ps_remote_stats(ps_remote *r, struct ps_remote_stats *stats);
+
+/* ---- pads ---- */
+
+/* What a put of so many bytes would cost now. mode 0: the options'. */
+PS_CHECKED PS_API int ps_remote_estimate(ps_remote *r, uint64_t size, int mode, struct ps_remote_plan *plan);
+/* Makes pads until `pads` of this mode are free, so that later puts make none. PS_EQUOTA. */
+PS_CHECKED PS_API int ps_remote_reserve(ps_remote *r, uint64_t pads, int mode);
+
+/* Begins with its size. */
+struct ps_remote_health {
+	size_t size;       /* sizeof(struct ps_remote_health) */
+	const char *key;   /* only this one; NULL: all */
+	double share;      /* of the pads that are looked at, at random; 0: all */
+	uint32_t read;     /* 1: each is fetched and opened, not only looked at */
+	/* Contents of a value from a local copy, to repair what was lost: fills the bytes from `offset` on, or
+	 * says other than PS_OK if there are none. NULL: nothing is repaired. */
+	int (*contents)(void *arg, const char *key, uint64_t offset, void *buf, size_t len);
+	void *contents_arg;
+	/* Hears of every pad that is not as it should be. May be NULL. */
+	void (*finding)(void *arg, const char *key, uint64_t pad, int error, const char *sentence);
+	void *finding_arg;
+	ps_remote_progress_fn progress;
+	void *progress_arg;
+};
+struct ps_remote_health_result {
+	uint64_t looked, sound, confirmed; /* confirmed: those that were not before */
+	uint64_t lost, wrong, repaired, unknown;
+};
+/* Looks at pads, confirms what was only written, marks what is lost, repairs it where it can. PS_OK if all
+ * could be looked at: result tells what was found. */
+PS_CHECKED PS_API int ps_remote_health_check(ps_remote *r, const struct ps_remote_health *options,
+					     struct ps_remote_health_result *result);
+
+struct ps_remote_purge_result {
+	uint64_t settled;   /* pads whose outcome was open, and is known now */
+	uint64_t deleted;   /* deleted from the network */
+	uint64_t forgotten; /* not found again and again: their serials never come back */
+	uint64_t waiting;   /* still to be looked at later */
+};
+/* Finds out about pads whose outcome is open, deletes free ones beyond free_keep and invalid ones. A pad is
+ * forgotten only after `not_found_times` answers at least `not_found_gap_s` apart: call it again, later. */
+PS_CHECKED PS_API int ps_remote_purge(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
+				      struct ps_remote_purge_result *result);
+
+/* Compares the index with itself: no pad in two places, counts agree. fn hears of each finding. */
+PS_CHECKED PS_API int ps_remote_verify(ps_remote *r, void (*fn)(void *arg, const char *finding), void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

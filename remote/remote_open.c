@@ -1,0 +1,332 @@
+/* Making, opening and closing a remote. Nothing is believed to be empty: a store that this machine does not
+ * know, or whose index is missing or not its own, is refused, and left as it is. */
+#include <sodium.h>
+#include <time.h>
+
+#include "base/fail.h"
+#include "remote/key_file.h"
+#include "remote/manager_internal.h"
+
+enum {
+	DEFAULT_DEPTH = 10,
+	DEFAULT_RECYCLES = 3,
+	DEFAULT_TIMES = 3,
+	DEFAULT_GAP_S = 3600,
+	MOST_WORKERS = 8,
+};
+static const uint64_t default_inflight = (uint64_t)128 << 20;
+
+uint64_t ps_remote_wall_ns(ps_remote *r)
+{
+	struct timespec now;
+	if (r->seams.wall_ns)
+		return r->seams.wall_ns(r->seams.wall_arg);
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * PS_SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+/* ---- options ---- */
+
+static uint32_t or32(uint32_t given, uint32_t otherwise)
+{
+	return given > 0 ? given : otherwise;
+}
+
+static uint32_t processors(void)
+{
+	cpu_set_t set;
+	int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+	return count < MOST_WORKERS ? (uint32_t)count : MOST_WORKERS;
+}
+
+static int take_options(ps_remote *r, const struct ps_remote_options *o)
+{
+	if (o && o->size != sizeof(*o))
+		return ps_fail(PS_EINVAL, "ps_remote_open: options of %zu bytes (%zu expected)", o->size,
+		               sizeof(*o));
+	if (o)
+		r->options = *o;
+	if (r->options.mode < 0 || r->options.mode > PS_REMOTE_LARGE || r->options.verify < 0 ||
+	    r->options.verify > PS_REMOTE_VERIFY_READ)
+		return ps_fail(PS_EINVAL, "ps_remote_open: no such mode or way to verify");
+	/* Whatever the strings were, they are the caller's again after the call. */
+	r->options.store = r->options.state = r->options.region = r->options.profile = NULL;
+	r->options.ca_file = r->options.config = r->options.user = r->options.keyring = NULL;
+	r->options.workers = or32(r->options.workers, processors());
+	r->options.depth = or32(r->options.depth, DEFAULT_DEPTH);
+	r->options.max_recycles = or32(r->options.max_recycles, DEFAULT_RECYCLES);
+	r->options.not_found_times = or32(r->options.not_found_times, DEFAULT_TIMES);
+	r->options.not_found_gap_s = or32(r->options.not_found_gap_s, DEFAULT_GAP_S);
+	if (r->options.max_inflight == 0)
+		r->options.max_inflight = default_inflight;
+	return PS_OK;
+}
+
+static struct ps_allocator_fns allocator_of(const struct ps_remote_options *o)
+{
+	struct ps_allocator_fns fns = {0};
+	if (o && o->size == sizeof(*o))
+		fns = (struct ps_allocator_fns){o->alloc, o->resize, o->release, o->alloc_arg};
+	return fns;
+}
+
+/* ---- its parts ---- */
+
+static int open_network(ps_remote *r, const struct ps_remote_setup *setup, const struct ps_allocator_fns *fns)
+{
+	const struct ps_remote_options *o = setup->options;
+	struct ps_network_options options = {.size = sizeof(options), .depth = r->options.depth};
+	options.timeout_ms = r->options.timeout_ms;
+	options.allocator = fns;
+	options.read_only = !ps_keys_can_write(setup->keys);
+	if (o) {
+		options.create = setup->init && o->create;
+		options.region = o->region;
+		options.profile = o->profile;
+		options.ca_file = o->ca_file;
+		options.config = o->config;
+		options.user = o->user;
+		options.keyring = o->keyring;
+	}
+	int err = ps_network_open(setup->url, &options, &r->network);
+	for (unsigned mode = 0; mode < PS_MODES && err == PS_OK; mode++) {
+		r->payloads[mode] = ps_pad_capacity(mode, ps_network_largest(r->network));
+		if (r->payloads[mode] == 0)
+			err = ps_fail(PS_ENOTSUP, "%s: its records are too small for any pad",
+			              ps_network_url(r->network));
+	}
+	return err;
+}
+
+static int start_workers(ps_remote *r)
+{
+	struct ps_limits_options limits = {r->options.bytes_up, r->options.bytes_down, r->options.requests};
+	struct ps_workers_options options = {.size = sizeof(options),
+	                                     .threads = r->options.workers,
+	                                     .depth = r->options.depth,
+	                                     .max_inflight = r->options.max_inflight,
+	                                     .timeout_ms = r->options.timeout_ms,
+	                                     .retries = r->options.retries,
+	                                     .seed = r->seams.seed,
+	                                     .limits = &r->limits,
+	                                     .clock = r->seams.clock};
+	ps_limits_init(&r->limits, &limits, ps_clock_now(r->seams.clock));
+	r->limits_ready = true;
+	return ps_workers_new(r->network, &options, &r->workers);
+}
+
+static void bind(const ps_remote *r, struct ps_index_binding *binding)
+{
+	*binding = (struct ps_index_binding){.store = ps_keys_store(r->keys)};
+	memcpy(binding->network, r->network_id, sizeof(binding->network));
+	ps_keys_derive(r->keys, "key check", NULL, 0, binding->key_check);
+}
+
+static int open_index(ps_remote *r, bool make, const struct ps_allocator_fns *fns)
+{
+	struct ps_index_options options = {.size = sizeof(options), .allocator = fns};
+	struct ps_index_binding binding;
+	bind(r, &binding);
+	if (r->seams.open_store) {
+		ps_storer *store = NULL;
+		int err = r->seams.open_store(r->seams.store_arg, make, &store);
+		if (err == PS_OK && make)
+			err = ps_index_over(store, &binding, true, fns, &r->index);
+		if (err == PS_EEXIST || (err == PS_OK && !make)) /* made by an init that was cut off */
+			err = ps_index_over(store, &binding, false, fns, &r->index);
+		if (err != PS_OK && store)
+			(void)!ps_close(store);
+		return err;
+	}
+	int err = make ? ps_index_make(r->folder, &binding, &options) : PS_OK;
+	if (err == PS_EEXIST)
+		err = PS_OK;
+	return err == PS_OK ? ps_index_open(r->folder, &binding, &options, &r->index) : err;
+}
+
+/* ---- making a store ---- */
+
+/* A store is made where none is: what the network shows under the head's name is not looked into. */
+static int check_absent(ps_remote *r)
+{
+	struct ps_net_request request = {.op = PS_NET_HEAD};
+	struct ps_serial serial;
+	ps_client *client = NULL;
+	ps_keys_head_serial(r->keys, &serial);
+	int err = ps_pad_name(r->keys, &serial, &request.name);
+	if (err == PS_OK)
+		err = ps_client_open(r->network, &client);
+	if (err != PS_OK)
+		return err;
+	(void)ps_client_call(client, &request);
+	ps_client_close(client);
+	if (request.outcome == PS_NET_ABSENT)
+		return PS_OK;
+	if (request.outcome == PS_NET_DONE)
+		return ps_fail(PS_EEXIST, "%s: there is a store under this key and the name \"%s\" already",
+		               ps_network_url(r->network), ps_keys_store(r->keys));
+	return ps_fail(request.error != PS_OK ? request.error : ps_outcome_error(request.outcome), "%s",
+	               request.sentence);
+}
+
+/* One that was cut off goes on with the network id that it had chosen. */
+static int choose_identity(ps_remote *r)
+{
+	int err = ps_identity_read(r->folder, "network.new", r->keys, r->network_id);
+	if (err != PS_ENOENT)
+		return err;
+	randombytes_buf(r->network_id, sizeof(r->network_id));
+	return ps_identity_write(r->folder, "network.new", r->keys, r->network_id);
+}
+
+/* The index first, then the file by which a store is known to be here. */
+static int make_store(ps_remote *r, const struct ps_allocator_fns *fns)
+{
+	int err = ps_identity_read(r->folder, "network", r->keys, r->network_id);
+	if (err == PS_OK)
+		return ps_fail(PS_EEXIST, "%s: this machine has this store already (state in %s)",
+		               ps_network_url(r->network), r->folder);
+	if (err != PS_ENOENT)
+		return err;
+	if (!ps_keys_can_write(r->keys))
+		return ps_fail(PS_EREADONLY, "a key that only reads makes no store");
+	err = check_absent(r);
+	if (err == PS_OK)
+		err = choose_identity(r);
+	if (err == PS_OK)
+		err = open_index(r, true, fns);
+	if (err == PS_OK)
+		err = ps_identity_write(r->folder, "network", r->keys, r->network_id);
+	return err == PS_OK ? ps_identity_forget(r->folder, "network.new") : err;
+}
+
+static int find_store(ps_remote *r, const struct ps_allocator_fns *fns)
+{
+	int err = ps_identity_read(r->folder, "network", r->keys, r->network_id);
+	if (err == PS_ENOENT)
+		return ps_fail(PS_ENOTFOUND,
+		               "%s: no store \"%s\" under this key is known here: run init to make one",
+		               ps_network_url(r->network), ps_keys_store(r->keys));
+	return err == PS_OK ? open_index(r, false, fns) : err;
+}
+
+/* ---- life ---- */
+
+static int drop(ps_remote *r)
+{
+	int err = ps_workers_free(r->workers);
+	if (r->limits_ready)
+		ps_limits_done(&r->limits);
+	int closed = ps_index_close(r->index);
+	ps_network_close(r->network);
+	if (r->folder)
+		ps_memory_free(&r->memory, r->folder, strlen(r->folder) + 1);
+	pthread_mutex_destroy(&r->lock);
+	struct ps_memory memory = r->memory;
+	ps_memory_free(&memory, r, sizeof(*r));
+	ps_memory_done(&memory);
+	return err != PS_OK ? err : closed;
+}
+
+static ps_remote *new_remote(const struct ps_remote_setup *setup, const struct ps_allocator_fns *fns)
+{
+	struct ps_memory memory;
+	ps_memory_init(&memory, fns);
+	ps_remote *r = ps_memory_zalloc(&memory, sizeof(*r));
+	if (!r) {
+		ps_memory_done(&memory);
+		return NULL;
+	}
+	r->memory = memory;
+	r->keys = setup->keys;
+	if (setup->seams)
+		r->seams = *setup->seams;
+	if (!r->seams.clock)
+		r->seams.clock = &ps_system_clock;
+	pthread_mutex_init(&r->lock, NULL);
+	return r;
+}
+
+int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
+{
+	struct ps_allocator_fns given = allocator_of(setup->options);
+	const struct ps_allocator_fns *fns = given.alloc ? &given : NULL;
+	ps_remote *r = new_remote(setup, fns);
+	if (!r)
+		return ps_fail(PS_ENOMEM, "no memory for a remote");
+	int err = take_options(r, setup->options);
+	if (err == PS_OK)
+		err = open_network(r, setup, fns);
+	if (err == PS_OK)
+		err = ps_remote_find_state(r, setup->options ? setup->options->state : NULL, setup->init);
+	if (err == PS_OK)
+		err = setup->init ? make_store(r, fns) : find_store(r, fns);
+	if (err == PS_OK)
+		err = start_workers(r);
+	if (err != PS_OK) {
+		(void)drop(r);
+		return err;
+	}
+	*out = r;
+	return PS_OK;
+}
+
+static int open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys)
+{
+	struct ps_passphrase passphrase = {key->passphrase, key->passphrase_len};
+	struct ps_key *from_file = NULL;
+	if (key->user_key)
+		return ps_keys_new(key->user_key, store, keys);
+	if (key->read_root)
+		return ps_keys_new_read_only(key->read_root, store, keys);
+	if (!key->file)
+		return ps_fail(PS_EINVAL, "ps_remote_open: no key is given");
+	int err = ps_key_file_read(key->file, key->passphrase ? &passphrase : NULL, &from_file);
+	if (err == PS_OK)
+		err = ps_key_open(from_file, store, keys);
+	ps_key_free(from_file);
+	return err;
+}
+
+static int start(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
+                 bool init, ps_remote **r)
+{
+	struct ps_remote_setup setup = {.url = url, .options = options, .init = init};
+	if (!url || !key || !r)
+		return ps_fail(PS_EINVAL, "ps_remote_%s: an argument is NULL", init ? "init" : "open");
+	int err =
+	    open_key(key, options && options->size == sizeof(*options) ? options->store : NULL, &setup.keys);
+	if (err != PS_OK)
+		return err;
+	err = ps_remote_start(&setup, r);
+	if (err != PS_OK)
+		ps_keys_free(setup.keys);
+	return err;
+}
+
+int ps_remote_init(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
+                   ps_remote **r)
+{
+	return start(url, key, options, true, r);
+}
+
+int ps_remote_open(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
+                   ps_remote **r)
+{
+	return start(url, key, options, false, r);
+}
+
+int ps_remote_close(ps_remote *r)
+{
+	if (!r)
+		return PS_OK;
+	pthread_mutex_lock(&r->lock);
+	uint64_t operations = r->operations;
+	pthread_mutex_unlock(&r->lock);
+	if (operations > 0)
+		return ps_fail(PS_EBUSY, "%llu calls are under way", (unsigned long long)operations);
+	ps_keys *keys = r->keys;
+	int err = drop(r);
+	ps_keys_free(keys);
+	return err;
+}

@@ -1,0 +1,235 @@
+#include "tests/remote/blobs/blobs_fixture.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "remote/serial_set.h"
+
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
+{
+	(void)info, (void)type, (void)walk;
+	return remove(path);
+}
+
+int blobs_start(struct blobs *b, bool init)
+{
+	struct ps_remote_setup setup = {
+	    .url = b->url, .options = &b->options, .seams = &b->seams, .init = init};
+	int err = ps_keys_new(b->key, NULL, &setup.keys);
+	if (err != PS_OK)
+		return err;
+	err = ps_remote_start(&setup, &b->r);
+	if (err != PS_OK)
+		ps_keys_free(setup.keys);
+	return err;
+}
+
+struct blobs *blobs_new(const char *scheme)
+{
+	static unsigned number;
+	struct blobs *b = test_calloc(1, sizeof(*b));
+	snprintf(b->folder, sizeof(b->folder), "/dev/shm/padstone-blobs-XXXXXX");
+	assert_non_null(mkdtemp(b->folder));
+	if (strcmp(scheme, "dir") == 0)
+		snprintf(b->url, sizeof(b->url), "dir:%s/network", b->folder);
+	else
+		snprintf(b->url, sizeof(b->url), "mem:blobs-%d-%u", (int)getpid(), ++number);
+	blobs_fill(b->key, sizeof(b->key), 4711);
+	b->options = (struct ps_remote_options){.size = sizeof(b->options),
+	                                        .state = b->folder,
+	                                        .mode = PS_REMOTE_SMALL,
+	                                        .workers = 2,
+	                                        .depth = 4,
+	                                        .timeout_ms = 2000,
+	                                        .retries = 4,
+	                                        .create = 1};
+	if (strcmp(scheme, "mem") == 0)
+		assert_ok(ps_network_open(b->url, NULL, &b->watch));
+	assert_ok(blobs_start(b, true));
+	return b;
+}
+
+void blobs_close(struct blobs *b)
+{
+	assert_ok(ps_remote_close(b->r));
+	b->r = NULL;
+}
+
+void blobs_reopen(struct blobs *b)
+{
+	blobs_close(b);
+	assert_ok(blobs_start(b, false));
+}
+
+void blobs_free(struct blobs *b)
+{
+	blobs_close(b);
+	if (b->watch) {
+		ps_network_close(b->watch);
+		assert_ok(ps_mem_forget(b->url + strlen("mem:")));
+	}
+	assert_int_equal(nftw(b->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	test_free(b);
+}
+
+ps_mem_world *blobs_world(struct blobs *b)
+{
+	return ps_mem_world_of(b->watch);
+}
+
+void blobs_fill(void *buf, size_t len, uint64_t seed)
+{
+	uint8_t *bytes = buf;
+	uint64_t state = seed * 0x9e3779b97f4a7c15U + 1;
+	for (size_t i = 0; i < len; i++) {
+		state ^= state << 13;
+		state ^= state >> 7;
+		state ^= state << 17;
+		bytes[i] = (uint8_t)(state >> 24);
+	}
+}
+
+uint8_t *blobs_bytes(size_t len, uint64_t seed)
+{
+	uint8_t *bytes = test_malloc(len + 1);
+	blobs_fill(bytes, len, seed);
+	return bytes;
+}
+
+void blobs_put(struct blobs *b, const char *key, size_t len, uint64_t seed)
+{
+	uint8_t *bytes = blobs_bytes(len, seed);
+	assert_ok(ps_remote_put(b->r, key, bytes, len, NULL));
+	test_free(bytes);
+}
+
+void blobs_update(struct blobs *b, const char *key, size_t len, uint64_t seed)
+{
+	uint8_t *bytes = blobs_bytes(len, seed);
+	assert_ok(ps_remote_update(b->r, key, bytes, len, NULL));
+	test_free(bytes);
+}
+
+bool blobs_is(struct blobs *b, const char *key, size_t len, uint64_t seed)
+{
+	uint8_t *should = blobs_bytes(len, seed), *is = test_malloc(len + 1);
+	size_t got = 0;
+	int err = ps_remote_get(b->r, key, is, len, &got, NULL);
+	bool same = err == PS_OK && got == len && memcmp(should, is, len) == 0;
+	/* Right or an error; never other bytes that look like an answer. */
+	if (err != PS_OK && err != PS_ERANGE)
+		fail_msg("get %s: %s (%s)", key, ps_error_name(err), ps_last_error_message());
+	test_free(should);
+	test_free(is);
+	return same;
+}
+
+void blobs_expect(struct blobs *b, const char *key, size_t len, uint64_t seed)
+{
+	if (!blobs_is(b, key, len, seed))
+		fail_msg("\"%s\" is not the %zu bytes of seed %llu", key, len, (unsigned long long)seed);
+}
+
+void blobs_stats(struct blobs *b, struct ps_remote_stats *stats)
+{
+	assert_ok(ps_remote_stats(b->r, stats));
+}
+
+/* ---- comparing with the network's list ---- */
+
+struct names {
+	struct ps_pad_name *all;
+	size_t count, capacity;
+};
+
+static void add_name(struct names *names, const struct ps_pad_name *name)
+{
+	if (names->count == names->capacity) {
+		names->capacity = names->capacity > 0 ? names->capacity * 2 : 64;
+		names->all = realloc(names->all, names->capacity * sizeof(*names->all));
+		assert_non_null(names->all);
+	}
+	names->all[names->count++] = *name;
+}
+
+static int see_record(void *arg, const struct ps_record *record)
+{
+	if (record->flags & PS_RECORD_PUBLIC)
+		add_name(arg, &record->index_pad.name);
+	for (unsigned set = 0; set < PS_SETS; set++)
+		for (uint32_t i = 0; i < record->sets[set].count; i++)
+			add_name(arg, &record->sets[set].slots[i].name);
+	return PS_OK;
+}
+
+static int see_spare(void *arg, const struct ps_spare *spare)
+{
+	add_name(arg, &spare->slot.name);
+	return PS_OK;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return memcmp(a, b, PS_PAD_NAME);
+}
+
+static void known_names(struct blobs *b, struct names *names)
+{
+	for (unsigned kind = 0; kind < PS_RECORD_KINDS; kind++)
+		assert_ok(ps_index_list(b->r->index, kind, NULL, PS_LIST_SLOTS, see_record, names));
+	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES; status++)
+		assert_ok(ps_index_each_spare(b->r->index, status, see_spare, names));
+	struct ps_serial head;
+	struct ps_pad_name name;
+	ps_keys_head_serial(b->r->keys, &head);
+	assert_ok(ps_pad_name(b->r->keys, &head, &name));
+	add_name(names, &name);
+	qsort(names->all, names->count, sizeof(*names->all), compare_names);
+}
+
+static void listed_names(struct blobs *b, struct names *names)
+{
+	struct ps_net_listed listed[64];
+	struct ps_net_list list = {.listed = listed, .capacity = 64, .more = true};
+	ps_client *client;
+	assert_ok(ps_client_open(b->r->network, &client));
+	while (list.more) {
+		struct ps_net_request request = {.op = PS_NET_LIST, .list = &list};
+		assert_int_equal(ps_client_call(client, &request), PS_NET_DONE);
+		for (size_t i = 0; i < list.count; i++)
+			add_name(names, &listed[i].name);
+	}
+	ps_client_close(client);
+}
+
+static void say(void *arg, const char *finding)
+{
+	(void)arg;
+	print_error("index: %s\n", finding);
+}
+
+void blobs_check(struct blobs *b)
+{
+	struct names known = {0}, listed = {0};
+	assert_ok(ps_remote_verify(b->r, say, NULL));
+	known_names(b, &known);
+	listed_names(b, &listed);
+	for (size_t i = 1; i < known.count; i++)
+		assert_true(compare_names(&known.all[i - 1], &known.all[i]) != 0);
+	for (size_t i = 0; i < listed.count; i++)
+		if (!bsearch(&listed.all[i], known.all, known.count, sizeof(*known.all), compare_names))
+			fail_msg("a pad on the network that the index has forgotten");
+	free(known.all);
+	free(listed.all);
+}
+
+size_t blobs_listed(struct blobs *b)
+{
+	struct names listed = {0};
+	listed_names(b, &listed);
+	free(listed.all);
+	return listed.count;
+}

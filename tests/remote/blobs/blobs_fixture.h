@@ -1,0 +1,61 @@
+/* What the tests of blobs share: a store on a network of its own, with a state folder of its own. */
+#ifndef BLOBS_FIXTURE_H
+#define BLOBS_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "remote/manager_internal.h"
+#include "remote/mem_network.h"
+
+#define assert_ok(call)                                                                                      \
+	do {                                                                                                 \
+		int result_ = (call);                                                                        \
+		if (result_ != PS_OK)                                                                        \
+			fail_msg("%s: %s (%s)", #call, ps_error_name(result_), ps_last_error_message());     \
+	} while (0)
+#define assert_error(call, expected)                                                                         \
+	do {                                                                                                 \
+		int result_ = (call);                                                                        \
+		if (result_ != (expected))                                                                   \
+			fail_msg("%s: %s instead of %s (%s)", #call, ps_error_name(result_),                 \
+			         ps_error_name(expected), ps_last_error_message());                          \
+	} while (0)
+
+struct blobs {
+	char folder[128]; /* the state's; dir: networks lie in it */
+	char url[256];
+	uint8_t key[32];
+	struct ps_remote_options options;
+	struct ps_remote_seams seams;
+	ps_remote *r;
+	ps_network *watch; /* keeps a mem: world alive; NULL for others */
+};
+
+/* A new store, open. `scheme`: "mem", "dir". Sizes are small and time-outs short, so that a test is quick. */
+struct blobs *blobs_new(const char *scheme);
+void blobs_free(struct blobs *b); /* and all its files */
+int blobs_start(struct blobs *b, bool init);
+void blobs_close(struct blobs *b);
+void blobs_reopen(struct blobs *b);
+ps_mem_world *blobs_world(struct blobs *b);
+
+/* Bytes that are the same for the same seed, and compress to nothing. */
+void blobs_fill(void *buf, size_t len, uint64_t seed);
+uint8_t *blobs_bytes(size_t len, uint64_t seed); /* test_malloc */
+void blobs_put(struct blobs *b, const char *key, size_t len, uint64_t seed);
+void blobs_update(struct blobs *b, const char *key, size_t len, uint64_t seed);
+/* The value is exactly this. */
+void blobs_expect(struct blobs *b, const char *key, size_t len, uint64_t seed);
+bool blobs_is(struct blobs *b, const char *key, size_t len, uint64_t seed);
+void blobs_stats(struct blobs *b, struct ps_remote_stats *stats);
+/* The index agrees with itself, and every pad that the network lists stands in it. */
+void blobs_check(struct blobs *b);
+/* Pads that the network lists. */
+size_t blobs_listed(struct blobs *b);
+
+#endif
