@@ -214,10 +214,13 @@ static void client_close(ps_client *client)
 {
 	struct rados_client *c = client_of(client);
 	struct rados_network *n = c->network;
+	/* Those that have landed are freed only when none can be posted behind them any more. */
+	for (struct rados_flight *f = c->aloft, *next; f; f = next) {
+		next = f->next;
+		lose(c, f);
+	}
 	while (c->aloft) {
 		struct rados_flight *f = c->aloft;
-		if (lose(c, f))
-			continue;
 		unlink_flight(f);
 		ps_rados_flight_free(f);
 	}

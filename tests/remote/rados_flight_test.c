@@ -25,6 +25,7 @@ static struct script {
 	int refuse;        /* result of sending itself */
 	int flags;         /* of the last write */
 	unsigned recalled; /* operations */
+	bool answer_recalls;
 	struct sent *last;
 } script;
 
@@ -47,18 +48,21 @@ static void release(rados_completion_t completion)
 	free(completion);
 }
 
-static int recall(rados_ioctx_t io, rados_completion_t completion)
-{
-	(void)io;
-	((struct sent *)completion)->recalled = true;
-	script.recalled++;
-	return 0;
-}
-
 static void answer(struct sent *sent, int result)
 {
 	sent->result = result;
 	sent->callback(sent, sent->arg);
+}
+
+static int recall(rados_ioctx_t io, rados_completion_t completion)
+{
+	struct sent *sent = completion;
+	(void)io;
+	sent->recalled = true;
+	script.recalled++;
+	if (script.answer_recalls)
+		answer(sent, -ECANCELED);
+	return 0;
 }
 
 static rados_write_op_t create_write(void)
@@ -368,6 +372,22 @@ static void answers_come_after_their_client_too(void **state)
 	assert_int_equal(s->buffer->references, 1);
 }
 
+/* The answer that comes while the client closes is posted behind one that has come before. */
+static void answers_come_while_their_client_closes(void **state)
+{
+	struct side *s = *state;
+	ps_client *client = NULL;
+	struct ps_net_request first = request(s, PS_NET_REPLACE), second = request(s, PS_NET_REPLACE);
+	assert_int_equal(ps_client_open(s->network, &client), PS_OK);
+	assert_int_equal(ps_client_submit(client, &first), PS_OK);
+	assert_int_equal(ps_client_submit(client, &second), PS_OK);
+	answer(script.last, 0);
+	script.answer_recalls = true;
+	ps_client_close(client);
+	assert_int_equal(script.recalled, 1);
+	assert_int_equal(s->buffer->references, 1);
+}
+
 static void names_are_64_hexadecimal_digits(void **state)
 {
 	char text[RADOS_OBJECT_NAME];
@@ -396,6 +416,7 @@ int main(void)
 	    TEST(a_recalled_write_is_not_a_conflict),
 	    TEST(what_has_landed_is_not_cancelled_any_more),
 	    TEST(answers_come_after_their_client_too),
+	    TEST(answers_come_while_their_client_closes),
 	    cmocka_unit_test(names_are_64_hexadecimal_digits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
