@@ -11,6 +11,7 @@
 #include "remote/keys_internal.h"
 
 static const char domain[] = "padstone/1";
+enum { STACK_OF_HASH = 2048 };
 
 struct ps_keys {
 	alignas(16) uint8_t write_root[PS_KEY]; /* zero where only reading is allowed */
@@ -70,6 +71,8 @@ void ps_key_hash(const uint8_t *key, const char *label, const char *store, const
 	hash_field(&state, fields, len);
 	crypto_generichash_final(&state, out, PS_KEY);
 	sodium_memzero(&state, sizeof(state));
+	/* The last step leaves a copy of what it gives in its own frame. */
+	sodium_stackzero(STACK_OF_HASH);
 }
 
 static int keys_alloc(const char *store, ps_keys **made)

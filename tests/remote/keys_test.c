@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <sys/resource.h>
@@ -224,6 +225,90 @@ static void keys_lie_in_locked_memory_without_dump(void **state)
 	sodium_free(locked_bytes);
 }
 
+/* Of each store: user key, write root, read root, signing seed, content key. */
+enum { STORES = 20, NEEDLES = 5 };
+struct needles {
+	uint8_t of[STORES][NEEDLES][PS_KEY];
+};
+
+static void work_with(struct dice *dice, uint8_t needles[NEEDLES][PS_KEY])
+{
+	struct sealed pad;
+	ps_keys *keys;
+
+	dice_fill(dice, needles[0], PS_KEY);
+	assert_int_equal(ps_keys_new(needles[0], "store", &keys), PS_OK);
+	seal_random(keys, dice, 70000, &pad);
+	assert_int_equal(read_back(keys, &pad, pad.record, pad.len), PS_OK);
+	ps_key_hash(needles[0], "root/write", "store", NULL, 0, needles[1]);
+	ps_key_hash(needles[0], "root/read", "store", NULL, 0, needles[2]);
+	ps_key_hash(needles[1], "pad/sign", "store", pad.plan.serial.bytes, PS_SERIAL, needles[3]);
+	ps_keys_content_key(keys, &pad.plan.serial, pad.plan.generation, needles[4]);
+	sealed_free(&pad);
+	ps_keys_free(keys);
+}
+
+/* How many of the needles lie in [from, to) of our own memory. */
+static unsigned found_in(int memory, unsigned long from, unsigned long to, const struct needles *needles)
+{
+	static uint8_t piece[1 << 20];
+	unsigned found = 0;
+
+	for (unsigned long at = from; at < to; at += sizeof(piece) - PS_KEY) {
+		size_t len = to - at < sizeof(piece) ? to - at : sizeof(piece);
+		ssize_t got = pread(memory, piece, len, (off_t)at);
+
+		for (int i = 0; got > 0 && i < STORES * NEEDLES; i++)
+			found +=
+			    memmem(piece, (size_t)got, needles->of[i / NEEDLES][i % NEEDLES], PS_KEY) != NULL;
+	}
+	memset(piece, 0, sizeof(piece));
+	return found;
+}
+
+/* In all that we can write to, and that a core dump has or, if `hidden`, has not. */
+static unsigned found_where(bool hidden, const struct needles *needles)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	int memory = open("/proc/self/mem", O_RDONLY);
+	unsigned long from = 0, to = 0, start, end;
+	unsigned found = 0;
+	char line[512];
+
+	assert_non_null(smaps);
+	assert_true(memory >= 0);
+	while (fgets(line, sizeof(line), smaps) != NULL) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			from = start, to = end;
+		if (strncmp(line, "VmFlags:", 8) != 0)
+			continue;
+		if (strstr(line, " wr") != NULL && (strstr(line, " dd") != NULL) == hidden)
+			found += found_in(memory, from, to, needles);
+	}
+	close(memory);
+	fclose(smaps);
+	return found;
+}
+
+/* A25: after keys were made, used and freed, nothing of them is left where a core dump or swap would find it.
+ */
+static void no_key_is_left_outside_of_locked_memory(void **state)
+{
+	struct dice dice = dice_seeded(__func__);
+	struct needles *needles;
+
+	(void)state;
+	if (!LOCKS) /* the sanitizers' own memory is too large to be searched */
+		skip();
+	needles = ps_locked_alloc(sizeof(*needles));
+	assert_non_null(needles);
+	for (int i = 0; i < STORES; i++)
+		work_with(&dice, needles->of[i]);
+	assert_int_equal(found_where(true, needles), STORES * NEEDLES); /* the search does find them */
+	assert_int_equal(found_where(false, needles), 0);
+	sodium_free(needles);
+}
+
 /* In a child, so that the limit ends with it; root is above limits unless it gives that right away. */
 static void no_keys_without_locked_memory(void **state)
 {
@@ -287,6 +372,7 @@ int main(void)
 	    cmocka_unit_test(the_read_root_reads_and_does_not_write),
 	    cmocka_unit_test(stores_have_names_of_1_to_255_bytes),
 	    cmocka_unit_test(keys_lie_in_locked_memory_without_dump),
+	    cmocka_unit_test(no_key_is_left_outside_of_locked_memory),
 	    cmocka_unit_test(no_keys_without_locked_memory),
 	};
 
