@@ -1,6 +1,7 @@
 /* One exchange: what is sent, signed, and what libcurl hands over of the answer. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "remote/s3_impl.h"
@@ -250,6 +251,13 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
 	return n;
 }
 
+/* No child process inherits a connection. */
+static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	(void)arg, (void)purpose;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 /* The one sure sign that a request left, also if libcurl repeats it by itself. Nothing of it is kept. */
 static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
 {
@@ -302,6 +310,7 @@ static void set_callbacks(struct s3_call *call)
 	curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_debug);
 	curl_easy_setopt(easy, CURLOPT_DEBUGDATA, call);
 	curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
 }
 
 static void set_method(struct s3_call *call)
@@ -380,13 +389,19 @@ void ps_s3_call_end(struct s3_call *call)
 	free_headers(call);
 }
 
+void ps_s3_call_forget_text(struct s3_call *call)
+{
+	if (call->text)
+		ps_memory_free(&call->client->network->base.memory, call->text, call->text_capacity);
+	call->text = NULL;
+	call->text_len = call->text_capacity = 0;
+}
+
 void ps_s3_call_free(struct s3_call *call)
 {
-	struct ps_memory *memory = &call->client->network->base.memory;
 	ps_s3_call_end(call);
 	curl_easy_cleanup(call->easy);
 	ps_net_buffer_release(call->buffer);
-	if (call->text)
-		ps_memory_free(memory, call->text, call->text_capacity);
-	ps_memory_free(memory, call, sizeof(*call));
+	ps_s3_call_forget_text(call);
+	ps_memory_free(&call->client->network->base.memory, call, sizeof(*call));
 }

@@ -41,6 +41,7 @@ static void finish_call(struct s3_call *call)
 {
 	struct ps_net_request *request = call->request;
 	ps_s3_call_end(call);
+	ps_s3_call_forget_text(call);
 	ps_net_buffer_release(call->buffer);
 	call->buffer = NULL;
 	call->request = NULL;

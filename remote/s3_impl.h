@@ -111,6 +111,8 @@ struct s3_client {
 bool ps_s3_call_begin(struct s3_call *call);
 /* Takes it from libcurl, which touches nothing of it afterwards. */
 void ps_s3_call_end(struct s3_call *call);
+/* Gives back the memory of a document that was read. */
+void ps_s3_call_forget_text(struct s3_call *call);
 /* Frees all that it has. */
 void ps_s3_call_free(struct s3_call *call);
 int64_t ps_s3_now_ms(void);

@@ -1,7 +1,9 @@
 /* Opening s3: what an endpoint has to keep, and who it has to be. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/remote/s3_world.h"
@@ -175,6 +177,41 @@ static void a_bucket_is_made_on_request_only(void **state)
 	s3_server_stop(server);
 }
 
+/* Of all descriptors that this process has now, those that a child would inherit and that are connected. */
+static unsigned inherited_connections(void)
+{
+	unsigned n = 0;
+	for (int fd = 3; fd < 1024; fd++) {
+		struct sockaddr_storage peer;
+		socklen_t len = sizeof(peer);
+		int flags = fcntl(fd, F_GETFD);
+		n += flags >= 0 && !(flags & FD_CLOEXEC) &&
+		     getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.ss_family == AF_INET;
+	}
+	return n;
+}
+
+static void a_network_leaves_no_memory_and_no_descriptor_behind(void **state)
+{
+	(void)state;
+	struct s3_server *server = s3_server_start(0, NULL);
+	struct ps_net_listed listed[10];
+	struct ps_net_list list = {.listed = listed, .capacity = 10};
+	struct ps_net_request r = {.op = PS_NET_LIST, .list = &list};
+	ps_network *network = s3_world_open(server, "p");
+	size_t before = atomic_load(&network->memory.used);
+	ps_client *client = s3_world_client(network);
+	s3_world_create(client, 0, 1);
+	ps_client_call(client, &r);
+	s3_world_expect(&r, PS_NET_DONE);
+	assert_int_equal(list.count, 1);
+	assert_int_equal(inherited_connections(), 0);
+	ps_client_close(client);
+	assert_int_equal(atomic_load(&network->memory.used), before);
+	ps_network_close(network);
+	s3_server_stop(server);
+}
+
 /* ---- clocks ---- */
 
 static void clocks_that_disagree_have_their_own_error(void **state)
@@ -308,6 +345,7 @@ int main(void)
 	    cmocka_unit_test(an_endpoint_is_proved_once_and_left_clean),
 	    cmocka_unit_test(a_range_that_is_not_read_is_told),
 	    cmocka_unit_test(a_bucket_is_made_on_request_only),
+	    cmocka_unit_test(a_network_leaves_no_memory_and_no_descriptor_behind),
 	    cmocka_unit_test(clocks_that_disagree_have_their_own_error),
 	    cmocka_unit_test(wrong_keys_are_refused_at_open),
 	    cmocka_unit_test(an_endpoint_that_nobody_serves_is_unavailable),
