@@ -15,7 +15,7 @@ files_in() {
 }
 
 # ---- includes point down ----
-# What a layer may include besides its own: base <- allocator <- store <- multistore <- concurrent, remote beside store.
+# What a layer may include besides its own: base <- allocator <- store <- multistore <- concurrent, remote on store.
 # Programs include what layers show.
 may_include() {
 	case $1 in

@@ -7,8 +7,8 @@ trap 'rm -rf "$tree"' EXIT
 
 good() {
 	rm -rf "$tree"
-	mkdir -p "$tree/base" "$tree/allocator" "$tree/store" "$tree/remote" "$tree/cli"
-	touch "$tree/base/error.h" "$tree/allocator/root.h" "$tree/allocator/extent_tree.h" "$tree/store/storer.h"
+	mkdir -p "$tree/base" "$tree/allocator" "$tree/store" "$tree/multistore" "$tree/remote" "$tree/cli"
+	touch "$tree/base/error.h" "$tree/multistore/multi_store.h" "$tree/remote/keys.h" "$tree/allocator/root.h" "$tree/allocator/extent_tree.h" "$tree/store/storer.h"
 	cat >"$tree/store/good.c" <<-'END'
 		#include <padstone/error.h>
 		#include "allocator/root.h"
@@ -39,7 +39,8 @@ sh "$lint" "$tree"
 echo '#include "allocator/root.h"' | breach "upwards from base" base/a.c 'base/a.c:1: base/ may not include allocator/root.h'
 echo '#include <padstone/storer.h>' | breach "upwards through an installed name" allocator/a.c 'may not include store/storer.h'
 echo '#include "allocator/extent_tree.h"' | breach "another layer's private header" store/a.c 'private to allocator/'
-echo '#include "store/storer.h"' | breach "remote stands beside store" remote/a.c 'may not include store/storer.h'
+echo '#include "multistore/multi_store.h"' | breach "remote on what stands above it" remote/a.c 'may not include multistore/multi_store.h'
+echo '#include "remote/keys.h"' | breach "the store on remote" store/a.c 'may not include remote/keys.h'
 echo '#include "allocator/extent_tree.h"' | breach "a program on a private header" cli/a.c 'private to allocator/'
 echo '#include "tests/support/sim_disk.h"' | breach "a library on its tests" store/a.c 'may not include tests/support'
 for call in 'printf("x");' 'fprintf(stderr, "x");' 'abort();' 'if (x) exit(1);' 'perror("x");'; do
