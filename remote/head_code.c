@@ -63,6 +63,8 @@ int ps_head_code_parse(const char *text, uint64_t *counter, uint8_t hash_bits[5]
 		if (*text == ' ')
 			continue;
 		if (*text == '-') {
+			if (dashes > 0 && n != digits + LETTERS)
+				return wrong_code();
 			digits = dashes++ == 0 ? n : digits;
 			continue;
 		}

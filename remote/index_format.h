@@ -65,7 +65,8 @@ struct ps_record_bytes {
 	uint8_t hash[32];
 	struct ps_version_bytes version, base, sent;
 	ps_le64 published, time_ns;
-	uint8_t reserved[4];
+	ps_le16 origin_len;
+	uint8_t reserved[2];
 };
 static_assert(sizeof(struct ps_record_bytes) == PS_RECORD_HEAD_BYTES, "a record begins with 160 bytes");
 

@@ -156,7 +156,7 @@ int index_txn_move(ps_index_txn *txn, struct index_moves *moves, const struct ps
 /* Of a record that leaves its place: which of its pads need a new one. */
 static int leave(ps_index_txn *txn, const struct ps_record *record, bool adopt)
 {
-	bool theirs = adopt && !(record->flags & PS_RECORD_DIRTY);
+	bool theirs = adopt && (!(record->flags & PS_RECORD_DIRTY) || (record->flags & PS_RECORD_BORROWED));
 	int err = PS_OK;
 	if (record->flags & PS_RECORD_PUBLIC)
 		err = index_txn_move(txn, &txn->left, &record->index_pad, theirs);

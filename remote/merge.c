@@ -7,6 +7,8 @@
 #include "base/fail.h"
 #include "remote/serial_set.h"
 
+enum { TAIL_MAX = 128 }; /* bytes of " (conflict MACHINE N) n" */
+
 void ps_merge_result_done(struct ps_merge_result *result, struct ps_memory *memory)
 {
 	if (result->put)
@@ -32,7 +34,7 @@ static size_t cut(const char *name, size_t len, size_t most)
 int ps_conflict_name(const struct ps_merge_context *context, const struct ps_record *loser,
                      char name[PS_RECORD_NAME_MAX + 1], size_t *name_len)
 {
-	char who[40], tail[128];
+	char who[40], tail[TAIL_MAX];
 	const char *known = context->machine_name(context->arg, loser->version.machine);
 	(void)snprintf(who, sizeof(who), "%s", known && *known ? known : "unknown");
 	for (unsigned n = 1; n < 100000; n++) {
@@ -106,7 +108,7 @@ static void renew(const struct ps_merge_context *context, struct ps_record *reco
 
 /* The loser's contents under a name of their own: a new blob of this machine's. */
 static int make_copy(const struct ps_merge_context *context, const struct ps_record *loser,
-                     const struct ps_record *winner, struct ps_merge_result *result)
+                     const struct ps_record *winner, bool borrowed, struct ps_merge_result *result)
 {
 	char name[PS_RECORD_NAME_MAX + 1];
 	size_t name_len;
@@ -120,7 +122,8 @@ static int make_copy(const struct ps_merge_context *context, const struct ps_rec
 	drop_sets(copy, false, true, true);
 	copy->base = (struct ps_version){0};
 	copy->published = 0;
-	copy->flags |= PS_RECORD_DIRTY;
+	copy->flags |= (uint16_t)(PS_RECORD_DIRTY | (borrowed ? PS_RECORD_BORROWED : 0));
+	copy->origin_len = borrowed ? loser->name_len : 0;
 	memcpy(copy->version.machine, context->machine, PS_MACHINE);
 	/* The public address stays with the name. */
 	if ((copy->flags & PS_RECORD_PUBLIC) && (winner->flags & PS_RECORD_PUBLIC) &&
@@ -191,8 +194,11 @@ static enum ps_merge_decision decide(const struct ps_record *mine, const struct 
 		return adopting;
 	if (removed)
 		return PS_MERGE_KEEP_OVER_REMOVE;
-	return ps_version_compare(&theirs->version, &mine->version) > 0 ? PS_MERGE_THEIRS_AND_COPY
-	                                                                : PS_MERGE_OURS_AND_COPY;
+	/* A copy of theirs must tell its origin by its name: where that would be cut, ours becomes the copy.
+	 */
+	bool theirs_wins = ps_version_compare(&theirs->version, &mine->version) > 0 ||
+	                   theirs->name_len > PS_RECORD_NAME_MAX - TAIL_MAX;
+	return theirs_wins ? PS_MERGE_THEIRS_AND_COPY : PS_MERGE_OURS_AND_COPY;
 }
 
 /* What was sent from here and comes back. Anything else may not be merged before the outcome is known: what
@@ -232,12 +238,12 @@ static int carry_out(const struct ps_merge_context *context, const struct ps_rec
 	case PS_MERGE_THEIRS_AND_COPY:
 		err = adopt(mine, theirs, result);
 		if (err == PS_OK)
-			err = make_copy(context, mine, theirs, result);
+			err = make_copy(context, mine, theirs, false, result);
 		break;
 	case PS_MERGE_OURS_AND_COPY:
 		err = keep(mine, &theirs->version, theirs->published, result);
 		if (err == PS_OK)
-			err = make_copy(context, theirs, mine, result);
+			err = make_copy(context, theirs, mine, true, result);
 		break;
 	}
 	return err == PS_OK && mine ? let_go_rest(mine, context->memory, result) : err;
@@ -268,6 +274,7 @@ static int keep_next(const struct ps_record *mine, struct ps_merge_result *resul
 	result->put = true;
 	drop_sets(record, true, false, true);
 	record->flags = PS_RECORD_UPDATING;
+	record->origin_len = 0;
 	record->content = (struct ps_content){0};
 	record->version = record->base = (struct ps_version){0};
 	record->published = 0;
@@ -301,6 +308,30 @@ int ps_merge_absent(const struct ps_merge_context *context, const struct ps_reco
 	}
 	if (err == PS_OK && made.decision != PS_MERGE_NOTHING)
 		err = let_go_rest(mine, context->memory, &made);
+	if (err == PS_OK)
+		*result = made;
+	else
+		ps_merge_result_done(&made, context->memory);
+	return err;
+}
+
+int ps_merge_borrowed(const struct ps_merge_context *context, const struct ps_record *copy,
+                      struct ps_merge_result *result)
+{
+	struct ps_merge_result made = {.decision = PS_MERGE_VANISH};
+	if (copy->origin_len == 0 || (copy->flags & PS_RECORD_SENT))
+		return ps_fail(PS_EINVAL, "\"%.64s\" is no copy that waits for its first head", copy->name);
+	made.record.memory = context->memory;
+	int err = PS_OK;
+	if (!(copy->flags & PS_RECORD_BORROWED)) {
+		made.decision = PS_MERGE_KEEP_OVER_REMOVE;
+		err = keep(copy, &copy->base, 0, &made);
+	} else if (copy->flags & PS_RECORD_UPDATING) {
+		made.decision = PS_MERGE_ADOPT_REMOVAL;
+		err = keep_next(copy, &made);
+	}
+	if (made.put)
+		made.record.origin_len = 0;
 	if (err == PS_OK)
 		*result = made;
 	else

@@ -63,6 +63,12 @@ int ps_merge_record(const struct ps_merge_context *context, const struct ps_reco
  * before the head's horizon: a tombstone for it may have been there and gone. */
 int ps_merge_absent(const struct ps_merge_context *context, const struct ps_record *mine,
                     struct ps_merge_result *result) __attribute__((warn_unused_result));
+/* Before anything else of a newer head is merged: what becomes of a record with an origin_len (a copy of
+ * another machine's contents that no head has yet), if the newer head has another record of its origin's
+ * name, or none any more. Whoever changed that had seen the contents and freed their pads: the copy vanishes,
+ * or loses what it still held of them. */
+int ps_merge_borrowed(const struct ps_merge_context *context, const struct ps_record *copy,
+                      struct ps_merge_result *result) __attribute__((warn_unused_result));
 /* As steps of a transaction. `name`: of the record that was merged. */
 int ps_merge_apply(const struct ps_merge_result *result, const char *name, size_t name_len, ps_index_txn *txn)
     __attribute__((warn_unused_result));

@@ -170,6 +170,10 @@ static int check_flags(const struct ps_record *record)
 	if (!version_sound(&record->version) || !version_sound(&record->base) ||
 	    ps_version_compare(&record->version, &record->base) < 0)
 		return impossible(record, "has a version without a machine, or before its base");
+	if (record->origin_len >= record->name_len ||
+	    ((flags & PS_RECORD_BORROWED) && record->origin_len == 0) ||
+	    (record->origin_len > 0 && (!(flags & PS_RECORD_DIRTY) || !ps_version_none(&record->base))))
+		return impossible(record, "is a copy of what it cannot be");
 	if (record->kind == PS_RECORD_BLOB &&
 	    !(flags & PS_RECORD_DIRTY) != !ps_version_compare(&record->version, &record->base))
 		return impossible(record, "is dirty and is not, by its versions");
@@ -297,6 +301,7 @@ static void encode_head(const struct ps_record *record, struct ps_record_bytes *
 	                                .version = ps_version_encode(&record->version),
 	                                .base = ps_version_encode(&record->base),
 	                                .sent = ps_version_encode(&record->sent),
+	                                .origin_len = ps_set16(record->origin_len),
 	                                .published = ps_set64(record->published),
 	                                .time_ns = ps_set64(record->time_ns)};
 	memcpy(out->magic, record_magic, sizeof(out->magic));
@@ -356,6 +361,7 @@ static int decode_head(const uint8_t *data, size_t len, struct ps_record *record
 	record->version = ps_version_decode(&head.version);
 	record->base = ps_version_decode(&head.base);
 	record->sent = ps_version_decode(&head.sent);
+	record->origin_len = ps_get16(head.origin_len);
 	record->published = ps_get64(head.published);
 	record->time_ns = ps_get64(head.time_ns);
 	if (!ps_all_zero(head.reserved, sizeof(head.reserved)))

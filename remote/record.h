@@ -30,7 +30,8 @@ enum ps_record_flag {
 	PS_RECORD_DIRTY = 8,     /* changed here since base_version was synced */
 	PS_RECORD_SENT = 16,     /* a head with the version `sent` is on its way, and its outcome not known */
 	PS_RECORD_UPDATING = 32, /* next is there */
-	PS_RECORD_ALL_FLAGS = 63,
+	PS_RECORD_BORROWED = 64, /* a conflict copy whose pads the head still names under its origin's name */
+	PS_RECORD_ALL_FLAGS = 127,
 };
 
 enum ps_record_set {
@@ -68,6 +69,10 @@ struct ps_record {
 	struct ps_version version, base, sent;
 	uint64_t published; /* counter of the head that first carried `base`; 0: none did yet */
 	uint64_t time_ns;   /* since 1970 */
+	/* Of a conflict copy that was made of another machine's contents and that no head has yet: so much of
+	 * its name is the name that they had. Their pads are theirs until a head has the copy: if they change
+	 * that name first, the pads are gone (ps_merge_borrowed). 0: none. */
+	uint16_t origin_len;
 	struct ps_pad_slot index_pad;
 	struct ps_slots sets[PS_SETS];
 };

@@ -14,7 +14,8 @@ static struct ps_slots *place_after(struct ps_record *record, struct ps_slots *l
 		return &record->sets[PS_SET_BASE];
 	if ((record->flags & PS_RECORD_SENT) && ps_version_compare(&record->sent, &record->version) == 0)
 		return &record->sets[PS_SET_SENT];
-	return let_go;
+	/* The head names them as its origin's; the one that we write next does not. */
+	return record->flags & PS_RECORD_BORROWED ? &record->sets[PS_SET_BASE] : let_go;
 }
 
 static int leave_current(struct ps_record *record, struct ps_slots *let_go)
@@ -39,7 +40,8 @@ static void stamp(struct ps_record *record, const struct ps_version *version, ui
 	assert(ps_version_compare(version, &record->version) > 0);
 	record->version = *version;
 	record->time_ns = time_ns;
-	record->flags &= (uint16_t) ~(PS_RECORD_COMPLETE | PS_RECORD_TOMBSTONE | PS_RECORD_UPDATING);
+	record->flags &=
+	    (uint16_t) ~(PS_RECORD_BORROWED | PS_RECORD_COMPLETE | PS_RECORD_TOMBSTONE | PS_RECORD_UPDATING);
 	if (record->kind == PS_RECORD_BLOB)
 		record->flags |= PS_RECORD_DIRTY;
 	record->next = (struct ps_content){0};
@@ -118,6 +120,8 @@ int ps_record_settle(struct ps_record *record, uint64_t head, struct ps_slots *l
 	record->sets[PS_SET_BASE] = record->sets[PS_SET_SENT];
 	record->sets[PS_SET_SENT] = (struct ps_slots){0};
 	record->base = record->sent;
+	record->origin_len = 0;
+	record->flags &= (uint16_t)~PS_RECORD_BORROWED;
 	record->published = head;
 	if (ps_version_compare(&record->version, &record->sent) == 0)
 		record->flags &= (uint16_t)~PS_RECORD_DIRTY;

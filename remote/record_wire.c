@@ -25,15 +25,16 @@ size_t ps_record_wire_bytes(const struct ps_record *record)
 void ps_record_encode_wire(const struct ps_record *record, uint64_t head, uint8_t *out)
 {
 	const struct ps_slots *current = &record->sets[PS_SET_CURRENT];
-	struct ps_record_wire wire = {.flags = (uint8_t)(record->flags & WIRE_FLAGS),
-	                              .mode = record->content.mode,
-	                              .class = record->content.class,
-	                              .name_len = ps_set16(record->name_len),
-	                              .count = ps_set32(current->count),
-	                              .size = ps_set64(record->content.size),
-	                              .version = ps_version_encode(&record->version),
-	                              .published = ps_set64(record->flags & PS_RECORD_DIRTY ? head : record->published),
-	                              .time_ns = ps_set64(record->time_ns)};
+	struct ps_record_wire wire = {
+	    .flags = (uint8_t)(record->flags & WIRE_FLAGS),
+	    .mode = record->content.mode,
+	    .class = record->content.class,
+	    .name_len = ps_set16(record->name_len),
+	    .count = ps_set32(current->count),
+	    .size = ps_set64(record->content.size),
+	    .version = ps_version_encode(&record->version),
+	    .published = ps_set64(record->flags & PS_RECORD_DIRTY ? head : record->published),
+	    .time_ns = ps_set64(record->time_ns)};
 	struct ps_slot_wire slot;
 	assert(ps_record_may_travel(record));
 	memcpy(wire.hash, record->content.hash, sizeof(wire.hash));

@@ -168,7 +168,7 @@ static void a_conflict_name_is_unique_and_fits(void **state)
 static void no_history_loses_an_update(void **state)
 {
 	(void)state;
-	uint64_t seed = test_seed(2024), histories = 4000;
+	uint64_t seed = test_seed(2024), histories = 3000;
 	if (getenv("PS_HISTORIES"))
 		histories = strtoull(getenv("PS_HISTORIES"), NULL, 10);
 	for (uint64_t i = 0; i < histories; i++) {

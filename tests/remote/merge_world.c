@@ -18,7 +18,8 @@ static void shelf_clear(struct shelf *shelf)
 {
 	for (size_t i = 0; i < shelf->count; i++)
 		ps_record_done(&shelf->records[i]);
-	shelf->count = 0;
+	free(shelf->records);
+	*shelf = (struct shelf){0};
 }
 
 /* In place of the one of its name; takes the record. */
@@ -30,6 +31,8 @@ static void shelf_put(struct shelf *shelf, struct ps_record *record)
 		ps_record_done(there);
 	} else {
 		assert_in_range(shelf->count, 0, WORLD_RECORDS - 1);
+		shelf->records = realloc(shelf->records, (shelf->count + 1) * sizeof(*there));
+		assert_non_null(shelf->records);
 		there = &shelf->records[shelf->count++];
 	}
 	ps_record_move(there, record);
@@ -217,6 +220,26 @@ static void resolve_intent(struct world *w, unsigned m)
 	settle_sent(w, m, machine->intent <= w->head && w->writer[machine->intent] == m + 1);
 }
 
+/* Copies of what the newer head no longer has under its name. */
+static void drop_borrowed(struct world *w, unsigned m, struct shelf *all,
+                          const struct ps_merge_context *context)
+{
+	struct shelf *shelf = &w->machines[m].shelf;
+	for (size_t i = 0; i < shelf->count;) {
+		struct ps_record mine;
+		struct ps_merge_result result;
+		size_t before = shelf->count;
+		ok(ps_record_copy(&mine, &shelf->records[i]));
+		struct ps_record *origin = mine.origin_len > 0 ? find(all, mine.name, mine.origin_len) : NULL;
+		if (mine.origin_len > 0 && (!origin || origin->published > w->machines[m].synced)) {
+			ok(ps_merge_borrowed(context, &mine, &result));
+			apply(w, shelf, &result, mine.name, mine.name_len);
+		}
+		ps_record_done(&mine);
+		i += shelf->count == before;
+	}
+}
+
 static void fetch_and_merge(struct world *w, unsigned m)
 {
 	static struct shelf all;
@@ -225,6 +248,7 @@ static void fetch_and_merge(struct world *w, unsigned m)
 	struct ps_merge_context context = context_of(w, m, &names);
 	resolve_intent(w, m);
 	whole_index(w, &all);
+	drop_borrowed(w, m, &all, &context);
 	for (size_t i = 0; i < all.count; i++) {
 		struct ps_record *theirs = &all.records[i];
 		struct ps_record *mine = find(&machine->shelf, theirs->name, theirs->name_len);

@@ -10,7 +10,7 @@
 enum { WORLD_MACHINES = 4, WORLD_KEYS = 3, WORLD_RECORDS = 256, WORLD_RUNS = 256, WORLD_CONTENTS = 256 };
 
 struct shelf {
-	struct ps_record records[WORLD_RECORDS]; /* in no order */
+	struct ps_record *records; /* in no order */
 	size_t count;
 };
 
