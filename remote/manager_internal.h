@@ -22,6 +22,7 @@ struct ps_remote_seams {
 	uint64_t (*wall_ns)(void *arg); /* since 1970; decides nothing but what lists show, and spacing */
 	void *wall_arg;
 	uint64_t seed;
+	uint32_t backoff_ms; /* the first and the longest */
 	/* Opens the store in which the index lies, or makes it: instead of a file in the state folder. */
 	int (*open_store)(void *arg, bool make, ps_storer **store);
 	void *store_arg;

@@ -108,6 +108,8 @@ static int start_workers(ps_remote *r)
 	                                     .timeout_ms = r->options.timeout_ms,
 	                                     .retries = r->options.retries,
 	                                     .seed = r->seams.seed,
+	                                     .backoff_ms = r->seams.backoff_ms,
+	                                     .backoff_most_ms = r->seams.backoff_ms,
 	                                     .limits = &r->limits,
 	                                     .clock = r->seams.clock};
 	ps_limits_init(&r->limits, &limits, ps_clock_now(r->seams.clock));

@@ -27,7 +27,7 @@ int blobs_start(struct blobs *b, bool init)
 	return err;
 }
 
-struct blobs *blobs_new(const char *scheme)
+struct blobs *blobs_new_with(const char *scheme, const struct ps_remote_seams *seams)
 {
 	static unsigned number;
 	struct blobs *b = test_calloc(1, sizeof(*b));
@@ -38,6 +38,8 @@ struct blobs *blobs_new(const char *scheme)
 	else
 		snprintf(b->url, sizeof(b->url), "mem:blobs-%d-%u", (int)getpid(), ++number);
 	blobs_fill(b->key, sizeof(b->key), 4711);
+	if (seams)
+		b->seams = *seams;
 	b->options = (struct ps_remote_options){.size = sizeof(b->options),
 	                                        .state = b->folder,
 	                                        .mode = PS_REMOTE_SMALL,
@@ -50,6 +52,11 @@ struct blobs *blobs_new(const char *scheme)
 		assert_ok(ps_network_open(b->url, NULL, &b->watch));
 	assert_ok(blobs_start(b, true));
 	return b;
+}
+
+struct blobs *blobs_new(const char *scheme)
+{
+	return blobs_new_with(scheme, NULL);
 }
 
 void blobs_close(struct blobs *b)

@@ -38,6 +38,7 @@ struct blobs {
 
 /* A new store, open. `scheme`: "mem", "dir". Sizes are small and time-outs short, so that a test is quick. */
 struct blobs *blobs_new(const char *scheme);
+struct blobs *blobs_new_with(const char *scheme, const struct ps_remote_seams *seams);
 void blobs_free(struct blobs *b); /* and all its files */
 int blobs_start(struct blobs *b, bool init);
 void blobs_close(struct blobs *b);

@@ -1,0 +1,334 @@
+/* A crash at every write of the local index and at every request of the network, for every call that changes
+ * something: afterwards the old or the new value is there, the index agrees with itself, no pad that the
+ * network has is forgotten, and the call, repeated, finishes. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/base_internal.h"
+#include "tests/remote/blobs/blobs_fixture.h"
+#include "tests/support/sim_disk.h"
+
+enum { PAD = 128 << 10 };
+
+/* ---- a store whose index lies on a simulated disk ---- */
+
+struct world {
+	struct blobs *b;
+	struct sim_disk *disk;
+	uint8_t *image; /* of the base state */
+	uint64_t image_size;
+	ps_mem_snapshot *snapshot;
+};
+
+static int open_store(void *arg, bool make, ps_storer **store)
+{
+	struct world *w = arg;
+	struct ps_base_options options = {.size = sizeof(options),
+	                                  .durability = PS_DURABLE,
+	                                  .background = PS_BACKGROUND_NONE,
+	                                  .memory_budget = 4 << 20,
+	                                  .log_bytes = 256 << 10,
+	                                  .initial_bytes = 512 << 10};
+	return ps_base_open_io(sim_disk_io(w->disk), make, &options, store);
+}
+
+static void keep_image(struct world *w)
+{
+	free(w->image);
+	w->image_size = sim_disk_size(w->disk);
+	w->image = malloc(w->image_size);
+	assert_non_null(w->image);
+	sim_disk_image(w->disk, w->image);
+}
+
+/* What the tests begin with: one value, one key with free pads behind it. */
+static void make_base(struct world *w)
+{
+	blobs_put(w->b, "old", 3 * PAD, 1);
+	blobs_put(w->b, "gone", 2 * PAD - 9, 2);
+	assert_ok(ps_remote_remove(w->b->r, "gone"));
+	blobs_close(w->b);
+	keep_image(w);
+	assert_ok(ps_mem_snapshot_take(blobs_world(w->b), 0, &w->snapshot));
+}
+
+static void world_new(struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	w->disk = sim_disk_new(NULL, 0);
+	sim_disk_set_tracing(w->disk, false);
+	struct ps_remote_seams seams = {.open_store = open_store, .store_arg = w, .backoff_ms = 1};
+	w->b = blobs_new_with("mem", &seams);
+	make_base(w);
+}
+
+static void world_free(struct world *w)
+{
+	sim_disk_reset(w->disk, w->image, w->image_size);
+	assert_ok(blobs_start(w->b, false));
+	blobs_free(w->b);
+	ps_mem_snapshot_free(w->snapshot);
+	sim_disk_free(w->disk);
+	free(w->image);
+}
+
+/* The base state again, open. */
+static void world_restore(struct world *w)
+{
+	ps_mem_rule_remove(blobs_world(w->b), 0);
+	assert_ok(ps_mem_restore(blobs_world(w->b), 0, w->snapshot));
+	sim_disk_reset(w->disk, w->image, w->image_size);
+	assert_ok(blobs_start(w->b, false));
+}
+
+/* The process is gone, the disk as it was at that moment; and a new process. */
+static void crash_and_reopen(struct world *w)
+{
+	static uint8_t *image;
+	(void)ps_remote_close(w->b->r);
+	ps_mem_rule_remove(blobs_world(w->b), 0);
+	uint64_t size = sim_disk_size(w->disk);
+	image = realloc(image, size);
+	assert_non_null(image);
+	sim_disk_image(w->disk, image);
+	struct sim_disk *fresh = sim_disk_new(image, size);
+	sim_disk_set_tracing(fresh, false);
+	sim_disk_free(w->disk);
+	w->disk = fresh;
+	int err = blobs_start(w->b, false);
+	if (err != PS_OK)
+		fail_msg("does not open after a crash: %s (%s)", ps_error_name(err), ps_last_error_message());
+}
+
+/* ---- what is done, and what may be there afterwards ---- */
+
+struct step {
+	const char *name;
+	int (*act)(struct world *w);
+	void (*check)(struct world *w, bool done);
+};
+
+static int put_seed(struct world *w, const char *key, size_t len, uint64_t seed, bool update)
+{
+	struct ps_remote_put replace = {.size = sizeof(replace), .replace = 1};
+	uint8_t *bytes = blobs_bytes(len, seed);
+	int err = update ? ps_remote_update(w->b->r, key, bytes, len, NULL)
+	                 : ps_remote_put(w->b->r, key, bytes, len, &replace);
+	test_free(bytes);
+	return err;
+}
+
+static bool exists(struct world *w, const char *key)
+{
+	struct ps_remote_info info;
+	int err = ps_remote_stat(w->b->r, key, &info);
+	assert_true(err == PS_OK || err == PS_ENOTFOUND);
+	return err == PS_OK && info.exists;
+}
+
+static int act_put(struct world *w)
+{
+	return put_seed(w, "new", 4 * PAD - 1, 7, false);
+}
+
+static void check_put(struct world *w, bool done)
+{
+	blobs_expect(w->b, "old", 3 * PAD, 1);
+	if (exists(w, "new"))
+		blobs_expect(w->b, "new", 4 * PAD - 1, 7);
+	else
+		assert_false(done);
+}
+
+static int act_small(struct world *w)
+{
+	return put_seed(w, "small", 1000, 8, false);
+}
+
+static void check_small(struct world *w, bool done)
+{
+	if (exists(w, "small"))
+		blobs_expect(w->b, "small", 1000, 8);
+	else
+		assert_false(done);
+}
+
+static int act_update(struct world *w)
+{
+	return put_seed(w, "old", 3 * PAD + 5, 9, true);
+}
+
+static void check_update(struct world *w, bool done)
+{
+	struct ps_remote_info info;
+	assert_ok(ps_remote_stat(w->b->r, "old", &info));
+	if (info.size == 3 * PAD + 5)
+		blobs_expect(w->b, "old", 3 * PAD + 5, 9);
+	else
+		blobs_expect(w->b, "old", 3 * PAD, 1);
+	assert_true(!done || info.size == 3 * PAD + 5);
+}
+
+/* A part of the value changes: its other pads stay. */
+static int act_part(struct world *w)
+{
+	uint8_t *bytes = blobs_bytes(3 * PAD, 1);
+	bytes[PAD] ^= 1;
+	int err = ps_remote_update(w->b->r, "old", bytes, 3 * PAD, NULL);
+	test_free(bytes);
+	return err;
+}
+
+static void check_part(struct world *w, bool done)
+{
+	uint8_t *bytes = blobs_bytes(3 * PAD, 1), *is = test_malloc(3 * PAD);
+	size_t len;
+	assert_ok(ps_remote_get(w->b->r, "old", is, 3 * PAD, &len, NULL));
+	assert_int_equal(len, 3 * PAD);
+	bool changed = is[PAD] != bytes[PAD];
+	bytes[PAD] ^= changed;
+	assert_memory_equal(bytes, is, 3 * PAD);
+	assert_true(changed || !done);
+	test_free(bytes);
+	test_free(is);
+}
+
+static int act_remove(struct world *w)
+{
+	int err = ps_remote_remove(w->b->r, "old");
+	return err == PS_ENOTFOUND ? PS_OK : err;
+}
+
+static void check_remove(struct world *w, bool done)
+{
+	if (exists(w, "old"))
+		blobs_expect(w->b, "old", 3 * PAD, 1);
+	assert_true(!done || !exists(w, "old"));
+}
+
+static int act_rename(struct world *w)
+{
+	int err = ps_remote_rename(w->b->r, "old", "moved");
+	return err == PS_ENOTFOUND ? PS_OK : err;
+}
+
+static void check_rename(struct world *w, bool done)
+{
+	assert_true(exists(w, "old") != exists(w, "moved"));
+	assert_true(!done || exists(w, "moved"));
+	blobs_expect(w->b, exists(w, "old") ? "old" : "moved", 3 * PAD, 1);
+}
+
+static const struct step steps[] = {
+    {"put", act_put, check_put},          {"small put", act_small, check_small},
+    {"update", act_update, check_update}, {"update of a part", act_part, check_part},
+    {"remove", act_remove, check_remove}, {"rename", act_rename, check_rename},
+};
+
+/* ---- the loops ---- */
+
+static void see_after(struct world *w, const struct step *step, int err)
+{
+	crash_and_reopen(w);
+	step->check(w, err == PS_OK);
+	blobs_check(w->b);
+	err = step->act(w);
+	if (err != PS_OK)
+		fail_msg("%s, repeated: %s (%s)", step->name, ps_error_name(err), ps_last_error_message());
+	step->check(w, true);
+	blobs_check(w->b);
+	(void)ps_remote_close(w->b->r);
+}
+
+static void a_crash_at_every_local_write(void **state)
+{
+	struct world w;
+	unsigned states = 0;
+	(void)state;
+	world_new(&w);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		bool hit = true;
+		for (uint64_t k = 1; hit; k++, states++) {
+			world_restore(&w);
+			sim_disk_fail(w.disk, k, EIO, true);
+			int err = steps[i].act(&w);
+			hit = sim_disk_faults(w.disk) > 0;
+			see_after(&w, &steps[i], err);
+		}
+	}
+	print_message("%u crashes at local writes\n", states);
+	world_free(&w);
+}
+
+/* The request is the last one that anybody hears of; `fault` says whether it is carried out. */
+static void crash_at_requests(struct world *w, const struct step *step, enum ps_mem_fault fault,
+                              unsigned *states)
+{
+	bool hit = true;
+	for (uint64_t k = 1; hit; k++, (*states)++) {
+		struct ps_mem_rule at = {.fault = fault, .first = k, .count = 1, .amount = 3};
+		struct ps_mem_rule then = {.fault = PS_MEM_VANISH, .first = k};
+		unsigned first, second;
+		world_restore(w);
+		if (fault != PS_MEM_VANISH)
+			assert_ok(ps_mem_rule_add(blobs_world(w->b), &at, &first));
+		assert_ok(ps_mem_rule_add(blobs_world(w->b), &then, &second));
+		int err = step->act(w);
+		hit = ps_mem_rule_hits(blobs_world(w->b), second) > 0 ||
+		      (fault != PS_MEM_VANISH && ps_mem_rule_hits(blobs_world(w->b), first) > 0);
+		(void)ps_mem_deliver(blobs_world(w->b)); /* what was late arrives while nobody is there */
+		see_after(w, step, err);
+	}
+}
+
+static void a_crash_at_every_request(void **state)
+{
+	static const enum ps_mem_fault faults[] = {PS_MEM_VANISH, PS_MEM_LOSE_REPLY, PS_MEM_LATE};
+	struct world w;
+	unsigned states = 0;
+	(void)state;
+	world_new(&w);
+	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
+		for (size_t i = 0; i < 4; i++) /* the others ask no network */
+			crash_at_requests(&w, &steps[i], faults[f], &states);
+	print_message("%u crashes at requests\n", states);
+	world_free(&w);
+}
+
+/* Both: the first crash at a request, the second at a local write of the repeated call. */
+static void a_second_crash_while_it_is_repeated(void **state)
+{
+	struct world w;
+	unsigned states = 0;
+	(void)state;
+	world_new(&w);
+	for (uint64_t k = 2; k <= 6; k += 2) {
+		bool hit = true;
+		for (uint64_t n = 1; hit; n++, states++) {
+			struct ps_mem_rule rule = {.fault = PS_MEM_VANISH, .first = k};
+			unsigned number;
+			world_restore(&w);
+			assert_ok(ps_mem_rule_add(blobs_world(w.b), &rule, &number));
+			assert_true(act_put(&w) != PS_OK);
+			crash_and_reopen(&w);
+			sim_disk_fail(w.disk, n, EIO, true);
+			int err = act_put(&w);
+			hit = sim_disk_faults(w.disk) > 0;
+			see_after(&w, &steps[0], err);
+		}
+	}
+	print_message("%u second crashes\n", states);
+	world_free(&w);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_crash_at_every_local_write),
+	    cmocka_unit_test(a_crash_at_every_request),
+	    cmocka_unit_test(a_second_crash_while_it_is_repeated),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
