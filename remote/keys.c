@@ -96,7 +96,7 @@ static int keys_alloc(const char *store, ps_keys **made)
 
 int ps_keys_new(const uint8_t user_key[PS_KEY], const char *store, ps_keys **keys)
 {
-	ps_keys *made;
+	ps_keys *made = NULL;
 	int err = keys_alloc(store, &made);
 
 	if (err != PS_OK)
@@ -111,7 +111,7 @@ int ps_keys_new(const uint8_t user_key[PS_KEY], const char *store, ps_keys **key
 
 int ps_keys_new_read_only(const uint8_t read_root[PS_KEY], const char *store, ps_keys **keys)
 {
-	ps_keys *made;
+	ps_keys *made = NULL;
 	int err = keys_alloc(store, &made);
 
 	if (err != PS_OK)
