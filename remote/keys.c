@@ -75,31 +75,34 @@ void ps_key_hash(const uint8_t *key, const char *label, const char *store, const
 	sodium_stackzero(STACK_OF_HASH);
 }
 
-static int keys_alloc(const char *store, ps_keys **made)
+/* NULL, and why, on failure. */
+static ps_keys *keys_alloc(const char *store, int *err)
 {
 	const char *name = store != NULL ? store : "main";
 	size_t len = strlen(name);
 	ps_keys *keys;
-	int err = ps_sodium_ready();
 
-	if (err != PS_OK)
-		return err;
-	if (len < 1 || len > PS_STORE_MAX)
-		return ps_fail(PS_EINVAL, "a store's name has 1 to %d bytes, not %zu", PS_STORE_MAX, len);
+	*err = ps_sodium_ready();
+	if (*err != PS_OK)
+		return NULL;
+	if (len < 1 || len > PS_STORE_MAX) {
+		*err = ps_fail(PS_EINVAL, "a store's name has 1 to %d bytes, not %zu", PS_STORE_MAX, len);
+		return NULL;
+	}
 	keys = ps_locked_alloc(sizeof(*keys));
 	if (keys == NULL)
-		return ps_fail(PS_ENOMEM, "no memory for keys could be locked (RLIMIT_MEMLOCK)");
-	memcpy(keys->store, name, len + 1);
-	*made = keys;
-	return PS_OK;
+		*err = ps_fail(PS_ENOMEM, "no memory for keys could be locked (RLIMIT_MEMLOCK)");
+	else
+		memcpy(keys->store, name, len + 1);
+	return keys;
 }
 
 int ps_keys_new(const uint8_t user_key[PS_KEY], const char *store, ps_keys **keys)
 {
-	ps_keys *made = NULL;
-	int err = keys_alloc(store, &made);
+	int err;
+	ps_keys *made = keys_alloc(store, &err);
 
-	if (err != PS_OK)
+	if (made == NULL)
 		return err;
 	ps_key_hash(user_key, "root/write", made->store, NULL, 0, made->write_root);
 	ps_key_hash(user_key, "root/read", made->store, NULL, 0, made->read_root);
@@ -111,10 +114,10 @@ int ps_keys_new(const uint8_t user_key[PS_KEY], const char *store, ps_keys **key
 
 int ps_keys_new_read_only(const uint8_t read_root[PS_KEY], const char *store, ps_keys **keys)
 {
-	ps_keys *made = NULL;
-	int err = keys_alloc(store, &made);
+	int err;
+	ps_keys *made = keys_alloc(store, &err);
 
-	if (err != PS_OK)
+	if (made == NULL)
 		return err;
 	memcpy(made->read_root, read_root, PS_KEY);
 	sodium_mprotect_readonly(made);
