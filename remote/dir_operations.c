@@ -94,13 +94,13 @@ static void run_read(struct dir_network *n, struct ps_blocking_job *job)
 	if (!err)
 		err = read_record(job, &folder);
 	int seen = err;
-	if (!err || err == ENOENT)
+	if (seen == 0 || seen == ENOENT || seen == EMSGSIZE)
 		err = dir_folder_settle(&folder);
-	if (err == EMSGSIZE)
+	if (err)
+		dir_fail(n, r, err, "read");
+	else if (seen == EMSGSIZE)
 		ps_request_finish(&n->base, r, PS_NET_TOO_BIG, "a record of %llu bytes, room for %zu",
 		                  (unsigned long long)r->size, r->buffer->capacity);
-	else if (err)
-		dir_fail(n, r, err, "read");
 	else if (seen == ENOENT)
 		ps_request_finish(&n->base, r, PS_NET_ABSENT, "nothing is there");
 	else
@@ -110,15 +110,10 @@ static void run_read(struct dir_network *n, struct ps_blocking_job *job)
 
 /* ---- writes ---- */
 
-/* Whether what is there is what the request expects; else it is answered. */
-static bool guard_passes(struct dir_network *n, struct ps_net_request *r, const struct dir_folder *folder,
-                         const char *name)
+/* What was found instead of what the request expects; `err` as dir_file_open says. */
+static void tell_mismatch(struct dir_network *n, struct ps_net_request *r, int err,
+                          const struct dir_file *file)
 {
-	struct dir_file file;
-	int err = dir_file_open(folder, name, &file);
-	dir_file_close(&file);
-	if (err == ENOENT && r->op == PS_NET_CREATE)
-		return true;
 	if (err == ENOENT) {
 		ps_request_finish(&n->base, r, PS_NET_ABSENT, "nothing is there");
 	} else if (err == EBADMSG) {
@@ -127,13 +122,28 @@ static bool guard_passes(struct dir_network *n, struct ps_net_request *r, const 
 		ps_request_finish(&n->base, r, PS_NET_CONFLICT, "what is there is no record");
 	} else if (err) {
 		dir_fail(n, r, err, "compare");
-	} else if (r->op == PS_NET_CREATE || !ps_identity_same(&file.identity, &r->expected)) {
-		ps_request_finish(&n->base, r, PS_NET_CONFLICT, "counter %llu is there, %llu was expected",
-		                  (unsigned long long)file.identity.counter,
-		                  (unsigned long long)(r->op == PS_NET_CREATE ? 0 : r->expected.counter));
 	} else {
-		return true;
+		ps_request_finish(&n->base, r, PS_NET_CONFLICT, "counter %llu is there, %llu was expected",
+		                  (unsigned long long)file->identity.counter,
+		                  (unsigned long long)(r->op == PS_NET_CREATE ? 0 : r->expected.counter));
 	}
+}
+
+/* Whether what is there is what the request expects; else it is answered, by what is durable. */
+static bool guard_passes(struct dir_network *n, struct ps_net_request *r, struct dir_folder *folder,
+                         const char *name)
+{
+	struct dir_file file;
+	int err = dir_file_open(folder, name, &file);
+	dir_file_close(&file);
+	if (r->op == PS_NET_CREATE ? err == ENOENT
+	                           : err == 0 && ps_identity_same(&file.identity, &r->expected))
+		return true;
+	int unsettled = dir_folder_settle(folder);
+	if (unsettled)
+		dir_fail(n, r, unsettled, "compare");
+	else
+		tell_mismatch(n, r, err, &file);
 	return false;
 }
 
