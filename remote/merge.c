@@ -123,7 +123,7 @@ static int make_copy(const struct ps_merge_context *context, const struct ps_rec
 	copy->base = (struct ps_version){0};
 	copy->published = 0;
 	copy->flags |= (uint16_t)(PS_RECORD_DIRTY | (borrowed ? PS_RECORD_BORROWED : 0));
-	copy->origin_len = borrowed ? loser->name_len : 0;
+	copy->origin_len = borrowed ? loser->name_len : loser->origin_len; /* the name still begins with it */
 	memcpy(copy->version.machine, context->machine, PS_MACHINE);
 	/* The public address stays with the name. */
 	if ((copy->flags & PS_RECORD_PUBLIC) && (winner->flags & PS_RECORD_PUBLIC) &&
@@ -150,7 +150,7 @@ static int let_go_rest(const struct ps_record *mine, struct ps_memory *memory, s
 {
 	struct ps_serial_set named;
 	ps_serial_set_init(&named, memory);
-	bool own = mine->flags & PS_RECORD_DIRTY;
+	bool own = (mine->flags & PS_RECORD_DIRTY) && !(mine->flags & PS_RECORD_BORROWED);
 	int err = result->put ? add_named(&named, &result->record) : PS_OK;
 	if (err == PS_OK && result->has_copy)
 		err = add_named(&named, &result->copy);

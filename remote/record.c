@@ -172,7 +172,7 @@ static int check_flags(const struct ps_record *record)
 		return impossible(record, "has a version without a machine, or before its base");
 	if (record->origin_len >= record->name_len ||
 	    ((flags & PS_RECORD_BORROWED) && record->origin_len == 0) ||
-	    (record->origin_len > 0 && (!(flags & PS_RECORD_DIRTY) || !ps_version_none(&record->base))))
+	    (record->origin_len > 0 && !(flags & PS_RECORD_DIRTY)))
 		return impossible(record, "is a copy of what it cannot be");
 	if (record->kind == PS_RECORD_BLOB &&
 	    !(flags & PS_RECORD_DIRTY) != !ps_version_compare(&record->version, &record->base))

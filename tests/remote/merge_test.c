@@ -106,6 +106,32 @@ static void each_row_of_the_table(void **state)
 	merges_to(mine, theirs, PS_MERGE_ADOPT, NULL, 1); /* twice the same contents: ours are let go */
 }
 
+/* A copy that waits for its first head meets another record of its own name: nothing of it is let go. */
+static void a_borrowed_copy_stays_borrowed(void **state)
+{
+	(void)state;
+	for (unsigned counter = 1; counter < 8; counter += 6) {
+		struct ps_record mine = dirty(blob(3, 1), 0), theirs = blob(counter, 2);
+		struct ps_merge_result result;
+		ok(ps_record_rename(&mine, "key (conflict bo 2)", 19));
+		ok(ps_record_rename(&theirs, "key (conflict bo 2)", 19));
+		mine.flags |= PS_RECORD_BORROWED;
+		mine.origin_len = 3;
+		ok(ps_record_check(&mine));
+		ok(ps_merge_record(&me, &mine, &theirs, &result));
+		ok(ps_record_check(&result.record));
+		ok(ps_record_check(&result.copy));
+		assert_int_equal(result.let_go.count, 0);
+		assert_int_equal((counter == 1 ? &result.record : &result.copy)->origin_len, 3);
+		ps_merge_result_done(&result, &memory);
+		ok(ps_merge_borrowed(&me, &mine, &result));
+		assert_int_equal(result.decision, PS_MERGE_VANISH);
+		assert_int_equal(result.let_go.count, 0);
+		ps_record_done(&mine);
+		ps_record_done(&theirs);
+	}
+}
+
 static void an_update_in_progress_goes_on(void **state)
 {
 	(void)state;
@@ -203,6 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_row_of_the_table),
+	    cmocka_unit_test(a_borrowed_copy_stays_borrowed),
 	    cmocka_unit_test(an_update_in_progress_goes_on),
 	    cmocka_unit_test(what_the_whole_index_lacks_was_removed),
 	    cmocka_unit_test(a_conflict_name_is_unique_and_fits),
