@@ -224,7 +224,7 @@ static int leave_old(ps_index_txn *txn, ps_id id, bool adopt, bool *was_dirty)
 static int put_record(ps_index_txn *txn, const struct ps_record *record, bool adopt)
 {
 	struct ps_record old;
-	uint64_t hash;
+	uint64_t hash = 0;
 	ps_id id = PS_ID_NONE;
 	bool was_dirty = false, dirty = record->flags & PS_RECORD_DIRTY;
 	int err = ps_record_check(record);
@@ -276,7 +276,7 @@ static int remove_record(ps_index_txn *txn, uint64_t hash, ps_id id, bool adopt)
 int ps_txn_remove(ps_index_txn *txn, unsigned kind, const char *name, size_t name_len, bool adopt)
 {
 	struct ps_record old;
-	uint64_t hash;
+	uint64_t hash = 0;
 	ps_id id;
 	int err = look_under(txn, kind, name, name_len, &hash, &id, &old);
 	if (err == PS_ENOTFOUND)
@@ -312,7 +312,7 @@ int ps_txn_set_slot(ps_index_txn *txn, unsigned kind, const char *name, size_t n
                     enum ps_record_set set, uint32_t index, const struct ps_pad_slot *slot)
 {
 	struct ps_record record;
-	uint64_t hash, offset;
+	uint64_t hash = 0, offset;
 	ps_id id;
 	int err = look_under(txn, kind, name, name_len, &hash, &id, &record);
 	if (err != PS_OK)

@@ -133,6 +133,11 @@ int ps_record_unsend(struct ps_record *record, struct ps_slots *let_go)
 {
 	if (!(record->flags & PS_RECORD_SENT))
 		return ps_fail(PS_EINVAL, "\"%.64s\" was not on its way", record->name);
+	/* What was sent was borrowed, and has been written over since: its pads are still the origin's. */
+	if (record->origin_len > 0 && record->sets[PS_SET_BASE].count == 0) {
+		record->sets[PS_SET_BASE] = record->sets[PS_SET_SENT];
+		record->sets[PS_SET_SENT] = (struct ps_slots){0};
+	}
 	int err = let_go_set(record, PS_SET_SENT, let_go);
 	if (err == PS_OK)
 		no_longer_sent(record);

@@ -352,7 +352,11 @@ static void drop_old_tombstones(struct world *w, unsigned m)
 void world_step(struct world *w)
 {
 	unsigned m = (unsigned)roll_below(&w->dice, w->machines_count);
-	const char name[] = {(char)('a' + roll_below(&w->dice, WORLD_KEYS)), '\0'};
+	char name[PS_RECORD_NAME_MAX + 1] = {(char)('a' + roll_below(&w->dice, WORLD_KEYS)), '\0'};
+	struct shelf *shelf = &w->machines[m].shelf;
+	/* Conflict copies are written to and removed as well. */
+	if (shelf->count > 0 && roll_below(&w->dice, 4) == 0)
+		(void)strcpy(name, shelf->records[roll_below(&w->dice, shelf->count)].name);
 	switch (roll_below(&w->dice, 10)) {
 	case 0:
 	case 1:
