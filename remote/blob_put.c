@@ -47,7 +47,8 @@ static int recycle(struct put *put, struct put_lane *lane, unsigned status, int 
 		return lane_failed(put, lane, err != PS_OK ? err : ps_fail(error, "%s", sentence));
 	}
 	lane->recycles++;
-	int err = put_replace_pad(put, lane->place, &old);
+	/* Where one free pad is lost, all may be: the second time it is a new one. */
+	int err = put_replace_pad(put, lane->place, &old, lane->recycles > 1);
 	if (err != PS_OK)
 		return lane_failed(put, lane, err);
 	put->op.shown.recycled++;
@@ -57,9 +58,13 @@ static int recycle(struct put *put, struct put_lane *lane, unsigned status, int 
 	return err == PS_OK ? PS_OK : lane_failed(put, lane, err);
 }
 
-static int fail_with(const struct ps_task *task)
+/* Not there, although it was sent again and again: lost, if the network said that it had it. */
+static int fail_with(const struct ps_task *task, bool written)
 {
-	return ps_fail(task->error != PS_OK ? task->error : PS_EUNAVAILABLE, "%s", task->sentence);
+	int err = task->error != PS_OK ? task->error : PS_EUNAVAILABLE;
+	if (err == PS_ENOTFOUND)
+		err = written ? PS_ELOST : PS_EUNAVAILABLE;
+	return ps_fail(err, "%s", task->sentence);
 }
 
 static int take_written(struct put *put, struct put_lane *lane)
@@ -77,7 +82,7 @@ static int take_written(struct put *put, struct put_lane *lane)
 		if (err != PS_OK)
 			return lane_failed(put, lane, err);
 	}
-	return lane_failed(put, lane, fail_with(task));
+	return lane_failed(put, lane, fail_with(task, settle->written));
 }
 
 /* What is there under the name of a pad of which it is not known whether it was sent. */
@@ -86,7 +91,7 @@ static int take_looked(struct put *put, struct put_lane *lane)
 	const struct put_look *look = &lane->look;
 	struct ps_pad_identity ours = ps_slot_identity(&lane->slot);
 	if (look->task.fate != PS_FATE_DONE)
-		return lane_failed(put, lane, fail_with(&look->task));
+		return lane_failed(put, lane, fail_with(&look->task, false));
 	bool is_ours = look->there && ps_slot_sealed(&lane->slot) && ps_identity_same(&look->identity, &ours);
 	if (is_ours && put->verify != PS_VERIFY_READ)
 		return confirm(put, lane, PS_SLOT_CONFIRMED);
@@ -225,7 +230,7 @@ static int use_left(struct put *put, struct put_lane *lane)
 	if (err != PS_OK)
 		return err;
 	if ((sealed && !same) || slot.status == PS_SLOT_INVALID) {
-		err = put_replace_pad(put, lane->place, &slot);
+		err = put_replace_pad(put, lane->place, &slot, false);
 		return err == PS_OK ? use_fresh(put, lane) : err;
 	}
 	lane->slot = slot;

@@ -196,8 +196,9 @@ struct ps_pad_read {
 	struct ps_pad_contents contents;
 	/* Its own. */
 	struct ps_pad_header header;
-	bool has_header;
 	uint32_t attempts;
+	struct ps_lanes *lanes;
+	struct ps_lane lane;
 };
 void ps_pad_read_init(struct ps_pad_read *read);
 /* Opens a whole record that was fetched: PS_OK only if it is this slot's, and has its contents. `out` may be
@@ -205,6 +206,44 @@ void ps_pad_read_init(struct ps_pad_read *read);
 int ps_pad_read_record(ps_remote *r, const struct ps_pad_slot *slot, unsigned role,
                        const uint8_t *content_key, const struct ps_net_buffer *record, uint8_t *out,
                        uint32_t from, uint32_t to, struct ps_pad_contents *contents)
+    __attribute__((warn_unused_result));
+
+/* ---- many pads at once (pad_tasks.c): each has its own result, the call's is that of the operation ---- */
+
+struct ps_pad_look {
+	struct ps_task task; /* told: fate, error, sentence */
+	struct ps_pad_slot slot;
+	/* Told, if the fate is done. */
+	bool there;
+	struct ps_pad_identity identity;
+	/* Its own. */
+	struct ps_lanes *lanes;
+	struct ps_lane lane;
+};
+int ps_pads_look(struct ps_operation *op, struct ps_pad_look *looks, size_t count)
+    __attribute__((warn_unused_result));
+/* As ps_pad_read_init has it, but for r and ended. */
+int ps_pads_read(struct ps_operation *op, struct ps_pad_read *reads, size_t count)
+    __attribute__((warn_unused_result));
+
+/* A sealed slot, durable in the index before this is called, and what is in it; or a removal of `expected`.
+ */
+struct ps_pad_send {
+	struct ps_settle settle; /* told: settled, there; task.fate, error, sentence */
+	struct ps_pad_slot slot;
+	struct ps_pad_identity expected; /* none: a create */
+	bool removes;
+	unsigned role;
+	const uint8_t *content_key; /* to read it back; NULL: the store's keys */
+	const void *description, *payload;
+	size_t description_len, len;
+	struct ps_net_buffer *sealed; /* if it is at hand: the task's from now on */
+	/* Its own. */
+	ps_remote *r;
+	struct ps_lanes *lanes;
+	struct ps_lane lane;
+};
+int ps_pads_send(struct ps_operation *op, struct ps_pad_send *sends, size_t count, enum ps_verify verify)
     __attribute__((warn_unused_result));
 
 #endif

@@ -249,5 +249,4 @@ void ps_pad_read_init(struct ps_pad_read *read)
 	size_t bytes = (size_t)ps_pad_record_bytes(read->slot.length) + ps_pad_padded(read->slot.length);
 	read->task = (struct ps_task){.ops = &read_ops, .bytes = bytes};
 	read->attempts = 0;
-	read->has_header = false;
 }

@@ -131,8 +131,8 @@ int put_expect(struct put *put, uint32_t place, const struct ps_pad_identity *ex
  * commit less; or NULL. */
 int put_take_pads(struct put *put, uint32_t count, struct put_lane *first)
     __attribute__((warn_unused_result));
-/* Another pad in the place of one: the old one's last state is `old`. */
-int put_replace_pad(struct put *put, uint32_t place, const struct ps_pad_slot *old)
+/* Another pad in the place of one whose last state is `old`; a new one if `fresh_only`. */
+int put_replace_pad(struct put *put, uint32_t place, const struct ps_pad_slot *old, bool fresh_only)
     __attribute__((warn_unused_result));
 /* All chunks are there: the record becomes what was put. */
 int put_switch(struct put *put) __attribute__((warn_unused_result));

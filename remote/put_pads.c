@@ -118,9 +118,8 @@ static int take_all(struct put *put, ps_index_txn *txn, bool fresh, struct takin
 }
 
 /* Free pads that a reader may still read are left alone: new ones then. */
-static int begin_taking(struct put *put, struct taking *t, ps_index_txn **txn)
+static int begin_taking(struct put *put, struct taking *t, bool fresh, ps_index_txn **txn)
 {
-	bool fresh = false;
 	for (;;) {
 		int err = ps_index_begin(put->r->index, txn);
 		if (err != PS_OK)
@@ -155,7 +154,7 @@ static int seal_first(struct put_lane *first, struct taking *t)
 static int take_and_commit(struct put *put, struct put_lane *first, struct taking *t)
 {
 	ps_index_txn *txn;
-	int err = begin_taking(put, t, &txn);
+	int err = begin_taking(put, t, false, &txn);
 	if (err != PS_OK)
 		return err;
 	if (first)
@@ -212,13 +211,13 @@ int put_take_pads(struct put *put, uint32_t count, struct put_lane *first)
 
 /* ---- replacing ---- */
 
-static int replace_and_commit(struct put *put, uint32_t place, struct ps_pad_slot old)
+static int replace_and_commit(struct put *put, uint32_t place, struct ps_pad_slot old, bool fresh_only)
 {
 	struct ps_pad_slot fresh;
 	struct taking t = {.slots = &fresh, .expected = &(struct ps_pad_identity){0}, .count = 1};
 	struct ps_slots let_go = {&old, 1};
 	ps_index_txn *txn;
-	int err = begin_taking(put, &t, &txn);
+	int err = begin_taking(put, &t, fresh_only, &txn);
 	if (err != PS_OK)
 		return err;
 	err = put_journal_put_held(put, txn);
@@ -239,14 +238,14 @@ static int replace_and_commit(struct put *put, uint32_t place, struct ps_pad_slo
 	return err;
 }
 
-int put_replace_pad(struct put *put, uint32_t place, const struct ps_pad_slot *old)
+int put_replace_pad(struct put *put, uint32_t place, const struct ps_pad_slot *old, bool fresh_only)
 {
 	uint32_t one = 1;
 	int err = check_quota(put, &one);
 	if (err == PS_OK)
 		err = put_journal_begin(put);
 	if (err == PS_OK)
-		err = put_journal_end(put, replace_and_commit(put, place, *old));
+		err = put_journal_end(put, replace_and_commit(put, place, *old, fresh_only));
 	put->pads += err == PS_OK;
 	return err;
 }
