@@ -90,6 +90,12 @@ static int compare(const void *a, const void *b, void *names)
 	                       (const char *)names + other->name, other->name_len);
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	const ps_id *one = a, *other = b;
+	return (*one > *other) - (*one < *other);
+}
+
 static int listing_fill(ps_index *index, struct listing *l, const ps_id *ids, unsigned kind,
                         const char *prefix)
 {
@@ -145,6 +151,7 @@ int ps_index_list(ps_index *index, unsigned kind, const char *prefix, unsigned f
 		err = index_snapshot(index, &table, 1, &ids, &l.capacity);
 	if (err != PS_OK)
 		return err;
+	qsort(ids, l.capacity, sizeof(*ids), compare_ids); /* as they lie in the file, not as they hash */
 	err = listing_fill(index, &l, ids, kind, prefix);
 	ps_memory_free(&index->memory, ids, (l.capacity > 0 ? l.capacity : 1) * sizeof(*ids));
 	if (err == PS_OK)
