@@ -1,6 +1,7 @@
 /* Making, opening and closing a remote. Nothing is believed to be empty: a store that this machine does not
  * know, or whose index is missing or not its own, is refused, and left as it is. */
 #include <sodium.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/fail.h"
@@ -224,22 +225,17 @@ static int drop(ps_remote *r)
 	if (r->folder)
 		ps_memory_free(&r->memory, r->folder, strlen(r->folder) + 1);
 	pthread_mutex_destroy(&r->lock);
-	struct ps_memory memory = r->memory;
-	ps_memory_free(&memory, r, sizeof(*r));
-	ps_memory_done(&memory);
+	ps_memory_done(&r->memory);
+	free(r);
 	return err != PS_OK ? err : closed;
 }
 
 static ps_remote *new_remote(const struct ps_remote_setup *setup, const struct ps_allocator_fns *fns)
 {
-	struct ps_memory memory;
-	ps_memory_init(&memory, fns);
-	ps_remote *r = ps_memory_zalloc(&memory, sizeof(*r));
-	if (!r) {
-		ps_memory_done(&memory);
+	ps_remote *r = calloc(1, sizeof(*r)); /* it holds the memory that counts all else */
+	if (!r)
 		return NULL;
-	}
-	r->memory = memory;
+	ps_memory_init(&r->memory, fns);
 	r->keys = setup->keys;
 	if (setup->seams)
 		r->seams = *setup->seams;
