@@ -9,6 +9,8 @@
 
 #include <padstone/padstone.h>
 
+#include "cli/remote/options.h"
+
 enum cli_exit {
 	CLI_DONE = 0,
 	CLI_FAILED = 1,
@@ -29,8 +31,8 @@ struct cli_progress;
 struct cli {
 	const struct cli_command *command;
 	const struct cli_group *group; /* of the command, if it is in one */
-	const char *store;             /* the first operand */
-	char **operands; /* after STORE */
+	const char *store;             /* the first operand; NULL in a group that parses its own */
+	char **operands;               /* after STORE */
 	int operand_count;
 	bool json, quiet, no_progress;
 	uint64_t memory;
@@ -41,10 +43,12 @@ struct cli {
 	uint64_t goal;
 	bool hex, from_words, from_hex, ask, ask_new, remove_passphrase;
 	const char *passphrase_file, *new_passphrase_file, *store_name;
+	struct cli_remote_options remote;
 	struct cli_progress *progress; /* the bar being drawn, if any */
 };
 
 struct argp_option;
+struct argp_state;
 struct cli_command {
 	const char *name;
 	const char *operands; /* as usage shows them, STORE first */
@@ -57,8 +61,13 @@ struct cli_command {
 /* Commands that belong together: `padstone GROUP MEMBER'. */
 struct cli_group {
 	const char *name, *doc;
+	const char *usage;                 /* what stands behind COMMAND */
 	const struct cli_command *members; /* named "GROUP MEMBER"; the last has a NULL name */
-	const char *(*hint)(int err);      /* what may help; may give NULL */
+	const char *(*hint)(const struct cli *cli, int err); /* what may help; may give NULL */
+	const struct argp_option *(*options)(void);          /* of all members; may be NULL */
+	/* An option or operand of a member, an error_t as argp has it: ARGP_ERR_UNKNOWN for the usual way.
+	 * May be NULL. */
+	int (*parse)(int key, char *arg, struct cli *cli, struct argp_state *state);
 };
 
 /* The whole tool: returns the exit status. Exits by itself on --help, --version and usage errors. */
@@ -68,10 +77,14 @@ extern const struct cli_command cli_commands[];
 /* All groups, the last with a NULL name. */
 extern const struct cli_group cli_groups[];
 extern const struct cli_command cli_key_commands[];
-const char *cli_key_hint(int err);
+const char *cli_key_hint(const struct cli *cli, int err);
+extern const struct cli_command cli_remote_commands[];
+const struct argp_option *cli_remote_options(void);
+const char *cli_remote_hint(const struct cli *cli, int err);
+int cli_remote_parse(int key, char *arg, struct cli *cli, struct argp_state *state);
 /* Fills cli from argv, argv[0] being the command's name; exits with CLI_USAGE on a mistake. */
 void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli);
-void cli_help(const struct cli_command *command);
+void cli_help(const struct cli_group *group, const struct cli_command *command);
 /* A decimal or 0x id; PS_EINVAL with a sentence. */
 PS_CHECKED int cli_parse_id(const char *text, ps_id *id);
 /* "64M", "1.5G", "4096": PS_EINVAL with a sentence. */
@@ -80,6 +93,9 @@ PS_CHECKED int cli_parse_size(const char *text, uint64_t *bytes);
 /* The only two functions that know which Storer is behind STORE; unit tests bring their own. */
 PS_CHECKED int cli_open_store(const struct cli *cli, int mode, ps_storer **s);
 PS_CHECKED int cli_close_store(ps_storer *s);
+
+/* A decimal number; PS_EINVAL with a sentence. */
+PS_CHECKED int cli_parse_number(const char *text, uint64_t *number);
 
 /* The exit code that fits a ps_error. */
 int cli_exit_code(int err);

@@ -13,8 +13,9 @@
 #include "cli/key_secret.h"
 #include "remote/words.h"
 
-const char *cli_key_hint(int err)
+const char *cli_key_hint(const struct cli *cli, int err)
 {
+	(void)cli;
 	switch (err) {
 	case PS_EEXIST:
 		return "Choose another name; a key is never written over a file.";
@@ -27,14 +28,6 @@ const char *cli_key_hint(int err)
 	}
 }
 
-/* No core dump of a process that has keys in it. */
-static void no_core(void)
-{
-	const struct rlimit none = {0, 0};
-
-	(void)setrlimit(RLIMIT_CORE, &none);
-}
-
 static struct ps_passphrase passphrase_of(const struct secret *secret)
 {
 	return (struct ps_passphrase){secret->text, secret->len};
@@ -43,19 +36,11 @@ static struct ps_passphrase passphrase_of(const struct secret *secret)
 /* Opens a key file; *secret is its passphrase (NULL if it has none), for the caller to free. */
 static int open_key(const struct cli *cli, const char *path, struct ps_key **key, struct secret **secret)
 {
-	struct ps_key_file_info info;
 	struct ps_passphrase passphrase;
-	char prompt[300];
-	int err = ps_key_file_info(path, &info);
+	int err;
 
 	*secret = NULL;
-	if (err != PS_OK)
-		return err;
-	(void)snprintf(prompt, sizeof(prompt), "Passphrase of %.200s: ", path);
-	if (cli->passphrase_file != NULL)
-		err = secret_from_file(cli->passphrase_file, secret);
-	else if (info.passphrase)
-		err = secret_from_terminal(prompt, false, secret);
+	err = secret_of_key(cli, path, secret);
 	if (err != PS_OK)
 		return err;
 	if (*secret == NULL)
@@ -128,7 +113,7 @@ int cli_run_key_new(struct cli *cli)
 	struct ps_key *key = NULL;
 	int err = PS_OK;
 
-	no_core();
+	secret_no_core();
 	if (sodium_init() < 0)
 		err = ps_fail(PS_EIO, "libsodium does not start");
 	if (cli->from_words && cli->from_hex)
@@ -176,7 +161,7 @@ int cli_run_key_show(struct cli *cli)
 	struct ps_key *key = NULL;
 	int err;
 
-	no_core();
+	secret_no_core();
 	err = open_key(cli, cli->store, &key, &secret);
 	if (err == PS_OK && key->kind != PS_KEY_USER)
 		err = ps_fail(PS_ENOTSUP, "'%s' is a read-only key: it has no words; give the file itself",
@@ -221,7 +206,7 @@ int cli_run_key_check(struct cli *cli)
 	struct ps_key *key = NULL;
 	int err;
 
-	no_core();
+	secret_no_core();
 	err = open_key(cli, cli->store, &key, &secret);
 	if (err == PS_OK)
 		err = ps_key_file_info(cli->store, &info);
@@ -248,7 +233,7 @@ int cli_run_key_passphrase(struct cli *cli)
 	struct ps_key *key = NULL;
 	int err = PS_OK;
 
-	no_core();
+	secret_no_core();
 	if (cli->remove_passphrase && cli->new_passphrase_file != NULL)
 		err = ps_fail(PS_EINVAL, "--remove and --new-passphrase-file do not go together");
 	if (err == PS_OK)
@@ -276,7 +261,7 @@ int cli_run_key_rotate(struct cli *cli)
 	struct ps_key *key = NULL, *next = NULL;
 	int err;
 
-	no_core();
+	secret_no_core();
 	err = open_key(cli, cli->store, &key, &secret);
 	if (err == PS_OK && key->kind != PS_KEY_USER)
 		err = ps_fail(PS_EREADONLY, "'%s' is a read-only key; rotate the one that it comes from",
@@ -303,7 +288,7 @@ int cli_run_key_read_only(struct cli *cli)
 	struct ps_key *key = NULL, *reader = NULL;
 	int err;
 
-	no_core();
+	secret_no_core();
 	err = open_key(cli, cli->store, &key, &secret);
 	if (err == PS_OK)
 		err = ps_key_new_read_only(key, cli->store_name, &reader);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -151,4 +152,25 @@ int secret_from_input(const char *prompt, struct secret **secret)
 	else
 		secret_free(made);
 	return err;
+}
+
+int secret_of_key(const struct cli *cli, const char *path, struct secret **secret)
+{
+	struct ps_key_file_info info;
+	char prompt[300];
+	int err = ps_key_file_info(path, &info);
+
+	if (err != PS_OK)
+		return err;
+	if (cli->passphrase_file != NULL)
+		return secret_from_file(cli->passphrase_file, secret);
+	(void)snprintf(prompt, sizeof(prompt), "Passphrase of %.200s: ", path);
+	return info.passphrase ? secret_from_terminal(prompt, false, secret) : PS_OK;
+}
+
+void secret_no_core(void)
+{
+	const struct rlimit none = {0, 0};
+
+	(void)setrlimit(RLIMIT_CORE, &none);
 }

@@ -21,5 +21,9 @@ PS_CHECKED int secret_from_input(const char *prompt, struct secret **secret);
 /* A line from the terminal, unseen; `twice`: asked for again, and the two must be the same. PS_EINVAL without
  * a terminal, PS_ECANCELED by Ctrl-C. */
 PS_CHECKED int secret_from_terminal(const char *prompt, bool twice, struct secret **secret);
+/* The passphrase of a key file, from --passphrase-file or the terminal; *secret stays NULL if it has none. */
+PS_CHECKED int secret_of_key(const struct cli *cli, const char *path, struct secret **secret);
+/* No core dump of a process that has keys in it. */
+void secret_no_core(void);
 
 #endif

@@ -46,6 +46,8 @@ static const struct argp_option common_options[] = {
     {"json", KEY_JSON, NULL, 0, "Results as JSON, one object a line", 1},
     {"quiet", 'q', NULL, 0, "No warnings, summaries or progress; errors still", 1},
     {"no-progress", KEY_NO_PROGRESS, NULL, 0, "No progress on standard error", 1},
+    {0}};
+static const struct argp_option store_options[] = {
     {"memory", KEY_MEMORY, "SIZE", 0, "Memory that the store may use, such as 64M (default: a quarter)", 1},
     {"io", KEY_IO, "KIND", 0, "auto, uring, posix or buffered", 1},
     {0}};
@@ -135,7 +137,19 @@ const struct cli_command cli_key_commands[] = {
     {0}};
 
 const struct cli_group cli_groups[] = {
-    {"key", "Make, show and protect the key of a user.", cli_key_commands, cli_key_hint}, {0}};
+    {.name = "key",
+     .doc = "Make, show and protect the key of a user.",
+     .usage = "FILE [OPERAND...]",
+     .members = cli_key_commands,
+     .hint = cli_key_hint},
+    {.name = "remote",
+     .doc = "Keep values on storage that nobody has to trust.",
+     .usage = "[OPERAND...]",
+     .members = cli_remote_commands,
+     .hint = cli_remote_hint,
+     .options = cli_remote_options,
+     .parse = cli_remote_parse},
+    {0}};
 
 const struct cli_command cli_commands[] = {
     {"create", "STORE", "Make a new, empty store in the file STORE.", NULL, 0, 0, cli_run_create},
@@ -227,6 +241,19 @@ int cli_parse_size(const char *text, uint64_t *bytes)
 	return PS_OK;
 }
 
+int cli_parse_number(const char *text, uint64_t *number)
+{
+	char *end;
+	unsigned long long value;
+
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0)
+		return ps_fail(PS_EINVAL, "'%s' is not a number", text);
+	*number = value;
+	return PS_OK;
+}
+
 static int parse_io(const char *text)
 {
 	static const char *const kinds[] = {"auto", "uring", "posix", "buffered"};
@@ -266,7 +293,19 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp common_argp = {.options = common_options, .parser = parse_common};
-static const struct argp_child common_children[] = {{&common_argp, 0, NULL, 0}, {0}};
+static const struct argp store_argp = {.options = store_options, .parser = parse_common};
+static const struct argp_child store_children[] = {
+    {&common_argp, 0, NULL, 0}, {&store_argp, 0, NULL, 0}, {0}};
+
+/* Options only: operands go to the command's own parser. */
+static error_t parse_group(int key, char *arg, struct argp_state *state)
+{
+	struct cli *cli = state->input;
+
+	if (key <= 0 || key >= ARGP_KEY_END)
+		return ARGP_ERR_UNKNOWN;
+	return cli->group->parse(key, arg, cli, state);
+}
 
 static void end_of_operands(struct cli *cli, struct argp_state *state)
 {
@@ -354,10 +393,16 @@ static error_t parse_switch(int key, char *arg, struct cli *cli)
 static error_t parse_command(int key, char *arg, struct argp_state *state)
 {
 	struct cli *cli = state->input;
+	error_t err;
 
+	if (cli->group != NULL && cli->group->parse != NULL) {
+		err = cli->group->parse(key, arg, cli, state);
+		if (err != ARGP_ERR_UNKNOWN)
+			return err;
+	}
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = cli;
+		state->child_inputs[0] = state->child_inputs[1] = cli;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (cli->store == NULL)
@@ -399,33 +444,46 @@ static char *full_name(const struct cli_command *command, char out[64])
 	return out;
 }
 
-static struct argp command_argp(const struct cli_command *command)
+/* A command's argp, and what it points at. */
+struct whole_argp {
+	struct argp argp, group;
+	struct argp_child children[3];
+};
+
+static void make_argp(const struct cli_group *group, const struct cli_command *command, struct whole_argp *whole)
 {
-	return (struct argp){.options = command->options,
-	                     .parser = parse_command,
-	                     .args_doc = command->operands,
-	                     .doc = command->doc,
-	                     .children = common_children};
+	*whole = (struct whole_argp){.argp = {.options = command->options,
+	                                      .parser = parse_command,
+	                                      .args_doc = command->operands,
+	                                      .doc = command->doc,
+	                                      .children = group != NULL ? whole->children : store_children}};
+	whole->children[0].argp = &common_argp;
+	if (group != NULL && group->options != NULL) {
+		whole->group = (struct argp){.options = group->options(), .parser = parse_group};
+		whole->children[1].argp = &whole->group;
+	}
 }
 
 void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli)
 {
-	struct argp argp = command_argp(command);
+	struct whole_argp whole;
 	char name[64];
 
+	make_argp(cli->group, command, &whole);
 	cli->command = command;
 	cli->full = true;
 	argv[0] = full_name(command, name);
-	if (argp_parse(&argp, argc, argv, 0, NULL, cli) != 0)
+	if (argp_parse(&whole.argp, argc, argv, 0, NULL, cli) != 0)
 		exit(CLI_USAGE);
 }
 
-void cli_help(const struct cli_command *command)
+void cli_help(const struct cli_group *group, const struct cli_command *command)
 {
-	struct argp argp = command_argp(command);
+	struct whole_argp whole;
 	char name[64];
 
-	argp_help(&argp, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK, full_name(command, name));
+	make_argp(group, command, &whole);
+	argp_help(&whole.argp, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK, full_name(command, name));
 }
 
 static error_t parse_main(int key, char *arg, struct argp_state *state)
@@ -435,7 +493,7 @@ static error_t parse_main(int key, char *arg, struct argp_state *state)
 	(void)arg;
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = ((void **)state->input)[1];
+		state->child_inputs[0] = state->child_inputs[1] = ((void **)state->input)[1];
 		return 0;
 	case ARGP_KEY_ARG:
 		*command_at = state->next - 1;
@@ -480,7 +538,7 @@ static char *main_doc(int key, const char *text, void *input)
 static const struct argp main_argp = {.parser = parse_main,
                                       .args_doc = "COMMAND STORE [OPERAND...]",
                                       .doc = "Keep objects and folders in one crash-safe file.\v",
-                                      .children = common_children,
+                                      .children = store_children,
                                       .help_filter = main_doc};
 
 static const struct cli_command *find_command(const char *name)
@@ -509,7 +567,7 @@ static const struct cli_command *find_member(const struct cli_group *group, cons
 
 static void print_group(const struct cli_group *group)
 {
-	printf("Usage: padstone %s COMMAND FILE [OPERAND...]\n%s\n\nCommands:\n", group->name, group->doc);
+	printf("Usage: padstone %s COMMAND %s\n%s\n\nCommands:\n", group->name, group->usage, group->doc);
 	for (const struct cli_command *c = group->members; c->name != NULL; c++)
 		printf("  %-16s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
 	printf("\n`padstone help %s COMMAND' says more about one.\n", group->name);
@@ -549,7 +607,7 @@ static int run_help(int argc, char **argv)
 		return CLI_USAGE;
 	}
 	if (command != NULL)
-		cli_help(command);
+		cli_help(group, command);
 	else
 		argp_help(&main_argp, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK, program);
 	return CLI_DONE;

@@ -58,27 +58,36 @@ static void time_text(double seconds, char out[32])
 		snprintf(out, 32, "%lu:%02lu", s / 60, s % 60);
 }
 
+static const char *amount(const struct cli_progress *p, uint64_t n, char out[32])
+{
+	if (p->unit == NULL)
+		return cli_size_text(n, out);
+	(void)snprintf(out, 32, "%llu", (unsigned long long)n);
+	return out;
+}
+
 /* "12.0 MiB of 40.0 MiB, 6.1 MiB/s, 0:05 left" */
 static void figures(const struct cli_progress *p, double now, char *out, size_t size)
 {
 	double elapsed = now - p->started > 0.001 ? now - p->started : 0.001;
 	double rate = (double)p->done / elapsed;
 	char done[32], total[32], speed[32], left[32];
+	const char *space = p->unit != NULL ? " " : "", *unit = p->unit != NULL ? p->unit : "";
 
-	cli_size_text(p->done, done);
-	cli_size_text((uint64_t)rate, speed);
+	amount(p, p->done, done);
+	amount(p, (uint64_t)rate, speed);
 	if (p->total == 0 || rate < 1 || p->done > p->total) {
-		snprintf(out, size, "%s, %s/s", done, speed);
+		snprintf(out, size, "%s%s%s, %s/s%s", done, space, unit, speed, p->note);
 		return;
 	}
-	cli_size_text(p->total, total);
+	amount(p, p->total, total);
 	time_text((double)(p->total - p->done) / rate, left);
-	snprintf(out, size, "%s of %s, %s/s, %s left", done, total, speed, left);
+	snprintf(out, size, "%s of %s%s%s, %s/s, %s left%s", done, total, space, unit, speed, left, p->note);
 }
 
 static void draw_bar(struct cli_progress *p, double now)
 {
-	char text[160], cells[64];
+	char text[192], cells[64];
 	int room = columns() - 1, width, filled = 0;
 
 	figures(p, now, text, sizeof(text));
@@ -100,7 +109,7 @@ static void draw_bar(struct cli_progress *p, double now)
 
 void progress_update(struct cli_progress *p, uint64_t done)
 {
-	char text[160];
+	char text[192];
 	double now;
 
 	p->done = done;

@@ -7,7 +7,9 @@
 
 struct cli_progress {
 	const char *what;
-	uint64_t done, total; /* bytes; total 0: not known */
+	uint64_t done, total; /* bytes, or units; total 0: not known */
+	const char *unit;     /* NULL: bytes */
+	char note[48];        /* stands behind the figures; the caller's to set */
 	double started, drawn;
 	bool bar, lines, colour, shown;
 };

@@ -20,6 +20,9 @@ int cli_exit_code(int err)
 	case PS_EBUSY:
 		return CLI_BUSY;
 	case PS_ECORRUPT:
+	case PS_ELOST:
+	case PS_EROLLBACK:
+	case PS_EFORK:
 		return CLI_DAMAGED;
 	case PS_ENOSPC:
 	case PS_EFULL:
@@ -52,10 +55,16 @@ static const char *hint_of(int err)
 	}
 }
 
+/* What a network gave that is not ours is damage; a passphrase or key that is not the right one is not. */
+static int exit_of(const struct cli *cli, int err)
+{
+	return err == PS_EAUTH && cli->remote.stage == CLI_REMOTE_OPEN ? CLI_DAMAGED : cli_exit_code(err);
+}
+
 int cli_fail(const struct cli *cli, int err, const char *what)
 {
 	const char *message = ps_last_error_message();
-	const char *hint = cli->group != NULL ? cli->group->hint(err) : hint_of(err);
+	const char *hint = cli->group != NULL ? cli->group->hint(cli, err) : hint_of(err);
 
 	if (message[0] == '\0')
 		message = ps_strerror(err);
@@ -66,8 +75,8 @@ int cli_fail(const struct cli *cli, int err, const char *what)
 		fprintf(stderr, "  %s\n", hint);
 	if (cli->json)
 		cli_json(cli, json_pack("{s:s, s:s, s:i}", "error", ps_error_name(err), "message", message,
-		                        "exit", cli_exit_code(err)));
-	return cli_exit_code(err);
+		                        "exit", exit_of(cli, err)));
+	return exit_of(cli, err);
 }
 
 int cli_finish(const struct cli *cli, ps_storer *s, int result)

@@ -1,0 +1,116 @@
+/* From the command line to an open store: which network, which key, which limits. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "cli/key_secret.h"
+#include "cli/remote/remote.h"
+
+const char *remote_url(const struct cli *cli)
+{
+	return cli->remote.network != NULL ? cli->remote.network : getenv("PADSTONE_NETWORK");
+}
+
+static const char *key_path(const struct cli *cli)
+{
+	return cli->remote.key != NULL ? cli->remote.key : getenv("PADSTONE_KEY");
+}
+
+/* One line a mistake, as argp does it: nothing was begun. */
+static bool all_given(const struct cli *cli)
+{
+	const char *url = remote_url(cli), *key = key_path(cli);
+
+	if (url == NULL || *url == '\0')
+		fprintf(stderr, "padstone: which network? --network URL or PADSTONE_NETWORK says it, such as "
+		                "dir:/backup/pads\n");
+	else if (key == NULL || *key == '\0')
+		fprintf(stderr, "padstone: which key? --key FILE or PADSTONE_KEY says it; `padstone key new "
+		                "FILE' makes one\n");
+	else
+		return true;
+	return false;
+}
+
+static struct ps_remote_options options_of(const struct cli *cli)
+{
+	const struct cli_remote_options *given = &cli->remote;
+	struct ps_remote_options options = {.size = sizeof(options)};
+
+	options.store = cli->store_name;
+	options.mode = given->mode;
+	options.verify = given->verify;
+	options.max_inflight = given->inflight;
+	options.max_pads = given->max_pads;
+	options.max_cost = given->max_cost;
+	options.rates =
+	    (struct ps_remote_rates){given->rates[0], given->rates[1], given->rates[2], given->rates[3]};
+	options.bytes_up = given->up;
+	options.bytes_down = given->down;
+	options.create = given->create;
+	options.progress = remote_watch_progress;
+	options.progress_arg = given->watch;
+	return options;
+}
+
+static int open_remote(struct cli *cli, bool init, ps_remote **r)
+{
+	struct ps_remote_options options = options_of(cli);
+	struct ps_remote_key key = {.file = key_path(cli)};
+	struct secret *secret = NULL;
+	int err = secret_of_key(cli, key.file, &secret);
+
+	if (err != PS_OK)
+		return err;
+	if (secret != NULL) {
+		key.passphrase = secret->text;
+		key.passphrase_len = secret->len;
+	}
+	cli->remote.stage = CLI_REMOTE_NETWORK;
+	err = init ? ps_remote_init(remote_url(cli), &key, &options, r)
+	           : ps_remote_open(remote_url(cli), &key, &options, r);
+	secret_free(secret);
+	return err;
+}
+
+int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r))
+{
+	struct remote_watch watch = {.cli = cli, .what = strchr(cli->command->name, ' ') + 1};
+	ps_remote *r;
+	int err, result, closed;
+
+	cli->remote.watch = &watch;
+	if (!all_given(cli))
+		return CLI_USAGE;
+	secret_no_core();
+	err = open_remote(cli, init, &r);
+	if (err == PS_OK && cli_interrupted() && !init) {
+		(void)ps_remote_close(r);
+		err = ps_fail(PS_ECANCELED, "interrupted; nothing was begun");
+	}
+	if (err != PS_OK)
+		return remote_fail(cli, err, NULL);
+	cli->remote.stage = CLI_REMOTE_OPEN;
+	result = run(cli, r);
+	closed = ps_remote_close(r);
+	return closed != PS_OK && result == CLI_DONE ? remote_fail(cli, closed, NULL) : result;
+}
+
+static int init_run(struct cli *cli, ps_remote *r)
+{
+	const char *store = cli->store_name != NULL ? cli->store_name : "main";
+	json_t *object = json_object();
+
+	(void)r;
+	cli_json_name(object, "network", remote_url(cli));
+	cli_json_name(object, "store", store);
+	cli_json(cli, object);
+	cli_say(cli, "The store \"%s\" is there, and empty.", store);
+	return CLI_DONE;
+}
+
+int cli_run_remote_init(struct cli *cli)
+{
+	return remote_with(cli, true, init_run);
+}

@@ -1,0 +1,319 @@
+/* The command line of `padstone remote': options that all its commands have, each command's own, and what the
+ * commands are. */
+#include "cli/remote/options.h"
+
+#include <argp.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "cli/remote/remote.h"
+
+enum {
+	KEY_NETWORK = 1024,
+	KEY_KEY,
+	KEY_PASSPHRASE_FILE,
+	KEY_STORE,
+	KEY_UP,
+	KEY_DOWN,
+	KEY_INFLIGHT,
+	KEY_CREATE,
+	KEY_REPLACE,
+	KEY_MODE,
+	KEY_VERIFY,
+	KEY_MAX_PADS,
+	KEY_MAX_COST,
+	KEY_RATES,
+	KEY_DRY_RUN,
+	KEY_UNVERIFIED,
+	KEY_RANGE,
+	KEY_READ,
+	KEY_SHARE,
+	KEY_REPAIR_FROM,
+};
+
+static const struct argp_option where_options[] = {
+    {NULL, 0, NULL, 0, "Which store, and how:", 2},
+    {"network", KEY_NETWORK, "URL", 0, "Where the pads are (default: PADSTONE_NETWORK)", 2},
+    {"key", KEY_KEY, "FILE", 0, "The key file (default: PADSTONE_KEY)", 2},
+    {"passphrase-file", KEY_PASSPHRASE_FILE, "FILE|FD", 0,
+     "The key file's passphrase is the first line of FILE, or of this descriptor", 2},
+    {"store", KEY_STORE, "NAME", 0, "One key holds many stores (default: main)", 2},
+    {"up", KEY_UP, "SIZE", 0, "At most so many bytes a second to the network", 2},
+    {"down", KEY_DOWN, "SIZE", 0, "At most so many bytes a second from the network", 2},
+    {"inflight", KEY_INFLIGHT, "SIZE", 0, "Bytes on their way at a time (default: 128M)", 2},
+    {0}};
+
+#define MODE                                                                                                 \
+	{                                                                                                    \
+		"mode", KEY_MODE, "SIZE", 0,                                                                 \
+		    "Pads that are small (128K), medium (2M, default) or large (8M)", 0                      \
+	}
+#define RATES                                                                                                \
+	{                                                                                                    \
+		"rates", KEY_RATES, "PAD,REQ,UP,DOWN", 0,                                                    \
+		    "Prices of a new pad, a request, a GiB up and a GiB down", 0                             \
+	}
+#define LIMITS                                                                                               \
+	{"max-pads", KEY_MAX_PADS, "N", 0, "Do not begin if it takes more pads than N", 0},                  \
+	{                                                                                                    \
+		"max-cost", KEY_MAX_COST, "PRICE", 0, "Do not begin if it costs more, by --rates", 0         \
+	}
+#define DRY_RUN(what)                                                                                        \
+	{                                                                                                    \
+		"dry-run", KEY_DRY_RUN, NULL, 0, what, 0                                                     \
+	}
+#define VERIFY                                                                                               \
+	{                                                                                                    \
+		"verify", KEY_VERIFY, "HOW", 0,                                                              \
+		    "What confirms a pad: head (default), read, sample (some are read), none", 0             \
+	}
+
+static const struct argp_option init_options[] = {
+    {"create", KEY_CREATE, NULL, 0, "Make what the URL names, such as the folder of a dir: network", 0}, {0}};
+static const struct argp_option put_options[] = {
+    {"replace", KEY_REPLACE, NULL, 0, "Replace what NAME has", 0},
+    MODE,
+    VERIFY,
+    LIMITS,
+    RATES,
+    DRY_RUN("Say what it would take; send nothing"),
+    {0}};
+static const struct argp_option update_options[] = {
+    MODE, VERIFY, LIMITS, RATES, DRY_RUN("Say what it would take; send nothing"), {0}};
+static const struct argp_option get_options[] = {
+    {"output", 'o', "FILE", 0, "Write to FILE, which appears when it is complete", 0},
+    {"range", KEY_RANGE, "FROM:LEN", 0, "LEN bytes from FROM on; without LEN up to the end", 0},
+    {"unverified", KEY_UNVERIFIED, NULL, 0, "Also what is not confirmed yet", 0},
+    {0}};
+static const struct argp_option rm_options[] = {DRY_RUN("Say what would go; remove nothing"), {0}};
+static const struct argp_option size_options[] = {MODE, RATES, {0}};
+static const struct argp_option reserve_options[] = {MODE, LIMITS, RATES, {0}};
+static const struct argp_option health_options[] = {
+    {"read", KEY_READ, NULL, 0, "Fetch and open every pad; without it only look at what is there", 0},
+    {"share", KEY_SHARE, "PART", 0, "Only this part of the pads, at random, such as 0.1", 0},
+    {"repair-from", KEY_REPAIR_FROM, "FOLDER", 0, "Repair what is lost from the file NAME in FOLDER", 0},
+    {0}};
+
+const struct cli_command cli_remote_commands[] = {
+    {"remote init", "",
+     "Make a new, empty store on a network.\v"
+     "Nothing is written over: a store that is there, here or on the network, is refused.",
+     init_options, 0, 0, cli_run_remote_init},
+    {"remote put", "NAME FILE|-",
+     "Store a file, or standard input for -, under a name.\v"
+     "All or nothing. What was interrupted goes on with the same command: what the network has is not sent "
+     "again.",
+     put_options, 2, 2, cli_run_remote_put},
+    {"remote update", "NAME FILE|-",
+     "Replace what a name has; only what changed is sent.\v"
+     "What was there can be read until all of the new is confirmed.",
+     update_options, 2, 2, cli_run_remote_update},
+    {"remote get", "NAME",
+     "Write a value to standard output, or to a file with -o.\v"
+     "Every byte is verified before it is written. FILE is whole, or as it was.",
+     get_options, 1, 1, cli_run_remote_get},
+    {"remote ls", "[PREFIX]",
+     "List names, with size and time, that begin with PREFIX.\v"
+     "Control characters in names are shown as \\n, \\xNN; --json gives names exactly.",
+     NULL, 0, 1, cli_run_remote_ls},
+    {"remote stat", "NAME", "Show what is known of one name.", NULL, 1, 1, cli_run_remote_stat},
+    {"remote stats", "", "Show figures of the whole store.", NULL, 0, 0, cli_run_remote_stats},
+    {"remote mv", "OLD NEW",
+     "Give a value another name.\vNo pad is touched; a NEW that has a value is refused.", NULL, 2, 2,
+     cli_run_remote_mv},
+    {"remote rm", "NAME...",
+     "Remove values.\v"
+     "All must be there, or none is removed. Their pads become free, and are used again or purged.",
+     rm_options, 1, -1, cli_run_remote_rm},
+    {"remote release", "NAME",
+     "Give up what an interrupted put or update left.\v"
+     "What NAME had before stays as it is.",
+     NULL, 1, 1, cli_run_remote_release},
+    {"remote estimate", "SIZE", "Say what a put of so many bytes would take now.", size_options, 1, 1,
+     cli_run_remote_estimate},
+    {"remote reserve", "PADS", "Make pads until so many are free, so that later puts make none.",
+     reserve_options, 1, 1, cli_run_remote_reserve},
+    {"remote health", "[NAME]",
+     "Look at pads, confirm them, find what is lost, repair it.\v"
+     "Exit status 5 if something is lost or wrong and was not repaired.",
+     health_options, 0, 1, cli_run_remote_health},
+    {"remote purge", "",
+     "Find out about pads in doubt, delete those that nothing needs.\v"
+     "No value loses anything. A pad that cannot be found is forgotten only after several answers, hours "
+     "apart.",
+     NULL, 0, 0, cli_run_remote_purge},
+    {"remote verify", "", "Compare this machine's index with itself; asks no network.", NULL, 0, 0,
+     cli_run_remote_verify},
+    {0}};
+
+const struct argp_option *cli_remote_options(void)
+{
+	return where_options;
+}
+
+/* ---- values ---- */
+
+static int word_of(const char *text, const char *const *words, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(text, words[i]) == 0)
+			return i + 1;
+	return 0;
+}
+
+static int parse_amount(const char *text, double *amount, const char **end)
+{
+	char *stop;
+
+	*amount = strtod(text, &stop);
+	*end = stop;
+	return stop != text && isfinite(*amount) && *amount >= 0
+	           ? PS_OK
+	           : ps_fail(PS_EINVAL, "'%s' is not a number such as 0.25", text);
+}
+
+static int parse_single(const char *text, double *amount)
+{
+	const char *end;
+	int err = parse_amount(text, amount, &end);
+
+	if (err == PS_OK && *end != '\0')
+		err = ps_fail(PS_EINVAL, "'%s' is not a number such as 0.25", text);
+	return err;
+}
+
+static int parse_rates(const char *text, double rates[4])
+{
+	const char *at = text;
+
+	for (int i = 0; i < 4; i++) {
+		if (parse_amount(at, &rates[i], &at) != PS_OK || *at != (i < 3 ? ',' : '\0'))
+			return ps_fail(PS_EINVAL, "--rates takes four prices, such as 0.01,0,0.05,0.09");
+		at++;
+	}
+	return PS_OK;
+}
+
+static int parse_range(const char *text, struct cli_remote_options *o)
+{
+	const char *colon = strchr(text, ':');
+	char from[32];
+	int err;
+
+	if (colon == NULL || (size_t)(colon - text) >= sizeof(from))
+		return ps_fail(PS_EINVAL, "'%s' is not a range such as 4096:512 or 1M:", text);
+	memcpy(from, text, (size_t)(colon - text));
+	from[colon - text] = '\0';
+	o->part = true;
+	o->len = PS_SIZE_UNKNOWN;
+	err = cli_parse_size(from, &o->from);
+	return err == PS_OK && colon[1] != '\0' ? cli_parse_size(colon + 1, &o->len) : err;
+}
+
+/* ---- options ---- */
+
+static int parse_words(int key, const char *arg, struct cli_remote_options *o)
+{
+	static const char *const modes[] = {"small", "medium", "large"};
+	static const char *const ways[] = {"head", "none", "sample", "read"};
+
+	if (key == KEY_MODE) {
+		o->mode = word_of(arg, modes, 3);
+		return o->mode > 0 ? PS_OK
+		                   : ps_fail(PS_EINVAL, "--mode is small, medium or large, not '%s'", arg);
+	}
+	o->verify = word_of(arg, ways, 4);
+	return o->verify > 0 ? PS_OK
+	                     : ps_fail(PS_EINVAL, "--verify is head, read, sample or none, not '%s'", arg);
+}
+
+static int parse_share(const char *text, double *share)
+{
+	int err = parse_single(text, share);
+
+	if (err == PS_OK && (*share <= 0 || *share > 1))
+		err = ps_fail(PS_EINVAL, "--share is a part of all, such as 0.1, not '%s'", text);
+	return err;
+}
+
+/* PS_ENOTFOUND: no such option. */
+static int parse_value(int key, const char *arg, struct cli_remote_options *o)
+{
+	switch (key) {
+	case KEY_UP:
+		return cli_parse_size(arg, &o->up);
+	case KEY_DOWN:
+		return cli_parse_size(arg, &o->down);
+	case KEY_INFLIGHT:
+		return cli_parse_size(arg, &o->inflight);
+	case KEY_MODE:
+	case KEY_VERIFY:
+		return parse_words(key, arg, o);
+	case KEY_MAX_PADS:
+		return cli_parse_number(arg, &o->max_pads);
+	case KEY_MAX_COST:
+		return parse_single(arg, &o->max_cost);
+	case KEY_RATES:
+		return parse_rates(arg, o->rates);
+	case KEY_RANGE:
+		return parse_range(arg, o);
+	case KEY_SHARE:
+		return parse_share(arg, &o->share);
+	default:
+		return PS_ENOTFOUND;
+	}
+}
+
+static bool parse_text(int key, char *arg, struct cli *cli)
+{
+	struct cli_remote_options *o = &cli->remote;
+	const char **texts[] = {&o->network, &o->key, &cli->passphrase_file, &cli->store_name};
+	bool *const flags[] = {&o->create, &o->replace, &o->dry_run, &o->unverified, &o->read};
+	static const int flag_keys[] = {KEY_CREATE, KEY_REPLACE, KEY_DRY_RUN, KEY_UNVERIFIED, KEY_READ};
+
+	if (key >= KEY_NETWORK && key <= KEY_STORE)
+		*texts[key - KEY_NETWORK] = arg;
+	for (size_t i = 0; i < sizeof(flag_keys) / sizeof(*flag_keys); i++)
+		if (key == flag_keys[i]) {
+			*flags[i] = true;
+			return true;
+		}
+	if (key == KEY_REPAIR_FROM)
+		o->repair_from = arg;
+	return (key >= KEY_NETWORK && key <= KEY_STORE) || key == KEY_REPAIR_FROM;
+}
+
+static void end_of_operands(const struct cli *cli, struct argp_state *state)
+{
+	const struct cli_command *command = cli->command;
+
+	if (cli->operand_count < command->min_operands)
+		argp_error(state, "too few operands; expected %s", command->operands);
+	if (command->max_operands >= 0 && cli->operand_count > command->max_operands)
+		argp_error(state, "too many operands; expected %s",
+		           *command->operands != '\0' ? command->operands : "none");
+	if (cli->json && command->run == cli_run_remote_get && cli->output == NULL)
+		argp_error(state, "get --json needs -o FILE: without it standard output carries the value");
+}
+
+int cli_remote_parse(int key, char *arg, struct cli *cli, struct argp_state *state)
+{
+	int err;
+
+	if (key == ARGP_KEY_ARG)
+		cli->operands[cli->operand_count++] = arg;
+	else if (key == ARGP_KEY_END)
+		end_of_operands(cli, state);
+	if (key == ARGP_KEY_ARG || key == ARGP_KEY_END)
+		return 0;
+	if (parse_text(key, arg, cli))
+		return 0;
+	err = parse_value(key, arg, &cli->remote);
+	if (err == PS_ENOTFOUND)
+		return ARGP_ERR_UNKNOWN;
+	if (err != PS_OK)
+		argp_error(state, "%s", ps_last_error_message());
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* What the command line of `padstone remote' may say beside what all commands have. */
+#ifndef PS_CLI_REMOTE_OPTIONS_H
+#define PS_CLI_REMOTE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct remote_watch;
+struct cli_remote_options {
+	const char *network, *key; /* or from the environment */
+	uint64_t up, down;         /* bytes a second; 0: no limit */
+	uint64_t inflight;         /* bytes; 0: the library's */
+	int mode, verify;          /* enum ps_remote_mode, enum ps_remote_verify; 0: the library's */
+	uint64_t max_pads;         /* 0: no limit */
+	double max_cost;
+	double rates[4]; /* a new pad, a request, a GiB up, a GiB down */
+	bool create, replace, unverified, read, yes, dry_run;
+	bool part; /* get --range */
+	uint64_t from, len;
+	double share;
+	const char *repair_from;
+	enum cli_remote_stage {
+		CLI_REMOTE_KEY,     /* what fails now is about the key */
+		CLI_REMOTE_NETWORK, /* about the network, and the state on this machine */
+		CLI_REMOTE_OPEN     /* about what is in the store */
+	} stage;
+	struct remote_watch *watch; /* of the open store's operations */
+};
+
+#endif

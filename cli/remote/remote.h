@@ -1,0 +1,69 @@
+/* The commands of `padstone remote': what they share. */
+#ifndef PS_CLI_REMOTE_H
+#define PS_CLI_REMOTE_H
+
+#include <padstone/remote.h>
+
+#include "cli/cli.h"
+#include "cli/progress.h"
+
+/* How an operation goes, seen from here: a bar, and Ctrl-C. */
+struct remote_watch {
+	struct cli *cli;
+	const char *what; /* the command's word; stands before the bar */
+	struct cli_progress bar;
+	bool began;
+	struct ps_remote_plan plan;
+	struct ps_remote_progress last; /* counts only: its texts are not kept */
+};
+
+/* ---- open.c ---- */
+
+/* The network's URL as the user gave it; NULL if nobody did. */
+const char *remote_url(const struct cli *cli);
+/* Opens the store (or, with `init`, makes it), runs the command on it, closes it. All its operations are seen
+ * by cli->remote.watch. */
+int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r));
+
+/* ---- say.c ---- */
+
+/* As cli_fail, with network and name (may be NULL) where the sentence does not have them. */
+int remote_fail(const struct cli *cli, int err, const char *name);
+/* The command was interrupted; `rest` says what there is now. */
+int remote_interrupted(const struct cli *cli, const char *name, const char *rest);
+/* What an operation ended with: a plan if it was a dry run, a failure, or that it was interrupted. */
+int remote_ended(struct cli *cli, int err, const char *name, const char *rest);
+enum { REMOTE_SHOWN = 4 * 1024 + 8 }; /* of any name */
+/* As it may be shown on a terminal: cli_escape, but backslashes stay where nothing has to be escaped. */
+const char *remote_shown(const char *text, char out[REMOTE_SHOWN]);
+/* "2026-11-21 17:55:02", of nanoseconds since 1970, here. */
+const char *remote_time_text(uint64_t time_ns, char out[32]);
+void remote_say_plan(struct cli *cli, const char *name, const struct ps_remote_plan *plan);
+const char *remote_mode_text(int mode);
+
+/* ---- watch.c ---- */
+
+/* Takes the bar away. */
+void remote_watch_end(struct remote_watch *watch);
+/* A ps_remote_progress_fn over a struct remote_watch; cancels when interrupted, and a dry run at its plan. */
+int remote_watch_progress(void *arg, const struct ps_remote_progress *progress);
+
+/* ---- the commands ---- */
+
+int cli_run_remote_init(struct cli *cli);
+int cli_run_remote_put(struct cli *cli);
+int cli_run_remote_update(struct cli *cli);
+int cli_run_remote_get(struct cli *cli);
+int cli_run_remote_rm(struct cli *cli);
+int cli_run_remote_release(struct cli *cli);
+int cli_run_remote_mv(struct cli *cli);
+int cli_run_remote_ls(struct cli *cli);
+int cli_run_remote_stat(struct cli *cli);
+int cli_run_remote_stats(struct cli *cli);
+int cli_run_remote_estimate(struct cli *cli);
+int cli_run_remote_reserve(struct cli *cli);
+int cli_run_remote_health(struct cli *cli);
+int cli_run_remote_purge(struct cli *cli);
+int cli_run_remote_verify(struct cli *cli);
+
+#endif

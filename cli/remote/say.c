@@ -1,0 +1,205 @@
+/* Sentences about remotes: with the network and the name in them, and nothing that steers a terminal. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/fail.h"
+#include "cli/remote/remote.h"
+
+/* UTF-8 without control characters, backslashes aside. */
+static bool is_plain(const char *text)
+{
+	json_t *decoded = json_string(text);
+	bool plain = decoded != NULL;
+
+	json_decref(decoded);
+	for (const unsigned char *p = (const unsigned char *)text; plain && *p != '\0'; p++)
+		plain = *p >= 0x20 && *p != 0x7f && !(*p == 0xc2 && p[1] < 0xa0);
+	return plain;
+}
+
+const char *remote_shown(const char *text, char out[REMOTE_SHOWN])
+{
+	if (!is_plain(text))
+		return cli_escape(text, out, REMOTE_SHOWN);
+	(void)snprintf(out, REMOTE_SHOWN, "%s", text);
+	return out;
+}
+
+/* What the sentence does not have already. */
+static void add_where(const char *text, const char *sentence, char *where, size_t size)
+{
+	size_t at = strlen(where);
+	char shown[REMOTE_SHOWN];
+
+	if (strstr(sentence, text) == NULL)
+		(void)snprintf(where + at, size - at, "%s%s", at > 0 ? ": " : "", remote_shown(text, shown));
+}
+
+int remote_fail(const struct cli *cli, int err, const char *name)
+{
+	const char *sentence = ps_last_error_message(), *url = remote_url(cli);
+	char where[2 * REMOTE_SHOWN] = "", shown[REMOTE_SHOWN];
+
+	if (url != NULL)
+		add_where(url, sentence, where, sizeof(where));
+	if (name != NULL)
+		add_where(name, sentence, where, sizeof(where));
+	(void)remote_shown(sentence[0] != '\0' ? sentence : ps_strerror(err), shown);
+	(void)ps_fail(err, "%s%s%s", where, where[0] != '\0' ? ": " : "", shown);
+	return cli_fail(cli, err, NULL);
+}
+
+int remote_interrupted(const struct cli *cli, const char *name, const char *rest)
+{
+	const struct ps_remote_progress *last = &cli->remote.watch->last;
+	char pads[64] = "", shown[REMOTE_SHOWN];
+
+	if (last->pads_total > 0)
+		(void)snprintf(pads, sizeof(pads), " after %" PRIu64 " of %" PRIu64 " pads", last->pads_done,
+		               last->pads_total);
+	else if (last->pads_done > 0)
+		(void)snprintf(pads, sizeof(pads), " after %" PRIu64 " pads", last->pads_done);
+	(void)ps_fail(PS_ECANCELED, "%s%s%s was interrupted%s; %s", cli->remote.watch->what,
+	              name != NULL ? " " : "", remote_shown(name != NULL ? name : "", shown), pads, rest);
+	return remote_fail(cli, PS_ECANCELED, NULL);
+}
+
+int remote_ended(struct cli *cli, int err, const char *name, const char *rest)
+{
+	if (err == PS_ECANCELED && cli_interrupted())
+		return remote_interrupted(cli, name, rest);
+	if (err == PS_ECANCELED && cli->remote.dry_run) {
+		remote_say_plan(cli, name, &cli->remote.watch->plan);
+		return CLI_DONE;
+	}
+	return err == PS_OK ? CLI_DONE : remote_fail(cli, err, name);
+}
+
+const char *remote_time_text(uint64_t time_ns, char out[32])
+{
+	time_t when = (time_t)(time_ns / 1000000000);
+	struct tm tm;
+
+	(void)snprintf(out, 32, "?");
+	if (localtime_r(&when, &tm) != NULL)
+		(void)strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm);
+	return out;
+}
+
+void remote_say_plan(struct cli *cli, const char *name, const struct ps_remote_plan *plan)
+{
+	char bytes[32], records[32];
+	json_t *object =
+	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b}", "size", (json_int_t)plan->bytes, "new_pads",
+	              (json_int_t)plan->new_pads, "reused_pads", (json_int_t)plan->reused_pads, "kept_pads",
+	              (json_int_t)plan->kept_pads, "record_bytes", (json_int_t)plan->record_bytes, "requests",
+	              (json_int_t)plan->requests, "price", plan->price, "exact", (int)plan->exact);
+
+	if (name != NULL)
+		cli_json_name(object, "name", name);
+	cli_json(cli, object);
+	cli_say(cli, "contents     %s", cli_size_text(plan->bytes, bytes));
+	cli_say(cli, "new pads     %" PRIu64, plan->new_pads);
+	cli_say(cli, "reused pads  %" PRIu64, plan->reused_pads);
+	cli_say(cli, "kept pads    %" PRIu64, plan->kept_pads);
+	cli_say(cli, "to be sent   %s", cli_size_text(plan->record_bytes, records));
+	cli_say(cli, "requests     %" PRIu64, plan->requests);
+	cli_say(cli, "price        %g", plan->price);
+	if (!plan->exact)
+		cli_say(cli, "It is this at most: what is there already is not sent again.");
+}
+
+const char *remote_mode_text(int mode)
+{
+	static const char *const texts[] = {"?", "small", "medium", "large"};
+
+	return texts[mode >= PS_REMOTE_SMALL && mode <= PS_REMOTE_LARGE ? mode : 0];
+}
+
+static const char *hint_of_key(int err)
+{
+	switch (err) {
+	case PS_ENOENT:
+	case PS_EFORMAT:
+		return "`padstone key new FILE' makes a key; --key or PADSTONE_KEY says which file it is in.";
+	case PS_EACCES:
+		return "A key file is for its owner alone: `chmod 600 FILE'.";
+	case PS_ECORRUPT:
+		return "Take a copy of the file, or make it anew: `padstone key new --from-words'.";
+	default:
+		return NULL;
+	}
+}
+
+static const char *hint_before_open(int err)
+{
+	switch (err) {
+	case PS_ENOENT:
+		return "Is the URL right? `padstone remote init --create' makes the folder of a new one.";
+	case PS_ENOTFOUND:
+		return "If there is one: is it this key, this network and this --store?";
+	case PS_EEXIST:
+		return "Use it as it is, or give the new one another name with --store.";
+	case PS_EAUTH:
+		return "Is it the right passphrase, and the right key?";
+	case PS_EFORMAT:
+		return "What is there was not touched.";
+	case PS_EBUSY:
+		return "A store is used by one process at a time; wait for the other, or end it.";
+	default:
+		return NULL;
+	}
+}
+
+static const char *hint_after_open(int err)
+{
+	switch (err) {
+	case PS_ENOTFOUND:
+		return "`padstone remote ls' lists the names that there are.";
+	case PS_EEXIST:
+		return "`padstone remote update' replaces what a name has; `rm' removes it.";
+	case PS_EUNAVAILABLE:
+	case PS_ETIMEDOUT:
+		return "Nothing is lost: run the same command again, it goes on where it was.";
+	case PS_EQUOTA:
+		return "--max-pads and --max-cost are the limits; `padstone remote estimate' tells before.";
+	case PS_ELOST:
+		return "`padstone remote health --repair-from FOLDER' repairs from a folder that has it.";
+	case PS_EAUTH:
+	case PS_EROLLBACK:
+		return "The network gave something else than was put. `padstone remote health --read' looks "
+		       "at "
+		       "all.";
+	default:
+		return NULL;
+	}
+}
+
+const char *cli_remote_hint(const struct cli *cli, int err)
+{
+	const char *hint = cli->remote.stage == CLI_REMOTE_KEY       ? hint_of_key(err)
+	                   : cli->remote.stage == CLI_REMOTE_NETWORK ? hint_before_open(err)
+	                                                             : hint_after_open(err);
+
+	if (hint != NULL)
+		return hint;
+	switch (err) {
+	case PS_EUNAVAILABLE:
+	case PS_ETIMEDOUT:
+		return "Is the network there? Try again when it is.";
+	case PS_ENOSPC:
+		return "What was stored before is safe. Free some space, and run the same command again.";
+	case PS_ECORRUPT:
+		return "Take what is left of it to a safe place before anything else.";
+	case PS_ENOMEM:
+		return "--inflight takes less; `ulimit -l' says how much memory may be locked for keys.";
+	case PS_ECLOCK:
+		return "Set this machine's clock, or the other's.";
+	case PS_EVERSION:
+		return "Use the padstone that wrote it, or a newer one.";
+	default:
+		return NULL;
+	}
+}
