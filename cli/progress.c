@@ -70,7 +70,7 @@ static const char *amount(const struct cli_progress *p, uint64_t n, char out[32]
 static void figures(const struct cli_progress *p, double now, char *out, size_t size)
 {
 	double elapsed = now - p->started > 0.001 ? now - p->started : 0.001;
-	double rate = (double)p->done / elapsed;
+	double rate = (double)(p->done - (p->found < p->done ? p->found : p->done)) / elapsed;
 	char done[32], total[32], speed[32], left[32];
 	const char *space = p->unit != NULL ? " " : "", *unit = p->unit != NULL ? p->unit : "";
 

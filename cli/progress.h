@@ -10,6 +10,7 @@ struct cli_progress {
 	uint64_t done, total; /* bytes, or units; total 0: not known */
 	const char *unit;     /* NULL: bytes */
 	char note[48];        /* stands behind the figures; the caller's to set */
+	uint64_t found;       /* of done, what was there before and tells nothing about the rate */
 	double started, drawn;
 	bool bar, lines, colour, shown;
 };

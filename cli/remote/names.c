@@ -38,7 +38,7 @@ static const char *remark_text(const struct ps_remote_info *info, char out[96])
 static int list_one(void *arg, const struct ps_remote_info *info)
 {
 	struct cli *cli = arg;
-	char time[32], shown[REMOTE_SHOWN], remark[96];
+	char size[32] = "-", time[32] = "-", shown[REMOTE_SHOWN], remark[96];
 
 	if (cli_interrupted())
 		return 1;
@@ -46,10 +46,13 @@ static int list_one(void *arg, const struct ps_remote_info *info)
 		cli_json(cli, info_json(info));
 		return 0;
 	}
+	if (info->exists) {
+		(void)snprintf(size, sizeof(size), "%" PRIu64, info->size);
+		(void)remote_time_text(info->time_ns, time);
+	}
 	(void)remark_text(info, remark);
-	printf("%15" PRIu64 "  %.16s  %s%s%s%s\n", info->size, remote_time_text(info->time_ns, time),
-	       cli_escape(info->key, shown, sizeof(shown)), remark[0] != '\0' ? "  (" : "", remark,
-	       remark[0] != '\0' ? ")" : "");
+	printf("%15s  %-16.16s  %s%s%s%s\n", size, time, cli_escape(info->key, shown, sizeof(shown)),
+	       remark[0] != '\0' ? "  (" : "", remark, remark[0] != '\0' ? ")" : "");
 	return 0;
 }
 
@@ -132,11 +135,11 @@ int cli_run_remote_mv(struct cli *cli)
 
 static void say_removal(struct cli *cli, const struct ps_remote_info *info)
 {
-	char shown[REMOTE_SHOWN], size[32];
+	char shown[REMOTE_SHOWN], size[32], pads[32];
 
-	cli_say(cli, "%s %s (%s, %" PRIu64 " pads)", cli->remote.dry_run ? "would remove" : "removed",
+	cli_say(cli, "%s %s (%s, %s)", cli->remote.dry_run ? "would remove" : "removed",
 	        cli_escape(info->key, shown, sizeof(shown)), cli_size_text(info->size, size),
-	        info->pads + info->next_pads);
+	        remote_pads_text(info->pads + info->next_pads, pads));
 }
 
 /* Either all are there, or none goes. */

@@ -1,4 +1,5 @@
 /* From the command line to an open store: which network, which key, which limits. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +8,36 @@
 #include "cli/key_secret.h"
 #include "cli/remote/remote.h"
 
-const char *remote_url(const struct cli *cli)
+enum { URL_BYTES = PATH_MAX + 8 };
+
+/* The folder that a path would name if it were made. */
+static void find_new_folder(const char *path, char url[URL_BYTES])
 {
-	return cli->remote.network != NULL ? cli->remote.network : getenv("PADSTONE_NETWORK");
+	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+	char parent[PATH_MAX], folder[PATH_MAX];
+
+	(void)snprintf(parent, sizeof(parent), "%.*s.", (int)(name - path), path);
+	if (*name == '\0' || realpath(parent, folder) == NULL)
+		return;
+	(void)snprintf(url, URL_BYTES, "dir:%s/%s", strcmp(folder, "/") == 0 ? "" : folder, name);
+}
+
+/* What this machine knows of a store is kept by the network's URL, so a folder has one URL wherever we are:
+ * without links, dots and double slashes. */
+static void take_network(struct cli *cli, char url[URL_BYTES])
+{
+	const char *given = cli->remote.network != NULL ? cli->remote.network : getenv("PADSTONE_NETWORK");
+	char folder[PATH_MAX];
+
+	cli->remote.network = given;
+	if (given == NULL || strncmp(given, "dir:", 4) != 0 || strlen(given) >= PATH_MAX)
+		return;
+	(void)snprintf(url, URL_BYTES, "%s", given);
+	if (realpath(given + 4, folder) != NULL)
+		(void)snprintf(url, URL_BYTES, "dir:%s", folder);
+	else
+		find_new_folder(given + 4, url);
+	cli->remote.network = url;
 }
 
 static const char *key_path(const struct cli *cli)
@@ -20,7 +48,7 @@ static const char *key_path(const struct cli *cli)
 /* One line a mistake, as argp does it: nothing was begun. */
 static bool all_given(const struct cli *cli)
 {
-	const char *url = remote_url(cli), *key = key_path(cli);
+	const char *url = cli->remote.network, *key = key_path(cli);
 
 	if (url == NULL || *url == '\0')
 		fprintf(stderr, "padstone: which network? --network URL or PADSTONE_NETWORK says it, such as "
@@ -68,8 +96,8 @@ static int open_remote(struct cli *cli, bool init, ps_remote **r)
 		key.passphrase_len = secret->len;
 	}
 	cli->remote.stage = CLI_REMOTE_NETWORK;
-	err = init ? ps_remote_init(remote_url(cli), &key, &options, r)
-	           : ps_remote_open(remote_url(cli), &key, &options, r);
+	err = init ? ps_remote_init(cli->remote.network, &key, &options, r)
+	           : ps_remote_open(cli->remote.network, &key, &options, r);
 	secret_free(secret);
 	return err;
 }
@@ -77,10 +105,12 @@ static int open_remote(struct cli *cli, bool init, ps_remote **r)
 int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r))
 {
 	struct remote_watch watch = {.cli = cli, .what = strchr(cli->command->name, ' ') + 1};
+	char url[URL_BYTES];
 	ps_remote *r;
 	int err, result, closed;
 
 	cli->remote.watch = &watch;
+	take_network(cli, url);
 	if (!all_given(cli))
 		return CLI_USAGE;
 	secret_no_core();
@@ -103,7 +133,7 @@ static int init_run(struct cli *cli, ps_remote *r)
 	json_t *object = json_object();
 
 	(void)r;
-	cli_json_name(object, "network", remote_url(cli));
+	cli_json_name(object, "network", cli->remote.network);
 	cli_json_name(object, "store", store);
 	cli_json(cli, object);
 	cli_say(cli, "The store \"%s\" is there, and empty.", store);

@@ -7,7 +7,7 @@
 
 struct remote_watch;
 struct cli_remote_options {
-	const char *network, *key; /* or from the environment */
+	const char *network, *key; /* or from the environment; network: as it is once it is looked for */
 	uint64_t up, down;         /* bytes a second; 0: no limit */
 	uint64_t inflight;         /* bytes; 0: the library's */
 	int mode, verify;          /* enum ps_remote_mode, enum ps_remote_verify; 0: the library's */

@@ -92,7 +92,7 @@ static void close_source(const struct source *source)
 
 static void say_done(struct cli *cli, const char *name, const struct ps_remote_progress *last)
 {
-	char size[32], shown[REMOTE_SHOWN];
+	char size[32], pads[32], shown[REMOTE_SHOWN];
 	json_t *object =
 	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "size", (json_int_t)last->bytes_done, "pads",
 	              (json_int_t)last->pads_done, "sent_pads", (json_int_t)(last->pads_done - last->kept),
@@ -101,9 +101,9 @@ static void say_done(struct cli *cli, const char *name, const struct ps_remote_p
 
 	cli_json_name(object, "name", name);
 	cli_json(cli, object);
-	cli_say(cli, "%s: %s in %" PRIu64 " pad%s, %" PRIu64 " sent, %" PRIu64 " there already",
-	        remote_shown(name, shown), cli_size_text(last->bytes_done, size), last->pads_done,
-	        last->pads_done == 1 ? "" : "s", last->pads_done - last->kept, last->kept);
+	cli_say(cli, "%s: %s in %s, %" PRIu64 " sent, %" PRIu64 " there already", remote_shown(name, shown),
+	        cli_size_text(last->bytes_done, size), remote_pads_text(last->pads_done, pads),
+	        last->pads_done - last->kept, last->kept);
 }
 
 static int send_source(struct cli *cli, ps_remote *r, const char *name, struct source *source, bool update)
@@ -191,7 +191,8 @@ static int reserve_run(struct cli *cli, ps_remote *r)
 	if (err == PS_OK) {
 		cli_json(cli, json_pack("{s:I, s:I}", "pads", (json_int_t)pads, "new_pads",
 		                        (json_int_t)last->plan.new_pads));
-		cli_say(cli, "%" PRIu64 " pads are free, %" PRIu64 " of them new", pads, last->plan.new_pads);
+		cli_say(cli, "%" PRIu64 " pads are free or more, %" PRIu64 " were made", pads,
+		        last->plan.new_pads);
 	}
 	return remote_ended(cli, err, NULL, "the same command goes on where it was");
 }

@@ -19,8 +19,6 @@ struct remote_watch {
 
 /* ---- open.c ---- */
 
-/* The network's URL as the user gave it; NULL if nobody did. */
-const char *remote_url(const struct cli *cli);
 /* Opens the store (or, with `init`, makes it), runs the command on it, closes it. All its operations are seen
  * by cli->remote.watch. */
 int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r));
@@ -38,6 +36,8 @@ enum { REMOTE_SHOWN = 4 * 1024 + 8 }; /* of any name */
 const char *remote_shown(const char *text, char out[REMOTE_SHOWN]);
 /* "2026-11-21 17:55:02", of nanoseconds since 1970, here. */
 const char *remote_time_text(uint64_t time_ns, char out[32]);
+/* "1 pad", "120 pads" */
+const char *remote_pads_text(uint64_t pads, char out[32]);
 void remote_say_plan(struct cli *cli, const char *name, const struct ps_remote_plan *plan);
 const char *remote_mode_text(int mode);
 

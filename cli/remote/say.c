@@ -39,7 +39,7 @@ static void add_where(const char *text, const char *sentence, char *where, size_
 
 int remote_fail(const struct cli *cli, int err, const char *name)
 {
-	const char *sentence = ps_last_error_message(), *url = remote_url(cli);
+	const char *sentence = ps_last_error_message(), *url = cli->remote.network;
 	char where[2 * REMOTE_SHOWN] = "", shown[REMOTE_SHOWN];
 
 	if (url != NULL)
@@ -75,6 +75,12 @@ int remote_ended(struct cli *cli, int err, const char *name, const char *rest)
 		return CLI_DONE;
 	}
 	return err == PS_OK ? CLI_DONE : remote_fail(cli, err, name);
+}
+
+const char *remote_pads_text(uint64_t pads, char out[32])
+{
+	(void)snprintf(out, 32, "%" PRIu64 " pad%s", pads, pads == 1 ? "" : "s");
+	return out;
 }
 
 const char *remote_time_text(uint64_t time_ns, char out[32])

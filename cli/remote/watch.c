@@ -1,6 +1,7 @@
 /* How an operation on a remote goes: its bar, its last figures, and Ctrl-C. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/remote/remote.h"
 
@@ -14,13 +15,14 @@ void remote_watch_end(struct remote_watch *watch)
 static void draw(struct remote_watch *watch, const struct ps_remote_progress *p)
 {
 	struct cli_progress *bar = &watch->bar;
-	bool bytes = p->bytes_total > 0 || (p->bytes_done > 0 && p->pads_total == 0);
+	bool bytes = p->bytes_done > 0 || (p->pads_done == 0 && p->bytes_total > 0);
 
 	if (!watch->began)
 		progress_begin(bar, watch->cli, watch->what, 0);
 	watch->began = true;
 	bar->total = bytes ? p->bytes_total : p->pads_total;
-	bar->unit = bytes ? NULL : "pads";
+	bar->unit = bytes ? NULL : strcmp(p->operation, "health") == 0 ? "requests" : "pads";
+	bar->found = bytes && p->pads_done > 0 ? p->bytes_done / p->pads_done * p->kept : 0;
 	if (bytes && p->pads_total > 0)
 		(void)snprintf(bar->note, sizeof(bar->note), ", %" PRIu64 "/%" PRIu64 " pads", p->pads_done,
 		               p->pads_total);
