@@ -137,18 +137,19 @@ static int grow(struct base_batch *b)
 		return PS_OK;
 	if (size > UINT32_MAX / 2)
 		return ps_fail(PS_ENOMEM, "%s: too many operations in a batch", s->path);
-	struct change *changes = ps_memory_resize(&s->memory, b->changes, b->size * sizeof(*changes), size * sizeof(*changes));
-	if (!changes)
-		return ps_fail(PS_ENOMEM, "%s: no memory for a batch", s->path);
-	b->changes = changes;
-	struct op *ops = ps_memory_resize(&s->memory, b->ops, b->size * sizeof(*ops), size * sizeof(*ops));
-	if (!ops) {
-		/* The changes' array is larger than `size` says: give back what it was counted as. */
-		b->changes = ps_memory_resize(&s->memory, changes, size * sizeof(*changes), MAX(b->size, (size_t)1) * sizeof(*changes));
-		if (!b->changes)
-			b->changes = changes;
+	/* Both or neither: the arrays are given back as `size` says. */
+	struct op *ops = ps_memory_alloc(&s->memory, size * sizeof(*ops));
+	struct change *changes =
+		ops ? ps_memory_resize(&s->memory, b->changes, b->size * sizeof(*changes), size * sizeof(*changes)) : NULL;
+	if (!changes) {
+		if (ops)
+			ps_memory_free(&s->memory, ops, size * sizeof(*ops));
 		return ps_fail(PS_ENOMEM, "%s: no memory for a batch", s->path);
 	}
+	if (b->count > 0)
+		memcpy(ops, b->ops, b->count * sizeof(*ops));
+	ps_memory_free(&s->memory, b->ops, b->size * sizeof(*b->ops));
+	b->changes = changes;
 	b->ops = ops;
 	b->size = size;
 	return PS_OK;
