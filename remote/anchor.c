@@ -22,8 +22,11 @@ static int anchor_path(const char *folder, char path[PATH_MAX])
 
 /* ---- the file ---- */
 
-static int decode(const char *path, const struct ps_anchor_bytes *b, size_t len, struct ps_anchor *anchor)
+int ps_anchor_decode(const char *path, const void *bytes, size_t len, struct ps_anchor *anchor)
 {
+	struct ps_anchor_bytes copy = {0};
+	const struct ps_anchor_bytes *b = &copy;
+	memcpy(&copy, bytes, len < sizeof(copy) ? len : sizeof(copy));
 	if (len < sizeof(b->magic) || memcmp(b->magic, anchor_magic, sizeof(anchor_magic)) != 0)
 		return ps_fail(PS_EFORMAT, "%s is no anchor; it is left as it is", path);
 	if (len != sizeof(*b) ||
@@ -55,7 +58,7 @@ int ps_anchor_read(const char *folder, const char *store, struct ps_anchor *anch
 	if (err == PS_OK)
 		err = ps_state_read(path, &bytes, sizeof(bytes), &len);
 	if (err == PS_OK)
-		err = decode(path, &bytes, len, &found);
+		err = ps_anchor_decode(path, &bytes, len, &found);
 	if (err != PS_OK)
 		return err;
 	if (strcmp(found.store, store) != 0)
@@ -64,18 +67,31 @@ int ps_anchor_read(const char *folder, const char *store, struct ps_anchor *anch
 	return PS_OK;
 }
 
+int ps_anchor_encode(const struct ps_anchor *anchor, struct ps_anchor_bytes *bytes)
+{
+	size_t store_len = strnlen(anchor->store, sizeof(anchor->store));
+	if (anchor->counter == 0 || store_len == 0 || store_len > 255)
+		return ps_fail(PS_EINVAL, "an anchor has a store's name and a counter");
+	*bytes = (struct ps_anchor_bytes){.format = ps_set32(PS_INDEX_FORMAT),
+	                                  .store_len = (uint8_t)store_len,
+	                                  .counter = ps_set64(anchor->counter),
+	                                  .log_position = ps_set64(anchor->log_position)};
+	memcpy(bytes->magic, anchor_magic, sizeof(bytes->magic));
+	memcpy(bytes->store, anchor->store, store_len);
+	memcpy(bytes->network, anchor->network, sizeof(bytes->network));
+	memcpy(bytes->hash, anchor->hash, sizeof(bytes->hash));
+	bytes->checksum = ps_set64(XXH3_64bits(bytes, offsetof(struct ps_anchor_bytes, checksum)));
+	return PS_OK;
+}
+
 int ps_anchor_write(const char *folder, const struct ps_anchor *anchor)
 {
 	char path[PATH_MAX];
 	struct ps_anchor there;
-	size_t store_len = strnlen(anchor->store, sizeof(anchor->store));
-	struct ps_anchor_bytes b = {.format = ps_set32(PS_INDEX_FORMAT),
-	                            .store_len = (uint8_t)store_len,
-	                            .counter = ps_set64(anchor->counter),
-	                            .log_position = ps_set64(anchor->log_position)};
-	if (anchor->counter == 0 || store_len == 0 || store_len > 255)
-		return ps_fail(PS_EINVAL, "an anchor has a store's name and a counter");
-	int err = anchor_path(folder, path);
+	struct ps_anchor_bytes b;
+	int err = ps_anchor_encode(anchor, &b);
+	if (err == PS_OK)
+		err = anchor_path(folder, path);
 	if (err == PS_OK)
 		err = ps_anchor_read(folder, anchor->store, &there);
 	if (err != PS_OK && err != PS_ENOENT)
@@ -85,11 +101,6 @@ int ps_anchor_write(const char *folder, const struct ps_anchor *anchor)
 	     (there.counter == anchor->counter && memcmp(there.hash, anchor->hash, sizeof(there.hash)) != 0)))
 		return ps_fail(PS_EROLLBACK, "%s: the anchor stands at head %" PRIu64 " and does not go back",
 		               path, there.counter);
-	memcpy(b.magic, anchor_magic, sizeof(b.magic));
-	memcpy(b.store, anchor->store, store_len);
-	memcpy(b.network, anchor->network, sizeof(b.network));
-	memcpy(b.hash, anchor->hash, sizeof(b.hash));
-	b.checksum = ps_set64(XXH3_64bits(&b, offsetof(struct ps_anchor_bytes, checksum)));
 	return ps_state_replace(path, &b, sizeof(b), false);
 }
 

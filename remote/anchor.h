@@ -13,6 +13,13 @@ struct ps_anchor {
 	uint64_t log_position;
 };
 
+/* As the file has it. PS_EINVAL: no store's name, or counter 0. */
+int ps_anchor_encode(const struct ps_anchor *anchor, struct ps_anchor_bytes *bytes)
+    __attribute__((warn_unused_result));
+/* `path` is for the sentences. PS_EFORMAT, PS_EVERSION, PS_ECORRUPT. */
+int ps_anchor_decode(const char *path, const void *bytes, size_t len, struct ps_anchor *anchor)
+    __attribute__((warn_unused_result));
+
 /* PS_ENOENT: there is none. PS_EFORMAT, PS_EVERSION, PS_ECORRUPT (damaged, or of another store: it is left as
  * it is), PS_EACCES, PS_EIO. `folder` is the store's state folder (state.h). */
 int ps_anchor_read(const char *folder, const char *store, struct ps_anchor *anchor)

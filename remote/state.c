@@ -170,7 +170,7 @@ int ps_state_read(const char *path, void *bytes, size_t cap, size_t *len)
 
 /* ---- who this machine is ---- */
 
-static int machine_decode(const char *path, const void *data, size_t len, struct ps_machine *machine)
+int ps_machine_decode(const char *path, const void *data, size_t len, struct ps_machine *machine)
 {
 	struct machine_bytes bytes;
 	if (len != sizeof(bytes))
@@ -220,5 +220,5 @@ int ps_state_machine(const char *home, struct ps_machine *machine)
 		if (err == PS_OK)
 			err = ps_state_read(path, &bytes, sizeof(bytes), &len);
 	}
-	return err == PS_OK ? machine_decode(path, &bytes, len, machine) : err;
+	return err == PS_OK ? ps_machine_decode(path, &bytes, len, machine) : err;
 }

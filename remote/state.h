@@ -26,6 +26,9 @@ int ps_state_store(const char *home, const char *url, const char *store, bool ma
 /* Made once, whole or not at all, also by several at a time. PS_ECORRUPT: it is damaged, and left as it is.
  */
 int ps_state_machine(const char *home, struct ps_machine *machine) __attribute__((warn_unused_result));
+/* The bytes of that file; `path` is for the sentences. PS_ECORRUPT. */
+int ps_machine_decode(const char *path, const void *data, size_t len, struct ps_machine *machine)
+    __attribute__((warn_unused_result));
 
 /* Durable when it returns: bytes beside, synced, renamed over `path` (or, if `fresh`, only where there is
  * none: PS_EEXIST), folder synced. For small files of the state folder. */

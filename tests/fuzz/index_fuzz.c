@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "remote/head.h"
+#include "remote/anchor.h"
 #include "remote/run.h"
+#include "remote/state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -109,17 +110,34 @@ static void try_code(const uint8_t *data, size_t size)
 	(void)!ps_head_code_parse(text, &counter, bits);
 }
 
+static void try_anchor(const uint8_t *data, size_t size)
+{
+	struct ps_anchor anchor;
+	struct ps_anchor_bytes again;
+	if (ps_anchor_decode("input", data, size, &anchor) != PS_OK)
+		return;
+	must(size == sizeof(again) && ps_anchor_encode(&anchor, &again) == PS_OK);
+	same(data, (const uint8_t *)&again, size);
+}
+
+static void try_machine(const uint8_t *data, size_t size)
+{
+	struct ps_machine machine;
+	if (ps_machine_decode("input", data, size, &machine) == PS_OK)
+		must(strnlen(machine.name, sizeof(machine.name)) < sizeof(machine.name));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const decoders[])(const uint8_t *, size_t) = {try_record, try_wire, try_run, try_head,
-	                                                            try_code};
+	static void (*const decoders[])(const uint8_t *, size_t) = {
+	    try_record, try_wire, try_run, try_head, try_code, try_anchor, try_machine};
 	if (size < 2)
 		return 0;
 	ps_memory_init(&memory, NULL);
 	uint8_t *object = malloc(size - 1); /* of its own length: a sanitizer sees every step too far */
 	must(object != NULL);
 	memcpy(object, data + 1, size - 1);
-	decoders[data[0] % 5](object, size - 1);
+	decoders[data[0] % (sizeof(decoders) / sizeof(decoders[0]))](object, size - 1);
 	must(atomic_load(&memory.used) == 0);
 	free(object);
 	ps_memory_done(&memory);
