@@ -30,35 +30,33 @@ static int take_out(ps_index_txn *txn, const struct ps_spare *spare)
 	return index_txn_effect(txn, table, key, spare->id, false);
 }
 
-/* One that no transaction has. */
+/* One that no transaction has; found and claimed at once, or another could take it and commit in between. */
 static int claim_any(ps_index_txn *txn, struct ps_id_table *table, ps_id *id)
 {
 	struct ps_index *index = txn->index;
-	*id = PS_ID_NONE;
+	int err = PS_ENOTFOUND;
 	pthread_mutex_lock(&index->lock);
-	for (size_t i = 0, n = table->places_count; i < n && *id == PS_ID_NONE; i++) {
+	for (size_t i = 0, n = table->places_count; i < n && err == PS_ENOTFOUND; i++) {
 		const struct ps_id_place *place = &table->places[(table->cursor + i) & table->mask];
 		size_t step = 0;
 		if (place->id == PS_ID_NONE ||
 		    ps_id_table_next(&index->claimed, spare_key(place->id), &step) != PS_ID_NONE)
 			continue;
 		*id = place->id;
+		err = index_txn_claim_locked(txn, spare_key(place->id));
 		table->cursor = (table->cursor + i + 1) & table->mask;
 	}
 	pthread_mutex_unlock(&index->lock);
-	return *id == PS_ID_NONE ? PS_ENOTFOUND : index_txn_claim(txn, spare_key(*id));
+	return err;
 }
 
 int ps_txn_take(ps_index_txn *txn, unsigned class, unsigned mode, struct ps_pad_slot *slot)
 {
 	struct ps_spare spare;
 	ps_id id;
-	int err;
 	if (class > PS_PAD_PUBLIC_DATA || mode > PS_PAD_LARGE)
 		return index_txn_spoil(txn, ps_fail(PS_EINVAL, "no such class or mode of pads"));
-	do /* another may be faster between the look and the claim */
-		err = claim_any(txn, &txn->index->free[class * 3 + mode], &id);
-	while (err == PS_EBUSY);
+	int err = claim_any(txn, &txn->index->free[class * 3 + mode], &id);
 	if (err == PS_ENOTFOUND)
 		return ps_fail(PS_ENOTFOUND, "there is no free pad of class %u and mode %u", class, mode);
 	if (err == PS_OK)

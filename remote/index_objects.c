@@ -102,25 +102,28 @@ int index_read(ps_index *index, ps_id id, uint8_t **bytes, size_t *len)
 	}
 }
 
-int index_read_prefix(ps_index *index, ps_id id, struct ps_record *record)
+/* One read has all of a short record; of a longer one the length is a second call, and what was replaced
+ * between the two is read again. */
+static int read_prefix_once(ps_index *index, ps_id id, struct ps_record *record)
 {
 	uint8_t prefix[PS_RECORD_PREFIX];
 	struct ps_info info;
-	/* Size and bytes are two calls: a record that was replaced between them is read again. */
-	for (unsigned tries = 0;; tries++) {
-		size_t got = 0;
-		memset(record, 0, sizeof(*record));
-		record->memory = &index->memory;
-		int err = ps_info(index->store, id, &info);
-		if (err == PS_OK)
-			err = ps_read_at(index->store, id, 0, prefix, sizeof(prefix), &got);
-		if (err == PS_OK)
-			err = ps_record_decode_prefix(prefix, got, info.size, record);
-		struct ps_info after;
-		if (err != PS_ECORRUPT || tries >= 8 || ps_info(index->store, id, &after) != PS_OK ||
-		    after.size == info.size)
-			return err;
-	}
+	size_t got = 0;
+	memset(record, 0, sizeof(*record));
+	record->memory = &index->memory;
+	int err = ps_read_at(index->store, id, 0, prefix, sizeof(prefix), &got);
+	info.size = got;
+	if (err == PS_OK && got == sizeof(prefix))
+		err = ps_info(index->store, id, &info);
+	return err == PS_OK ? ps_record_decode_prefix(prefix, got, info.size, record) : err;
+}
+
+int index_read_prefix(ps_index *index, ps_id id, struct ps_record *record)
+{
+	int err = PS_ECORRUPT;
+	for (unsigned tries = 0; tries < 8 && err == PS_ECORRUPT; tries++)
+		err = read_prefix_once(index, id, record);
+	return err;
 }
 
 int index_read_record(ps_index *index, ps_id id, struct ps_record *record)
@@ -180,9 +183,9 @@ int index_find(ps_index *index, unsigned kind, const char *name, size_t name_len
 			*id = found;
 			return PS_OK;
 		}
-		if (err == PS_ENOTFOUND) { /* it went meanwhile: look again */
+		if (err == PS_ENOTFOUND) { /* it went meanwhile: look again, unless nobody knows if it did */
 			step = 0;
-			err = PS_OK;
+			err = index_check(index);
 		}
 	}
 	return err;

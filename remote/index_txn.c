@@ -68,25 +68,30 @@ int index_txn_spoil(ps_index_txn *txn, int err)
 
 /* ---- what it touches is nobody else's meanwhile ---- */
 
-int index_txn_claim(ps_index_txn *txn, uint64_t key)
+int index_txn_claim_locked(ps_index_txn *txn, uint64_t key)
 {
 	ps_index *index = txn->index;
-	int err = ps_id_table_reserve(&txn->claims, 1);
-	if (err != PS_OK)
-		return err;
-	pthread_mutex_lock(&index->lock);
 	size_t step = 0;
 	ps_id holder = ps_id_table_next(&index->claimed, key, &step);
-	if (holder == PS_ID_NONE) {
+	if (holder == txn->number)
+		return PS_OK;
+	if (holder != PS_ID_NONE)
+		return ps_fail(PS_EBUSY, "another transaction of the local index is at this record or pad");
+	int err = ps_id_table_reserve(&txn->claims, 1);
+	if (err == PS_OK)
 		err = ps_id_table_reserve(&index->claimed, 1);
-		if (err == PS_OK) {
-			ps_id_table_add(&index->claimed, key, txn->number);
-			ps_id_table_add(&txn->claims, key, txn->number);
-		}
-	} else if (holder != txn->number) {
-		err = ps_fail(PS_EBUSY, "another transaction of the local index is at this record or pad");
-	}
-	pthread_mutex_unlock(&index->lock);
+	if (err != PS_OK)
+		return err;
+	ps_id_table_add(&index->claimed, key, txn->number);
+	ps_id_table_add(&txn->claims, key, txn->number);
+	return PS_OK;
+}
+
+int index_txn_claim(ps_index_txn *txn, uint64_t key)
+{
+	pthread_mutex_lock(&txn->index->lock);
+	int err = index_txn_claim_locked(txn, key);
+	pthread_mutex_unlock(&txn->index->lock);
 	return err;
 }
 

@@ -120,6 +120,7 @@ struct ps_index_txn {
 int index_txn_spoil(ps_index_txn *txn, int err);
 /* PS_EBUSY: another transaction has it. */
 int index_txn_claim(ps_index_txn *txn, uint64_t key) __attribute__((warn_unused_result));
+int index_txn_claim_locked(ps_index_txn *txn, uint64_t key) __attribute__((warn_unused_result));
 int index_txn_effect(ps_index_txn *txn, struct ps_id_table *table, uint64_t key, ps_id id, bool add)
     __attribute__((warn_unused_result));
 int index_txn_move(ps_index_txn *txn, struct index_moves *moves, const struct ps_pad_slot *slot,
