@@ -174,7 +174,8 @@ unsigned ps_manager_status(const struct ps_settle *settle, unsigned before)
 	return settle->task.fate == PS_FATE_UNKNOWN ? PS_SLOT_PENDING : before;
 }
 
-/* Where a head may name them under this key, they go to its base; where it may name them under another
+/* Where a head may name them under this key, they go to its base (or, where one is on its way that may, to
+ * what was sent); where it may name them under another
  * (after a rename), they are held until that head is history. */
 int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set set, struct ps_slots *let_go,
                      uint64_t *hold)
@@ -184,7 +185,11 @@ int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set 
 	pthread_mutex_lock(&r->lock);
 	*hold = (record->flags & PS_RECORD_SENT) || record->published > 0 ? r->head_may : 0;
 	pthread_mutex_unlock(&r->lock);
-	struct ps_slots *to = based && set == PS_SET_CURRENT ? &record->sets[PS_SET_BASE] : let_go;
+	struct ps_slots *to = let_go;
+	if (set == PS_SET_CURRENT && (record->flags & PS_RECORD_SENT))
+		to = &record->sets[PS_SET_SENT];
+	else if (set == PS_SET_CURRENT && based)
+		to = &record->sets[PS_SET_BASE];
 	int err = ps_slots_add(to, record->memory, slots->slots, slots->count);
 	if (err == PS_OK)
 		ps_slots_done(slots, record->memory);

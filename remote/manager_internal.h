@@ -31,6 +31,7 @@ struct ps_remote_seams {
 struct ps_busy_key {
 	struct ps_busy_key *next;
 	const char *key;
+	bool brief; /* for the moment of a commit: others wait for it */
 };
 
 struct ps_remote {
@@ -46,10 +47,14 @@ struct ps_remote {
 	bool limits_ready; /* they were initialised */
 	uint8_t network_id[PS_NETWORK_ID];
 	struct ps_machine machine;
+	struct ps_pad_name head_name; /* where a key that only reads does not tell it; zero: not known */
+	char head_code[48];           /* that the network's head has to go back to; empty: none was given */
 	uint32_t payloads[PS_MODES]; /* of a pad, on this network */
 
 	pthread_mutex_t lock; /* guards all below */
 	struct ps_busy_key *busy;
+	pthread_cond_t brief_ended;
+	bool syncing; /* a call has what is kept of heads to itself */
 	uint64_t operations, readers; /* under way */
 	/* The highest number of a head that may be on the network by now: what a head may name is held until
 	 * those up to it are history. 0: there was none yet. The sync's to raise, durably, before it sends.
@@ -65,6 +70,7 @@ struct ps_remote_setup {
 	const struct ps_remote_options *options;
 	const struct ps_remote_seams *seams;
 	bool init;
+	const uint8_t *head_name; /* of a key that only reads; may be NULL */
 };
 int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **r) __attribute__((warn_unused_result));
 uint64_t ps_remote_wall_ns(ps_remote *r);
@@ -80,7 +86,23 @@ int ps_identity_write(const char *folder, const char *name, const ps_keys *keys,
                       const uint8_t network[PS_NETWORK_ID]) __attribute__((warn_unused_result));
 int ps_identity_forget(const char *folder, const char *name) __attribute__((warn_unused_result));
 
+/* ---- heads, when a store is made or opened (sync_open.c) ---- */
+
+/* PS_EEXIST: the network has a head already. Goes on where one that was cut off ended. */
+int ps_sync_first_head(ps_remote *r) __attribute__((warn_unused_result));
+/* The network's id, from its head. PS_ENOTFOUND: there is none; PS_ELOST: there was one. */
+int ps_sync_identify(ps_remote *r) __attribute__((warn_unused_result));
+/* All that the network's head has, into an index that has nothing or part of it. */
+int ps_sync_take_all(ps_remote *r) __attribute__((warn_unused_result));
+/* What the index remembers of heads, into r. */
+int ps_sync_remember(ps_remote *r) __attribute__((warn_unused_result));
+
 /* ---- operations (operation.c) ---- */
+
+/* A key for the moment of a commit, by the sync: false, if a call has it. It is in the list until it is given
+ * back. */
+bool ps_busy_take_brief(ps_remote *r, struct ps_busy_key *busy) __attribute__((warn_unused_result));
+void ps_busy_give_back(ps_remote *r, struct ps_busy_key *busy);
 
 struct ps_operation {
 	ps_remote *r;

@@ -7,12 +7,50 @@
 
 /* ---- keys in use ---- */
 
-static bool is_busy_locked(const ps_remote *r, const char *key)
+static const struct ps_busy_key *find_busy_locked(const ps_remote *r, const char *key)
 {
-	for (const struct ps_busy_key *busy = r->busy; busy; busy = busy->next)
-		if (strcmp(busy->key, key) == 0)
-			return true;
-	return false;
+	const struct ps_busy_key *busy = r->busy;
+	while (busy && strcmp(busy->key, key) != 0)
+		busy = busy->next;
+	return busy;
+}
+
+static bool is_busy_locked(ps_remote *r, const char *key)
+{
+	const struct ps_busy_key *busy;
+	while ((busy = find_busy_locked(r, key)) && busy->brief)
+		pthread_cond_wait(&r->brief_ended, &r->lock);
+	return busy;
+}
+
+static void forget_busy_locked(ps_remote *r, const struct ps_busy_key *busy)
+{
+	struct ps_busy_key **at = &r->busy;
+	while (*at && *at != busy)
+		at = &(*at)->next;
+	if (*at)
+		*at = busy->next;
+}
+
+bool ps_busy_take_brief(ps_remote *r, struct ps_busy_key *busy)
+{
+	pthread_mutex_lock(&r->lock);
+	bool taken = find_busy_locked(r, busy->key);
+	if (!taken) {
+		busy->brief = true;
+		busy->next = r->busy;
+		r->busy = busy;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return !taken;
+}
+
+void ps_busy_give_back(ps_remote *r, struct ps_busy_key *busy)
+{
+	pthread_mutex_lock(&r->lock);
+	forget_busy_locked(r, busy);
+	pthread_cond_broadcast(&r->brief_ended);
+	pthread_mutex_unlock(&r->lock);
 }
 
 static int enter(struct ps_operation *op, const char *key)
@@ -24,7 +62,7 @@ static int enter(struct ps_operation *op, const char *key)
 		err = ps_fail(PS_EBUSY, "another call is changing \"%.64s\"", key);
 	} else {
 		if (op->locks) {
-			op->busy = (struct ps_busy_key){r->busy, key};
+			op->busy = (struct ps_busy_key){r->busy, key, false};
 			r->busy = &op->busy;
 		}
 		r->operations++;
@@ -38,12 +76,8 @@ static void leave(struct ps_operation *op)
 {
 	ps_remote *r = op->r;
 	pthread_mutex_lock(&r->lock);
-	for (struct ps_busy_key **at = &r->busy; op->locks && *at; at = &(*at)->next) {
-		if (*at == &op->busy) {
-			*at = op->busy.next;
-			break;
-		}
-	}
+	if (op->locks)
+		forget_busy_locked(r, &op->busy);
 	r->operations--;
 	r->readers -= op->reads;
 	pthread_mutex_unlock(&r->lock);

@@ -109,6 +109,8 @@ struct ps_remote_options {
 	uint64_t bytes_up, bytes_down, requests; /* limits a second; none */
 	ps_remote_progress_fn progress;          /* of all calls */
 	void *progress_arg;
+	const char *head_code; /* of this store, as another machine shows it: PS_EROLLBACK, PS_EFORK unless the
+	                          network's head goes back to it. Proves what is else taken on trust */
 	/* Of the network; see <padstone's> URLs. */
 	const char *region, *profile, *ca_file; /* s3: */
 	const char *config, *user, *keyring;    /* rados: */
@@ -124,6 +126,7 @@ struct ps_remote_options {
 struct ps_remote_key {
 	const uint8_t *user_key;  /* 32 bytes: reads and writes */
 	const uint8_t *read_root; /* 32 bytes: reads the store that it was taken for */
+	const uint8_t *head_name; /* 32 bytes: with read_root, where the head is; a key file has it */
 	const char *file;         /* a key file; PS_ENOENT, PS_EACCES, PS_EFORMAT, PS_EAUTH (passphrase) */
 	const void *passphrase;   /* of the file, if it has one */
 	size_t passphrase_len;
@@ -133,8 +136,10 @@ struct ps_remote_key {
  * one. */
 PS_CHECKED PS_API int ps_remote_init(const char *url, const struct ps_remote_key *key,
 				     const struct ps_remote_options *options, ps_remote **r);
-/* Opens a store. PS_ENOTFOUND: there is none (a wrong key, network or store name look alike): it has to be
- * made by ps_remote_init; nothing is ever "empty" instead. PS_EBUSY (open elsewhere), PS_EAUTH, PS_ECORRUPT,
+/* Opens a store; where this machine does not know it yet, takes it from the network, whole, on trust
+ * (ps_remote_head). PS_ENOTFOUND: there is none (a wrong key, network or store name look alike): it has to be
+ * made by ps_remote_init; nothing is ever "empty" instead. PS_ELOST: there was one when it was last used
+ * here. PS_EBUSY (open elsewhere), PS_EAUTH, PS_ECORRUPT,
  * PS_EFORMAT, PS_EVERSION (the state on this machine is not this store's, or is damaged: it is left as it
  * is). */
 PS_CHECKED PS_API int ps_remote_open(const char *url, const struct ps_remote_key *key,
@@ -270,6 +275,40 @@ struct ps_remote_purge_result {
  * forgotten only after `not_found_times` answers at least `not_found_gap_s` apart: call it again, later. */
 PS_CHECKED PS_API int ps_remote_purge(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
 				      struct ps_remote_purge_result *result);
+
+/* ---- the index on the network ---- */
+
+struct ps_remote_sync_result {
+	uint64_t head;                      /* the number of the head that is there now */
+	uint64_t sent;                      /* keys that were changed here, and are there now */
+	uint64_t received, removed;         /* keys that other machines have changed, and removed */
+	uint64_t conflicts;                 /* keys that both have changed: "KEY (conflict MACHINE N)" is the other one */
+	uint64_t lost_races;                /* heads that others were faster with; what they had was sent again */
+	uint64_t run_bytes, head_bytes;     /* sent: of the index, of heads */
+	uint64_t fetched_bytes;             /* of the index */
+};
+/* Brings this machine's index and the network's together: takes what other machines changed, then sends what
+ * was changed here. Values stay where they are. A key that only reads takes and does not send. result may be
+ * NULL. PS_EBUSY: another call is syncing, or has a key that another machine has changed. PS_EROLLBACK,
+ * PS_EFORK, PS_ELOST: nothing is taken; after a cut or PS_EUNAVAILABLE the next call goes on. */
+PS_CHECKED PS_API int ps_remote_sync(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
+				     struct ps_remote_sync_result *result);
+
+struct ps_remote_head {
+	uint64_t counter;
+	uint64_t time_ns;    /* by the clock of who wrote it: for people, it proves nothing */
+	char machine[64];    /* who wrote it */
+	char code[48];       /* "1042-7ZK3M0QD-4": to be compared on another machine */
+	uint32_t unanchored; /* 1: taken on trust when this machine first saw the store; a consistent old state
+	                        cannot be told from the newest without a head code */
+	uint32_t machines, runs;
+};
+/* The last head that was used here. Asks no network. */
+PS_CHECKED PS_API int ps_remote_head(ps_remote *r, struct ps_remote_head *head);
+/* Whether the last head used here goes back to this one: PS_EROLLBACK (the code is of a later one: sync),
+ * PS_EFORK (of another history), PS_ESUPERSEDED (too long ago to tell), PS_EINVAL (a slip of the pen). Then it
+ * is not unanchored any more. */
+PS_CHECKED PS_API int ps_remote_check_head(ps_remote *r, const char *code);
 
 /* Compares the index with itself: no pad in two places, counts agree. fn hears of each finding. */
 PS_CHECKED PS_API int ps_remote_verify(ps_remote *r, void (*fn)(void *arg, const char *finding), void *arg);

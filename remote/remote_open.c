@@ -3,8 +3,10 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/fail.h"
+#include "remote/anchor.h"
 #include "remote/key_file.h"
 #include "remote/manager_internal.h"
 
@@ -50,8 +52,13 @@ static int take_options(ps_remote *r, const struct ps_remote_options *o)
 	if (r->options.mode < 0 || r->options.mode > PS_REMOTE_LARGE || r->options.verify < 0 ||
 	    r->options.verify > PS_REMOTE_VERIFY_READ)
 		return ps_fail(PS_EINVAL, "ps_remote_open: no such mode or way to verify");
+	if (o && o->head_code && strlen(o->head_code) >= sizeof(r->head_code))
+		return ps_fail(PS_EINVAL, "ps_remote_open: this is no head code");
+	if (o && o->head_code)
+		memcpy(r->head_code, o->head_code, strlen(o->head_code) + 1);
 	/* Whatever the strings were, they are the caller's again after the call. */
 	r->options.store = r->options.state = r->options.region = r->options.profile = NULL;
+	r->options.head_code = NULL;
 	r->options.ca_file = r->options.config = r->options.user = r->options.keyring = NULL;
 	r->options.workers = or32(r->options.workers, processors());
 	r->options.depth = or32(r->options.depth, DEFAULT_DEPTH);
@@ -172,6 +179,20 @@ static int check_absent(ps_remote *r)
 	               request.sentence);
 }
 
+/* Where this machine has used a head, the network has lost it: that is not for init to cover. PS_ENOENT: it
+ * has not. */
+static int check_unknown(ps_remote *r)
+{
+	struct ps_anchor anchor;
+	int err = ps_anchor_read(r->folder, ps_keys_store(r->keys), &anchor);
+	if (err != PS_OK)
+		return err;
+	return ps_fail(PS_ELOST,
+	               "%s: this machine has used head %llu of this store (%s/anchor): rebuild it, or forget it "
+	               "first",
+	               ps_network_url(r->network), (unsigned long long)anchor.counter, r->folder);
+}
+
 /* One that was cut off goes on with the network id that it had chosen. */
 static int choose_identity(ps_remote *r)
 {
@@ -182,7 +203,13 @@ static int choose_identity(ps_remote *r)
 	return ps_identity_write(r->folder, "network.new", r->keys, r->network_id);
 }
 
-/* The index first, then the file by which a store is known to be here. */
+static int finish_identity(ps_remote *r)
+{
+	int err = ps_identity_write(r->folder, "network", r->keys, r->network_id);
+	return err == PS_OK ? ps_identity_forget(r->folder, "network.new") : err;
+}
+
+/* The index and the head first, then the file by which a store is known to be here. */
 static int make_store(ps_remote *r, const struct ps_allocator_fns *fns)
 {
 	int err = ps_identity_read(r->folder, "network", r->keys, r->network_id);
@@ -193,23 +220,41 @@ static int make_store(ps_remote *r, const struct ps_allocator_fns *fns)
 		return err;
 	if (!ps_keys_can_write(r->keys))
 		return ps_fail(PS_EREADONLY, "a key that only reads makes no store");
-	err = check_absent(r);
+	/* The head of one that was cut off may be there already: its create tells whose it is. */
+	err = ps_identity_read(r->folder, "network.new", r->keys, r->network_id);
+	if (err == PS_ENOENT)
+		err = check_unknown(r);
+	if (err == PS_ENOENT)
+		err = check_absent(r);
 	if (err == PS_OK)
 		err = choose_identity(r);
 	if (err == PS_OK)
 		err = open_index(r, true, fns);
 	if (err == PS_OK)
-		err = ps_identity_write(r->folder, "network", r->keys, r->network_id);
-	return err == PS_OK ? ps_identity_forget(r->folder, "network.new") : err;
+		err = ps_sync_first_head(r);
+	return err == PS_OK ? finish_identity(r) : err;
+}
+
+/* A store that another machine has made, or this one before its state was lost. */
+static int take_store(ps_remote *r, const struct ps_allocator_fns *fns)
+{
+	int err = ps_sync_identify(r);
+	if (err == PS_OK)
+		err = ps_identity_read(r->folder, "network.new", r->keys, r->network_id);
+	if (err == PS_ENOENT)
+		err = ps_identity_write(r->folder, "network.new", r->keys, r->network_id);
+	if (err == PS_OK)
+		err = open_index(r, true, fns);
+	if (err == PS_OK)
+		err = ps_sync_take_all(r);
+	return err == PS_OK ? finish_identity(r) : err;
 }
 
 static int find_store(ps_remote *r, const struct ps_allocator_fns *fns)
 {
 	int err = ps_identity_read(r->folder, "network", r->keys, r->network_id);
 	if (err == PS_ENOENT)
-		return ps_fail(PS_ENOTFOUND,
-		               "%s: no store \"%s\" under this key is known here: run init to make one",
-		               ps_network_url(r->network), ps_keys_store(r->keys));
+		return take_store(r, fns);
 	return err == PS_OK ? open_index(r, false, fns) : err;
 }
 
@@ -225,6 +270,7 @@ static int drop(ps_remote *r)
 	if (r->folder)
 		ps_memory_free(&r->memory, r->folder, strlen(r->folder) + 1);
 	pthread_mutex_destroy(&r->lock);
+	pthread_cond_destroy(&r->brief_ended);
 	ps_memory_done(&r->memory);
 	free(r);
 	return err != PS_OK ? err : closed;
@@ -242,6 +288,9 @@ static ps_remote *new_remote(const struct ps_remote_setup *setup, const struct p
 	if (!r->seams.clock)
 		r->seams.clock = &ps_system_clock;
 	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->brief_ended, NULL);
+	if (setup->head_name)
+		memcpy(r->head_name.bytes, setup->head_name, sizeof(r->head_name.bytes));
 	return r;
 }
 
@@ -256,12 +305,16 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 	if (err == PS_OK)
 		err = open_network(r, setup, fns);
 	if (err == PS_OK)
-		err = ps_remote_find_state(r, setup->options ? setup->options->state : NULL, setup->init);
+		err = ps_remote_find_state(r, setup->options ? setup->options->state : NULL, true);
+	if (err == PS_OK)
+		err = start_workers(r);
 	if (err == PS_OK)
 		err = setup->init ? make_store(r, fns) : find_store(r, fns);
 	if (err == PS_OK)
-		err = start_workers(r);
+		err = ps_sync_remember(r);
 	if (err != PS_OK) {
+		if (r->folder)
+			(void)rmdir(r->folder); /* if nothing is in it */
 		(void)drop(r);
 		return err;
 	}
@@ -269,7 +322,8 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 	return PS_OK;
 }
 
-static int open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys)
+static int open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys,
+                    uint8_t head_name[PS_PAD_NAME])
 {
 	struct ps_passphrase passphrase = {key->passphrase, key->passphrase_len};
 	struct ps_key *from_file = NULL;
@@ -282,6 +336,8 @@ static int open_key(const struct ps_remote_key *key, const char *store, ps_keys 
 	int err = ps_key_file_read(key->file, key->passphrase ? &passphrase : NULL, &from_file);
 	if (err == PS_OK)
 		err = ps_key_open(from_file, store, keys);
+	if (err == PS_OK)
+		memcpy(head_name, from_file->head, PS_PAD_NAME);
 	ps_key_free(from_file);
 	return err;
 }
@@ -289,11 +345,14 @@ static int open_key(const struct ps_remote_key *key, const char *store, ps_keys 
 static int start(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
                  bool init, ps_remote **r)
 {
-	struct ps_remote_setup setup = {.url = url, .options = options, .init = init};
+	uint8_t head_name[PS_PAD_NAME] = {0};
+	struct ps_remote_setup setup = {.url = url, .options = options, .init = init, .head_name = head_name};
 	if (!url || !key || !r)
 		return ps_fail(PS_EINVAL, "ps_remote_%s: an argument is NULL", init ? "init" : "open");
-	int err =
-	    open_key(key, options && options->size == sizeof(*options) ? options->store : NULL, &setup.keys);
+	if (key->head_name)
+		memcpy(head_name, key->head_name, sizeof(head_name));
+	int err = open_key(key, options && options->size == sizeof(*options) ? options->store : NULL,
+	                   &setup.keys, head_name);
 	if (err != PS_OK)
 		return err;
 	err = ps_remote_start(&setup, r);

@@ -183,16 +183,31 @@ static int compare_names(const void *a, const void *b)
 	return memcmp(a, b, PS_PAD_NAME);
 }
 
+static struct ps_pad_name head_name(struct blobs *b)
+{
+	struct ps_serial head;
+	struct ps_pad_name name;
+	ps_keys_head_serial(b->r->keys, &head);
+	assert_ok(ps_pad_name(b->r->keys, &head, &name));
+	return name;
+}
+
+static struct ps_pad_name head_name(struct blobs *b)
+{
+	struct ps_serial head;
+	struct ps_pad_name name;
+	ps_keys_head_serial(b->r->keys, &head);
+	assert_ok(ps_pad_name(b->r->keys, &head, &name));
+	return name;
+}
+
 static void known_names(struct blobs *b, struct names *names)
 {
 	for (unsigned kind = 0; kind < PS_RECORD_KINDS; kind++)
 		assert_ok(ps_index_list(b->r->index, kind, NULL, PS_LIST_SLOTS, see_record, names));
 	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES; status++)
 		assert_ok(ps_index_each_spare(b->r->index, status, see_spare, names));
-	struct ps_serial head;
-	struct ps_pad_name name;
-	ps_keys_head_serial(b->r->keys, &head);
-	assert_ok(ps_pad_name(b->r->keys, &head, &name));
+	struct ps_pad_name name = head_name(b);
 	add_name(names, &name);
 	qsort(names->all, names->count, sizeof(*names->all), compare_names);
 }
@@ -236,7 +251,22 @@ void blobs_check(struct blobs *b)
 size_t blobs_listed(struct blobs *b)
 {
 	struct names listed = {0};
+	struct ps_pad_name head = head_name(b);
+	size_t count = 0;
 	listed_names(b, &listed);
+	for (size_t i = 0; i < listed.count; i++)
+		count += compare_names(&listed.all[i], &head) != 0;
 	free(listed.all);
-	return listed.count;
+	return count;
+}
+
+size_t blobs_names(struct blobs *b, struct ps_pad_name *names, size_t capacity)
+{
+	struct ps_pad_name all[256], head = head_name(b);
+	size_t there = ps_mem_names(blobs_world(b), 0, all, 256), count = 0;
+	assert_true(there <= 256);
+	for (size_t i = 0; i < there; i++)
+		if (compare_names(&all[i], &head) != 0 && count < capacity)
+			names[count++] = all[i];
+	return count;
 }

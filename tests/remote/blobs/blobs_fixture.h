@@ -56,7 +56,7 @@ bool blobs_is(struct blobs *b, const char *key, size_t len, uint64_t seed);
 void blobs_stats(struct blobs *b, struct ps_remote_stats *stats);
 /* The index agrees with itself, and every pad that the network lists stands in it. */
 void blobs_check(struct blobs *b);
-/* Pads that the network lists. */
+/* Pads that the network lists, but for the head. */
 size_t blobs_listed(struct blobs *b);
 
 #endif

@@ -1,0 +1,325 @@
+/* Writing runs: their pads are taken, sealed and sent like a blob's, and stand in a record of the index's own
+ * from before the first byte leaves until no head lists them any more. */
+#include <sodium.h>
+#include <stdio.h>
+
+#include "base/bytes.h"
+#include "base/fail.h"
+#include "remote/sync_internal.h"
+
+enum { MEDIUM_PADS = 16 };
+static const char run_prefix[] = "run ";
+
+void sync_run_name(const uint8_t id[PS_RUN_ID], char name[4 + 2 * PS_RUN_ID + 1])
+{
+	memcpy(name, run_prefix, 4);
+	(void)sodium_bin2hex(name + 4, 2 * PS_RUN_ID + 1, id, PS_RUN_ID);
+}
+
+void sync_run_description(const uint8_t id[PS_RUN_ID], uint32_t part, uint8_t out[SYNC_RUN_DESCRIPTION])
+{
+	static const uint8_t kind[8] = {'r', 'u', 'n'};
+	ps_le32 number = ps_set32(part);
+	memcpy(out, kind, sizeof(kind));
+	memcpy(out + sizeof(kind), id, PS_RUN_ID);
+	memcpy(out + sizeof(kind) + PS_RUN_ID, &number, sizeof(number));
+}
+
+/* ---- a run's record ---- */
+
+static int init_record(struct ps_sync *s, const uint8_t id[PS_RUN_ID], struct ps_record *record)
+{
+	char name[4 + 2 * PS_RUN_ID + 1];
+	sync_run_name(id, name);
+	return ps_record_init(record, s->memory, PS_RECORD_SYSTEM, name, strlen(name));
+}
+
+int sync_run_begin(struct ps_sync *s, uint64_t bytes, uint64_t head, bool base, struct sync_run *run)
+{
+	*run = (struct sync_run){.run = {.head = head, .base = base}, .mode = PS_PAD_LARGE};
+	if (bytes <= s->r->payloads[PS_PAD_SMALL])
+		run->mode = PS_PAD_SMALL;
+	else if (bytes <= (uint64_t)MEDIUM_PADS * s->r->payloads[PS_PAD_MEDIUM])
+		run->mode = PS_PAD_MEDIUM;
+	randombytes_buf(run->run.id, sizeof(run->run.id));
+	int err = init_record(s, run->run.id, &run->record);
+	if (err != PS_OK)
+		return err;
+	run->record.flags = PS_RECORD_UPDATING;
+	run->record.next = (struct ps_content){.mode = (uint8_t)run->mode, .class = PS_PAD_PRIVATE};
+	run->begun = true;
+	return PS_OK;
+}
+
+size_t sync_run_part_bytes(const struct ps_sync *s, const struct sync_run *run)
+{
+	return s->r->payloads[run->mode];
+}
+
+void sync_run_done(struct ps_sync *s, struct sync_run *run)
+{
+	if (!run->begun)
+		return;
+	ps_record_done(&run->record);
+	ps_slots_done(&run->run.pads, &s->r->memory);
+	*run = (struct sync_run){0};
+}
+
+/* ---- one part ---- */
+
+struct part {
+	struct ps_settle settle; /* first: a task */
+	struct ps_sync *s;
+	struct sync_run *run;
+	const uint8_t *bytes;
+	size_t len;
+	uint8_t description[SYNC_RUN_DESCRIPTION];
+	struct ps_pad_slot slot;
+	struct ps_pad_identity expected;
+	struct ps_net_buffer *record;
+};
+
+static int take_record(struct ps_settle *settle)
+{
+	struct part *part = (struct part *)(void *)settle;
+	ps_manager_request(&part->slot, &part->expected, ps_net_buffer_hold(part->record),
+	                   &settle->task.request);
+	return PS_OK;
+}
+
+static int read_back(struct ps_settle *settle, const struct ps_net_buffer *record)
+{
+	struct part *part = (struct part *)(void *)settle;
+	return record->len == part->record->len &&
+	               memcmp(record->bytes, part->record->bytes, record->len) == 0
+	           ? PS_OK
+	           : ps_fail(PS_EAUTH, "a part of the index reads back as other bytes than were sent");
+}
+
+static void ended(struct ps_settle *settle)
+{
+	ps_net_buffer_release(settle->task.request.buffer);
+	settle->task.request.buffer = NULL;
+}
+
+static const struct ps_settle_ops part_ops = {take_record, read_back, ended};
+
+/* What was taken may still be read by somebody: then new ones only. */
+static int take(struct part *part, ps_index_txn **txn)
+{
+	ps_remote *r = part->s->r;
+	for (bool fresh = ps_manager_readers(r);; fresh = true) {
+		int err = ps_index_begin(r->index, txn);
+		if (err != PS_OK)
+			return err;
+		err = ps_manager_take(r, *txn, PS_PAD_PRIVATE, part->run->mode, fresh, &part->slot,
+		                      &part->expected);
+		if (err == PS_OK && (ps_identity_none(&part->expected) || !ps_manager_readers(r)))
+			return PS_OK;
+		ps_index_abort(*txn);
+		if (err != PS_OK)
+			return err;
+	}
+}
+
+static int place(struct part *part, ps_index_txn *txn, const struct ps_pad_slot *old)
+{
+	struct ps_slots *next = &part->run->record.sets[PS_SET_NEXT];
+	int err = PS_OK;
+	if (old)
+		next->slots[next->count - 1] = part->slot;
+	else
+		err = ps_record_add_slots(&part->run->record, PS_SET_NEXT, &part->slot, 1);
+	if (err == PS_OK)
+		err = ps_txn_put(txn, &part->run->record);
+	if (err == PS_OK && old)
+		err =
+		    ps_txn_let_go(txn, &(struct ps_slots){.slots = (struct ps_pad_slot *)old, .count = 1}, 0);
+	return err;
+}
+
+/* The pad is in the index, sealed, before anything of it leaves. `old`: whose place it takes. */
+static int prepare(struct part *part, const struct ps_pad_slot *old)
+{
+	ps_index_txn *txn;
+	int err = take(part, &txn);
+	if (err != PS_OK)
+		return err;
+	ps_net_buffer_release(part->record);
+	part->record = NULL;
+	err = ps_manager_seal(part->s->r, &part->slot, PS_ROLE_RUN, part->description,
+	                      sizeof(part->description), part->bytes, part->len, &part->record);
+	if (err == PS_OK)
+		err = place(part, txn, old);
+	if (err == PS_OK)
+		return ps_index_commit(txn);
+	ps_index_abort(txn);
+	return err;
+}
+
+static int send(struct part *part)
+{
+	enum ps_verify verify = ps_manager_verify(part->s->r, 0);
+	part->settle.ops = &part_ops;
+	part->settle.verify = verify == PS_VERIFY_NONE ? PS_VERIFY_HEAD : verify;
+	ps_settle_init(&part->settle, part->record->len, &part->s->r->network->memory);
+	part->s->result.run_bytes += part->record->len;
+	int err = sync_run_task(part->s, &part->settle.task);
+	part->slot.status = (uint8_t)ps_manager_status(&part->settle, part->slot.status);
+	struct ps_slots *next = &part->run->record.sets[PS_SET_NEXT];
+	next->slots[next->count - 1] = part->slot;
+	return err;
+}
+
+static bool another_may_do(const struct part *part)
+{
+	return part->slot.status == PS_SLOT_INVALID || part->settle.settled == PS_SETTLED_OLDER;
+}
+
+int sync_run_part(void *arg, uint32_t number, const uint8_t *bytes, size_t len)
+{
+	struct sync_run_sink *sink = arg;
+	struct part part = {.s = sink->s, .run = sink->run, .bytes = bytes, .len = len};
+	sync_run_description(sink->run->run.id, number, part.description);
+	int err = prepare(&part, NULL);
+	if (err == PS_OK)
+		err = send(&part);
+	for (uint32_t n = 0; err != PS_OK && another_may_do(&part) && n < sink->s->r->options.max_recycles;
+	     n++) {
+		struct ps_pad_slot old = part.slot;
+		err = prepare(&part, &old);
+		if (err == PS_OK)
+			err = send(&part);
+	}
+	ps_net_buffer_release(part.record);
+	sink->run->parts++;
+	return err;
+}
+
+/* ---- the whole ---- */
+
+int sync_run_finish(struct ps_sync *s, struct sync_run *run, const struct ps_run_figures *figures)
+{
+	struct ps_version version = {.counter = 1};
+	struct ps_slots none = {0};
+	ps_index_txn *txn;
+	memcpy(version.machine, s->r->machine.id, sizeof(version.machine));
+	run->record.next.size = figures->bytes;
+	int err = ps_record_switch(&run->record, &version, ps_remote_wall_ns(s->r), &none);
+	if (err == PS_OK)
+		err = ps_index_begin(s->r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	(void)!ps_txn_put(txn, &run->record); /* what fails here fails the commit */
+	err = ps_index_commit(txn);
+	const struct ps_slots *pads = &run->record.sets[PS_SET_CURRENT];
+	run->run.bytes = figures->bytes;
+	run->run.keys = figures->keys;
+	return err == PS_OK ? ps_slots_add(&run->run.pads, &s->r->memory, pads->slots, pads->count) : err;
+}
+
+/* ---- runs that come and go ---- */
+
+static bool lists(const struct ps_head *head, const char *run_name)
+{
+	char name[4 + 2 * PS_RUN_ID + 1];
+	for (uint32_t i = 0; head && i < head->runs_count; i++) {
+		sync_run_name(head->runs[i].id, name);
+		if (strcmp(name, run_name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int let_go_all(struct ps_sync *s, const struct ps_record *record, ps_index_txn *txn)
+{
+	int err = ps_txn_remove(txn, PS_RECORD_SYSTEM, record->name, record->name_len, false);
+	(void)s;
+	for (unsigned set = 0; set < PS_SETS && err == PS_OK; set++)
+		err = ps_txn_let_go(txn, &record->sets[set], 0);
+	return err;
+}
+
+struct orphans {
+	struct ps_sync *s;
+	const struct ps_head *keep;
+};
+
+static int drop_orphan(void *arg, const struct ps_record *record)
+{
+	const struct orphans *o = arg;
+	ps_index_txn *txn;
+	if (lists(o->keep, record->name) || (o->s->base.there && lists(&o->s->base.head, record->name)))
+		return PS_OK;
+	int err = ps_index_begin(o->s->r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	(void)!let_go_all(o->s, record, txn); /* what fails here fails the commit */
+	return ps_index_commit(txn);
+}
+
+int sync_drop_orphans(struct ps_sync *s, const struct ps_head *keep)
+{
+	struct orphans o = {s, keep};
+	return ps_index_list(s->r->index, PS_RECORD_SYSTEM, run_prefix, PS_LIST_SLOTS, drop_orphan, &o);
+}
+
+static int forget_run(struct ps_sync *s, const struct ps_head_run *run, bool own, ps_index_txn *txn)
+{
+	char name[4 + 2 * PS_RUN_ID + 1];
+	struct ps_record record;
+	sync_run_name(run->id, name);
+	int err = ps_index_get(s->r->index, PS_RECORD_SYSTEM, name, strlen(name), &record);
+	if (err != PS_OK)
+		return err == PS_ENOTFOUND ? PS_OK : err;
+	if (own)
+		err = let_go_all(s, &record, txn);
+	else
+		err = ps_txn_remove(txn, PS_RECORD_SYSTEM, name, strlen(name), true);
+	ps_record_done(&record);
+	return err;
+}
+
+/* What the head says of its size is another machine's word. */
+static uint64_t sound_size(const struct ps_head_run *run)
+{
+	uint64_t most = (uint64_t)run->pads.count * ps_pad_mode_payload(run->pads.slots[0].mode);
+	uint64_t size = run->bytes < run->pads.count ? run->pads.count : run->bytes;
+	return size < most ? size : most;
+}
+
+static int adopt_run(struct ps_sync *s, const struct ps_head_run *run, ps_index_txn *txn)
+{
+	struct ps_record record;
+	int err = init_record(s, run->id, &record);
+	if (err != PS_OK)
+		return err;
+	record.flags = PS_RECORD_COMPLETE;
+	record.version = (struct ps_version){.counter = 1};
+	memcpy(record.version.machine, s->r->machine.id, sizeof(record.version.machine));
+	record.content = (struct ps_content){
+	    .size = sound_size(run), .mode = run->pads.slots[0].mode, .class = PS_PAD_PRIVATE};
+	err = ps_record_set_slots(&record, PS_SET_CURRENT, run->pads.slots, run->pads.count);
+	if (err == PS_OK)
+		err = ps_txn_adopt(txn, &record);
+	ps_record_done(&record);
+	return err;
+}
+
+int sync_swap_runs(struct ps_sync *s, const struct ps_head *from, const struct ps_head *to, bool own,
+                   ps_index_txn *txn)
+{
+	char name[4 + 2 * PS_RUN_ID + 1];
+	int err = PS_OK;
+	for (uint32_t i = 0; from && i < from->runs_count && err == PS_OK; i++) {
+		sync_run_name(from->runs[i].id, name);
+		if (!lists(to, name))
+			err = forget_run(s, &from->runs[i], own, txn);
+	}
+	for (uint32_t i = 0; !own && i < to->runs_count && err == PS_OK; i++) {
+		sync_run_name(to->runs[i].id, name);
+		if (!from || !lists(from, name))
+			err = adopt_run(s, &to->runs[i], txn);
+	}
+	return err;
+}

@@ -1,0 +1,353 @@
+/* The sync: the order in which things become durable, and what a cut in between leaves to the next one
+ * (README.md has the table). */
+#include <stdio.h>
+
+#include "base/fail.h"
+#include "remote/backoff.h"
+#include "remote/sync_internal.h"
+
+enum { MOST_TRIES = 32, FIRST_WAIT_MS = 10, MOST_WAIT_MS = 1000 };
+
+/* ---- life ---- */
+
+static int enter(ps_remote *r)
+{
+	pthread_mutex_lock(&r->lock);
+	bool busy = r->syncing;
+	r->syncing = true;
+	pthread_mutex_unlock(&r->lock);
+	return busy ? ps_fail(PS_EBUSY, "another call is syncing this store") : PS_OK;
+}
+
+static void leave(ps_remote *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->syncing = false;
+	pthread_mutex_unlock(&r->lock);
+}
+
+int sync_begin(struct ps_sync *s, ps_remote *r, const char *name, ps_remote_progress_fn progress, void *arg)
+{
+	*s = (struct ps_sync){.r = r};
+	int err = ps_operation_begin(&s->op, r, name, NULL, 0, progress, arg);
+	if (err != PS_OK)
+		return err;
+	err = enter(r);
+	if (err != PS_OK) {
+		s->r = NULL; /* not ours to leave */
+		(void)ps_operation_fail(&s->op, err);
+		return ps_operation_end(&s->op);
+	}
+	s->memory = r->index ? ps_index_memory(r->index) : &r->memory;
+	err = r->index ? sync_load(s) : PS_OK;
+	if (err == PS_OK)
+		return PS_OK;
+	(void)ps_operation_fail(&s->op, err);
+	return sync_end(s);
+}
+
+int sync_end(struct ps_sync *s)
+{
+	ps_memory_free(&s->r->memory, s->lefts.all, s->lefts.capacity * sizeof(*s->lefts.all));
+	sync_head_done(&s->base);
+	leave(s->r);
+	return ps_operation_end(&s->op);
+}
+
+/* ---- tasks ---- */
+
+struct shown {
+	struct ps_sync *s;
+	uint64_t sent, received, retried; /* before this task */
+};
+
+static int show(void *arg, const struct ps_group_progress *progress)
+{
+	const struct shown *shown = arg;
+	struct ps_remote_progress *to = &shown->s->op.shown;
+	to->sent_bytes = shown->sent + progress->counts[PS_PROGRESS_SENT_BYTES];
+	to->received_bytes = shown->received + progress->counts[PS_PROGRESS_RECEIVED_BYTES];
+	to->retried = shown->retried + progress->counts[PS_PROGRESS_RETRIED];
+	return ps_operation_show(&shown->s->op);
+}
+
+int sync_run_task(struct ps_sync *s, struct ps_task *task)
+{
+	const struct ps_remote_progress *now = &s->op.shown;
+	struct shown shown = {s, now->sent_bytes, now->received_bytes, now->retried};
+	struct ps_group_options options = {.size = sizeof(options), .progress = show, .arg = &shown};
+	struct ps_group_progress progress;
+	ps_group *group;
+	if (s->op.canceled)
+		return ps_fail(PS_ECANCELED, "%s", s->op.sentence);
+	int err = ps_group_new(s->r->workers, &options, &group);
+	if (err != PS_OK)
+		return err;
+	err = ps_group_add(group, task);
+	if (err == PS_OK)
+		err = ps_group_wait(group);
+	ps_group_progress(group, &progress);
+	(void)show(&shown, &progress);
+	ps_group_free(group);
+	return s->op.canceled ? ps_fail(PS_ECANCELED, "%s", s->op.sentence) : err;
+}
+
+int sync_wait(struct ps_sync *s, uint64_t delay_ns)
+{
+	struct ps_lanes lanes;
+	struct ps_clock *clock = s->r->seams.clock;
+	uint64_t until_ns = ps_clock_now(clock) + delay_ns;
+	int err = ps_lanes_init(&lanes, clock);
+	if (err != PS_OK)
+		return err;
+	while (err == PS_OK && ps_clock_now(clock) < until_ns) {
+		uint64_t soon_ns = ps_clock_now(clock) + PS_SHOW_MS * PS_MS_NS;
+		(void)ps_lanes_next(&lanes, ps_earlier(soon_ns, until_ns));
+		err = ps_operation_show(&s->op);
+	}
+	ps_lanes_done(&lanes);
+	return err;
+}
+
+/* ---- what became of a head of ours ---- */
+
+static int forget_intent(struct ps_sync *s)
+{
+	ps_index_txn *txn;
+	int err = ps_index_begin(s->r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	(void)!ps_txn_set_note(txn, PS_NOTE_HEAD_INTENT, NULL, 0); /* what fails here fails the commit */
+	(void)!sync_note_lefts(s, txn);
+	return ps_index_commit(txn);
+}
+
+static int note_own(struct ps_sync *s, const struct sync_intent *intent)
+{
+	ps_index_txn *txn;
+	int err = ps_index_begin(s->r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	err = sync_swap_runs(s, s->base.there ? &s->base.head : NULL, &intent->next.head, true, txn);
+	if (err == PS_OK)
+		err = sync_note_head(s, &intent->next, txn);
+	if (err == PS_OK)
+		err = ps_txn_set_note(txn, PS_NOTE_HEAD_INTENT, NULL, 0);
+	if (err == PS_OK)
+		err = sync_note_lefts(s, txn);
+	if (err == PS_OK)
+		return ps_index_commit(txn);
+	ps_index_abort(txn);
+	return err;
+}
+
+/* It is history: what it has is settled, and what only the heads before it had is let go. `seen`: the anchor
+ * is at it, or later. */
+static int finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
+{
+	uint64_t counter = intent->next.head.counter;
+	int err = seen ? PS_OK : sync_move_anchor(s, &intent->next);
+	if (err == PS_OK)
+		err = sync_settle_sent(s, counter);
+	if (!intent->skipped && s->settled < counter - 1)
+		s->settled = counter - 1;
+	if (err == PS_OK)
+		err = note_own(s, intent);
+	if (err != PS_OK)
+		return err;
+	ps_index_settle(s->r->index, s->settled);
+	sync_head_done(&s->base);
+	s->base = intent->next;
+	intent->next = (struct sync_head){0};
+	return PS_OK;
+}
+
+/* Another head is there: it goes back to ours, or ours never was and never will be. */
+static int judge_conflict(struct ps_sync *s, struct sync_intent *intent)
+{
+	struct sync_head newer = {0};
+	int err = sync_look(s, &newer);
+	if (err != PS_OK)
+		return err;
+	if (!newer.there || newer.head.counter < intent->next.head.counter) {
+		sync_head_done(&newer);
+		return ps_fail(PS_EUNAVAILABLE, "%s: contradicts itself about which head is there",
+		               ps_network_url(s->r->network));
+	}
+	const struct ps_head_machine *self = ps_head_machine(&newer.head, s->r->machine.id);
+	bool ours = self && self->last == intent->next.head.counter;
+	sync_head_done(&newer);
+	if (ours)
+		return finish_own(s, intent, true);
+	err = sync_settle_sent(s, 0);
+	if (err == PS_OK)
+		err = forget_intent(s);
+	return err == PS_OK ? sync_drop_orphans(s, NULL) : err;
+}
+
+static int send_intent(struct ps_sync *s, struct sync_intent *intent, bool *conflict)
+{
+	enum sync_fate fate;
+	int err = sync_send_head(s, intent, &fate);
+	*conflict = err == PS_OK && fate == SYNC_CONFLICT;
+	if (err != PS_OK)
+		return err;
+	return *conflict ? judge_conflict(s, intent) : finish_own(s, intent, false);
+}
+
+/* What the last sync, or the program's end, has left. */
+static int resume(struct ps_sync *s)
+{
+	struct sync_intent intent;
+	bool conflict;
+	int err = sync_settle_lefts(s);
+	if (err == PS_OK)
+		err = sync_load_intent(s, &intent);
+	if (err == PS_OK) {
+		err = send_intent(s, &intent, &conflict);
+		sync_intent_done(&intent);
+		return err;
+	}
+	if (err != PS_ENOTFOUND)
+		return err;
+	/* Without a head on its way nothing was sent. */
+	err = sync_settle_sent(s, 0);
+	if (err == PS_OK && s->lefts.count > 0)
+		err = forget_intent(s);
+	return err == PS_OK ? sync_drop_orphans(s, NULL) : err;
+}
+
+/* ---- sending ---- */
+
+/* From now on whatever leaves a record may be named by the head that is being made. */
+static void raise_head_may(ps_remote *r, uint64_t head)
+{
+	pthread_mutex_lock(&r->lock);
+	if (head > r->head_may)
+		r->head_may = head;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static int note_intent(struct ps_sync *s, const struct sync_intent *intent)
+{
+	ps_index_txn *txn;
+	int err = ps_index_begin(s->r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	(void)!sync_note_intent(s, intent, txn); /* what fails here fails the commit */
+	return ps_index_commit(txn);
+}
+
+static int send_head(struct ps_sync *s, struct ps_head *next, bool *conflict)
+{
+	struct sync_intent intent = {0};
+	int err = sync_seal_head(s, &s->base, next, &intent);
+	intent.skipped = s->skipped;
+	if (err == PS_OK)
+		err = note_intent(s, &intent);
+	if (err == PS_OK)
+		err = send_intent(s, &intent, conflict);
+	sync_intent_done(&intent);
+	return err;
+}
+
+static int send_changes(struct ps_sync *s, bool *conflict)
+{
+	struct sync_run run = {0};
+	struct ps_head next = {0};
+	bool found;
+	*conflict = false;
+	s->skipped = false;
+	uint64_t before = s->result.sent;
+	int err = ps_head_next(&s->base.head, s->base.hash, s->r->machine.id, s->r->machine.name,
+	                       ps_remote_wall_ns(s->r), &next);
+	if (err != PS_OK)
+		return err;
+	raise_head_may(s->r, next.counter);
+	err = sync_write_run(s, &next, &run, &found);
+	if (err == PS_OK && found)
+		err = send_head(s, &next, conflict);
+	else if (err == PS_OK && run.begun)
+		err = sync_drop_orphans(s, NULL);
+	if (*conflict) {
+		s->result.sent = before;
+		s->result.lost_races++;
+	}
+	sync_run_done(s, &run);
+	ps_head_done(&next);
+	return err;
+}
+
+static int take_newer(struct ps_sync *s)
+{
+	struct sync_head newer = {0};
+	int err = sync_look(s, &newer);
+	if (err == PS_OK && newer.there)
+		err = sync_merge(s, &newer);
+	sync_head_done(&newer);
+	return err;
+}
+
+/* Pads of a head that has just been replaced may be other ones by now. */
+static bool moved_meanwhile(int err)
+{
+	return err == PS_ESUPERSEDED || err == PS_ELOST || err == PS_EAUTH || err == PS_EROLLBACK;
+}
+
+/* The network shows another head than a moment ago. */
+static bool has_moved(struct ps_sync *s, uint64_t counter)
+{
+	struct sync_head now = {0};
+	bool moved = sync_fetch_head(s, &now) == PS_OK && now.there && now.head.counter > counter;
+	sync_head_done(&now);
+	return moved;
+}
+
+static int one_try(struct ps_sync *s, bool *again)
+{
+	struct ps_anchor anchor;
+	int err = take_newer(s);
+	*again = false;
+	if (err == PS_OK && ps_keys_can_write(s->r->keys))
+		err = send_changes(s, again);
+	if (!moved_meanwhile(err) ||
+	    ps_anchor_read(s->r->folder, ps_keys_store(s->r->keys), &anchor) != PS_OK)
+		return err;
+	char sentence[PS_NET_SENTENCE * 2];
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	*again = has_moved(s, anchor.counter);
+	return *again ? PS_OK : ps_fail(err, "%s", sentence);
+}
+
+static int sync_all(struct ps_sync *s)
+{
+	struct ps_backoff backoff;
+	ps_backoff_init(&backoff, FIRST_WAIT_MS, MOST_WAIT_MS, s->r->seams.seed + s->base.head.counter + 1);
+	int err = ps_keys_can_write(s->r->keys) ? resume(s) : PS_OK;
+	for (uint32_t tries = 1; err == PS_OK; tries++) {
+		bool again;
+		err = one_try(s, &again);
+		if (err != PS_OK || !again)
+			return err;
+		if (tries == MOST_TRIES)
+			return ps_fail(PS_EBUSY, "other machines were faster %d times in a row", MOST_TRIES);
+		err = sync_wait(s, ps_backoff_delay_ns(&backoff, tries));
+	}
+	return err;
+}
+
+int ps_remote_sync(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
+                   struct ps_remote_sync_result *result)
+{
+	struct ps_sync s;
+	int err = sync_begin(&s, r, "sync", progress, progress_arg);
+	if (err != PS_OK)
+		return err;
+	(void)ps_operation_fail(&s.op, sync_all(&s));
+	s.result.head = s.base.head.counter;
+	struct ps_remote_sync_result told = s.result;
+	err = sync_end(&s);
+	if (err == PS_OK && result)
+		*result = told;
+	return err;
+}

@@ -1,0 +1,234 @@
+/* Making a store's first head, and taking a store from the network on a machine that does not know it yet. */
+#include <stdio.h>
+
+#include "base/fail.h"
+#include "remote/sync_internal.h"
+
+/* ---- the first head ---- */
+
+static int make_first(struct ps_sync *s, struct ps_head *head)
+{
+	ps_remote *r = s->r;
+	struct ps_head_machine *self = ps_memory_zalloc(&r->memory, sizeof(*self));
+	if (!self)
+		return ps_fail(PS_ENOMEM, "no memory for a head");
+	ps_head_init(head, &r->memory);
+	head->epoch = head->counter = 1;
+	head->time_ns = ps_remote_wall_ns(r);
+	head->machines = self;
+	head->machines_count = 1;
+	self->last = 1;
+	memcpy(self->id, r->machine.id, sizeof(self->id));
+	memcpy(self->name, r->machine.name, sizeof(self->name));
+	memcpy(head->writer, r->machine.id, sizeof(head->writer));
+	memcpy(head->network, r->network_id, sizeof(head->network));
+	(void)snprintf(head->store, sizeof(head->store), "%s", ps_keys_store(r->keys));
+	return PS_OK;
+}
+
+static int note(struct ps_sync *s, const struct sync_intent *intent, bool sent)
+{
+	ps_index_txn *txn;
+	int err = ps_index_begin(s->r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	/* What fails here fails the commit. */
+	if (sent) {
+		(void)!sync_note_head(s, &intent->next, txn);
+		(void)!ps_txn_set_note(txn, PS_NOTE_HEAD_INTENT, NULL, 0);
+	} else {
+		(void)!sync_note_intent(s, intent, txn);
+	}
+	return ps_index_commit(txn);
+}
+
+static int seal_first(struct ps_sync *s, struct sync_intent *intent)
+{
+	struct sync_head none = {0};
+	struct ps_head head;
+	int err = make_first(s, &head);
+	if (err != PS_OK)
+		return err;
+	err = sync_seal_head(s, &none, &head, intent);
+	ps_head_done(&head);
+	return err == PS_OK ? note(s, intent, false) : err;
+}
+
+static int write_first(struct ps_sync *s)
+{
+	struct sync_intent intent = {0};
+	enum sync_fate fate;
+	if (s->base.there)
+		return PS_OK; /* an init that was cut off behind this */
+	int err = sync_load_intent(s, &intent);
+	if (err == PS_ENOTFOUND)
+		err = seal_first(s, &intent);
+	if (err == PS_OK)
+		err = sync_send_head(s, &intent, &fate);
+	if (err == PS_OK && fate == SYNC_CONFLICT)
+		err = ps_fail(PS_EEXIST, "%s: there is a store under this key and the name \"%s\" already",
+		              ps_network_url(s->r->network), ps_keys_store(s->r->keys));
+	if (err == PS_OK)
+		err = sync_move_anchor(s, &intent.next);
+	if (err == PS_OK)
+		err = note(s, &intent, true);
+	sync_intent_done(&intent);
+	return err;
+}
+
+int ps_sync_first_head(ps_remote *r)
+{
+	struct ps_sync s;
+	int err = sync_begin(&s, r, "init", NULL, NULL);
+	if (err != PS_OK)
+		return err;
+	(void)ps_operation_fail(&s.op, write_first(&s));
+	return sync_end(&s);
+}
+
+/* ---- what is remembered ---- */
+
+static int remember(struct ps_sync *s)
+{
+	struct sync_intent intent;
+	uint64_t may = s->base.head.counter;
+	int err = sync_load_intent(s, &intent);
+	if (err == PS_OK) {
+		may = intent.next.head.counter > may ? intent.next.head.counter : may;
+		sync_intent_done(&intent);
+	} else if (err != PS_ENOTFOUND) {
+		return err;
+	}
+	s->r->head_may = may;
+	ps_index_settle(s->r->index, s->settled);
+	return PS_OK;
+}
+
+int ps_sync_remember(ps_remote *r)
+{
+	struct ps_sync s;
+	int err = sync_begin(&s, r, "open", NULL, NULL);
+	if (err != PS_OK)
+		return err;
+	(void)ps_operation_fail(&s.op, remember(&s));
+	return sync_end(&s);
+}
+
+/* ---- a store that this machine does not know ---- */
+
+static int identify(struct ps_sync *s)
+{
+	struct sync_head head = {0};
+	struct ps_anchor anchor, *known = &anchor;
+	enum ps_freshness freshness;
+	ps_remote *r = s->r;
+	int err = ps_anchor_read(r->folder, ps_keys_store(r->keys), &anchor);
+	if (err == PS_ENOENT) {
+		known = NULL;
+		err = PS_OK;
+	}
+	if (err == PS_OK)
+		err = sync_fetch_head(s, &head);
+	if (err == PS_OK)
+		err = ps_anchor_judge(known, head.there ? &head.head : NULL, head.hash, &freshness);
+	if (err == PS_OK && r->head_code[0])
+		err = ps_head_code_compare(r->head_code, &head.head, head.hash);
+	if (err == PS_OK)
+		memcpy(r->network_id, head.head.network, sizeof(r->network_id));
+	sync_head_done(&head);
+	return err;
+}
+
+int ps_sync_identify(ps_remote *r)
+{
+	struct ps_sync s;
+	int err = sync_begin(&s, r, "open", NULL, NULL);
+	if (err != PS_OK)
+		return err;
+	(void)ps_operation_fail(&s.op, identify(&s));
+	return sync_end(&s);
+}
+
+static int take_all(struct ps_sync *s)
+{
+	struct sync_head head = {0};
+	s->unanchored = !s->base.there && !s->r->head_code[0];
+	int err = sync_look(s, &head);
+	if (err == PS_OK && head.there)
+		err = sync_merge(s, &head);
+	sync_head_done(&head);
+	return err;
+}
+
+int ps_sync_take_all(ps_remote *r)
+{
+	struct ps_sync s;
+	int err = sync_begin(&s, r, "open", NULL, NULL);
+	if (err != PS_OK)
+		return err;
+	(void)ps_operation_fail(&s.op, take_all(&s));
+	return sync_end(&s);
+}
+
+/* ---- what is known of the head ---- */
+
+static void tell_head(const struct ps_sync *s, struct ps_remote_head *told)
+{
+	const struct ps_head *head = &s->base.head;
+	const struct ps_head_machine *writer = ps_head_machine(head, head->writer);
+	*told = (struct ps_remote_head){.counter = head->counter,
+	                                .time_ns = head->time_ns,
+	                                .machines = head->machines_count,
+	                                .runs = head->runs_count,
+	                                .unanchored = s->unanchored};
+	if (writer)
+		(void)snprintf(told->machine, sizeof(told->machine), "%s", writer->name);
+	ps_head_code(head->counter, s->base.hash, told->code);
+	static_assert(sizeof(told->code) == PS_HEAD_CODE, "a head code fits");
+}
+
+int ps_remote_head(ps_remote *r, struct ps_remote_head *head)
+{
+	struct ps_sync s;
+	if (!head)
+		return ps_fail(PS_EINVAL, "ps_remote_head: an argument is NULL");
+	int err = sync_begin(&s, r, "head", NULL, NULL);
+	if (err != PS_OK)
+		return err;
+	s.op.progress = NULL;
+	if (s.base.there)
+		tell_head(&s, head);
+	else
+		(void)ps_operation_fail(&s.op, ps_fail(PS_ENOTFOUND, "no head was used here yet"));
+	return sync_end(&s);
+}
+
+/* What the code proves is not taken on trust any more. */
+static int check_head(struct ps_sync *s, const char *code)
+{
+	ps_index_txn *txn;
+	if (!s->base.there)
+		return ps_fail(PS_ENOTFOUND, "no head was used here yet");
+	int err = ps_head_code_compare(code, &s->base.head, s->base.hash);
+	if (err != PS_OK || !s->unanchored)
+		return err;
+	s->unanchored = false;
+	err = ps_index_begin(s->r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	(void)!sync_note_head(s, &s->base, txn); /* what fails here fails the commit */
+	return ps_index_commit(txn);
+}
+
+int ps_remote_check_head(ps_remote *r, const char *code)
+{
+	struct ps_sync s;
+	if (!code)
+		return ps_fail(PS_EINVAL, "ps_remote_check_head: an argument is NULL");
+	int err = sync_begin(&s, r, "check", NULL, NULL);
+	if (err != PS_OK)
+		return err;
+	s.op.progress = NULL;
+	(void)ps_operation_fail(&s.op, check_head(&s, code));
+	return sync_end(&s);
+}
