@@ -192,15 +192,6 @@ static struct ps_pad_name head_name(struct blobs *b)
 	return name;
 }
 
-static struct ps_pad_name head_name(struct blobs *b)
-{
-	struct ps_serial head;
-	struct ps_pad_name name;
-	ps_keys_head_serial(b->r->keys, &head);
-	assert_ok(ps_pad_name(b->r->keys, &head, &name));
-	return name;
-}
-
 static void known_names(struct blobs *b, struct names *names)
 {
 	for (unsigned kind = 0; kind < PS_RECORD_KINDS; kind++)

@@ -58,5 +58,7 @@ void blobs_stats(struct blobs *b, struct ps_remote_stats *stats);
 void blobs_check(struct blobs *b);
 /* Pads that the network lists, but for the head. */
 size_t blobs_listed(struct blobs *b);
+/* Their names on a mem: network, in order; how many there are. */
+size_t blobs_names(struct blobs *b, struct ps_pad_name *names, size_t capacity);
 
 #endif

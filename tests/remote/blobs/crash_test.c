@@ -68,8 +68,8 @@ static void world_free(struct world *w)
 {
 	sim_disk_reset(w->disk, w->image, w->image_size);
 	assert_ok(blobs_start(w->b, false));
-	blobs_free(w->b);
 	ps_mem_snapshot_free(w->snapshot);
+	blobs_free(w->b);
 	sim_disk_free(w->disk);
 	free(w->image);
 }

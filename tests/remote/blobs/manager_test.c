@@ -58,7 +58,7 @@ static void a_pad_that_cannot_be_written_is_replaced_by_another(void **state)
 	/* A free pad that was taken away behind our back: lost, and another takes its place. */
 	assert_ok(ps_remote_remove(b->r, "key"));
 	struct ps_pad_name names[16];
-	assert_int_equal(ps_mem_names(blobs_world(b), 0, names, 16), 4);
+	assert_int_equal(blobs_names(b, names, 16), 4);
 	assert_ok(ps_mem_set(blobs_world(b), 0, &names[2], NULL, NULL, 0));
 	blobs_put(b, "other", 4 * PAD, 2);
 	blobs_expect(b, "other", 4 * PAD, 2);
@@ -97,7 +97,7 @@ static void all_free_pads_may_be_lost(void **state)
 	blobs_put(b, "free", 8 * PAD, 1);
 	assert_ok(ps_remote_remove(b->r, "free"));
 	struct ps_pad_name names[16];
-	size_t count = ps_mem_names(blobs_world(b), 0, names, 16);
+	size_t count = blobs_names(b, names, 16);
 	for (size_t i = 0; i < count; i++)
 		assert_ok(ps_mem_set(blobs_world(b), 0, &names[i], NULL, NULL, 0));
 	blobs_put(b, "key", 3 * PAD, 2);
@@ -372,7 +372,7 @@ static void a_lost_pad_is_told_marked_and_repaired(void **state)
 	size_t len;
 	(void)state;
 	blobs_put(b, "key", 4 * PAD, 1);
-	assert_int_equal(ps_mem_names(blobs_world(b), 0, names, 8), 4);
+	assert_int_equal(blobs_names(b, names, 8), 4);
 	assert_ok(ps_mem_set(blobs_world(b), 0, &names[1], NULL, NULL, 0));
 	assert_error(ps_remote_get(b->r, "key", is, 4 * PAD, &len, NULL), PS_ELOST);
 	assert_non_null(strstr(ps_last_error_message(), "\"key\": chunk"));
