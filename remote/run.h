@@ -2,8 +2,8 @@
  * fit pads (remote/FORMAT.md). One run is the base; the others, newer ones behind older ones, hold what
  * changed since. A part says by itself what it belongs to. Parts are byte strings here: sealing, sending and
  * fetching them is the caller's. */
-#ifndef PS_RUN_H
-#define PS_RUN_H
+#ifndef PS_REMOTE_RUN_H
+#define PS_REMOTE_RUN_H
 
 #include "remote/record.h"
 

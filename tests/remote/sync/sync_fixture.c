@@ -195,7 +195,8 @@ static void check_listed(struct blobs *b, const struct pads *pads)
 		assert_int_equal(ps_client_call(client, &request), PS_NET_DONE);
 		for (size_t i = 0; i < list.count; i++)
 			if (compare_pads(&listed[i].name, &head) != 0 &&
-			    !bsearch(&listed[i].name, pads->all, pads->count, sizeof(*pads->all), compare_pads))
+			    !bsearch(&listed[i].name, pads->all, pads->count, sizeof(*pads->all),
+			             compare_pads))
 				fail_msg("a pad on the network that every index has forgotten");
 	}
 	ps_client_close(client);
