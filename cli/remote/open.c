@@ -77,6 +77,7 @@ static struct ps_remote_options options_of(const struct cli *cli)
 	options.bytes_up = given->up;
 	options.bytes_down = given->down;
 	options.create = given->create;
+	options.head_code = given->head_code;
 	options.progress = remote_watch_progress;
 	options.progress_arg = given->watch;
 	return options;
@@ -130,13 +131,15 @@ int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remot
 static int init_run(struct cli *cli, ps_remote *r)
 {
 	const char *store = cli->store_name != NULL ? cli->store_name : "main";
+	struct ps_remote_head head = {0};
 	json_t *object = json_object();
 
-	(void)r;
+	(void)!ps_remote_head(r, &head);
 	cli_json_name(object, "network", cli->remote.network);
 	cli_json_name(object, "store", store);
+	json_object_set_new(object, "head_code", json_string(head.code));
 	cli_json(cli, object);
-	cli_say(cli, "The store \"%s\" is there, and empty.", store);
+	cli_say(cli, "The store \"%s\" is there, and empty; head %s", store, head.code);
 	return CLI_DONE;
 }
 

@@ -31,6 +31,7 @@ enum {
 	KEY_READ,
 	KEY_SHARE,
 	KEY_REPAIR_FROM,
+	KEY_EXPECT_HEAD,
 };
 
 static const struct argp_option where_options[] = {
@@ -42,6 +43,8 @@ static const struct argp_option where_options[] = {
     {"store", KEY_STORE, "NAME", 0, "One key holds many stores (default: main)", 2},
     {"up", KEY_UP, "SIZE", 0, "At most so many bytes a second to the network", 2},
     {"down", KEY_DOWN, "SIZE", 0, "At most so many bytes a second from the network", 2},
+    {"expect-head", KEY_EXPECT_HEAD, "CODE", 0,
+     "Take nothing from a network whose head does not go back to this head code", 2},
     {"inflight", KEY_INFLIGHT, "SIZE", 0, "Bytes on their way at a time (default: 128M)", 2},
     {0}};
 
@@ -131,6 +134,18 @@ const struct cli_command cli_remote_commands[] = {
      "Give up what an interrupted put or update left.\v"
      "What NAME had before stays as it is.",
      NULL, 1, 1, cli_run_remote_release},
+    {"remote sync", "",
+     "Bring this machine's index and the network's together.\v"
+     "What other machines changed is taken, and what was changed here is sent. Values are sent by put; "
+     "others see "
+     "them after a sync. Names that were changed here and elsewhere keep both contents.",
+     NULL, 0, 0, cli_run_remote_sync},
+    {"remote head-code", "",
+     "Show a code for the store's newest state, to be compared elsewhere.\v"
+     "With --expect-head CODE, the code that another machine shows: exit status 5 unless this machine's "
+     "state goes "
+     "back to it.",
+     NULL, 0, 0, cli_run_remote_head_code},
     {"remote estimate", "SIZE", "Say what a put of so many bytes would take now.", size_options, 1, 1,
      cli_run_remote_estimate},
     {"remote reserve", "PADS", "Make pads until so many are free, so that later puts make none.",
@@ -273,16 +288,18 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 	bool *const flags[] = {&o->create, &o->replace, &o->dry_run, &o->unverified, &o->read};
 	static const int flag_keys[] = {KEY_CREATE, KEY_REPLACE, KEY_DRY_RUN, KEY_UNVERIFIED, KEY_READ};
 
-	if (key >= KEY_NETWORK && key <= KEY_STORE)
-		*texts[key - KEY_NETWORK] = arg;
 	for (size_t i = 0; i < sizeof(flag_keys) / sizeof(*flag_keys); i++)
 		if (key == flag_keys[i]) {
 			*flags[i] = true;
 			return true;
 		}
-	if (key == KEY_REPAIR_FROM)
+	if (key >= KEY_NETWORK && key <= KEY_STORE)
+		*texts[key - KEY_NETWORK] = arg;
+	else if (key == KEY_REPAIR_FROM)
 		o->repair_from = arg;
-	return (key >= KEY_NETWORK && key <= KEY_STORE) || key == KEY_REPAIR_FROM;
+	else if (key == KEY_EXPECT_HEAD)
+		o->head_code = arg;
+	return (key >= KEY_NETWORK && key <= KEY_STORE) || key == KEY_REPAIR_FROM || key == KEY_EXPECT_HEAD;
 }
 
 static void end_of_operands(const struct cli *cli, struct argp_state *state)

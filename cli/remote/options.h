@@ -18,7 +18,7 @@ struct cli_remote_options {
 	bool part; /* get --range */
 	uint64_t from, len;
 	double share;
-	const char *repair_from;
+	const char *repair_from, *head_code;
 	enum cli_remote_stage {
 		CLI_REMOTE_KEY,     /* what fails now is about the key */
 		CLI_REMOTE_NETWORK, /* about the network, and the state on this machine */

@@ -65,5 +65,7 @@ int cli_run_remote_reserve(struct cli *cli);
 int cli_run_remote_health(struct cli *cli);
 int cli_run_remote_purge(struct cli *cli);
 int cli_run_remote_verify(struct cli *cli);
+int cli_run_remote_sync(struct cli *cli);
+int cli_run_remote_head_code(struct cli *cli);
 
 #endif

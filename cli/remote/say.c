@@ -145,7 +145,7 @@ static const char *hint_before_open(int err)
 	case PS_ENOENT:
 		return "Is the URL right? `padstone remote init --create' makes the folder of a new one.";
 	case PS_ENOTFOUND:
-		return "If there is one: is it this key, this network and this --store?";
+		return "If it was never made, run `padstone remote init' first.";
 	case PS_EEXIST:
 		return "Use it as it is, or give the new one another name with --store.";
 	case PS_EAUTH:
