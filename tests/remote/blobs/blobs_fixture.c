@@ -27,11 +27,11 @@ int blobs_start(struct blobs *b, bool init)
 	return err;
 }
 
-struct blobs *blobs_new_with(const char *scheme, const struct ps_remote_seams *seams)
+static struct blobs *new_in(const char *folder, const char *scheme, const struct ps_remote_seams *seams)
 {
 	static unsigned number;
 	struct blobs *b = test_calloc(1, sizeof(*b));
-	snprintf(b->folder, sizeof(b->folder), "/dev/shm/padstone-blobs-XXXXXX");
+	snprintf(b->folder, sizeof(b->folder), "%s/padstone-blobs-XXXXXX", folder);
 	assert_non_null(mkdtemp(b->folder));
 	if (strcmp(scheme, "dir") == 0)
 		snprintf(b->url, sizeof(b->url), "dir:%s/network", b->folder);
@@ -52,6 +52,16 @@ struct blobs *blobs_new_with(const char *scheme, const struct ps_remote_seams *s
 		assert_ok(ps_network_open(b->url, NULL, &b->watch));
 	assert_ok(blobs_start(b, true));
 	return b;
+}
+
+struct blobs *blobs_new_with(const char *scheme, const struct ps_remote_seams *seams)
+{
+	return new_in("/dev/shm", scheme, seams);
+}
+
+struct blobs *blobs_new_in(const char *folder, const char *scheme)
+{
+	return new_in(folder, scheme, NULL);
 }
 
 struct blobs *blobs_new(const char *scheme)

@@ -38,6 +38,8 @@ struct blobs {
 
 /* A new store, open. `scheme`: "mem", "dir". Sizes are small and time-outs short, so that a test is quick. */
 struct blobs *blobs_new(const char *scheme);
+/* Its files in a folder of this one, instead of in memory. */
+struct blobs *blobs_new_in(const char *folder, const char *scheme);
 struct blobs *blobs_new_with(const char *scheme, const struct ps_remote_seams *seams);
 void blobs_free(struct blobs *b); /* and all its files */
 int blobs_start(struct blobs *b, bool init);

@@ -1,0 +1,161 @@
+# Part of remote_test.sh: what takes longer.
+
+# Puts of 100 pads are killed with SIGKILL, or interrupted, again and again: each goes on where the last one was.
+killed() {
+	head -c 13000000 /dev/urandom >hundred
+	python3 - "$tool" <<'END' || failures=$((failures + 1))
+import json, random, signal, subprocess, sys, time
+
+tool = sys.argv[1]
+random.seed(8128)
+
+def command(name, *rest):
+    return [tool, "remote", name, "--network", "dir:net", "--key", "key", "--json", *rest]
+
+def run(name, *rest):
+    done = subprocess.run(command(name, *rest), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+def die(what):
+    sys.exit("FAILED: " + what)
+
+def confirmed(name):
+    status, about, _ = run("stat", name)
+    return about["next_confirmed"] if status == 0 else 0
+
+def put(name, how):
+    """Until one comes to its end before it is stopped."""
+    stopped, before = 0, 0
+    for n in range(60):
+        process = subprocess.Popen(command("put", "--mode", "small", "--up", "4M", name, "hundred"),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            process.wait(random.uniform(0.2, 0.9))
+        except subprocess.TimeoutExpired:
+            process.send_signal(how)
+        asked = time.monotonic()
+        out, err = process.communicate()
+        took = time.monotonic() - asked
+        if process.returncode == 0:
+            return stopped, before, json.loads(out.splitlines()[-1])
+        stopped += 1
+        if how == signal.SIGINT:
+            if process.returncode != 1 or took > 1:
+                die("Ctrl-C: status %d after %.2f s: %s" % (process.returncode, took, err))
+            if n > 0 and "goes on where it was" not in err:
+                die("Ctrl-C does not say that it goes on: " + err)
+        elif process.returncode != -9:
+            die("killed, and status %d: %s" % (process.returncode, err))
+        if run("verify")[0] != 0:
+            die("the index does not agree with itself after stop %d" % stopped)
+        now = confirmed(name)
+        if now < before:
+            die("%d pads were confirmed, and %d are after stop %d" % (before, now, stopped))
+        before = now
+    die("it never ends")
+
+for name, how in (("killed", signal.SIGKILL), ("interrupted", signal.SIGINT)):
+    stopped, before, done = put(name, how)
+    if stopped < 2 or before == 0:
+        die("%s: stopped only %d times, at %d pads" % (name, stopped, before))
+    if done["kept_pads"] < before or done["pads"] != 100:
+        die("%s: %d pads were confirmed before, and then %s" % (name, before, done))
+    print("%s: stopped %d times, then %d pads were there already" % (name, stopped, done["kept_pads"]))
+END
+	for name in killed interrupted; do
+		expect 0 "get" remote get $name
+		holds "is the same" cmp hundred out
+	done
+	expect 0 "reading all" remote health --read
+	expect 0 "an update is interrupted" sh -c "timeout --foreground -s INT 0.7 '$tool' remote put --replace --mode small --up 2M --network dir:net --key key killed - </dev/zero || test \$? = 124"
+	says "and says so" "goes on where it was"
+	expect 0 "get" remote get killed
+	holds "is the old one" cmp hundred out
+	expect 0 "release" remote release killed
+	expect 0 "get" remote get killed
+	holds "is still the old one" cmp hundred out
+	expect 0 "get is interrupted" sh -c "timeout --foreground -s INT 0.5 '$tool' remote get --down 2M --network dir:net --key key killed -o half || test \$? = 124"
+	says "and says so" "no file was written"
+	holds "nor is one" sh -c 'test ! -e half && ! ls -A | grep -q "^\.padstone"'
+	mkfifo quiet
+	expect 0 "nothing comes from a pipe" sh -c "exec 9<>quiet; timeout --foreground -s INT 0.5 '$tool' remote put --network dir:net --key key quiet - <&9 || test \$? = 124"
+	says "and Ctrl-C is heard" "interrupted"
+}
+
+full_disk() {
+	mkdir small
+	if [ "$(id -u)" != 0 ] || ! mount -t tmpfs -o size=6m tmpfs small 2>/dev/null; then
+		echo "skipped: full disks (needs root and tmpfs)"
+		return
+	fi
+	mounted=1
+	expect 0 "init on a small network" "$tool" remote init --create --network dir:small/net --key key
+	expect 0 "put" "$tool" remote put --mode small --network dir:small/net --key key two key
+	expect 6 "put of too much" "$tool" remote put --mode small --network dir:small/net --key key big hundred
+	says "says so" "No space left"
+	expect 0 "what was there is read" "$tool" remote get --network dir:small/net --key key two
+	holds "is the same" cmp key out
+	expect 0 "more space" mount -o remount,size=40m "$work/small"
+	expect 0 "the same put goes on" "$tool" remote put --json --mode small --network dir:small/net --key key big hundred
+	holds "some of it was there" sh -c 'grep -qE "\"kept_pads\":[1-9]" out'
+	expect 0 "get" "$tool" remote get --network dir:small/net --key key big
+	holds "is the same" cmp hundred out
+	expect 0 "too little again" sh -c "head -c \$((\$(df --output=avail -B1 small | tail -1) - 100000)) /dev/zero >small/fill"
+	expect 6 "get -o on a full disk" "$tool" remote get --network dir:small/net --key key big -o small/big
+	holds "leaves no file" sh -c 'test ! -e small/big && ! ls -A small | grep -q "^\.padstone"'
+	umount small && mounted=
+}
+
+passphrases() {
+	echo 'open sesame' >right && echo 'open sesamf' >wrong
+	cp key locked && chmod 600 locked
+	"$tool" key passphrase -q --new-passphrase-file right locked || exit 1
+	expect 0 "the right one" "$tool" remote ls --network dir:net --key locked --passphrase-file right
+	holds "opens the same store" grep -q killed out
+	expect 1 "the wrong one" "$tool" remote ls --json --network dir:net --key locked --passphrase-file wrong
+	member error PS_EAUTH
+	expect 1 "none, and nobody to ask" setsid "$tool" remote ls --network dir:net --key locked
+	expect 1 "one where there is none" "$tool" remote ls --network dir:net --key key --passphrase-file right
+	"$tool" key read-only -q key reader || exit 1
+	expect 0 "a key that reads" "$tool" remote ls --network dir:net --key reader
+}
+
+# On 80 columns every bar fits, and goes again.
+terminal() {
+	python3 - "$tool" <<'END' || failures=$((failures + 1))
+import fcntl, os, pty, re, struct, sys, termios
+tool = sys.argv[1]
+for words in (["put", "--mode", "small", "--up", "10M", "seen", "hundred"], ["get", "--down", "10M", "seen", "-o", "seen"]):
+    child, terminal = pty.fork()
+    if child == 0:
+        fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        os.execv(tool, [tool, "remote", words[0], "--network", "dir:net", "--key", "key", *words[1:]])
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
+        sys.exit("FAILED: %s on a terminal: %r" % (words[0], shown))
+    plain = re.sub(rb"\x1b\[3?[0-9]*m", b"", shown)
+    bars = [bar for bar in re.split(rb"\r\x1b\[K|\r\n", plain) if b"#" in bar]
+    if len(bars) < 3 or max(len(bar) for bar in bars) > 79 or not all(b"/100 pads" in bar for bar in bars):
+        sys.exit("FAILED: %s draws %r" % (words[0], bars))
+    if not re.search(rb"\r\x1b\[K[^#]*$", plain):
+        sys.exit("FAILED: the bar of %s stays: %r" % (words[0], plain[-200:]))
+    print("%s: %d bars of at most %d columns" % (words[0], len(bars), max(len(bar) for bar in bars)))
+END
+	holds "the file is the same" cmp hundred seen
+}
+
+interrupted() {
+	make_store
+	killed
+	full_disk
+	passphrases
+	terminal
+}

@@ -1,0 +1,272 @@
+#!/bin/sh
+# The tool's remote commands over a dir: network: every command, every exit status, every JSON line.
+#   remote_test.sh PADSTONE [interrupted]
+# With `interrupted' what takes longer: kills, Ctrl-C, full disks, passphrases, a terminal.
+set -u
+tool=$(readlink -f "$1")
+part=${2:-plain}
+here=$(dirname "$(readlink -f "$0")")
+# Quick means that nobody waits for a disk.
+base=/tmp
+[ "$part" != plain ] || [ ! -w /dev/shm ] || base=/dev/shm
+work=$(mktemp -d $base/padstone-remote-XXXXXX) || exit 1
+mounted=
+clean() {
+	[ -z "$mounted" ] || umount "$work/small" 2>/dev/null
+	cd / && rm -rf "$work"
+}
+trap clean EXIT
+cd "$work" || exit 1
+unset PADSTONE_NETWORK PADSTONE_KEY
+export PADSTONE_HOME="$work/home" TZ=UTC
+failures=0
+checks=0
+
+# expect STATUS WHAT COMMAND…: its output is left in out and err, its JSON lines in json.
+expect() {
+	want=$1 what=$2
+	shift 2
+	checks=$((checks + 1))
+	"$@" >out 2>err </dev/null
+	got=$?
+	grep -a '^{"command":' out >>json
+	if [ "$got" != "$want" ]; then
+		echo "FAILED: $what: status $got instead of $want: $*"
+		sed 's/^/    /' out err | head -20
+		failures=$((failures + 1))
+	fi
+}
+# holds WHAT COMMAND…
+holds() {
+	what=$1
+	shift
+	checks=$((checks + 1))
+	if ! "$@" >holds.out 2>&1; then
+		echo "FAILED: $what: $*"
+		sed 's/^/    /' holds.out out err | head -20
+		failures=$((failures + 1))
+	fi
+}
+# says WHAT TEXT: the last command did, as an error or a hint.
+says() { holds "$1" grep -qF -- "$2" err; }
+# member NAME VALUE: in the last command's last line.
+member() { holds "$1 is $2" grep -aqE "\"$1\":\"?$2\"?[,}]" out; }
+remote() {
+	command=$1
+	shift
+	"$tool" remote "$command" --network dir:net --key key "$@"
+}
+make_store() {
+	"$tool" key new -q key || exit 1
+	expect 0 "init" remote init --create
+}
+
+usage() {
+	expect 2 "no member" "$tool" remote
+	expect 2 "no such member" "$tool" remote fly
+	expect 0 "help" "$tool" help remote
+	sed -n 's/^  remote \([a-z-]*\) .*/\1/p' out >members
+	holds "lists the members" grep -qx put members
+	while read -r member; do
+		expect 0 "help $member" "$tool" help remote "$member"
+		holds "says its usage and all options, in 80 columns" awk -v member="$member" '
+			index($0, "Usage: padstone remote " member " ") == 1 { usage = 1 }
+			/--network=URL/ { options = 1 }
+			length > 80 { wide = 1 }
+			END { exit !usage || !options || wide }' out
+	done <members
+	expect 0 "--help" "$tool" remote put --help
+	expect 2 "an unknown option" remote ls --nonsense
+	expect 2 "too few operands" remote put a
+	expect 2 "too many" remote put a b c
+	expect 2 "none where one is needed" remote get
+	expect 2 "no network" "$tool" remote ls --key key
+	says "says how" "--network URL"
+	expect 2 "no key" "$tool" remote ls --network dir:net
+	says "says how" "--key FILE"
+	for bad in "--range 5" "--mode tiny" "--verify maybe" "--rates 1,2" "--share 2" "--max-pads x" "--up 1Q"; do
+		case $bad in
+		--range*) expect 2 "$bad" remote get $bad a ;;
+		--share*) expect 2 "$bad" remote health $bad ;;
+		*) expect 2 "$bad" remote put $bad a b ;;
+		esac
+	done
+	expect 2 "a size that is none" remote estimate much
+	expect 2 "get --json without a file" remote get --json a
+}
+
+stores() {
+	expect 3 "no key file" remote ls
+	says "says what makes one" "padstone key new"
+	"$tool" key new -q key || exit 1
+	expect 3 "no network" remote ls
+	says "names it" "dir:$work/net"
+	mkdir net
+	echo other >net/file
+	expect 1 "a folder with other things" remote init --create
+	holds "is left as it is" test "$(ls net)" = file
+	rm -r net
+	expect 0 "init" remote init --create --json
+	member store main
+	expect 1 "init again" remote init
+	expect 0 "estimate" remote estimate --json --mode small --rates 1,0,0,0 700000
+	member new_pads 6
+	member price 6.0
+	expect 3 "put into a store that does not exist" remote put --store other a json
+	says "says to run init" "padstone remote init"
+	expect 0 "another store" remote init --store other
+	"$tool" key new -q stranger
+	expect 3 "another key" "$tool" remote ls --network dir:net --key stranger
+	chmod 640 stranger
+	expect 1 "a key file that others may read" "$tool" remote ls --network dir:net --key stranger
+	says "says what to do" "chmod 600"
+	expect 2 "a URL that is none" "$tool" remote ls --network '' --key key
+	expect 1 "a scheme that is none" "$tool" remote ls --network ftp:net --key key
+	says "says which there are" "rados:"
+}
+
+values() {
+	: >empty
+	printf x >byte
+	head -c 700000 /dev/urandom >some
+	head -c 400000 some >changed && printf changed >>changed
+	for file in empty byte some; do
+		expect 0 "put $file" remote put --json --mode small $file $file
+		member size "$(stat -c %s $file)"
+		expect 0 "get $file" remote get $file
+		holds "$file is the same" cmp $file out
+	done
+	expect 0 "get -o" remote get --json some -o copy
+	member output copy
+	holds "is the same" cmp some copy
+	expect 0 "from standard input" sh -c "'$tool' remote put --network dir:net --key key piped - <some"
+	expect 0 "from a pipe" sh -c "cat some | '$tool' remote put --network dir:net --key key --replace piped -"
+	expect 0 "a range" remote get piped --range 100000:300000
+	holds "has these bytes" sh -c 'tail -c +100001 some | head -c 300000 | cmp - out'
+	expect 0 "to the end" remote get piped --range 600K:
+	holds "has these" sh -c 'tail -c +614401 some | cmp - out'
+	expect 1 "put over a value" remote put some byte
+	says "says what replaces" "padstone remote update"
+	expect 0 "update" remote update --json --mode small some changed
+	member kept_pads 3
+	expect 0 "get" remote get some
+	holds "is the new one" cmp changed out
+	expect 3 "update of nothing" remote update nothing byte
+	expect 3 "put of a missing file" remote put a missing
+	expect 1 "put of a folder" remote put a home
+	expect 3 "get of nothing" remote get nothing -o no
+	says "names what is missing" nothing
+	expect 3 "get into no folder" remote get byte -o no/folder/file
+	holds "no file is left of these" sh -c 'test ! -e no && ! ls -A | grep -q "^\.padstone"'
+	expect 6 "get to a full device" sh -c "'$tool' remote get --network dir:net --key key some >/dev/full"
+	says "says so" "No space left"
+
+	expect 0 "dry run" remote put --json --dry-run --mode small new some
+	member kept_pads 0
+	expect 3 "put nothing" remote stat new
+	expect 6 "over --max-pads" remote put --mode small --max-pads 5 new some
+	expect 6 "over --max-cost" remote put --mode small --rates 1,0,0,0 --max-cost 5.5 new some
+	says "says which limits" "--max-cost"
+	expect 3 "put nothing either" remote stat new
+}
+
+names() {
+	odd=$(printf 'odd \033[31m\nname')
+	expect 0 "a name that would steer a terminal" remote put "$odd" byte
+	holds "is shown in clear" grep -qF 'odd \x1b[31m\nname' out
+	expect 0 "ls" remote ls
+	holds "there too" grep -qF 'odd \x1b[31m\nname' out
+	holds "nothing else gets through" sh -c "! tr -d '\n' <out | grep -q '[[:cntrl:]]'"
+	expect 0 "ls --json" remote ls --json
+	expect 3 "an error about one" remote get "$odd."
+	holds "is clean, too" sh -c "! tr -d '\n' <err | grep -q '[[:cntrl:]]'"
+	expect 0 "ls of a prefix" remote ls so
+	holds "is that one" test "$(wc -l <out)" = 1
+	expect 0 "stat" remote stat --json some
+	member complete true
+	expect 0 "mv" remote mv some thing --json
+	member to thing
+	expect 1 "mv to a name that is taken" remote mv byte thing
+	expect 3 "mv of nothing" remote mv some other
+	expect 0 "rm --dry-run" remote rm --dry-run byte thing
+	expect 0 "removes nothing" remote stat thing
+	expect 3 "rm of one that is missing" remote rm byte nothing
+	expect 0 "removes none" remote stat byte
+	expect 0 "rm" remote rm --json byte thing
+	member removed 2
+	expect 3 "and it is gone" remote get thing
+	expect 3 "release of nothing" remote release empty
+}
+
+pads() {
+	expect 0 "reserve" remote reserve --json --mode small 20
+	expect 0 "stats" remote stats --json
+	holds "20 pads or more are free" sh -c 'grep -qE "\"free_pads\":[2-9][0-9]" out'
+	expect 0 "health" remote health --json
+	member lost 0
+	expect 0 "reading all" remote health --json --read
+	member ok true
+	expect 0 "a share of it" remote health --share 0.5 piped
+	expect 0 "verify" remote verify --json
+	member findings 0
+	expect 0 "purge" remote purge --json
+	expect 0 "text of all these" sh -c "'$tool' remote stats --network dir:net --key key && '$tool' remote stat --network dir:net --key key piped"
+	holds "says the size" grep -q '700000 bytes' out
+	expect 0 "from the environment" env PADSTONE_NETWORK="dir:$work//net/." PADSTONE_KEY=key "$tool" remote ls
+	holds "the same store by another URL of the folder" grep -q piped out
+}
+
+# A pad of `kept' is lost, and another altered.
+damage() {
+	find net -type f -printf '%p\n' | sort >before
+	expect 0 "put" remote put --mode small kept some
+	find net -type f -newer before -printf '%s %p\n' | sort -n >after
+	victim=$(awk '$1 > 100000 { path = $2 } END { print path }' after)
+	cp "$victim" victim
+	rm "$victim"
+	expect 5 "get of a value that lost a pad" remote get kept -o lost
+	holds "leaves no file" test ! -e lost
+	says "says what may help" "health"
+	expect 5 "health finds it" remote health --json kept
+	member lost 1
+	mkdir -p copies && cp some copies/kept
+	expect 0 "and repairs it" remote health --json --repair-from copies kept
+	member repaired 1
+	expect 0 "get" remote get kept
+	holds "is the same" cmp some out
+	python3 - "$victim" <<'END'
+import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(60000)
+    byte = file.read(1)
+    file.seek(60000)
+    file.write(bytes([byte[0] ^ 1]))
+END
+	expect 5 "get of altered bytes" remote get kept -o lost
+	holds "leaves no file" test ! -e lost
+	expect 5 "health --read finds it" remote health --read kept
+}
+
+check_json() {
+	python3 - <<'END' || failures=$((failures + 1))
+import json
+lines = open("json").read().splitlines()
+commands = {json.loads(line)["command"] for line in lines}
+print(len(lines), "lines of JSON from", len(commands), "commands")
+END
+}
+
+plain() {
+	usage
+	stores
+	values
+	names
+	pads
+	damage
+	check_json
+}
+
+. "$here/remote_interrupted.sh"
+"$part"
+[ $failures = 0 ] || { echo "$failures of $checks checks failed"; exit 1; }
+echo "$checks checks"
