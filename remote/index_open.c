@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -257,6 +258,21 @@ static int make_fresh(const struct index_paths *paths, const struct ps_index_bin
 	return err != PS_OK ? err : closed;
 }
 
+/* The folder is locked: of several who make it one after the other begins, and finds what the first has made.
+ */
+static int make_alone(const char *folder, const struct index_paths *paths,
+                      const struct ps_index_binding *binding, const struct ps_index_options *options)
+{
+	if (access(paths->file, F_OK) == 0)
+		return ps_fail(PS_EEXIST, "%s: there is a local index already", paths->file);
+	int err = make_fresh(paths, binding, options);
+	if (err != PS_OK)
+		return err;
+	if (renameat2(AT_FDCWD, paths->fresh, AT_FDCWD, paths->file, RENAME_NOREPLACE) != 0)
+		return ps_fail_errno(errno, "%s cannot be given its name", paths->fresh);
+	return sync_folder(folder);
+}
+
 int ps_index_make(const char *folder, const struct ps_index_binding *binding,
                   const struct ps_index_options *options)
 {
@@ -266,14 +282,14 @@ int ps_index_make(const char *folder, const struct ps_index_binding *binding,
 		return err;
 	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
 		return ps_fail_errno(errno, "%s", folder);
-	if (access(paths.file, F_OK) == 0)
-		return ps_fail(PS_EEXIST, "%s: there is a local index already", paths.file);
-	err = make_fresh(&paths, binding, options);
-	if (err != PS_OK)
-		return err;
-	if (renameat2(AT_FDCWD, paths.fresh, AT_FDCWD, paths.file, RENAME_NOREPLACE) != 0)
-		return ps_fail_errno(errno, "%s cannot be given its name", paths.fresh);
-	return sync_folder(folder);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), locked = -1;
+	while (fd >= 0 && (locked = flock(fd, LOCK_EX)) != 0 && errno == EINTR) {
+	}
+	err = locked == 0 ? make_alone(folder, &paths, binding, options)
+	                  : ps_fail_errno(errno, "%s: the folder cannot be locked", folder);
+	if (fd >= 0)
+		(void)close(fd);
+	return err;
 }
 
 int ps_index_open(const char *folder, const struct ps_index_binding *binding,

@@ -9,14 +9,17 @@ struct verification {
 	ps_index *index;
 	ps_index_finding_fn fn;
 	void *arg;
+	uint64_t begun; /* transactions before it: one more, and what it sees is of no one moment */
 	size_t findings, records, spares;
 	struct ps_serial_set serials;
 	struct ps_index_figures figures;
 };
 
-static void find(struct verification *v, const char *what, const char *name)
+static void find_locked(struct verification *v, const char *what, const char *name)
 {
 	char text[256];
+	if (v->index->transactions != v->begun)
+		return;
 	(void)snprintf(text, sizeof(text), "%.100s%s%s", name, *name ? ": " : "", what);
 	v->findings++;
 	if (v->fn)
@@ -29,10 +32,12 @@ static int see_record(struct verification *v, ps_id id, const struct ps_record *
 	uint64_t hash = index_name_hash(index, record->kind, record->name, record->name_len);
 	int err = PS_OK;
 	v->records++;
+	pthread_mutex_lock(&index->lock);
 	if (!ps_id_table_has(&index->names, hash, id))
-		find(v, "is not in the table of names", record->name);
+		find_locked(v, "is not in the table of names", record->name);
 	if (ps_id_table_has(&index->dirty, ps_id_key(id), id) != !!(record->flags & PS_RECORD_DIRTY))
-		find(v, "is dirty and not known to be, or known to be and not", record->name);
+		find_locked(v, "is dirty and not known to be, or known to be and not", record->name);
+	pthread_mutex_unlock(&index->lock);
 	if (record->flags & PS_RECORD_PUBLIC)
 		err = ps_serial_set_add(&v->serials, &record->index_pad.serial);
 	for (unsigned set = 0; set < PS_SETS; set++)
@@ -42,27 +47,39 @@ static int see_record(struct verification *v, ps_id id, const struct ps_record *
 	return err;
 }
 
+static void see_note_locked(struct verification *v, const struct index_object *object)
+{
+	if (v->index->notes[object->note] != object->id)
+		find_locked(v, "a note that nobody knows", "");
+}
+
+static void see_spare_locked(struct verification *v, const struct index_object *object)
+{
+	uint64_t key, held = object->spare.hold << 4 | index_pad_kind(&object->spare.slot);
+	struct ps_id_table *table = index_spare_table_locked(v->index, &object->spare, &key);
+	if (!ps_id_table_has(table, key, object->id) && !ps_id_table_has(&v->index->held, held, object->id))
+		find_locked(v, "a spare pad that nobody knows", "");
+}
+
 static int see(void *arg, struct index_object *object)
 {
 	struct verification *v = arg;
-	uint64_t key;
 	if (object->kind == INDEX_OBJECT_RECORD)
 		return see_record(v, object->id, &object->record);
-	if (object->kind == INDEX_OBJECT_NOTE) {
-		if (v->index->notes[object->note] != object->id)
-			find(v, "a note that nobody knows", "");
+	pthread_mutex_lock(&v->index->lock);
+	if (object->kind == INDEX_OBJECT_NOTE)
+		see_note_locked(v, object);
+	else
+		see_spare_locked(v, object);
+	pthread_mutex_unlock(&v->index->lock);
+	if (object->kind == INDEX_OBJECT_NOTE)
 		return PS_OK;
-	}
 	v->spares++;
-	struct ps_id_table *table = index_spare_table_locked(v->index, &object->spare, &key);
-	uint64_t held = object->spare.hold << 4 | index_pad_kind(&object->spare.slot);
-	if (!ps_id_table_has(table, key, object->id) && !ps_id_table_has(&v->index->held, held, object->id))
-		find(v, "a spare pad that nobody knows", "");
 	index_count_spare(&v->figures, &object->spare.slot, 1);
 	return ps_serial_set_add(&v->serials, &object->spare.slot.serial);
 }
 
-static void compare_all(struct verification *v)
+static void compare_all_locked(struct verification *v)
 {
 	ps_index *index = v->index;
 	size_t spares = index->held.count;
@@ -71,11 +88,11 @@ static void compare_all(struct verification *v)
 	for (unsigned i = 0; i < PS_SLOT_STATUSES; i++)
 		spares += index->open[i].count;
 	if (ps_serial_set_twice(&v->serials))
-		find(v, "a pad stands in two places", "");
+		find_locked(v, "a pad stands in two places", "");
 	if (v->records != index->names.count || v->spares != spares)
-		find(v, "the tables in memory name records or pads that are not there", "");
+		find_locked(v, "the tables in memory name records or pads that are not there", "");
 	if (memcmp(&v->figures, &index->figures, sizeof(v->figures)) != 0)
-		find(v, "the figures are not the sums of what is there", "");
+		find_locked(v, "the figures are not the sums of what is there", "");
 }
 
 int ps_index_verify(ps_index *index, ps_index_finding_fn fn, void *arg)
@@ -86,13 +103,20 @@ int ps_index_verify(ps_index *index, ps_index_finding_fn fn, void *arg)
 		return err;
 	pthread_mutex_lock(&index->lock);
 	bool busy = index->transactions_open > 0;
+	v.begun = index->transactions;
 	pthread_mutex_unlock(&index->lock);
 	if (busy)
 		return ps_fail(PS_EBUSY, "transactions of the local index are open");
 	ps_serial_set_init(&v.serials, &index->memory);
 	err = index_scan(index, see, &v);
+	ps_serial_set_sort(&v.serials);
+	pthread_mutex_lock(&index->lock);
 	if (err == PS_OK)
-		compare_all(&v);
+		compare_all_locked(&v);
+	busy = index->transactions != v.begun;
+	pthread_mutex_unlock(&index->lock);
+	if (busy && (err == PS_OK || err == PS_ECORRUPT))
+		err = ps_fail(PS_EBUSY, "the local index was changed while it was verified");
 	ps_serial_set_done(&v.serials);
 	if (err != PS_OK)
 		return err;

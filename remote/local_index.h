@@ -115,8 +115,8 @@ int ps_index_note(ps_index *index, enum ps_index_note note, uint8_t **bytes, siz
     __attribute__((warn_unused_result));
 
 /* Verifies all: every object decodes, no name and no pad stands twice, tables and figures are what the
- * objects say. fn hears of each finding (may be NULL). PS_ECORRUPT if there was one. No transaction is open
- * meanwhile: PS_EBUSY. */
+ * objects say. fn hears of each finding (may be NULL). PS_ECORRUPT if there was one. PS_EBUSY: a
+ * transaction is open, or began meanwhile. fn does not call the index. */
 typedef void (*ps_index_finding_fn)(void *arg, const char *finding);
 int ps_index_verify(ps_index *index, ps_index_finding_fn fn, void *arg) __attribute__((warn_unused_result));
 
