@@ -107,7 +107,7 @@ const struct cli_command cli_remote_commands[] = {
     {"remote put", "NAME FILE|-",
      "Store a file, or standard input for -, under a name.\v"
      "All or nothing. What was interrupted goes on with the same command: what the network has is not sent "
-     "again.",
+     "again. Other machines see it after the next sync.",
      put_options, 2, 2, cli_run_remote_put},
     {"remote update", "NAME FILE|-",
      "Replace what a name has; only what changed is sent.\v"

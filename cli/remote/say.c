@@ -175,9 +175,28 @@ static const char *hint_after_open(int err)
 		return "`padstone remote health --repair-from FOLDER' repairs from a folder that has it.";
 	case PS_EAUTH:
 	case PS_EROLLBACK:
-		return "The network gave something else than was put. `padstone remote health --read' looks "
-		       "at "
+	case PS_EFORK:
+		return "The network gave something else than was put there. `padstone remote health --read' "
+		       "looks at "
 		       "all.";
+	case PS_ESUPERSEDED:
+		return "Another machine has changed it: `padstone remote sync', then the same command again.";
+	default:
+		return NULL;
+	}
+}
+
+/* Of heads: the whole store's state, not one value's. */
+static const char *hint_of_head(int err)
+{
+	switch (err) {
+	case PS_EROLLBACK:
+		return "What is seen here is older: `padstone remote sync' here, then compare again.";
+	case PS_EFORK:
+		return "The network shows two histories: compare `padstone remote head-code' of all "
+		       "machines.";
+	case PS_ESUPERSEDED:
+		return "Take a newer code from the other machine.";
 	default:
 		return NULL;
 	}
@@ -185,10 +204,13 @@ static const char *hint_after_open(int err)
 
 const char *cli_remote_hint(const struct cli *cli, int err)
 {
+	bool head = cli->command->run == cli_run_remote_head_code || cli->command->run == cli_run_remote_sync;
 	const char *hint = cli->remote.stage == CLI_REMOTE_KEY       ? hint_of_key(err)
 	                   : cli->remote.stage == CLI_REMOTE_NETWORK ? hint_before_open(err)
 	                                                             : hint_after_open(err);
 
+	if (head && hint_of_head(err) != NULL)
+		return hint_of_head(err);
 	if (hint != NULL)
 		return hint;
 	switch (err) {

@@ -41,8 +41,7 @@ static int sync_run(struct cli *cli, ps_remote *r)
 	        s.received, s.removed, head.code);
 	if (s.conflicts > 0)
 		cli_warn(cli,
-		         "%" PRIu64
-		         " names were changed here and elsewhere: the other contents are under \"NAME "
+		         "%" PRIu64 " were changed here and elsewhere: the earlier contents are under \"NAME "
 		         "(conflict MACHINE N)\"",
 		         s.conflicts);
 	say_trust(cli, &head);

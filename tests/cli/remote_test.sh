@@ -114,7 +114,8 @@ stores() {
 	member price 6.0
 	expect 3 "put into a store that does not exist" remote put --store other a json
 	says "says to run init" "padstone remote init"
-	expect 0 "another store" remote init --store other
+	expect 0 "another store" remote init --store other --json
+	other_code=$(grep -aoE '"head_code":"[^"]*' out | cut -d'"' -f4)
 	"$tool" key new -q stranger
 	expect 3 "another key" "$tool" remote ls --network dir:net --key stranger
 	chmod 640 stranger
@@ -216,6 +217,51 @@ pads() {
 	holds "the same store by another URL of the folder" grep -q piped out
 }
 
+# Two machines are two state folders.
+second() { PADSTONE_HOME="$work/second" remote "$@"; }
+machines() {
+	expect 0 "put" remote put both byte
+	expect 0 "sync" remote sync --json
+	member received 0
+	code=$(grep -aoE '"head_code":"[^"]*' out | cut -d'"' -f4)
+	expect 1 "init on another machine" second init
+	expect 1 "another machine, and no head code" second ls --expect-head nonsense
+	expect 5 "another machine, and a code of another history" second ls --expect-head "$other_code"
+	expect 0 "another machine" second ls --expect-head "$code"
+	holds "sees it" grep -q both out
+	expect 0 "with a code of its own" second head-code
+	holds "which is the same" grep -q "^$code " out
+	expect 0 "compared" second head-code --json --expect-head "$code"
+	member unanchored false
+	expect 0 "get" second get both
+	holds "is the same" cmp byte out
+	expect 0 "update there" second update both some
+	expect 0 "rm there" second rm empty
+	expect 0 "sync there" second sync --json
+	member sent 2
+	code=$(grep -aoE '"head_code":"[^"]*' out | cut -d'"' -f4)
+	expect 5 "a code from after what is known here" remote head-code --expect-head "$code"
+	says "says what to do" "padstone remote sync"
+	expect 0 "sync here" remote sync --json --expect-head "$code"
+	member received 1
+	member removed 1
+	expect 0 "get of the update" remote get both
+	holds "is the same" cmp some out
+	expect 3 "what was removed there" remote get empty
+	expect 0 "update here" remote update both changed
+	expect 0 "and there" second update both byte
+	expect 0 "sync here" remote sync
+	expect 0 "and there" second sync --json
+	member conflicts 1
+	expect 0 "sync here" remote sync
+	expect 0 "both contents" remote ls both
+	holds "are there" test "$(wc -l <out)" = 2
+	expect 0 "a key that reads" "$tool" key read-only key reader
+	expect 0 "sees the store" env PADSTONE_HOME="$work/third" "$tool" remote ls --network dir:net --key reader
+	holds "with all in it" grep -q both out
+	expect 1 "and cannot write" env PADSTONE_HOME="$work/third" "$tool" remote put --network dir:net --key reader no byte
+}
+
 # A pad of `kept' is lost, and another altered.
 damage() {
 	find net -type f -printf '%p\n' | sort >before
@@ -262,6 +308,7 @@ plain() {
 	values
 	names
 	pads
+	machines
 	damage
 	check_json
 }
