@@ -93,11 +93,11 @@ static bool is_workload(const char *word)
 static void make_quick(struct settings *s)
 {
 	s->quick = true;
-	s->num = 100000;
-	s->bytes_most = (uint64_t)48 << 20;
-	s->seconds = 0.15;
+	s->num = 50000;
+	s->bytes_most = (uint64_t)24 << 20;
+	s->seconds = 0.1;
 	s->rounds = 1;
-	s->load_most = 0.5;
+	s->load_most = 0.25;
 }
 
 static error_t parse_number(int key, char *arg, struct argp_state *state, struct settings *s)
