@@ -208,9 +208,12 @@ static void take_error(struct ps_task *task, const struct ps_net_request *reques
 	if (task->error != PS_OK)
 		return;
 	task->error = request->error != PS_OK ? request->error : ps_outcome_error(request->outcome);
-	if (task->error == PS_OK)
-		task->error = PS_EIO;
-	snprintf(task->sentence, sizeof(task->sentence), "%s", request->sentence);
+	bool told_done = task->error == PS_OK; /* and yet it was to be repeated */
+	if (told_done)
+		task->error = PS_EUNAVAILABLE;
+	snprintf(task->sentence, sizeof(task->sentence), "%s",
+	         told_done ? "the network says done, again and again, and does not show it"
+	                   : request->sentence);
 }
 
 static void repeat(ps_workers *pool, struct ps_task *task, struct ps_net_request *answered)
