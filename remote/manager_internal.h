@@ -5,6 +5,8 @@
 #ifndef PS_MANAGER_INTERNAL_H
 #define PS_MANAGER_INTERNAL_H
 
+#include <limits.h>
+
 #include <padstone/remote.h>
 
 #include "remote/clock.h"
@@ -74,7 +76,13 @@ struct ps_remote_setup {
 };
 int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **r) __attribute__((warn_unused_result));
 uint64_t ps_remote_wall_ns(ps_remote *r);
+/* The keys that an application's key stands for; head_name is written where the key tells it. */
+int ps_remote_open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys,
+                       uint8_t head_name[PS_PAD_NAME]) __attribute__((warn_unused_result));
 
+/* The folder of a store's state below `home`. PS_ENOTFOUND, unless `make`. */
+int ps_remote_state_folder(const ps_keys *keys, const char *url, const char *home, bool make,
+                           char path[PATH_MAX]) __attribute__((warn_unused_result));
 /* The folder of this store's state, and who this machine is, into r. PS_ENOTFOUND, unless `make`. */
 int ps_remote_find_state(ps_remote *r, const char *state, bool make) __attribute__((warn_unused_result));
 /* Which network a store is on: "network", or "network.new" while the store is made. PS_ENOENT; PS_EAUTH,
@@ -189,6 +197,9 @@ void ps_manager_request(const struct ps_pad_slot *slot, const struct ps_pad_iden
                         struct ps_net_buffer *buffer, struct ps_net_request *request);
 /* What a slot is after its write has ended. Unchanged: still open as it is. */
 unsigned ps_manager_status(const struct ps_settle *settle, unsigned before);
+/* Of a pad in a set of a record: enum ps_slot_named. */
+unsigned ps_manager_named(const struct ps_record *record, enum ps_record_set set,
+                          const struct ps_pad_slot *slot);
 /* The pads of a set leave the record: to its base where a head may name them, else to let_go, to be placed by
  * ps_txn_let_go with *hold. */
 int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set set, struct ps_slots *let_go,

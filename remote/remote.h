@@ -146,6 +146,12 @@ PS_CHECKED PS_API int ps_remote_open(const char *url, const struct ps_remote_key
 				     const struct ps_remote_options *options, ps_remote **r);
 /* PS_EBUSY while a call is under way: nothing changed. NULL is PS_OK. */
 PS_API int ps_remote_close(ps_remote *r);
+/* Takes away what this machine knows of a store: its index, and which head it has used. Nothing on the network
+ * changes, and it is not asked: what was synced is there for the next ps_remote_open, on trust. Values that
+ * were not synced are lost, and their pads stay behind. PS_ENOTFOUND: nothing is known here. PS_EBUSY: it is
+ * open. */
+PS_CHECKED PS_API int ps_remote_forget(const char *url, const struct ps_remote_key *key,
+				       const struct ps_remote_options *options);
 
 /* ---- values ---- */
 

@@ -322,8 +322,8 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 	return PS_OK;
 }
 
-static int open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys,
-                    uint8_t head_name[PS_PAD_NAME])
+int ps_remote_open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys,
+                       uint8_t head_name[PS_PAD_NAME])
 {
 	struct ps_passphrase passphrase = {key->passphrase, key->passphrase_len};
 	struct ps_key *from_file = NULL;
@@ -351,8 +351,9 @@ static int start(const char *url, const struct ps_remote_key *key, const struct 
 		return ps_fail(PS_EINVAL, "ps_remote_%s: an argument is NULL", init ? "init" : "open");
 	if (key->head_name)
 		memcpy(head_name, key->head_name, sizeof(head_name));
-	int err = open_key(key, options && options->size == sizeof(*options) ? options->store : NULL,
-	                   &setup.keys, head_name);
+	int err =
+	    ps_remote_open_key(key, options && options->size == sizeof(*options) ? options->store : NULL,
+	                       &setup.keys, head_name);
 	if (err != PS_OK)
 		return err;
 	err = ps_remote_start(&setup, r);

@@ -91,18 +91,18 @@ int ps_identity_forget(const char *folder, const char *name)
 }
 
 /* By network, store and key: two keys on one network are two stores. */
-static int make_folder(const ps_remote *r, const char *home, bool make, char path[PATH_MAX])
+int ps_remote_state_folder(const ps_keys *keys, const char *url, const char *home, bool make,
+                           char path[PATH_MAX])
 {
 	char store[512], hex[2 * KEY_ID_BYTES + 1];
 	uint8_t id[PS_KEY];
-	ps_keys_derive(r->keys, "state folder", NULL, 0, id);
+	ps_keys_derive(keys, "state folder", NULL, 0, id);
 	sodium_bin2hex(hex, sizeof(hex), id, KEY_ID_BYTES);
-	(void)snprintf(store, sizeof(store), "%s/%s", hex, ps_keys_store(r->keys));
-	int err = ps_state_store(home, ps_network_url(r->network), store, make, path, PATH_MAX);
+	(void)snprintf(store, sizeof(store), "%s/%s", hex, ps_keys_store(keys));
+	int err = ps_state_store(home, url, store, make, path, PATH_MAX);
 	if (err == PS_ENOENT)
-		err = ps_fail(PS_ENOTFOUND,
-		              "%s: no store \"%s\" under this key is known here: run init to make one",
-		              ps_network_url(r->network), ps_keys_store(r->keys));
+		err = ps_fail(PS_ENOTFOUND, "%s: no store \"%s\" under this key is known here: run init to make one",
+		              url, ps_keys_store(keys));
 	return err;
 }
 
@@ -114,7 +114,7 @@ int ps_remote_find_state(ps_remote *r, const char *state, bool make)
 	if (len < 0 || len >= PATH_MAX)
 		err = ps_fail(PS_EINVAL, "the state folder's path is too long");
 	if (err == PS_OK)
-		err = make_folder(r, home, make, path);
+		err = ps_remote_state_folder(r->keys, ps_network_url(r->network), home, make, path);
 	if (err == PS_OK)
 		err = ps_state_machine(home, &r->machine);
 	if (err != PS_OK)
