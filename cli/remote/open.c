@@ -83,9 +83,26 @@ static struct ps_remote_options options_of(const struct cli *cli)
 	return options;
 }
 
-static int open_remote(struct cli *cli, bool init, ps_remote **r)
+enum way { OPEN, INIT, FORGET };
+
+static int call(const struct cli *cli, enum way way, const struct ps_remote_key *key, ps_remote **r)
 {
 	struct ps_remote_options options = options_of(cli);
+
+	switch (way) {
+	case INIT:
+		return ps_remote_init(cli->remote.network, key, &options, r);
+	case FORGET:
+		return ps_remote_forget(cli->remote.network, key, &options);
+	case OPEN:
+	default:
+		return ps_remote_open(cli->remote.network, key, &options, r);
+	}
+}
+
+/* *r is not touched where something is forgotten. */
+static int open_remote(struct cli *cli, enum way way, ps_remote **r)
+{
 	struct ps_remote_key key = {.file = key_path(cli)};
 	struct secret *secret = NULL;
 	int err = secret_of_key(cli, key.file, &secret);
@@ -97,8 +114,7 @@ static int open_remote(struct cli *cli, bool init, ps_remote **r)
 		key.passphrase_len = secret->len;
 	}
 	cli->remote.stage = CLI_REMOTE_NETWORK;
-	err = init ? ps_remote_init(cli->remote.network, &key, &options, r)
-	           : ps_remote_open(cli->remote.network, &key, &options, r);
+	err = call(cli, way, &key, r);
 	secret_free(secret);
 	return err;
 }
@@ -115,7 +131,7 @@ int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remot
 	if (!all_given(cli))
 		return CLI_USAGE;
 	secret_no_core();
-	err = open_remote(cli, init, &r);
+	err = open_remote(cli, init ? INIT : OPEN, &r);
 	if (err == PS_OK && cli_interrupted() && !init) {
 		(void)ps_remote_close(r);
 		err = ps_fail(PS_ECANCELED, "interrupted; nothing was begun");
@@ -146,4 +162,60 @@ static int init_run(struct cli *cli, ps_remote *r)
 int cli_run_remote_init(struct cli *cli)
 {
 	return remote_with(cli, true, init_run);
+}
+
+/* ---- forget ---- */
+
+static bool is_agreed(FILE *tty, const struct cli *cli)
+{
+	char answer[16] = "", shown[REMOTE_SHOWN];
+
+	fprintf(tty,
+	        "Forget what this machine knows of the store \"%s\"\non %s?\nNames that were not synced are "
+	        "lost. Type yes to go on: ",
+	        cli->store_name != NULL ? cli->store_name : "main", remote_shown(cli->remote.network, shown));
+	fflush(tty);
+	return fgets(answer, sizeof(answer), tty) != NULL && strcmp(answer, "yes\n") == 0;
+}
+
+/* An enum cli_exit: CLI_DONE if it may be done. */
+static int ask(const struct cli *cli)
+{
+	FILE *tty;
+	bool agreed;
+
+	if (cli->remote.yes)
+		return CLI_DONE;
+	tty = fopen("/dev/tty", "r+e");
+	if (tty == NULL) {
+		fprintf(stderr, "padstone: there is no terminal to ask on: --yes says that it is meant\n");
+		return CLI_USAGE;
+	}
+	agreed = is_agreed(tty, cli);
+	(void)fclose(tty);
+	if (!agreed)
+		cli_warn(cli, "nothing was forgotten");
+	return agreed ? CLI_DONE : CLI_FAILED;
+}
+
+int cli_run_remote_forget(struct cli *cli)
+{
+	char url[URL_BYTES];
+	json_t *object;
+	int result, err;
+
+	take_network(cli, url);
+	if (!all_given(cli))
+		return CLI_USAGE;
+	result = ask(cli);
+	if (result != CLI_DONE)
+		return result;
+	secret_no_core();
+	err = open_remote(cli, FORGET, NULL);
+	if (err != PS_OK)
+		return remote_fail(cli, err, NULL);
+	object = json_object();
+	cli_json_name(object, "network", cli->remote.network);
+	cli_json(cli, object);
+	return CLI_DONE;
 }

@@ -32,6 +32,7 @@ enum {
 	KEY_SHARE,
 	KEY_REPAIR_FROM,
 	KEY_EXPECT_HEAD,
+	KEY_YES,
 };
 
 static const struct argp_option where_options[] = {
@@ -99,6 +100,8 @@ static const struct argp_option health_options[] = {
     {"repair-from", KEY_REPAIR_FROM, "FOLDER", 0, "Repair what is lost from the file NAME in FOLDER", 0},
     {0}};
 
+static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "Do not ask", 0}, {0}};
+
 const struct cli_command cli_remote_commands[] = {
     {"remote init", "",
      "Make a new, empty store on a network.\v"
@@ -161,6 +164,12 @@ const struct cli_command cli_remote_commands[] = {
      NULL, 0, 0, cli_run_remote_purge},
     {"remote verify", "", "Compare this machine's index with itself; asks no network.", NULL, 0, 0,
      cli_run_remote_verify},
+    {"remote forget", "",
+     "Take away what this machine knows of the store; the network stays as it is.\v"
+     "Names that were not synced are lost. What was synced is there again when the store is next used, but "
+     "without the "
+     "proof that it is the newest: compare head codes then.",
+     forget_options, 0, 0, cli_run_remote_forget},
     {0}};
 
 const struct argp_option *cli_remote_options(void)
@@ -285,8 +294,9 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 {
 	struct cli_remote_options *o = &cli->remote;
 	const char **texts[] = {&o->network, &o->key, &cli->passphrase_file, &cli->store_name};
-	bool *const flags[] = {&o->create, &o->replace, &o->dry_run, &o->unverified, &o->read};
-	static const int flag_keys[] = {KEY_CREATE, KEY_REPLACE, KEY_DRY_RUN, KEY_UNVERIFIED, KEY_READ};
+	bool *const flags[] = {&o->create, &o->replace, &o->dry_run, &o->unverified, &o->read, &o->yes};
+	static const int flag_keys[] = {KEY_CREATE,     KEY_REPLACE, KEY_DRY_RUN,
+	                                KEY_UNVERIFIED, KEY_READ,    KEY_YES};
 
 	for (size_t i = 0; i < sizeof(flag_keys) / sizeof(*flag_keys); i++)
 		if (key == flag_keys[i]) {

@@ -67,5 +67,6 @@ int cli_run_remote_purge(struct cli *cli);
 int cli_run_remote_verify(struct cli *cli);
 int cli_run_remote_sync(struct cli *cli);
 int cli_run_remote_head_code(struct cli *cli);
+int cli_run_remote_forget(struct cli *cli);
 
 #endif

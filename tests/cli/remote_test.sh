@@ -256,6 +256,14 @@ machines() {
 	expect 0 "sync here" remote sync
 	expect 0 "both contents" remote ls both
 	holds "are there" test "$(wc -l <out)" = 2
+	expect 0 "one more, not synced" second put unsynced byte
+	expect 2 "forget without a terminal" setsid "$tool" remote forget --network dir:net --key key
+	expect 0 "forget there" second forget --json --yes
+	expect 3 "there is nothing more to forget" second forget --yes
+	expect 0 "the same store again" second ls --json
+	holds "without what was not synced" sh -c 'grep -q both out && ! grep -q unsynced out'
+	expect 0 "on trust" second head-code --json
+	member unanchored true
 	expect 0 "a key that reads" "$tool" key read-only key reader
 	expect 0 "sees the store" env PADSTONE_HOME="$work/third" "$tool" remote ls --network dir:net --key reader
 	holds "with all in it" grep -q both out
