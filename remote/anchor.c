@@ -96,6 +96,8 @@ int ps_anchor_write(const char *folder, const struct ps_anchor *anchor)
 		err = ps_anchor_read(folder, anchor->store, &there);
 	if (err != PS_OK && err != PS_ENOENT)
 		return err; /* a damaged anchor is not written over: it may be the only proof of what was */
+	if (err == PS_OK && memcmp(there.network, anchor->network, sizeof(there.network)) != 0)
+		return ps_fail(PS_EFORK, "%s: the anchor is of another network", path);
 	if (err == PS_OK &&
 	    (there.counter > anchor->counter ||
 	     (there.counter == anchor->counter && memcmp(there.hash, anchor->hash, sizeof(there.hash)) != 0)))

@@ -25,7 +25,8 @@ int ps_anchor_decode(const char *path, const void *bytes, size_t len, struct ps_
 int ps_anchor_read(const char *folder, const char *store, struct ps_anchor *anchor)
     __attribute__((warn_unused_result));
 /* Durable when it returns: written beside, synced, renamed, folder synced. A failure leaves the old one.
- * PS_EROLLBACK: the one there has a later counter, or the same with another hash: it never goes back. */
+ * PS_EROLLBACK: the one there has a later counter, or the same with another hash: it never goes back.
+ * PS_EFORK: it is of another network. */
 int ps_anchor_write(const char *folder, const struct ps_anchor *anchor) __attribute__((warn_unused_result));
 /* Only for one who was told to forget this store. */
 int ps_anchor_forget(const char *folder) __attribute__((warn_unused_result));
