@@ -301,6 +301,15 @@ END
 	expect 5 "health --read finds it" remote health --read kept
 }
 
+# The commands of README.md, as they stand there.
+readme() {
+	mkdir -p readme/bin && ln -s "$tool" readme/bin/padstone && echo notes >readme/notes.txt
+	awk '/^## / { on = $2 == "Remote" } on && /^    / { print "set -e;", $0 }' "$here/../../README.md" >readme/commands
+	holds "README.md has commands" test "$(wc -l <readme/commands)" -ge 5
+	expect 0 "which work" sh -c 'cd readme && PATH="$PWD/bin:$PATH" && . ./commands'
+	holds "and give the file back" cmp readme/notes.txt readme/copy.txt
+}
+
 check_json() {
 	python3 - <<'END' || failures=$((failures + 1))
 import json
@@ -318,6 +327,7 @@ plain() {
 	pads
 	machines
 	damage
+	readme
 	check_json
 }
 
