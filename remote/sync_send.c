@@ -311,26 +311,12 @@ int sync_write_run(struct ps_sync *s, struct ps_head *next, struct sync_run *run
 
 /* ---- settling ---- */
 
-/* What a head that never was would have let go is named by the one that is there, or by none: it waits with
- * the base's for the next. */
-static int unsend(struct ps_record *record, struct ps_slots *let_go)
-{
-	struct ps_slots *sent = &record->sets[PS_SET_SENT];
-	if (!ps_version_none(&record->base)) {
-		int err = ps_record_add_slots(record, PS_SET_BASE, sent->slots, sent->count);
-		if (err != PS_OK)
-			return err;
-		ps_slots_done(sent, record->memory);
-	}
-	return ps_record_unsend(record, let_go);
-}
-
 static int settle_record(struct batch *batch, struct ps_record *record, uint64_t head)
 {
 	struct ps_slots let_go = {0};
 	if (!(record->flags & PS_RECORD_SENT))
 		return PS_OK;
-	int err = head > 0 ? ps_record_settle(record, head, &let_go) : unsend(record, &let_go);
+	int err = head > 0 ? ps_record_settle(record, head, &let_go) : ps_record_unsend(record, &let_go);
 	if (err == PS_OK)
 		err = batch_put(batch, record, &let_go);
 	ps_slots_done(&let_go, record->memory);
