@@ -156,10 +156,11 @@ static int finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
 	if (err != PS_OK)
 		return err;
 	ps_index_settle(s->r->index, s->settled);
+	bool forgets = intent->next.head.horizon > s->base.head.horizon;
 	sync_head_done(&s->base);
 	s->base = intent->next;
 	intent->next = (struct sync_head){0};
-	return PS_OK;
+	return forgets ? sync_drop_tombstones(s) : PS_OK;
 }
 
 /* Another head is there: it goes back to ours, or ours never was and never will be. */

@@ -180,6 +180,8 @@ int sync_write_run(struct ps_sync *s, struct ps_head *next, struct sync_run *run
     __attribute__((warn_unused_result));
 /* What was sent is known to be in that head (0: in none, and never will be). */
 int sync_settle_sent(struct ps_sync *s, uint64_t head) __attribute__((warn_unused_result));
+/* Tombstones that the network has forgotten, since every machine knew of them, are no more. */
+int sync_drop_tombstones(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Keys that another call had. */
 int sync_settle_lefts(struct ps_sync *s) __attribute__((warn_unused_result));
 

@@ -407,8 +407,9 @@ int sync_merge(struct ps_sync *s, struct sync_head *newer)
 	ps_memory_free(&s->r->memory, use, count + 1);
 	if (err != PS_OK)
 		return err;
+	bool forgets = s->base.there && newer->head.horizon > s->base.head.horizon;
 	sync_head_done(&s->base);
 	s->base = *newer;
 	*newer = (struct sync_head){0};
-	return PS_OK;
+	return forgets ? sync_drop_tombstones(s) : PS_OK;
 }

@@ -364,6 +364,45 @@ int sync_settle_sent(struct ps_sync *s, uint64_t head)
 	return batch_end(&settling.batch, err);
 }
 
+/* ---- tombstones ---- */
+
+static bool is_over(const struct ps_sync *s, const struct ps_record *record)
+{
+	return (record->flags & PS_RECORD_TOMBSTONE) &&
+	       !(record->flags & (PS_RECORD_DIRTY | PS_RECORD_UPDATING)) &&
+	       record->published < s->base.head.horizon;
+}
+
+static int drop_tombstone(void *arg, const struct ps_record *listed)
+{
+	struct batch *batch = arg;
+	struct ps_record record;
+	bool got;
+	if (!is_over(batch->s, listed))
+		return PS_OK;
+	int err = batch_get(batch, listed, &record, &got);
+	if (err != PS_OK || !got)
+		return err;
+	if (is_over(batch->s, &record)) {
+		batch->count++;
+		err = ps_txn_remove(batch->txn, record.kind, record.name, record.name_len, false);
+	}
+	ps_record_done(&record);
+	return err;
+}
+
+int sync_drop_tombstones(struct ps_sync *s)
+{
+	struct batch batch;
+	int err = batch_init(s, &batch);
+	if (err != PS_OK)
+		return err;
+	err = ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, 0, drop_tombstone, &batch);
+	return batch_end(&batch, err);
+}
+
+/* ---- what was left ---- */
+
 /* Together with the list without it. */
 static int settle_left(struct ps_sync *s, size_t at, bool *done)
 {

@@ -156,6 +156,198 @@ static void many_syncs_leave_few_runs(void **state)
 	blobs_free(a);
 }
 
+/* ---- syncs beside other calls ---- */
+
+struct writer {
+	struct blobs *b;
+	uint64_t seed;
+	unsigned changes;
+};
+
+static void *write_all_the_time(void *arg)
+{
+	struct writer *w = arg;
+	struct dice dice = {w->seed};
+	struct ps_remote_put replace = {.size = sizeof(replace), .replace = 1};
+	for (unsigned i = 0; i < w->changes; i++) {
+		char key[24], other[24];
+		size_t len = roll_below(&dice, 2000);
+		snprintf(key, sizeof(key), "%u key %u", (unsigned)w->seed, (unsigned)roll_below(&dice, 8));
+		snprintf(other, sizeof(other), "%u moved %u", (unsigned)w->seed,
+		         (unsigned)roll_below(&dice, 8));
+		uint8_t bytes[2000];
+		blobs_fill(bytes, len, i);
+		int err = PS_OK;
+		switch (roll_below(&dice, 6)) {
+		case 0:
+			err = ps_remote_remove(w->b->r, key);
+			break;
+		case 1:
+			err = ps_remote_rename(w->b->r, key, other);
+			break;
+		default:
+			err = ps_remote_put(w->b->r, key, bytes, len, &replace);
+			break;
+		}
+		/* A sync has a key for a moment, and a put waits for it: never PS_EBUSY. */
+		if (err != PS_OK && err != PS_ENOTFOUND && err != PS_EEXIST)
+			return (void *)ps_error_name(err);
+	}
+	return NULL;
+}
+
+static void changes_go_on_while_a_sync_is_under_way(void **state)
+{
+	struct writer writers[2];
+	pthread_t threads[2];
+	struct blobs *a = blobs_new("mem");
+	struct blobs *b = machine_open(a);
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		writers[i] = (struct writer){a, i + 1, 60};
+		assert_int_equal(pthread_create(&threads[i], NULL, write_all_the_time, &writers[i]), 0);
+	}
+	for (unsigned i = 0; i < 10; i++) {
+		(void)sync_now(a);
+		(void)sync_now(b);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		void *failed;
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		if (failed)
+			fail_msg("a change beside a sync: %s", (const char *)failed);
+	}
+	sync_all_machines((struct blobs *[]){a, b}, 2);
+	expect_same(a, b);
+	check_machines((struct blobs *[]){a, b}, 2);
+	machine_free(b);
+	blobs_free(a);
+}
+
+/* ---- keys that only read ---- */
+
+static void start_reader(struct blobs *reader, struct blobs *first)
+{
+	struct ps_pad_name name = head_name_of(first);
+	struct ps_remote_setup setup = {.url = reader->url,
+	                                .options = &reader->options,
+	                                .seams = &reader->seams,
+	                                .head_name = name.bytes};
+	uint8_t root[PS_KEY];
+	ps_keys_read_root(first->r->keys, root);
+	assert_ok(ps_keys_new_read_only(root, NULL, &setup.keys));
+	assert_ok(ps_remote_start(&setup, &reader->r));
+}
+
+static void a_key_that_only_reads_takes_and_never_writes(void **state)
+{
+	struct ps_mem_figures figures;
+	struct blobs *a = blobs_new("mem");
+	struct blobs *b = machine_new(a);
+	(void)state;
+	blobs_put(a, "key", 300000, 1);
+	(void)sync_now(a);
+	ps_mem_figures(blobs_world(a), &figures, true);
+	start_reader(b, a);
+	blobs_expect(b, "key", 300000, 1);
+	assert_error(ps_remote_put(b->r, "other", "", 0, NULL), PS_EREADONLY);
+	assert_error(ps_remote_remove(b->r, "key"), PS_EREADONLY);
+	ps_mem_figures(blobs_world(a), &figures, true);
+	assert_int_equal(figures.requests[PS_NET_CREATE] + figures.requests[PS_NET_REPLACE] +
+	                     figures.requests[PS_NET_REMOVE],
+	                 0);
+	blobs_update(a, "key", 100, 2);
+	(void)sync_now(a);
+	ps_mem_figures(blobs_world(a), &figures, true);
+	assert_int_equal(sync_now(b).received, 1);
+	blobs_expect(b, "key", 100, 2);
+	blobs_close(b);
+	start_reader(b, a);
+	blobs_expect(b, "key", 100, 2);
+	ps_mem_figures(blobs_world(a), &figures, true);
+	assert_int_equal(figures.requests[PS_NET_CREATE] + figures.requests[PS_NET_REPLACE] +
+	                     figures.requests[PS_NET_REMOVE],
+	                 0);
+	machine_free(b);
+	blobs_free(a);
+}
+
+/* ---- who was away ---- */
+
+/* All that could be forgotten of a removal is forgotten, and one who knew the key comes back. */
+static void a_removed_key_stays_removed_for_one_who_was_away(void **state)
+{
+	struct ps_remote_stats stats;
+	char key[16];
+	struct blobs *a = blobs_new("mem");
+	struct blobs *reader = machine_new(a);
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(key, sizeof(key), "key %u", i);
+		blobs_put(a, key, 100, i);
+	}
+	(void)sync_now(a);
+	/* A reader is not listed: nobody waits for it. */
+	start_reader(reader, a);
+	assert_ok(ps_remote_remove(a->r, "key 3"));
+	(void)sync_now(a);
+	for (unsigned i = 4; i < 20; i++) { /* the base is merged, again and again */
+		snprintf(key, sizeof(key), "key %u", i);
+		blobs_update(a, key, 200, i);
+		(void)sync_now(a);
+	}
+	blobs_stats(a, &stats);
+	assert_int_equal(stats.tombstones, 0);
+	assert_int_equal(count_keys(reader, "key 3"), 1);
+	(void)sync_now(reader);
+	expect_none(reader, "key 3");
+	expect_same(a, reader);
+	machine_free(reader);
+	/* One that writes, too: what it has changed of what was removed comes back. */
+	struct blobs *b = machine_open(a);
+	assert_ok(ps_remote_remove(a->r, "key 4"));
+	assert_ok(ps_remote_remove(a->r, "key 5"));
+	(void)sync_now(a);
+	blobs_update(b, "key 5", 300, 55);
+	(void)sync_now(b);
+	(void)sync_now(a);
+	expect_none(b, "key 4");
+	blobs_expect(a, "key 5", 300, 55);
+	expect_same(a, b);
+	machine_free(b);
+	blobs_free(a);
+}
+
+static int refuse(void *arg, const struct ps_remote_progress *progress)
+{
+	unsigned *calls = arg;
+	return progress->phase == PS_REMOTE_RUNNING && ++*calls > 1;
+}
+
+static int sync_within(void *arg, const struct ps_remote_progress *progress)
+{
+	struct blobs *b = arg;
+	if (progress->phase == PS_REMOTE_RUNNING)
+		assert_error(ps_remote_sync(b->r, NULL, NULL, NULL), PS_EBUSY);
+	return 0;
+}
+
+static void a_second_sync_is_refused_and_a_cancelled_one_goes_on_later(void **state)
+{
+	unsigned calls = 0;
+	struct blobs *a = blobs_new("mem");
+	(void)state;
+	blobs_put(a, "key", 1000, 1);
+	int err = ps_remote_sync(a->r, refuse, &calls, NULL);
+	assert_true(err == PS_ECANCELED || (err == PS_OK && calls <= 1));
+	assert_ok(ps_remote_sync(a->r, sync_within, a, NULL));
+	struct blobs *b = machine_open(a);
+	blobs_expect(b, "key", 1000, 1);
+	check_machines((struct blobs *[]){a, b}, 2);
+	machine_free(b);
+	blobs_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +358,10 @@ int main(void)
 	    cmocka_unit_test(a_removed_key_stays_removed),
 	    cmocka_unit_test(both_changes_of_one_key_are_kept),
 	    cmocka_unit_test(many_syncs_leave_few_runs),
+	    cmocka_unit_test(changes_go_on_while_a_sync_is_under_way),
+	    cmocka_unit_test(a_key_that_only_reads_takes_and_never_writes),
+	    cmocka_unit_test(a_removed_key_stays_removed_for_one_who_was_away),
+	    cmocka_unit_test(a_second_sync_is_refused_and_a_cancelled_one_goes_on_later),
 	};
 	return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
 }
