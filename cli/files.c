@@ -106,6 +106,15 @@ int file_rename(int dir, const char *from, const char *path, bool replace)
 	return ps_fail_errno(errno, "cannot give a file the name '%s'", path);
 }
 
+int file_check_target(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0 || S_ISREG(st.st_mode))
+		return PS_OK;
+	return ps_fail(PS_EINVAL, "'%s' is no file that could be replaced", path);
+}
+
 int file_temp_keep(struct file_temp *temp, const char *path, bool replace)
 {
 	int err;

@@ -24,6 +24,8 @@ struct file_temp {
 PS_CHECKED int file_temp_open(int dir, const char *path, struct file_temp *temp);
 /* Gives it its name; PS_EEXIST if that is taken and not to be replaced. Closed and gone after any failure. */
 PS_CHECKED int file_temp_keep(struct file_temp *temp, const char *path, bool replace);
+/* PS_EINVAL if what has the name is there and no file: a device or pipe would be lost to a rename. */
+PS_CHECKED int file_check_target(const char *path);
 void file_temp_drop(struct file_temp *temp);
 /* A random temporary name in the folder of path. PS_ERANGE if it would be too long. */
 PS_CHECKED int file_temp_name(const char *path, char *out, size_t size);

@@ -130,8 +130,10 @@ static int get_to(struct cli *cli, ps_storer *s, ps_id id, uint64_t size, int fd
 static int get_to_file(struct cli *cli, ps_storer *s, ps_id id, uint64_t size)
 {
 	struct file_temp temp;
-	int err = file_temp_open(AT_FDCWD, cli->output, &temp);
+	int err = file_check_target(cli->output);
 
+	if (err == PS_OK)
+		err = file_temp_open(AT_FDCWD, cli->output, &temp);
 	if (err != PS_OK)
 		return err;
 	err = get_to(cli, s, id, size, temp.fd, cli->output);

@@ -569,7 +569,7 @@ static void print_group(const struct cli_group *group)
 {
 	printf("Usage: padstone %s COMMAND %s\n%s\n\nCommands:\n", group->name, group->usage, group->doc);
 	for (const struct cli_command *c = group->members; c->name != NULL; c++)
-		printf("  %-16s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
+		printf("  %-17s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
 	printf("\n`padstone help %s COMMAND' says more about one.\n", group->name);
 }
 

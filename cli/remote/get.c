@@ -55,8 +55,10 @@ static int finish_file(const struct cli *cli, const struct file_temp *temp)
 static int get_to_file(struct cli *cli, ps_remote *r, struct sink *sink)
 {
 	struct file_temp temp;
-	int err = file_temp_open(AT_FDCWD, cli->output, &temp);
+	int err = file_check_target(cli->output);
 
+	if (err == PS_OK)
+		err = file_temp_open(AT_FDCWD, cli->output, &temp);
 	if (err != PS_OK)
 		return err;
 	*sink = (struct sink){.fd = temp.fd, .name = cli->output};

@@ -144,28 +144,28 @@ const struct cli_command cli_remote_commands[] = {
      "them after a sync. Names that were changed here and elsewhere keep both contents.",
      NULL, 0, 0, cli_run_remote_sync},
     {"remote head-code", "",
-     "Show a code for the store's newest state, to be compared elsewhere.\v"
+     "Show a code for the newest state, to compare it elsewhere.\v"
      "With --expect-head CODE, the code that another machine shows: exit status 5 unless this machine's "
      "state goes "
      "back to it.",
      NULL, 0, 0, cli_run_remote_head_code},
     {"remote estimate", "SIZE", "Say what a put of so many bytes would take now.", size_options, 1, 1,
      cli_run_remote_estimate},
-    {"remote reserve", "PADS", "Make pads until so many are free, so that later puts make none.",
-     reserve_options, 1, 1, cli_run_remote_reserve},
+    {"remote reserve", "PADS", "Make pads until so many are free; later puts use them.", reserve_options, 1,
+     1, cli_run_remote_reserve},
     {"remote health", "[NAME]",
      "Look at pads, confirm them, find what is lost, repair it.\v"
      "Exit status 5 if something is lost or wrong and was not repaired.",
      health_options, 0, 1, cli_run_remote_health},
     {"remote purge", "",
-     "Find out about pads in doubt, delete those that nothing needs.\v"
+     "Find out about pads in doubt, delete what nothing needs.\v"
      "No value loses anything. A pad that cannot be found is forgotten only after several answers, hours "
      "apart.",
      NULL, 0, 0, cli_run_remote_purge},
     {"remote verify", "", "Compare this machine's index with itself; asks no network.", NULL, 0, 0,
      cli_run_remote_verify},
     {"remote forget", "",
-     "Take away what this machine knows of the store; the network stays as it is.\v"
+     "Take away what this machine knows; the network stays.\v"
      "Names that were not synced are lost. What was synced is there again when the store is next used, but "
      "without the "
      "proof that it is the newest: compare head codes then.",

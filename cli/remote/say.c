@@ -33,7 +33,7 @@ static void add_where(const char *text, const char *sentence, char *where, size_
 	size_t at = strlen(where);
 	char shown[REMOTE_SHOWN];
 
-	if (strstr(sentence, text) == NULL)
+	if (strlen(text) < 256 && strstr(sentence, text) == NULL)
 		(void)snprintf(where + at, size - at, "%s%s", at > 0 ? ": " : "", remote_shown(text, shown));
 }
 

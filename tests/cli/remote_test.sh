@@ -67,6 +67,7 @@ usage() {
 	expect 0 "help" "$tool" help remote
 	sed -n 's/^  remote \([a-z-]*\) .*/\1/p' out >members
 	holds "lists the members" grep -qx put members
+	holds "in 80 columns" awk 'length > 80 { exit 1 }' out
 	while read -r member; do
 		expect 0 "help $member" "$tool" help remote "$member"
 		holds "says its usage and all options, in 80 columns" awk -v member="$member" '
@@ -157,6 +158,9 @@ values() {
 	expect 1 "put of a folder" remote put a home
 	expect 3 "get of nothing" remote get nothing -o no
 	says "names what is missing" nothing
+	mkfifo fifo
+	expect 1 "get over a pipe" remote get byte -o fifo
+	holds "which is still one" test -p fifo
 	expect 3 "get into no folder" remote get byte -o no/folder/file
 	holds "no file is left of these" sh -c 'test ! -e no && ! ls -A | grep -q "^\.padstone"'
 	expect 6 "get to a full device" sh -c "'$tool' remote get --network dir:net --key key some >/dev/full"
