@@ -211,6 +211,19 @@ static void seeded_damage(void **state)
 	report(&total, "seeded damage");
 }
 
+/* A store in which there is nothing: lost, or not yet made; who opens it cannot know. */
+static void an_empty_store_is_never_begun_anew(void **state)
+{
+	(void)state;
+	struct sim_disk *disk = sim_disk_new(NULL, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		ps_index *index = NULL;
+		refused(index_try(disk, false, &test_binding, &index), PS_ECORRUPT);
+		assert_null(index);
+	}
+	sim_disk_free(disk);
+}
+
 /* ---- by its name, in a folder ---- */
 
 static void write_file(const char *path, const uint8_t *bytes, size_t len)
@@ -259,6 +272,7 @@ int main(void)
 	    cmocka_unit_test(every_sector_zeroed),
 	    cmocka_unit_test(every_sector_swapped),
 	    cmocka_unit_test(seeded_damage),
+	    cmocka_unit_test(an_empty_store_is_never_begun_anew),
 	    cmocka_unit_test(an_emptied_file_is_never_begun_anew),
 	};
 	return cmocka_run_group_tests_name("local index, damage", tests, NULL, NULL);
