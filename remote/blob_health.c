@@ -215,7 +215,9 @@ static int repair(struct patient *p, struct examined *e)
 	int sealed = seal_again(p, e, &send, payload);
 	ps_memory_free(&p->h->r->memory, payload, bytes > 0 ? bytes : 1);
 	if (sealed != PS_OK) {
-		keep_error(e, e->error); /* the finding stands, and why it was not repaired */
+		char why[PS_NET_SENTENCE]; /* the finding stands, and why it was not repaired */
+		snprintf(why, sizeof(why), "%s", ps_last_error_message());
+		keep_error(e, ps_fail(e->error, "chunk %u was not repaired: %.200s", e->chunk, why));
 		tell(p, e);
 		return PS_OK;
 	}

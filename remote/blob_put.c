@@ -246,13 +246,20 @@ static int use_left(struct put *put, struct put_lane *lane)
 	return fresh ? put_lane_send(lane) : put_lane_look(lane);
 }
 
+/* Whether the chunk is in current already, and may stay there. What a head names, another machine may take
+ * apart as soon as it has written a later one, and free its pads: so where there is another, only pads that
+ * this machine alone knows of are shared between two versions. */
 static int stays(struct put *put, struct put_lane *lane, bool *same)
 {
 	const struct ps_slots *current = &put->record.sets[PS_SET_CURRENT];
 	*same = false;
-	if (lane->chunk >= current->count || current->slots[lane->chunk].status != PS_SLOT_CONFIRMED)
+	if (lane->chunk >= current->count)
 		return PS_OK;
-	return put_same_contents(put, &current->slots[lane->chunk], lane, same);
+	const struct ps_pad_slot *slot = &current->slots[lane->chunk];
+	if (slot->status != PS_SLOT_CONFIRMED ||
+	    (!put->alone && ps_manager_named(&put->record, PS_SET_CURRENT, slot) != 0))
+		return PS_OK;
+	return put_same_contents(put, slot, lane, same);
 }
 
 static int use_chunk(struct put *put, struct put_lane *lane)

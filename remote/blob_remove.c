@@ -29,7 +29,11 @@ static int forget_record(ps_remote *r, const struct ps_record *record, const str
 
 static bool never_left(const struct ps_record *record)
 {
-	return ps_version_none(&record->base) && !(record->flags & PS_RECORD_SENT) && record->published == 0;
+	bool named =
+	    !ps_version_none(&record->base) || (record->flags & (PS_RECORD_SENT | PS_RECORD_BORROWED));
+	for (uint32_t i = 0; i < record->sets[PS_SET_CURRENT].count && !named; i++)
+		named = record->sets[PS_SET_CURRENT].slots[i].named != 0;
+	return !named;
 }
 
 static int read_record(struct ps_operation *op, struct ps_record *record)
@@ -134,7 +138,7 @@ int ps_remote_release(ps_remote *r, const char *key)
 /* ---- rename ---- */
 
 /* What the new name has: contents, and what is unfinished. The pads of the old one's base stay with its
- * tombstone. A head may name the contents under the old key: `published` says so from now on. */
+ * tombstone. A head may name the contents under the old key: each pad says so from now on. */
 static int move_contents(ps_remote *r, struct ps_record *from, struct ps_record *to)
 {
 	bool left = !never_left(from);
@@ -144,12 +148,12 @@ static int move_contents(ps_remote *r, struct ps_record *from, struct ps_record 
 	to->next = from->next;
 	to->version = version;
 	to->time_ns = from->time_ns;
-	to->flags = (uint16_t)((from->flags & (PS_RECORD_COMPLETE | PS_RECORD_UPDATING)) | PS_RECORD_DIRTY);
+	to->flags = (uint16_t)((from->flags & (PS_RECORD_COMPLETE | PS_RECORD_UPDATING)) |
+	                       (to->flags & PS_RECORD_SENT) | PS_RECORD_DIRTY);
 	to->index_pad = from->index_pad;
 	to->flags |= from->flags & PS_RECORD_PUBLIC;
-	pthread_mutex_lock(&r->lock);
-	to->published = left ? r->head_may : 0;
-	pthread_mutex_unlock(&r->lock);
+	for (uint32_t i = 0; i < from->sets[PS_SET_CURRENT].count; i++)
+		from->sets[PS_SET_CURRENT].slots[i].named = left ? PS_NAMED_BASE : 0;
 	for (unsigned set = PS_SET_CURRENT; set <= PS_SET_NEXT; set++) {
 		struct ps_slots *slots = &from->sets[set];
 		int err = ps_record_set_slots(to, set, slots->slots, slots->count);
@@ -198,6 +202,9 @@ static int rename_value(struct ps_operation *op, const char *to_key)
 	int err = read_record(op, &from);
 	if (err == PS_OK && !ps_record_has_contents(&from))
 		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", op->shown.key);
+	if (err == PS_OK && (from.flags & PS_RECORD_BORROWED))
+		err = ps_fail(PS_EBUSY, "\"%.64s\" is a conflict copy that no head has yet: sync first",
+		              op->shown.key);
 	if (err == PS_OK)
 		err = read_target(op->r, to_key, &to);
 	bool forget = err == PS_OK && never_left(&from);

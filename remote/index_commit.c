@@ -120,6 +120,7 @@ int ps_txn_retire(ps_index_txn *txn, const struct ps_pad_slot *slot)
 
 static int let_go(ps_index_txn *txn, struct ps_pad_slot slot, uint64_t hold)
 {
+	slot.named = 0;
 	if (slot.status == PS_SLOT_GENERATED && slot.generation == 1 && !ps_slot_sealed(&slot))
 		return ps_txn_retire(txn, &slot);
 	/* An index pad's serial was a public address: it never serves anything else. */

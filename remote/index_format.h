@@ -30,7 +30,7 @@ struct ps_slot_bytes {
 	uint8_t nonce[20];
 	uint8_t hash[32];
 	uint8_t before[8]; /* of the header hash of what the network held when the pad was taken again */
-	uint8_t reserved;
+	uint8_t named;
 };
 static_assert(sizeof(struct ps_slot_bytes) == PS_SLOT_BYTES, "a status change is one write of 128 bytes");
 static_assert(offsetof(struct ps_slot_bytes, hash) == 87, "no padding");

@@ -174,25 +174,52 @@ unsigned ps_manager_status(const struct ps_settle *settle, unsigned before)
 	return settle->task.fate == PS_FATE_UNKNOWN ? PS_SLOT_PENDING : before;
 }
 
-/* Where a head may name them under this key, they go to its base (or, where one is on its way that may, to
- * what was sent); where it may name them under another
- * (after a rename), they are held until that head is history. */
+/* Which heads name a pad of a set: that which the base is of, and the one on its way. */
+unsigned ps_manager_named(const struct ps_record *record, enum ps_record_set set,
+                          const struct ps_pad_slot *slot)
+{
+	unsigned named = slot->named;
+	if (set != PS_SET_CURRENT || record->kind != PS_RECORD_BLOB)
+		return 0;
+	if (!(record->flags & PS_RECORD_DIRTY) || (record->flags & PS_RECORD_BORROWED))
+		named |= PS_NAMED_BASE;
+	if ((record->flags & PS_RECORD_SENT) && ps_version_compare(&record->sent, &record->version) == 0)
+		named |= PS_NAMED_SENT;
+	return named;
+}
+
+/* One on its way keeps what it names with what was sent, the base's with the base. A pad that a head names by
+ * another key (after a rename) has no base to stay with: it is held until that head is history. */
+static struct ps_slots *place_of(struct ps_record *record, unsigned named, struct ps_slots *let_go,
+                                 uint64_t head_may, uint64_t *hold)
+{
+	bool based = !ps_version_none(&record->base) || (record->flags & PS_RECORD_BORROWED);
+	if ((named & PS_NAMED_SENT) && (record->flags & PS_RECORD_SENT))
+		return &record->sets[PS_SET_SENT];
+	if ((named & PS_NAMED_BASE) && based)
+		return &record->sets[PS_SET_BASE];
+	if (named != 0)
+		*hold = head_may;
+	return let_go;
+}
+
 int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set set, struct ps_slots *let_go,
                      uint64_t *hold)
 {
-	struct ps_slots *slots = &record->sets[set];
-	bool based = !ps_version_none(&record->base);
+	struct ps_slots leaving = record->sets[set];
 	pthread_mutex_lock(&r->lock);
-	*hold = (record->flags & PS_RECORD_SENT) || record->published > 0 ? r->head_may : 0;
+	uint64_t head_may = r->head_may;
 	pthread_mutex_unlock(&r->lock);
-	struct ps_slots *to = let_go;
-	if (set == PS_SET_CURRENT && (record->flags & PS_RECORD_SENT))
-		to = &record->sets[PS_SET_SENT];
-	else if (set == PS_SET_CURRENT && based)
-		to = &record->sets[PS_SET_BASE];
-	int err = ps_slots_add(to, record->memory, slots->slots, slots->count);
+	int err = PS_OK;
+	*hold = 0;
+	for (uint32_t i = 0; i < leaving.count && err == PS_OK; i++) {
+		unsigned named = ps_manager_named(record, set, &leaving.slots[i]);
+		struct ps_slots *to = place_of(record, named, let_go, head_may, hold);
+		leaving.slots[i].named = to == &record->sets[PS_SET_SENT] ? named & PS_NAMED_BASE : 0;
+		err = ps_slots_add(to, record->memory, &leaving.slots[i], 1);
+	}
 	if (err == PS_OK)
-		ps_slots_done(slots, record->memory);
+		ps_slots_done(&record->sets[set], record->memory);
 	return err;
 }
 

@@ -56,6 +56,7 @@ int ps_slot_reuse(struct ps_pad_slot *slot)
 	slot->generation++;
 	slot->counter++;
 	slot->length = 0;
+	slot->named = 0;
 	slot->status = PS_SLOT_GENERATED;
 	return PS_OK;
 }
@@ -129,6 +130,7 @@ void ps_slot_encode(const struct ps_pad_slot *slot, struct ps_slot_bytes *out)
 	memcpy(out->nonce, slot->nonce, sizeof(out->nonce));
 	memcpy(out->hash, slot->hash, sizeof(out->hash));
 	memcpy(out->before, slot->before, sizeof(out->before));
+	out->named = slot->named;
 }
 
 int ps_slot_decode(const struct ps_slot_bytes *bytes, struct ps_pad_slot *slot)
@@ -144,8 +146,9 @@ int ps_slot_decode(const struct ps_slot_bytes *bytes, struct ps_pad_slot *slot)
 	memcpy(s.nonce, bytes->nonce, sizeof(bytes->nonce));
 	memcpy(s.hash, bytes->hash, sizeof(bytes->hash));
 	memcpy(s.before, bytes->before, sizeof(bytes->before));
-	if (bytes->reserved != 0)
-		return ps_fail(PS_ECORRUPT, "a pad slot has reserved bytes set");
+	if (bytes->named > PS_NAMED_ALL)
+		return ps_fail(PS_ECORRUPT, "a pad slot has reserved bits set");
+	s.named = bytes->named;
 	int err = ps_slot_check(&s);
 	if (err == PS_OK)
 		*slot = s;

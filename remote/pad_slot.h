@@ -52,6 +52,9 @@ enum ps_slot_status {
 	X(INVALID, PENDING, "seen again, or to be deleted")                                                  \
 	X(INVALID, GONE, "not found, again and again: the serial is retired")
 
+/* A pad of a record's current that an older version has as well: which heads name it by that. */
+enum ps_slot_named { PS_NAMED_BASE = 1, PS_NAMED_SENT = 2, PS_NAMED_ALL = 3 };
+
 struct ps_pad_slot {
 	struct ps_serial serial;
 	struct ps_pad_name name;
@@ -64,6 +67,7 @@ struct ps_pad_slot {
 	 * again (its counter is one less): tells what a replace expects, after a crash as well. Zero for a
 	 * new pad. */
 	uint8_t before[8];
+	uint8_t named; /* enum ps_slot_named; 0 where all of the set is, or none */
 };
 
 const char *ps_slot_status_text(unsigned status);

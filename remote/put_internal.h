@@ -66,6 +66,7 @@ struct put {
 	struct ps_remote_put options;
 	enum ps_verify verify;
 	bool update;
+	bool alone; /* no other machine has written a head of this store */
 	/* The source: memory, or a callback. */
 	const uint8_t *data;
 	ps_remote_read_fn read;

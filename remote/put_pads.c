@@ -87,6 +87,8 @@ int put_begin(struct put *put)
 		return err;
 	if (record->flags & PS_RECORD_PUBLIC)
 		put->class = PS_PAD_PUBLIC_DATA;
+	struct ps_remote_head head;
+	put->alone = ps_remote_head(put->r, &head) == PS_OK && head.machines <= 1;
 	if (!(record->flags & PS_RECORD_UPDATING)) {
 		record->flags |= PS_RECORD_UPDATING;
 		record->next = (struct ps_content){.mode = (uint8_t)put->mode, .class = (uint8_t)put->class};
@@ -262,6 +264,9 @@ static int arrange(struct put *put, struct ps_slots *final, struct ps_slots *unu
 	int err = PS_OK;
 	for (uint32_t i = 0; i < put->chunks && err == PS_OK; i++) {
 		uint32_t place = put->chunk[i].place;
+		if (place == PUT_KEPT)
+			current->slots[i].named =
+			    (uint8_t)ps_manager_named(record, PS_SET_CURRENT, &current->slots[i]);
 		err = ps_slots_add(final, record->memory,
 		                   place == PUT_KEPT ? &current->slots[i] : &next->slots[place], 1);
 	}

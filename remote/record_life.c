@@ -110,6 +110,33 @@ static void no_longer_sent(struct ps_record *record)
 	record->flags &= (uint16_t)~PS_RECORD_SENT;
 }
 
+/* Pads that had `mask` have `bits` now, the others none. */
+static void name_anew(struct ps_slots *slots, uint8_t mask, uint8_t bits)
+{
+	for (uint32_t i = 0; i < slots->count; i++)
+		slots->slots[i].named = slots->slots[i].named & mask ? bits : 0;
+}
+
+/* What was sent and is not history: pads that the base has as well go back to it. */
+static int back_to_base(struct ps_record *record)
+{
+	struct ps_slots *sent = &record->sets[PS_SET_SENT], others = {0};
+	int err = PS_OK;
+	for (uint32_t i = 0; i < sent->count && err == PS_OK; i++)
+		err =
+		    ps_slots_add(sent->slots[i].named & PS_NAMED_BASE ? &record->sets[PS_SET_BASE] : &others,
+		                 record->memory, &sent->slots[i], 1);
+	if (err != PS_OK) {
+		ps_slots_done(&others, record->memory);
+		return err;
+	}
+	ps_slots_done(sent, record->memory);
+	*sent = others;
+	name_anew(&record->sets[PS_SET_BASE], 0, 0);
+	name_anew(&record->sets[PS_SET_CURRENT], PS_NAMED_BASE, PS_NAMED_BASE);
+	return PS_OK;
+}
+
 int ps_record_settle(struct ps_record *record, uint64_t head, struct ps_slots *let_go)
 {
 	if (!(record->flags & PS_RECORD_SENT) || head == 0)
@@ -119,6 +146,8 @@ int ps_record_settle(struct ps_record *record, uint64_t head, struct ps_slots *l
 		return err;
 	record->sets[PS_SET_BASE] = record->sets[PS_SET_SENT];
 	record->sets[PS_SET_SENT] = (struct ps_slots){0};
+	name_anew(&record->sets[PS_SET_BASE], 0, 0);
+	name_anew(&record->sets[PS_SET_CURRENT], PS_NAMED_SENT, PS_NAMED_BASE);
 	record->base = record->sent;
 	record->origin_len = 0;
 	record->flags &= (uint16_t)~PS_RECORD_BORROWED;
@@ -138,7 +167,9 @@ int ps_record_unsend(struct ps_record *record, struct ps_slots *let_go)
 		record->sets[PS_SET_BASE] = record->sets[PS_SET_SENT];
 		record->sets[PS_SET_SENT] = (struct ps_slots){0};
 	}
-	int err = let_go_set(record, PS_SET_SENT, let_go);
+	int err = back_to_base(record);
+	if (err == PS_OK)
+		err = let_go_set(record, PS_SET_SENT, let_go);
 	if (err == PS_OK)
 		no_longer_sent(record);
 	return err;

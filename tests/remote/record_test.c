@@ -44,7 +44,7 @@ static void impossible_slots_are_refused(void **state)
 	BAD(memset(&slot.name, 0, sizeof(slot.name)));
 	BAD(memset(slot.hash, 0, sizeof(slot.hash)));
 	ps_slot_encode(&good, &bytes);
-	bytes.reserved = 1;
+	bytes.named = 4;
 	refused(ps_slot_decode(&bytes, &slot), PS_ECORRUPT);
 }
 
