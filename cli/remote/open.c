@@ -1,8 +1,10 @@
 /* From the command line to an open store: which network, which key, which limits. */
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fail.h"
 #include "cli/key_secret.h"
@@ -100,6 +102,26 @@ static int call(const struct cli *cli, enum way way, const struct ps_remote_key 
 	}
 }
 
+/* A network may let us wait for long while nothing that is open could be spoiled: what is cut off here goes
+ * on with the next call. */
+static void leave(int number)
+{
+	static const char text[] =
+	    "padstone: interrupted while the store was opened; the same command goes on\n";
+
+	(void)number;
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	_exit(CLI_FAILED);
+}
+
+static void leave_on_signals(void)
+{
+	struct sigaction action = {.sa_handler = leave};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
 /* *r is not touched where something is forgotten. */
 static int open_remote(struct cli *cli, enum way way, ps_remote **r)
 {
@@ -114,7 +136,10 @@ static int open_remote(struct cli *cli, enum way way, ps_remote **r)
 		key.passphrase_len = secret->len;
 	}
 	cli->remote.stage = CLI_REMOTE_NETWORK;
-	err = call(cli, way, &key, r);
+	leave_on_signals();
+	err = cli_interrupted() ? ps_fail(PS_ECANCELED, "interrupted; nothing was begun")
+	                        : call(cli, way, &key, r);
+	cli_catch_signals();
 	secret_free(secret);
 	return err;
 }
@@ -132,10 +157,6 @@ int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remot
 		return CLI_USAGE;
 	secret_no_core();
 	err = open_remote(cli, init ? INIT : OPEN, &r);
-	if (err == PS_OK && cli_interrupted() && !init) {
-		(void)ps_remote_close(r);
-		err = ps_fail(PS_ECANCELED, "interrupted; nothing was begun");
-	}
 	if (err != PS_OK)
 		return remote_fail(cli, err, NULL);
 	cli->remote.stage = CLI_REMOTE_OPEN;

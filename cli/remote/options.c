@@ -75,7 +75,7 @@ static const struct argp_option where_options[] = {
 	}
 
 static const struct argp_option init_options[] = {
-    {"create", KEY_CREATE, NULL, 0, "Make what the URL names, such as the folder of a dir: network", 0}, {0}};
+    {"create", KEY_CREATE, NULL, 0, "Make the folder (dir:) or bucket (s3:) that the URL names", 0}, {0}};
 static const struct argp_option put_options[] = {
     {"replace", KEY_REPLACE, NULL, 0, "Replace what NAME has", 0},
     MODE,

@@ -139,11 +139,16 @@ static const char *hint_of_key(int err)
 	}
 }
 
-static const char *hint_before_open(int err)
+static const char *hint_before_open(const struct cli *cli, int err)
 {
+	bool s3 = cli->remote.network != NULL && strncmp(cli->remote.network, "s3:", 3) == 0;
+
 	switch (err) {
+	case PS_EACCES:
+		return s3 ? "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, say who asks." : NULL;
 	case PS_ENOENT:
-		return "Is the URL right? `padstone remote init --create' makes the folder of a new one.";
+		return "Is the URL right? `padstone remote init --create' makes the folder or bucket of a "
+		       "new one.";
 	case PS_ENOTFOUND:
 		return "If it was never made, run `padstone remote init' first.";
 	case PS_EEXIST:
@@ -206,7 +211,7 @@ const char *cli_remote_hint(const struct cli *cli, int err)
 {
 	bool head = cli->command->run == cli_run_remote_head_code || cli->command->run == cli_run_remote_sync;
 	const char *hint = cli->remote.stage == CLI_REMOTE_KEY       ? hint_of_key(err)
-	                   : cli->remote.stage == CLI_REMOTE_NETWORK ? hint_before_open(err)
+	                   : cli->remote.stage == CLI_REMOTE_NETWORK ? hint_before_open(cli, err)
 	                                                             : hint_after_open(err);
 
 	if (head && hint_of_head(err) != NULL)

@@ -82,6 +82,33 @@ END
 	says "and Ctrl-C is heard" "interrupted"
 }
 
+# A server that takes connections and says nothing.
+silent() {
+	python3 - "$tool" <<'END' || failures=$((failures + 1))
+import os, signal, socket, subprocess, sys, time
+server = socket.create_server(("127.0.0.1", 0))
+url = "s3://bucket/x?endpoint=http://127.0.0.1:%d&region=us-east-1" % server.getsockname()[1]
+environment = dict(os.environ, AWS_ACCESS_KEY_ID="nobody", AWS_SECRET_ACCESS_KEY="nothing")
+process = subprocess.Popen([sys.argv[1], "remote", "ls", "--network", url, "--key", "key"], env=environment,
+                           stderr=subprocess.PIPE, text=True)
+server.settimeout(20)
+try:
+    connection = server.accept()
+except TimeoutError:
+    process.kill()
+if process.poll() is not None:
+    if "built without" in process.stderr.read():
+        sys.exit(print("skipped: a silent server (needs s3:)"))
+    sys.exit("FAILED: nothing is asked of a server")
+asked = time.monotonic()
+process.send_signal(signal.SIGINT)
+_, err = process.communicate()
+took = time.monotonic() - asked
+if process.returncode != 1 or took > 1 or "interrupted" not in err:
+    sys.exit("FAILED: Ctrl-C while a server is silent: status %d after %.2f s: %s" % (process.returncode, took, err))
+END
+}
+
 full_disk() {
 	mkdir small
 	if [ "$(id -u)" != 0 ] || ! mount -t tmpfs -o size=6m tmpfs small 2>/dev/null; then
@@ -155,6 +182,7 @@ END
 interrupted() {
 	make_store
 	killed
+	silent
 	full_disk
 	passphrases
 	terminal
