@@ -1,6 +1,7 @@
 /* A crash at every write of the local index and at every request of the network, for every call that changes
  * something: afterwards the old or the new value is there, the index agrees with itself, no pad that the
- * network has is forgotten, and the call, repeated, finishes. */
+ * network has is forgotten, and the call, repeated, finishes.
+ * usage: crash_test [STRIDE]: only every so-manieth place */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 #include "tests/support/sim_disk.h"
 
 enum { PAD = 128 << 10 };
+
+static uint64_t stride = 1;
 
 /* ---- a store whose index lies on a simulated disk ---- */
 
@@ -221,11 +224,46 @@ static void check_rename(struct world *w, bool done)
 	blobs_expect(w->b, exists(w, "old") ? "old" : "moved", 3 * PAD, 1);
 }
 
+static int act_reserve(struct world *w)
+{
+	return ps_remote_reserve(w->b->r, 5, 0);
+}
+
+static void check_reserve(struct world *w, bool done)
+{
+	struct ps_remote_stats stats;
+	blobs_stats(w->b, &stats);
+	assert_true(!done || stats.free_pads >= 5);
+	blobs_expect(w->b, "old", 3 * PAD, 1);
+}
+
+/* Deletes the free pads of the base state, all but one. */
+static int act_purge(struct world *w)
+{
+	w->b->r->options.free_keep = 1;
+	return ps_remote_purge(w->b->r, NULL, NULL, NULL);
+}
+
+static void check_purge(struct world *w, bool done)
+{
+	struct ps_remote_stats stats;
+	blobs_stats(w->b, &stats);
+	assert_true(!done || stats.free_pads <= 1);
+	blobs_expect(w->b, "old", 3 * PAD, 1);
+}
+
 static const struct step steps[] = {
-    {"put", act_put, check_put},          {"small put", act_small, check_small},
-    {"update", act_update, check_update}, {"update of a part", act_part, check_part},
-    {"remove", act_remove, check_remove}, {"rename", act_rename, check_rename},
+    {"put", act_put, check_put},
+    {"small put", act_small, check_small},
+    {"update", act_update, check_update},
+    {"update of a part", act_part, check_part},
+    {"reserve", act_reserve, check_reserve},
+    {"purge", act_purge, check_purge},
+    {"remove", act_remove, check_remove},
+    {"rename", act_rename, check_rename},
 };
+
+enum { NETWORK_STEPS = 6 }; /* the others ask no network */
 
 /* ---- the loops ---- */
 
@@ -250,7 +288,7 @@ static void a_crash_at_every_local_write(void **state)
 	world_new(&w);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		bool hit = true;
-		for (uint64_t k = 1; hit; k++, states++) {
+		for (uint64_t k = 1; hit; k += stride, states++) {
 			world_restore(&w);
 			sim_disk_fail(w.disk, k, EIO, true);
 			int err = steps[i].act(&w);
@@ -267,7 +305,7 @@ static void crash_at_requests(struct world *w, const struct step *step, enum ps_
                               unsigned *states)
 {
 	bool hit = true;
-	for (uint64_t k = 1; hit; k++, (*states)++) {
+	for (uint64_t k = 1; hit; k += stride, (*states)++) {
 		struct ps_mem_rule at = {.fault = fault, .first = k, .count = 1, .amount = 3};
 		struct ps_mem_rule then = {.fault = PS_MEM_VANISH, .first = k};
 		unsigned first, second;
@@ -291,7 +329,7 @@ static void a_crash_at_every_request(void **state)
 	(void)state;
 	world_new(&w);
 	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
-		for (size_t i = 0; i < 4; i++) /* the others ask no network */
+		for (size_t i = 0; i < NETWORK_STEPS; i++)
 			crash_at_requests(&w, &steps[i], faults[f], &states);
 	print_message("%u crashes at requests\n", states);
 	world_free(&w);
@@ -306,7 +344,7 @@ static void a_second_crash_while_it_is_repeated(void **state)
 	world_new(&w);
 	for (uint64_t k = 2; k <= 6; k += 2) {
 		bool hit = true;
-		for (uint64_t n = 1; hit; n++, states++) {
+		for (uint64_t n = 1; hit; n += stride, states++) {
 			struct ps_mem_rule rule = {.fault = PS_MEM_VANISH, .first = k};
 			unsigned number;
 			world_restore(&w);
@@ -323,12 +361,36 @@ static void a_second_crash_while_it_is_repeated(void **state)
 	world_free(&w);
 }
 
-int main(void)
+/* Memory that runs out anywhere, instead of a crash: nothing is lost, and the call can be repeated. */
+static void no_memory_at_any_place(void **state)
+{
+	struct world w;
+	unsigned states = 0;
+	(void)state;
+	world_new(&w);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		bool hit = true;
+		for (uint64_t k = 1; hit; k += stride + k / 8, states++) {
+			world_restore(&w);
+			(void)ps_memory_fail_nth(k, 0);
+			int err = steps[i].act(&w);
+			hit = ps_memory_fail_nth(0, 0) >= k;
+			see_after(&w, &steps[i], err);
+		}
+	}
+	print_message("%u times without memory\n", states);
+	world_free(&w);
+}
+
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_crash_at_every_local_write),
 	    cmocka_unit_test(a_crash_at_every_request),
 	    cmocka_unit_test(a_second_crash_while_it_is_repeated),
+	    cmocka_unit_test(no_memory_at_any_place),
 	};
+	if (argc > 1)
+		stride = strtoull(argv[1], NULL, 10);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

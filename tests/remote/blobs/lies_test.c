@@ -1,5 +1,6 @@
 /* Networks that lie, once or always: what is read is right, or an error that says what is wrong, in bounded
- * time; and once the lies end, all can be done again. */
+ * time; and once the lies end, all can be done again.
+ * usage: lies_test [SEEDS] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,9 @@
 
 #include "tests/remote/blobs/blobs_fixture.h"
 
-enum { PAD = 128 << 10, VALUE = 3 * PAD - 100, SEEDS = 40 };
+enum { PAD = 128 << 10, VALUE = 3 * PAD - 100 };
+
+static uint64_t seeds = 40;
 
 static struct blobs *new_blobs(void)
 {
@@ -293,7 +296,7 @@ static void random_rule(uint64_t *seed, struct ps_mem_rule *rule)
 static void any_mixture_of_lies_gives_right_bytes_or_an_error(void **state)
 {
 	(void)state;
-	for (uint64_t n = 1; n <= SEEDS; n++) {
+	for (uint64_t n = 1; n <= seeds; n++) {
 		struct blobs *b = new_blobs();
 		uint64_t seed = n;
 		ps_mem_set_seed(blobs_world(b), n);
@@ -377,7 +380,7 @@ static void a_call_can_be_ended_within_a_second(void **state)
 	blobs_free(b);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_lie_about_what_is_there_has_its_error),
@@ -390,6 +393,8 @@ int main(void)
 	    cmocka_unit_test(any_mixture_of_lies_gives_right_bytes_or_an_error),
 	    cmocka_unit_test(a_call_can_be_ended_within_a_second),
 	};
+	if (argc > 1)
+		seeds = strtoull(argv[1], NULL, 10);
 	blobs_fill(value, sizeof(value), 1);
 	blobs_fill(other, sizeof(other), 2);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -460,6 +460,135 @@ static void a_plan_comes_first_and_may_be_refused(void **state)
 	blobs_free(b);
 }
 
+/* Ended at every callback, the last one included: what is there is the old or the new, and it goes on. */
+static void calls_can_be_ended_in_every_phase(void **state)
+{
+	struct blobs *b = new_blobs();
+	struct seen seen = {.world = blobs_world(b)};
+	struct ps_remote_put o = {.size = sizeof(o), .replace = 1, .progress = watch, .progress_arg = &seen};
+	struct ps_remote_get g = {.size = sizeof(g), .progress = watch, .progress_arg = &seen};
+	uint8_t *is = test_malloc(6 * PAD);
+	size_t len;
+	int err = PS_ECANCELED;
+	(void)state;
+	blobs_put(b, "key", 6 * PAD, 1);
+	for (unsigned at = 1; err == PS_ECANCELED; at++) {
+		seen = (struct seen){.world = blobs_world(b), .cancel_at = at};
+		err = put(b, "key", 6 * PAD, 2, &o);
+		assert_true(err == PS_OK || err == PS_ECANCELED);
+		blobs_check(b);
+		if (err == PS_ECANCELED)
+			blobs_expect(b, "key", 6 * PAD, 1);
+	}
+	blobs_expect(b, "key", 6 * PAD, 2);
+	err = PS_ECANCELED;
+	for (unsigned at = 1; err == PS_ECANCELED; at++) {
+		seen = (struct seen){.world = blobs_world(b), .cancel_at = at};
+		err = ps_remote_get(b->r, "key", is, 6 * PAD, &len, &g);
+		assert_true(err == PS_OK || err == PS_ECANCELED);
+	}
+	b->r->options.free_keep = 1;
+	err = PS_ECANCELED;
+	for (unsigned at = 1; err == PS_ECANCELED; at++) {
+		seen = (struct seen){.world = blobs_world(b), .cancel_at = at};
+		err = ps_remote_purge(b->r, watch, &seen, NULL);
+		assert_true(err == PS_OK || err == PS_ECANCELED);
+		blobs_check(b);
+	}
+	blobs_expect(b, "key", 6 * PAD, 2);
+	test_free(is);
+	blobs_free(b);
+}
+
+/* What a put reads back is what it looks at; damage on the way there is found before the value is switched.
+ */
+static void a_put_can_read_back_what_it_sent(void **state)
+{
+	struct blobs *b = new_blobs();
+	struct ps_remote_put all = {.size = sizeof(all), .verify = PS_REMOTE_VERIFY_READ};
+	struct ps_remote_put some = {.size = sizeof(some), .verify = PS_REMOTE_VERIFY_SAMPLE};
+	struct ps_mem_figures figures;
+	(void)state;
+	ps_mem_figures(blobs_world(b), &figures, true);
+	assert_ok(put(b, "key", 5 * PAD, 1, &all));
+	ps_mem_figures(blobs_world(b), &figures, true);
+	assert_int_equal(figures.requests[PS_NET_GET], 5);
+	assert_ok(put(b, "some", 100 * PAD, 1, &some));
+	ps_mem_figures(blobs_world(b), &figures, true);
+	assert_true(figures.requests[PS_NET_GET] > 0 && figures.requests[PS_NET_GET] < 25);
+	const struct ps_mem_rule flip = {.fault = PS_MEM_FLIP, .ops = 1 << PS_NET_GET, .amount = 5000};
+	add_rule(b, &flip);
+	assert_error(put(b, "bad", PAD, 1, &all), PS_EAUTH);
+	clear_rules(b);
+	blobs_check(b);
+	assert_ok(put(b, "bad", PAD, 1, &all));
+	blobs_expect(b, "bad", PAD, 1);
+	blobs_expect(b, "key", 5 * PAD, 1);
+	blobs_free(b);
+}
+
+/* Some chunks differ, and agree in CRC-32: no checksum decides what is sent. */
+static uint32_t crc32_of(const uint8_t *bytes, size_t len)
+{
+	uint32_t crc = UINT32_MAX;
+	for (size_t i = 0; i < len; i++) {
+		crc ^= bytes[i];
+		for (unsigned bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320U : 0);
+	}
+	return ~crc;
+}
+
+/* Four bytes at the end that give `bytes` this CRC-32: by trying each bit's effect, which is linear. */
+static void force_crc32(uint8_t *bytes, size_t len, uint32_t wanted)
+{
+	uint32_t rows[32], picks[32], base;
+	memset(bytes + len - 4, 0, 4);
+	base = crc32_of(bytes, len) ^ wanted;
+	for (unsigned i = 0; i < 32; i++) {
+		bytes[len - 4 + i / 8] = (uint8_t)(1U << i % 8);
+		rows[i] = crc32_of(bytes, len) ^ base ^ wanted;
+		picks[i] = 1U << i;
+		bytes[len - 4 + i / 8] = 0;
+	}
+	uint32_t pick = 0;
+	for (unsigned bit = 0; bit < 32; bit++) {
+		unsigned pivot = bit;
+		while (pivot < 32 && !(rows[pivot] >> bit & 1))
+			pivot++;
+		assert_true(pivot < 32);
+		uint32_t row = rows[pivot], of = picks[pivot];
+		rows[pivot] = rows[bit], picks[pivot] = picks[bit];
+		rows[bit] = row, picks[bit] = of;
+		for (unsigned i = 0; i < 32; i++)
+			if (i != bit && (rows[i] >> bit & 1))
+				rows[i] ^= row, picks[i] ^= of;
+	}
+	for (unsigned bit = 0; bit < 32; bit++)
+		if (base >> bit & 1)
+			pick ^= picks[bit];
+	for (unsigned i = 0; i < 4; i++)
+		bytes[len - 4 + i] = (uint8_t)(pick >> 8 * i);
+	assert_int_equal(crc32_of(bytes, len), wanted);
+}
+
+static void chunks_that_agree_in_crc32_are_sent(void **state)
+{
+	struct blobs *b = new_blobs();
+	uint8_t *bytes = blobs_bytes(PAD, 1), *other = blobs_bytes(PAD, 2), *is = test_malloc(PAD);
+	size_t len;
+	(void)state;
+	force_crc32(other, PAD, crc32_of(bytes, PAD));
+	assert_ok(ps_remote_put(b->r, "key", bytes, PAD, NULL));
+	assert_ok(ps_remote_update(b->r, "key", other, PAD, NULL));
+	assert_ok(ps_remote_get(b->r, "key", is, PAD, &len, NULL));
+	assert_memory_equal(is, other, PAD);
+	test_free(bytes);
+	test_free(other);
+	test_free(is);
+	blobs_free(b);
+}
+
 static int endless(void *arg, void *buf, size_t len, size_t *got)
 {
 	(void)arg;
@@ -515,6 +644,9 @@ int main(void)
 	    cmocka_unit_test(an_unverified_value_is_read_with_the_flag_only),
 	    cmocka_unit_test(a_lost_pad_is_told_marked_and_repaired),
 	    cmocka_unit_test(a_plan_comes_first_and_may_be_refused),
+	    cmocka_unit_test(calls_can_be_ended_in_every_phase),
+	    cmocka_unit_test(a_put_can_read_back_what_it_sent),
+	    cmocka_unit_test(chunks_that_agree_in_crc32_are_sent),
 	    cmocka_unit_test(a_stream_stops_at_the_quota),
 	    cmocka_unit_test(nothing_is_asked_while_idle),
 	};

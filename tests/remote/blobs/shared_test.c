@@ -2,9 +2,12 @@
  * network gets the whole of the last head, whatever has been changed, renamed, removed and half sent since.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/remote/sync/sync_fixture.h"
+
+static uint64_t seeds = 6;
 
 enum { PAD = 128 << 10, CHUNKS = 4, KEYS = 4, STEPS = 60 };
 
@@ -168,7 +171,7 @@ static void the_network_always_has_the_whole_of_its_head(void **state)
 {
 	uint64_t first = test_seed(1);
 	(void)state;
-	for (uint64_t seed = first; seed < first + 6; seed++)
+	for (uint64_t seed = first; seed < first + seeds; seed++)
 		walk(seed);
 }
 
@@ -216,11 +219,13 @@ static void what_did_not_change_is_not_sent_after_a_sync_either(void **state)
 	blobs_free(a);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_network_always_has_the_whole_of_its_head),
 	    cmocka_unit_test(what_did_not_change_is_not_sent_after_a_sync_either),
 	};
+	if (argc > 1)
+		seeds = strtoull(argv[1], NULL, 10);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
