@@ -22,6 +22,7 @@ struct world {
 	struct sim_disk *disk;
 	uint8_t *image; /* of the base state */
 	uint64_t image_size;
+	uint8_t *crashed; /* what the disk begins with since the last crash */
 	ps_mem_snapshot *snapshot;
 };
 
@@ -75,6 +76,7 @@ static void world_free(struct world *w)
 	blobs_free(w->b);
 	sim_disk_free(w->disk);
 	free(w->image);
+	free(w->crashed);
 }
 
 /* The base state again, open. */
@@ -89,17 +91,18 @@ static void world_restore(struct world *w)
 /* The process is gone, the disk as it was at that moment; and a new process. */
 static void crash_and_reopen(struct world *w)
 {
-	static uint8_t *image;
 	(void)ps_remote_close(w->b->r);
 	ps_mem_rule_remove(blobs_world(w->b), 0);
 	uint64_t size = sim_disk_size(w->disk);
-	image = realloc(image, size);
+	uint8_t *image = malloc(size), *before = w->crashed;
 	assert_non_null(image);
 	sim_disk_image(w->disk, image);
 	struct sim_disk *fresh = sim_disk_new(image, size);
 	sim_disk_set_tracing(fresh, false);
-	sim_disk_free(w->disk);
+	sim_disk_free(w->disk); /* it may have begun with the image from before */
+	free(before);
 	w->disk = fresh;
+	w->crashed = image;
 	int err = blobs_start(w->b, false);
 	if (err != PS_OK)
 		fail_msg("does not open after a crash: %s (%s)", ps_error_name(err), ps_last_error_message());
