@@ -57,6 +57,7 @@ struct ps_remote {
 	struct ps_busy_key *busy;
 	pthread_cond_t brief_ended;
 	bool syncing; /* a call has what is kept of heads to itself */
+	bool runs_clean; /* its: the index has no run that no head lists */
 	uint64_t operations, readers; /* under way */
 	/* The highest number of a head that may be on the network by now: what a head may name is held until
 	 * those up to it are history. 0: there was none yet. The sync's to raise, durably, before it sends.
@@ -73,6 +74,7 @@ struct ps_remote_setup {
 	const struct ps_remote_seams *seams;
 	bool init;
 	const uint8_t *head_name; /* of a key that only reads; may be NULL */
+	struct ps_remote_rebuild_result *rebuild; /* not NULL: the head is lost, and to be made anew */
 };
 int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **r) __attribute__((warn_unused_result));
 uint64_t ps_remote_wall_ns(ps_remote *r);
@@ -102,6 +104,10 @@ int ps_sync_first_head(ps_remote *r) __attribute__((warn_unused_result));
 int ps_sync_identify(ps_remote *r) __attribute__((warn_unused_result));
 /* All that the network's head has, into an index that has nothing or part of it. */
 int ps_sync_take_all(ps_remote *r) __attribute__((warn_unused_result));
+/* The network's id, from what is there without a head. */
+int ps_sync_find_network(ps_remote *r) __attribute__((warn_unused_result));
+/* A new head for what is there, and here. PS_EEXIST: the head is there. */
+int ps_sync_rebuild(ps_remote *r, struct ps_remote_rebuild_result *result) __attribute__((warn_unused_result));
 /* What the index remembers of heads, into r. */
 int ps_sync_remember(ps_remote *r) __attribute__((warn_unused_result));
 

@@ -144,6 +144,22 @@ PS_CHECKED PS_API int ps_remote_init(const char *url, const struct ps_remote_key
  * is). */
 PS_CHECKED PS_API int ps_remote_open(const char *url, const struct ps_remote_key *key,
 				     const struct ps_remote_options *options, ps_remote **r);
+struct ps_remote_rebuild_result {
+	uint64_t head;       /* the number of the new head */
+	uint64_t looked;     /* pads that the network lists */
+	uint64_t refused;    /* that are not authentic: left as they are */
+	uint64_t runs;       /* of the index, found whole and taken */
+	uint64_t incomplete; /* not whole: replaced long ago, mostly; or what came with them is lost */
+	uint64_t ambiguous;  /* left out, since another of the same number was taken */
+};
+/* For a network whose head is lost (PS_ELOST, or PS_ENOTFOUND on a machine that never saw it) and whose index is
+ * still there: looks at every pad, takes the newest whole state of the index that this key has written, with
+ * what this machine knows, and makes a new head. Opens the store. Nothing that is not authentic is taken, but
+ * a network that keeps something back is not found out: compare what is there with what should be. PS_EEXIST:
+ * the head is there. PS_ENOTFOUND: no index is. result may be NULL. */
+PS_CHECKED PS_API int ps_remote_rebuild(const char *url, const struct ps_remote_key *key,
+					const struct ps_remote_options *options, ps_remote **r,
+					struct ps_remote_rebuild_result *result);
 /* PS_EBUSY while a call is under way: nothing changed. NULL is PS_OK. */
 PS_API int ps_remote_close(ps_remote *r);
 /* Takes away what this machine knows of a store: its index, and which head it has used. Nothing on the network

@@ -187,10 +187,11 @@ static int check_unknown(ps_remote *r)
 	int err = ps_anchor_read(r->folder, ps_keys_store(r->keys), &anchor);
 	if (err != PS_OK)
 		return err;
-	return ps_fail(PS_ELOST,
-	               "%s: this machine has used head %llu of this store (%s/anchor): rebuild it, or forget it "
-	               "first",
-	               ps_network_url(r->network), (unsigned long long)anchor.counter, r->folder);
+	return ps_fail(
+	    PS_ELOST,
+	    "%s: this machine has used head %llu of this store (%s/anchor): rebuild it, or forget it "
+	    "first",
+	    ps_network_url(r->network), (unsigned long long)anchor.counter, r->folder);
 }
 
 /* One that was cut off goes on with the network id that it had chosen. */
@@ -248,6 +249,26 @@ static int take_store(ps_remote *r, const struct ps_allocator_fns *fns)
 	if (err == PS_OK)
 		err = ps_sync_take_all(r);
 	return err == PS_OK ? finish_identity(r) : err;
+}
+
+static int rebuild_store(ps_remote *r, const struct ps_allocator_fns *fns,
+                         struct ps_remote_rebuild_result *result)
+{
+	int err = ps_identity_read(r->folder, "network", r->keys, r->network_id);
+	bool known = err == PS_OK;
+	if (!ps_keys_can_write(r->keys))
+		return ps_fail(PS_EREADONLY, "a key that only reads rebuilds nothing");
+	if (err == PS_ENOENT)
+		err = ps_sync_find_network(r);
+	if (err == PS_OK && !known)
+		err = ps_identity_read(r->folder, "network.new", r->keys, r->network_id);
+	if (err == PS_ENOENT)
+		err = ps_identity_write(r->folder, "network.new", r->keys, r->network_id);
+	if (err == PS_OK)
+		err = open_index(r, !known, fns);
+	if (err == PS_OK)
+		err = ps_sync_rebuild(r, result);
+	return err == PS_OK && !known ? finish_identity(r) : err;
 }
 
 static int find_store(ps_remote *r, const struct ps_allocator_fns *fns)
@@ -308,7 +329,9 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 		err = ps_remote_find_state(r, setup->options ? setup->options->state : NULL, true);
 	if (err == PS_OK)
 		err = start_workers(r);
-	if (err == PS_OK)
+	if (err == PS_OK && setup->rebuild)
+		err = rebuild_store(r, fns, setup->rebuild);
+	else if (err == PS_OK)
 		err = setup->init ? make_store(r, fns) : find_store(r, fns);
 	if (err == PS_OK)
 		err = ps_sync_remember(r);
@@ -343,10 +366,11 @@ int ps_remote_open_key(const struct ps_remote_key *key, const char *store, ps_ke
 }
 
 static int start(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
-                 bool init, ps_remote **r)
+                 bool init, struct ps_remote_rebuild_result *rebuild, ps_remote **r)
 {
 	uint8_t head_name[PS_PAD_NAME] = {0};
-	struct ps_remote_setup setup = {.url = url, .options = options, .init = init, .head_name = head_name};
+	struct ps_remote_setup setup = {
+	    .url = url, .options = options, .init = init, .head_name = head_name, .rebuild = rebuild};
 	if (!url || !key || !r)
 		return ps_fail(PS_EINVAL, "ps_remote_%s: an argument is NULL", init ? "init" : "open");
 	if (key->head_name)
@@ -365,13 +389,24 @@ static int start(const char *url, const struct ps_remote_key *key, const struct 
 int ps_remote_init(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
                    ps_remote **r)
 {
-	return start(url, key, options, true, r);
+	return start(url, key, options, true, NULL, r);
 }
 
 int ps_remote_open(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
                    ps_remote **r)
 {
-	return start(url, key, options, false, r);
+	return start(url, key, options, false, NULL, r);
+}
+
+int ps_remote_rebuild(const char *url, const struct ps_remote_key *key,
+                      const struct ps_remote_options *options, ps_remote **r,
+                      struct ps_remote_rebuild_result *result)
+{
+	struct ps_remote_rebuild_result told = {0};
+	int err = start(url, key, options, false, &told, r);
+	if (err == PS_OK && result)
+		*result = told;
+	return err;
 }
 
 int ps_remote_close(ps_remote *r)

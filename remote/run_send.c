@@ -41,6 +41,7 @@ int sync_run_begin(struct ps_sync *s, uint64_t bytes, uint64_t head, bool base, 
 		run->mode = PS_PAD_SMALL;
 	else if (bytes <= (uint64_t)MEDIUM_PADS * s->r->payloads[PS_PAD_MEDIUM])
 		run->mode = PS_PAD_MEDIUM;
+	s->r->runs_clean = false;
 	randombytes_buf(run->run.id, sizeof(run->run.id));
 	int err = init_record(s, run->run.id, &run->record);
 	if (err != PS_OK)
@@ -231,37 +232,35 @@ static bool lists(const struct ps_head *head, const char *run_name)
 	return false;
 }
 
-static int let_go_all(struct ps_sync *s, const struct ps_record *record, ps_index_txn *txn)
+static int let_go_all(const struct ps_record *record, ps_index_txn *txn)
 {
 	int err = ps_txn_remove(txn, PS_RECORD_SYSTEM, record->name, record->name_len, false);
-	(void)s;
 	for (unsigned set = 0; set < PS_SETS && err == PS_OK; set++)
 		err = ps_txn_let_go(txn, &record->sets[set], 0);
 	return err;
 }
 
-struct orphans {
-	struct ps_sync *s;
-	const struct ps_head *keep;
-};
-
 static int drop_orphan(void *arg, const struct ps_record *record)
 {
-	const struct orphans *o = arg;
+	struct ps_sync *s = arg;
 	ps_index_txn *txn;
-	if (lists(o->keep, record->name) || (o->s->base.there && lists(&o->s->base.head, record->name)))
+	if (s->base.there && lists(&s->base.head, record->name))
 		return PS_OK;
-	int err = ps_index_begin(o->s->r->index, &txn);
+	int err = ps_index_begin(s->r->index, &txn);
 	if (err != PS_OK)
 		return err;
-	(void)!let_go_all(o->s, record, txn); /* what fails here fails the commit */
+	(void)!let_go_all(record, txn); /* what fails here fails the commit */
 	return ps_index_commit(txn);
 }
 
-int sync_drop_orphans(struct ps_sync *s, const struct ps_head *keep)
+/* A list of the index's own records looks at all records: only where there may be such a run. */
+int sync_drop_orphans(struct ps_sync *s)
 {
-	struct orphans o = {s, keep};
-	return ps_index_list(s->r->index, PS_RECORD_SYSTEM, run_prefix, PS_LIST_SLOTS, drop_orphan, &o);
+	if (s->r->runs_clean)
+		return PS_OK;
+	int err = ps_index_list(s->r->index, PS_RECORD_SYSTEM, run_prefix, PS_LIST_SLOTS, drop_orphan, s);
+	s->r->runs_clean = err == PS_OK;
+	return err;
 }
 
 static int forget_run(struct ps_sync *s, const struct ps_head_run *run, bool own, ps_index_txn *txn)
@@ -273,7 +272,7 @@ static int forget_run(struct ps_sync *s, const struct ps_head_run *run, bool own
 	if (err != PS_OK)
 		return err == PS_ENOTFOUND ? PS_OK : err;
 	if (own)
-		err = let_go_all(s, &record, txn);
+		err = let_go_all(&record, txn);
 	else
 		err = ps_txn_remove(txn, PS_RECORD_SYSTEM, name, strlen(name), true);
 	ps_record_done(&record);
@@ -314,7 +313,7 @@ int sync_swap_runs(struct ps_sync *s, const struct ps_head *from, const struct p
 	for (uint32_t i = 0; from && i < from->runs_count && err == PS_OK; i++) {
 		sync_run_name(from->runs[i].id, name);
 		if (!lists(to, name))
-			err = forget_run(s, &from->runs[i], own, txn);
+			err = forget_run(s, &from->runs[i], own || s->rebuilds, txn);
 	}
 	for (uint32_t i = 0; !own && i < to->runs_count && err == PS_OK; i++) {
 		sync_run_name(to->runs[i].id, name);

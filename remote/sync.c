@@ -111,7 +111,7 @@ int sync_wait(struct ps_sync *s, uint64_t delay_ns)
 
 /* ---- what became of a head of ours ---- */
 
-static int forget_intent(struct ps_sync *s)
+int sync_forget_intent(struct ps_sync *s)
 {
 	ps_index_txn *txn;
 	int err = ps_index_begin(s->r->index, &txn);
@@ -143,7 +143,7 @@ static int note_own(struct ps_sync *s, const struct sync_intent *intent)
 
 /* It is history: what it has is settled, and what only the heads before it had is let go. `seen`: the anchor
  * is at it, or later. */
-static int finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
+int sync_finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
 {
 	uint64_t counter = intent->next.head.counter;
 	int err = seen ? PS_OK : sync_move_anchor(s, &intent->next);
@@ -156,6 +156,7 @@ static int finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
 	if (err != PS_OK)
 		return err;
 	ps_index_settle(s->r->index, s->settled);
+	s->r->runs_clean = s->wrote;
 	bool forgets = intent->next.head.horizon > s->base.head.horizon;
 	sync_head_done(&s->base);
 	s->base = intent->next;
@@ -164,7 +165,7 @@ static int finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
 }
 
 /* Another head is there: it goes back to ours, or ours never was and never will be. */
-static int judge_conflict(struct ps_sync *s, struct sync_intent *intent)
+static int judge_conflict(struct ps_sync *s, struct sync_intent *intent, bool *ours)
 {
 	struct sync_head newer = {0};
 	int err = sync_look(s, &newer);
@@ -176,24 +177,27 @@ static int judge_conflict(struct ps_sync *s, struct sync_intent *intent)
 		               ps_network_url(s->r->network));
 	}
 	const struct ps_head_machine *self = ps_head_machine(&newer.head, s->r->machine.id);
-	bool ours = self && self->last == intent->next.head.counter;
+	*ours = self && self->last == intent->next.head.counter;
 	sync_head_done(&newer);
-	if (ours)
-		return finish_own(s, intent, true);
+	if (*ours)
+		return sync_finish_own(s, intent, true);
 	err = sync_settle_sent(s, 0);
 	if (err == PS_OK)
-		err = forget_intent(s);
-	return err == PS_OK ? sync_drop_orphans(s, NULL) : err;
+		err = sync_forget_intent(s);
+	return err == PS_OK ? sync_drop_orphans(s) : err;
 }
 
 static int send_intent(struct ps_sync *s, struct sync_intent *intent, bool *conflict)
 {
 	enum sync_fate fate;
+	bool ours = true;
+	*conflict = false;
 	int err = sync_send_head(s, intent, &fate);
-	*conflict = err == PS_OK && fate == SYNC_CONFLICT;
 	if (err != PS_OK)
 		return err;
-	return *conflict ? judge_conflict(s, intent) : finish_own(s, intent, false);
+	err = fate == SYNC_CONFLICT ? judge_conflict(s, intent, &ours) : sync_finish_own(s, intent, false);
+	*conflict = !ours;
+	return err;
 }
 
 /* What the last sync, or the program's end, has left. */
@@ -214,8 +218,8 @@ static int resume(struct ps_sync *s)
 	/* Without a head on its way nothing was sent. */
 	err = sync_settle_sent(s, 0);
 	if (err == PS_OK && s->lefts.count > 0)
-		err = forget_intent(s);
-	return err == PS_OK ? sync_drop_orphans(s, NULL) : err;
+		err = sync_forget_intent(s);
+	return err == PS_OK ? sync_drop_orphans(s) : err;
 }
 
 /* ---- sending ---- */
@@ -265,11 +269,12 @@ static int send_changes(struct ps_sync *s, bool *conflict)
 	if (err != PS_OK)
 		return err;
 	raise_head_may(s->r, next.counter);
+	s->wrote = true;
 	err = sync_write_run(s, &next, &run, &found);
 	if (err == PS_OK && found)
 		err = send_head(s, &next, conflict);
 	else if (err == PS_OK && run.begun)
-		err = sync_drop_orphans(s, NULL);
+		err = sync_drop_orphans(s);
 	if (*conflict) {
 		s->result.sent = before;
 		s->result.lost_races++;
@@ -304,37 +309,60 @@ static bool has_moved(struct ps_sync *s, uint64_t counter)
 	return moved;
 }
 
-static int one_try(struct ps_sync *s, bool *again)
+/* Whether what failed may have failed because the head has moved since; else the failure stays this thread's.
+ */
+static bool may_try_again(struct ps_sync *s, int err)
 {
 	struct ps_anchor anchor;
-	int err = take_newer(s);
-	*again = false;
-	if (err == PS_OK && ps_keys_can_write(s->r->keys))
-		err = send_changes(s, again);
-	if (!moved_meanwhile(err) ||
-	    ps_anchor_read(s->r->folder, ps_keys_store(s->r->keys), &anchor) != PS_OK)
-		return err;
 	char sentence[PS_NET_SENTENCE * 2];
 	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
-	*again = has_moved(s, anchor.counter);
-	return *again ? PS_OK : ps_fail(err, "%s", sentence);
+	bool again = moved_meanwhile(err) &&
+	             ps_anchor_read(s->r->folder, ps_keys_store(s->r->keys), &anchor) == PS_OK &&
+	             has_moved(s, anchor.counter);
+	if (!again)
+		(void)!ps_fail(err, "%s", sentence);
+	return again;
 }
 
-static int sync_all(struct ps_sync *s)
+static int one_try(struct ps_sync *s, bool sends, bool *again)
+{
+	int err = take_newer(s);
+	*again = false;
+	if (err == PS_OK && sends)
+		err = send_changes(s, again);
+	if (err == PS_OK || !may_try_again(s, err))
+		return err;
+	*again = true;
+	return PS_OK;
+}
+
+static int try_on(struct ps_sync *s, bool sends)
 {
 	struct ps_backoff backoff;
 	ps_backoff_init(&backoff, FIRST_WAIT_MS, MOST_WAIT_MS, s->r->seams.seed + s->base.head.counter + 1);
-	int err = ps_keys_can_write(s->r->keys) ? resume(s) : PS_OK;
-	for (uint32_t tries = 1; err == PS_OK; tries++) {
+	for (uint32_t tries = 1;; tries++) {
 		bool again;
-		err = one_try(s, &again);
+		int err = one_try(s, sends, &again);
 		if (err != PS_OK || !again)
 			return err;
 		if (tries == MOST_TRIES)
 			return ps_fail(PS_EBUSY, "other machines were faster %d times in a row", MOST_TRIES);
 		err = sync_wait(s, ps_backoff_delay_ns(&backoff, tries));
+		if (err != PS_OK)
+			return err;
 	}
-	return err;
+}
+
+int sync_take(struct ps_sync *s)
+{
+	return try_on(s, false);
+}
+
+static int sync_all(struct ps_sync *s)
+{
+	bool sends = ps_keys_can_write(s->r->keys);
+	int err = sends ? resume(s) : PS_OK;
+	return err == PS_OK ? try_on(s, sends) : err;
 }
 
 int ps_remote_sync(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,

@@ -53,7 +53,9 @@ struct ps_sync {
 	bool unanchored;          /* it was taken on trust */
 	uint64_t settled;         /* held pads up to this head may be taken */
 	struct sync_lefts lefts;
-	bool skipped; /* something that was changed is not in the run */
+	bool skipped;  /* something that was changed is not in the run */
+	bool rebuilds; /* runs that are no more are this machine's to let go */
+	bool wrote;    /* a run, after all that was left was seen to */
 	struct ps_remote_sync_result result;
 };
 
@@ -64,6 +66,14 @@ int sync_begin(struct ps_sync *s, ps_remote *r, const char *name, ps_remote_prog
 int sync_end(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Runs a task to its end: its failure, or that the caller cancelled. */
 int sync_run_task(struct ps_sync *s, struct ps_task *task) __attribute__((warn_unused_result));
+/* No head is on its way any more; with it what is left to be settled. */
+int sync_forget_intent(struct ps_sync *s) __attribute__((warn_unused_result));
+/* An intent's head is history: what it has is settled, and what only the heads before it had is let go; it is
+ * the base then. `seen`: the anchor is at it, or later. */
+int sync_finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
+    __attribute__((warn_unused_result));
+/* Takes what the network has, and sends nothing; again where it moves meanwhile. */
+int sync_take(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Waits, unless the caller cancels. */
 int sync_wait(struct ps_sync *s, uint64_t delay_ns) __attribute__((warn_unused_result));
 
@@ -135,8 +145,8 @@ int sync_run_part(void *arg, uint32_t part, const uint8_t *bytes, size_t len);
 int sync_run_finish(struct ps_sync *s, struct sync_run *run, const struct ps_run_figures *figures)
     __attribute__((warn_unused_result));
 void sync_run_done(struct ps_sync *s, struct sync_run *run);
-/* Runs that no head lists, but for those of `keep` (may be NULL): their pads are let go. */
-int sync_drop_orphans(struct ps_sync *s, const struct ps_head *keep) __attribute__((warn_unused_result));
+/* Runs that the base does not list: their pads are let go. */
+int sync_drop_orphans(struct ps_sync *s) __attribute__((warn_unused_result));
 /* From the runs of one head to those of another, in a transaction. `own`: what is no longer listed was
  * replaced by this machine, and is free; else it is another's to free. */
 int sync_swap_runs(struct ps_sync *s, const struct ps_head *from, const struct ps_head *to, bool own,
@@ -180,6 +190,8 @@ int sync_write_run(struct ps_sync *s, struct ps_head *next, struct sync_run *run
     __attribute__((warn_unused_result));
 /* What was sent is known to be in that head (0: in none, and never will be). */
 int sync_settle_sent(struct ps_sync *s, uint64_t head) __attribute__((warn_unused_result));
+/* What is here and in none of the base's runs is changed from now on. */
+int sync_renew_missing(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Tombstones that the network has forgotten, since every machine knew of them, are no more. */
 int sync_drop_tombstones(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Keys that another call had. */
@@ -189,5 +201,26 @@ int sync_settle_lefts(struct ps_sync *s) __attribute__((warn_unused_result));
 
 /* Takes what a newer head has: it is the base when this returns. */
 int sync_merge(struct ps_sync *s, struct sync_head *newer) __attribute__((warn_unused_result));
+
+/* ---- rebuild_scan.c ---- */
+
+/* A part of a run, authentic, wherever it was found. */
+struct sync_found_part {
+	uint8_t id[PS_RUN_ID], network[PS_NETWORK_ID];
+	uint64_t head, bytes, keys;
+	uint32_t part, parts; /* parts: of the last one, else 0 */
+	bool base, taken;
+	struct ps_pad_slot slot;
+};
+struct sync_found {
+	struct sync_found_part *parts;
+	size_t count, capacity;
+	uint64_t looked, refused, incomplete, ambiguous;
+};
+int sync_scan(struct ps_sync *s, struct sync_found *found) __attribute__((warn_unused_result));
+/* The runs of the newest complete state, into an empty head, and its network. */
+int sync_choose_runs(struct ps_sync *s, struct sync_found *found, struct ps_head *head)
+    __attribute__((warn_unused_result));
+void sync_found_done(struct ps_sync *s, struct sync_found *found);
 
 #endif

@@ -151,13 +151,8 @@ int ps_sync_identify(ps_remote *r)
 
 static int take_all(struct ps_sync *s)
 {
-	struct sync_head head = {0};
 	s->unanchored = !s->base.there && !s->r->head_code[0];
-	int err = sync_look(s, &head);
-	if (err == PS_OK && head.there)
-		err = sync_merge(s, &head);
-	sync_head_done(&head);
-	return err;
+	return sync_take(s);
 }
 
 int ps_sync_take_all(ps_remote *r)

@@ -401,6 +401,76 @@ int sync_drop_tombstones(struct ps_sync *s)
 	return batch_end(&batch, err);
 }
 
+/* ---- what the network has lost ---- */
+
+struct renewing {
+	struct batch batch; /* first */
+	struct sync_source *source;
+	struct ps_record theirs;
+	bool has_theirs;
+};
+
+static int next_theirs(struct renewing *n)
+{
+	if (n->has_theirs)
+		ps_record_done(&n->theirs);
+	n->has_theirs = false;
+	return sync_source_next(n->source, &n->theirs, &n->has_theirs);
+}
+
+static int renew(struct renewing *n, const struct ps_record *listed)
+{
+	struct ps_record record;
+	bool got;
+	int err = batch_get(&n->batch, listed, &record, &got);
+	if (err != PS_OK || !got)
+		return err;
+	if (!(record.flags & PS_RECORD_DIRTY) && !ps_version_none(&record.version)) {
+		record.flags |= PS_RECORD_DIRTY;
+		record.base = (struct ps_version){0};
+		record.published = 0;
+		err = batch_put(&n->batch, &record, NULL);
+	}
+	ps_record_done(&record);
+	return err;
+}
+
+static int renew_if_missing(void *arg, const struct ps_record *mine)
+{
+	struct renewing *n = arg;
+	int order = 1, err = PS_OK;
+	while (err == PS_OK && n->has_theirs &&
+	       (order = ps_name_compare(n->theirs.name, n->theirs.name_len, mine->name, mine->name_len)) < 0)
+		err = next_theirs(n);
+	if (err != PS_OK || (mine->flags & PS_RECORD_DIRTY))
+		return err;
+	bool same =
+	    n->has_theirs && order == 0 && ps_version_compare(&n->theirs.version, &mine->version) == 0;
+	return same ? PS_OK : renew(n, mine);
+}
+
+static int renew_all(struct renewing *n)
+{
+	int err = next_theirs(n);
+	if (err == PS_OK)
+		err = ps_index_list(n->batch.s->r->index, PS_RECORD_BLOB, NULL, 0, renew_if_missing, n);
+	if (n->has_theirs)
+		ps_record_done(&n->theirs);
+	return err;
+}
+
+int sync_renew_missing(struct ps_sync *s)
+{
+	struct renewing n = {0};
+	int err = open_older(s, 0, 0, &n.source);
+	if (err == PS_OK)
+		err = batch_init(s, &n.batch);
+	if (err == PS_OK)
+		err = batch_end(&n.batch, renew_all(&n));
+	sync_source_free(n.source);
+	return err;
+}
+
 /* ---- what was left ---- */
 
 /* Together with the list without it. */
