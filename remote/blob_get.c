@@ -36,6 +36,7 @@ struct get {
 	uint32_t slots_count, first; /* of the chunks that are wanted; the first's number */
 	uint32_t chunk_bytes;
 	uint32_t asked, given; /* chunks so far, from the first on */
+	unsigned tries;
 	/* Lanes. */
 	struct ps_lanes lanes;
 	struct get_lane *all;
@@ -60,12 +61,34 @@ static int look_up(struct get *get, const char *key)
 	return PS_OK;
 }
 
+/* A record is read in one piece where it is short, or where it changes too often to be read in several. */
+enum { WHOLE_SLOTS = 256, MOST_TRIES = 8 };
+
+static int read_whole(struct get *get, uint32_t first, uint32_t count, struct ps_pad_slot *slots)
+{
+	struct ps_record whole;
+	int err = ps_index_get(get->r->index, PS_RECORD_BLOB, get->record.name, get->record.name_len, &whole);
+	if (err != PS_OK)
+		return err;
+	const struct ps_slots *current = &whole.sets[PS_SET_CURRENT];
+	if (ps_version_compare(&whole.version, &get->record.version) != 0 || first + count > current->count)
+		err = ps_fail(PS_EBUSY, "\"%.64s\" was changed meanwhile", get->record.name);
+	else
+		memcpy(slots, current->slots + first, count * sizeof(*slots));
+	ps_record_done(&whole);
+	return err;
+}
+
 static int read_slots(struct get *get, uint32_t first, uint32_t count, struct ps_pad_slot *slots)
 {
-	uint32_t got = 0;
+	uint32_t got = 0, all = get->record.sets[PS_SET_CURRENT].count + get->record.sets[PS_SET_NEXT].count;
+	if (all <= WHOLE_SLOTS || get->tries == MOST_TRIES)
+		return read_whole(get, first, count, slots);
 	int err = ps_index_slots(get->r->index, PS_RECORD_BLOB, get->record.name, get->record.name_len,
 	                         PS_SET_CURRENT, first, count, slots, &got);
-	if (err == PS_OK && got != count)
+	/* Between two reads the record may have been written anew, and its slots lie elsewhere: whether it is
+	 * damaged shows when it is read in one piece. */
+	if (err == PS_ECORRUPT || (err == PS_OK && got != count))
 		err = ps_fail(PS_EBUSY, "\"%.64s\" was changed meanwhile", get->record.name);
 	return err;
 }
@@ -96,7 +119,9 @@ static int check_unchanged(struct get *get)
 	struct ps_record now;
 	uint64_t size = get->record.content.size, whole = 0;
 	int err = ps_index_look(get->r->index, PS_RECORD_BLOB, get->record.name, get->record.name_len, &now);
-	if (err != PS_OK || ps_version_compare(&now.version, &get->record.version) != 0)
+	bool same = err == PS_OK && ps_version_compare(&now.version, &get->record.version) == 0 &&
+	            ((now.flags ^ get->record.flags) & (PS_RECORD_UPDATING | PS_RECORD_PUBLIC)) == 0;
+	if (!same && get->tries < MOST_TRIES)
 		return ps_fail(PS_EBUSY, "\"%.64s\" was changed meanwhile", get->record.name);
 	for (uint32_t i = 0; i < get->slots_count; i++) {
 		uint64_t begin = (uint64_t)(get->first + i) * get->chunk_bytes;
@@ -325,8 +350,11 @@ typedef int range_fn(struct get *get, uint64_t size, void *arg);
 
 static int find(struct get *get, const char *key, range_fn *range, void *arg)
 {
-	int err;
-	do { /* changed between two looks: once more, from the beginning */
+	int err = PS_EBUSY;
+	/* Changed between two looks: once more, from the beginning. Read in one piece it is what it was at
+	 * one moment, which is all that is promised. */
+	for (get->tries = 0; get->tries <= MOST_TRIES && (err == PS_EBUSY || err == PS_ENOTFOUND);
+	     get->tries++) {
 		forget(get);
 		err = look_up(get, key);
 		if (err == PS_OK)
@@ -336,7 +364,7 @@ static int find(struct get *get, const char *key, range_fn *range, void *arg)
 		err = find_chunks(get);
 		if (err == PS_OK)
 			err = check_unchanged(get);
-	} while (err == PS_EBUSY || err == PS_ENOTFOUND);
+	}
 	return err;
 }
 

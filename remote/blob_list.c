@@ -20,19 +20,17 @@ static void fill_info(const struct ps_record *record, struct ps_remote_info *inf
 		info->mode = PS_REMOTE_SMALL + record->next.mode;
 }
 
-static int count_confirmed(ps_remote *r, const struct ps_record *record, uint64_t *confirmed)
+static int count_confirmed(ps_remote *r, const char *key, uint64_t *confirmed)
 {
-	struct ps_pad_slot slots[16];
-	int err = PS_OK;
+	struct ps_record record;
+	int err = ps_index_get(r->index, PS_RECORD_BLOB, key, strlen(key), &record);
 	*confirmed = 0;
-	for (uint32_t at = 0, got = 1; err == PS_OK && got > 0 && at < record->sets[PS_SET_NEXT].count;
-	     at += got) {
-		err = ps_index_slots(r->index, record->kind, record->name, record->name_len, PS_SET_NEXT, at,
-		                     16, slots, &got);
-		for (uint32_t i = 0; i < got && err == PS_OK; i++)
-			*confirmed += slots[i].status == PS_SLOT_CONFIRMED;
-	}
-	return err == PS_ENOTFOUND ? PS_OK : err; /* gone meanwhile */
+	if (err != PS_OK)
+		return err == PS_ENOTFOUND ? PS_OK : err; /* gone meanwhile */
+	for (uint32_t i = 0; i < record.sets[PS_SET_NEXT].count; i++)
+		*confirmed += record.sets[PS_SET_NEXT].slots[i].status == PS_SLOT_CONFIRMED;
+	ps_record_done(&record);
+	return PS_OK;
 }
 
 struct listing {
@@ -48,7 +46,7 @@ static int list_one(void *arg, const struct ps_record *record)
 	fill_info(record, &info);
 	if (!info.exists && !info.updating)
 		return PS_OK; /* a tombstone */
-	int err = info.updating ? count_confirmed(list->r, record, &info.next_confirmed) : PS_OK;
+	int err = info.updating ? count_confirmed(list->r, record->name, &info.next_confirmed) : PS_OK;
 	if (err != PS_OK)
 		return err;
 	return list->fn(list->arg, &info) == 0 ? PS_OK : ps_fail(PS_ECANCELED, "the caller ended the list");
@@ -74,7 +72,7 @@ int ps_remote_stat(ps_remote *r, const char *key, struct ps_remote_info *info)
 	if (err == PS_ENOTFOUND || (err == PS_OK && !found.exists && !found.updating))
 		return ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", key);
 	if (err == PS_OK && found.updating)
-		err = count_confirmed(r, &record, &found.next_confirmed);
+		err = count_confirmed(r, key, &found.next_confirmed);
 	if (err != PS_OK)
 		return err;
 	found.key = key;
