@@ -230,6 +230,8 @@ int sync_look(struct ps_sync *s, struct sync_head *head)
 		err = judge(s, &found);
 	if (err == PS_OK)
 		err = sync_move_anchor(s, &found);
+	if (err == PS_OK)
+		s->r->head_code[0] = '\0'; /* the anchor stands for it from now on */
 	if (err != PS_OK || (s->base.there && found.head.counter == s->base.head.counter)) {
 		sync_head_done(&found);
 		return err;

@@ -318,6 +318,32 @@ static void a_removed_key_stays_removed_for_one_who_was_away(void **state)
 	blobs_free(a);
 }
 
+/* One that is too far behind for the head to tell where it comes from takes a head code. */
+static void a_machine_far_behind_takes_a_head_code(void **state)
+{
+	struct ps_remote_head head;
+	struct blobs *a = blobs_new("mem");
+	struct blobs *b = machine_open(a);
+	(void)state;
+	for (unsigned i = 0; i < 258; i++) {
+		assert_ok(ps_remote_put(
+		    a->r, "key", &i, sizeof(i),
+		    &(struct ps_remote_put){.size = sizeof(struct ps_remote_put), .replace = 1}));
+		(void)sync_now(a);
+	}
+	blobs_put(b, "of b", 10, 1);
+	sync_fails(b, PS_EFORK);
+	blobs_close(b);
+	assert_ok(ps_remote_head(a->r, &head));
+	b->options.head_code = head.code;
+	assert_ok(blobs_start(b, false));
+	assert_int_equal(sync_now(b).received, 1);
+	(void)sync_now(a);
+	expect_same(a, b);
+	machine_free(b);
+	blobs_free(a);
+}
+
 static int refuse(void *arg, const struct ps_remote_progress *progress)
 {
 	unsigned *calls = arg;
@@ -361,6 +387,7 @@ int main(void)
 	    cmocka_unit_test(changes_go_on_while_a_sync_is_under_way),
 	    cmocka_unit_test(a_key_that_only_reads_takes_and_never_writes),
 	    cmocka_unit_test(a_removed_key_stays_removed_for_one_who_was_away),
+	    cmocka_unit_test(a_machine_far_behind_takes_a_head_code),
 	    cmocka_unit_test(a_second_sync_is_refused_and_a_cancelled_one_goes_on_later),
 	};
 	return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
