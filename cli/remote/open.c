@@ -87,10 +87,12 @@ static struct ps_remote_options options_of(const struct cli *cli)
 
 enum way { OPEN, INIT, FORGET };
 
-static int call(const struct cli *cli, enum way way, const struct ps_remote_key *key, ps_remote **r)
+static int call(const struct cli *cli, enum way way, const char *state, const struct ps_remote_key *key,
+                ps_remote **r)
 {
 	struct ps_remote_options options = options_of(cli);
 
+	options.state = state;
 	switch (way) {
 	case INIT:
 		return ps_remote_init(cli->remote.network, key, &options, r);
@@ -122,47 +124,78 @@ static void leave_on_signals(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
+/* The passphrase is asked for once, and kept until forget_secret. */
+static int open_key(struct cli *cli, struct ps_remote_key *key)
+{
+	int err = PS_OK;
+
+	*key = (struct ps_remote_key){.file = key_path(cli)};
+	if (cli->remote.secret == NULL)
+		err = secret_of_key(cli, key->file, &cli->remote.secret);
+	if (err == PS_OK && cli->remote.secret != NULL) {
+		key->passphrase = cli->remote.secret->text;
+		key->passphrase_len = cli->remote.secret->len;
+	}
+	return err;
+}
+
+static void forget_secret(struct cli *cli)
+{
+	secret_free(cli->remote.secret);
+	cli->remote.secret = NULL;
+}
+
 /* *r is not touched where something is forgotten. */
 static int open_remote(struct cli *cli, enum way way, ps_remote **r)
 {
-	struct ps_remote_key key = {.file = key_path(cli)};
-	struct secret *secret = NULL;
-	int err = secret_of_key(cli, key.file, &secret);
+	struct ps_remote_key key;
+	int err = open_key(cli, &key);
 
 	if (err != PS_OK)
 		return err;
-	if (secret != NULL) {
-		key.passphrase = secret->text;
-		key.passphrase_len = secret->len;
-	}
 	cli->remote.stage = CLI_REMOTE_NETWORK;
 	leave_on_signals();
 	err = cli_interrupted() ? ps_fail(PS_ECANCELED, "interrupted; nothing was begun")
-	                        : call(cli, way, &key, r);
+	                        : call(cli, way, NULL, &key, r);
 	cli_catch_signals();
-	secret_free(secret);
 	return err;
+}
+
+int remote_open_scratch(struct cli *cli, const char *state, ps_remote **r)
+{
+	struct ps_remote_key key;
+	int err = open_key(cli, &key);
+
+	return err == PS_OK ? call(cli, OPEN, state, &key, r) : err;
+}
+
+static int open_and_run(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r))
+{
+	ps_remote *r;
+	int err = open_remote(cli, init ? INIT : OPEN, &r), result;
+
+	if (err != PS_OK)
+		return remote_fail(cli, err, NULL);
+	cli->remote.stage = CLI_REMOTE_OPEN;
+	result = run(cli, r);
+	err = ps_remote_close(r);
+	return err != PS_OK && result == CLI_DONE ? remote_fail(cli, err, NULL) : result;
 }
 
 int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r))
 {
 	struct remote_watch watch = {.cli = cli, .what = strchr(cli->command->name, ' ') + 1};
 	char url[URL_BYTES];
-	ps_remote *r;
-	int err, result, closed;
+	int result;
 
 	cli->remote.watch = &watch;
 	take_network(cli, url);
 	if (!all_given(cli))
 		return CLI_USAGE;
 	secret_no_core();
-	err = open_remote(cli, init ? INIT : OPEN, &r);
-	if (err != PS_OK)
-		return remote_fail(cli, err, NULL);
-	cli->remote.stage = CLI_REMOTE_OPEN;
-	result = run(cli, r);
-	closed = ps_remote_close(r);
-	return closed != PS_OK && result == CLI_DONE ? remote_fail(cli, closed, NULL) : result;
+	result = open_and_run(cli, init, run);
+	forget_secret(cli);
+	return result;
 }
 
 static int init_run(struct cli *cli, ps_remote *r)
@@ -233,6 +266,7 @@ int cli_run_remote_forget(struct cli *cli)
 		return result;
 	secret_no_core();
 	err = open_remote(cli, FORGET, NULL);
+	forget_secret(cli);
 	if (err != PS_OK)
 		return remote_fail(cli, err, NULL);
 	object = json_object();

@@ -33,6 +33,7 @@ enum {
 	KEY_REPAIR_FROM,
 	KEY_EXPECT_HEAD,
 	KEY_YES,
+	KEY_COMPARE_WITH,
 };
 
 static const struct argp_option where_options[] = {
@@ -100,6 +101,9 @@ static const struct argp_option health_options[] = {
     {"repair-from", KEY_REPAIR_FROM, "FOLDER", 0, "Repair what is lost from the file NAME in FOLDER", 0},
     {0}};
 
+static const struct argp_option drill_options[] = {
+    {"compare-with", KEY_COMPARE_WITH, "FOLDER", 0, "Compare each value with the file NAME in FOLDER", 0},
+    {0}};
 static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "Do not ask", 0}, {0}};
 
 const struct cli_command cli_remote_commands[] = {
@@ -164,6 +168,12 @@ const struct cli_command cli_remote_commands[] = {
      NULL, 0, 0, cli_run_remote_purge},
     {"remote verify", "", "Compare this machine's index with itself; asks no network.", NULL, 0, 0,
      cli_run_remote_verify},
+    {"remote drill", "",
+     "Restore all from key and network alone, and compare.\v"
+     "As a machine would that has nothing else: every value is fetched, verified and thrown away; names that "
+     "were "
+     "synced have to be there. Exit status 5 if anything is not as it should be.",
+     drill_options, 0, 0, cli_run_remote_drill},
     {"remote forget", "",
      "Take away what this machine knows; the network stays.\v"
      "Names that were not synced are lost. What was synced is there again when the store is next used, but "
@@ -309,7 +319,10 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 		o->repair_from = arg;
 	else if (key == KEY_EXPECT_HEAD)
 		o->head_code = arg;
-	return (key >= KEY_NETWORK && key <= KEY_STORE) || key == KEY_REPAIR_FROM || key == KEY_EXPECT_HEAD;
+	else if (key == KEY_COMPARE_WITH)
+		o->compare_with = arg;
+	return (key >= KEY_NETWORK && key <= KEY_STORE) || key == KEY_REPAIR_FROM || key == KEY_EXPECT_HEAD ||
+	       key == KEY_COMPARE_WITH;
 }
 
 static void end_of_operands(const struct cli *cli, struct argp_state *state)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 struct remote_watch;
+struct secret;
 struct cli_remote_options {
 	const char *network, *key; /* or from the environment; network: as it is once it is looked for */
 	uint64_t up, down;         /* bytes a second; 0: no limit */
@@ -18,12 +19,13 @@ struct cli_remote_options {
 	bool part; /* get --range */
 	uint64_t from, len;
 	double share;
-	const char *repair_from, *head_code;
+	const char *repair_from, *head_code, *compare_with;
 	enum cli_remote_stage {
 		CLI_REMOTE_KEY,     /* what fails now is about the key */
 		CLI_REMOTE_NETWORK, /* about the network, and the state on this machine */
 		CLI_REMOTE_OPEN     /* about what is in the store */
 	} stage;
+	struct secret *secret;      /* of the key file, while a store is open */
 	struct remote_watch *watch; /* of the open store's operations */
 };
 

@@ -23,6 +23,15 @@ struct remote_watch {
  * by cli->remote.watch. */
 int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r));
 
+/* The same store once more, as a machine sees it that has nothing but the key: with its state in the folder
+ * `state`. The caller closes it. */
+PS_CHECKED int remote_open_scratch(struct cli *cli, const char *state, ps_remote **r);
+
+/* ---- pads.c ---- */
+
+/* A file of that name in a folder that no name leads out of; a descriptor, or -1 and errno. */
+int remote_open_copy(int folder, const char *name);
+
 /* ---- say.c ---- */
 
 /* As cli_fail, with network and name (may be NULL) where the sentence does not have them. */
@@ -68,5 +77,6 @@ int cli_run_remote_verify(struct cli *cli);
 int cli_run_remote_sync(struct cli *cli);
 int cli_run_remote_head_code(struct cli *cli);
 int cli_run_remote_forget(struct cli *cli);
+int cli_run_remote_drill(struct cli *cli);
 
 #endif

@@ -1,14 +1,15 @@
 #!/bin/sh
 # The tool's remote commands over a dir: network: every command, every exit status, every JSON line.
-#   remote_test.sh PADSTONE [interrupted]
-# With `interrupted' what takes longer: kills, Ctrl-C, full disks, passphrases, a terminal.
+#   remote_test.sh PADSTONE [shared|interrupted]
+# With `shared' machines that share a store, damage and drills; with `interrupted' what takes longer: kills, Ctrl-C, full
+# disks, passphrases, a terminal.
 set -u
 tool=$(readlink -f "$1")
 part=${2:-plain}
 here=$(dirname "$(readlink -f "$0")")
 # Quick means that nobody waits for a disk.
 base=/tmp
-[ "$part" != plain ] || [ ! -w /dev/shm ] || base=/dev/shm
+[ "$part" = interrupted ] || [ ! -w /dev/shm ] || base=/dev/shm
 work=$(mktemp -d $base/padstone-remote-XXXXXX) || exit 1
 mounted=
 clean() {
@@ -115,8 +116,7 @@ stores() {
 	member price 6.0
 	expect 3 "put into a store that does not exist" remote put --store other a json
 	says "says to run init" "padstone remote init"
-	expect 0 "another store" remote init --store other --json
-	other_code=$(grep -aoE '"head_code":"[^"]*' out | cut -d'"' -f4)
+	expect 0 "another store" remote init --store other
 	"$tool" key new -q stranger
 	expect 3 "another key" "$tool" remote ls --network dir:net --key stranger
 	chmod 640 stranger
@@ -127,11 +127,14 @@ stores() {
 	says "says which there are" "rados:"
 }
 
-values() {
+contents() {
 	: >empty
 	printf x >byte
 	head -c 700000 /dev/urandom >some
 	head -c 400000 some >changed && printf changed >>changed
+}
+
+values() {
 	for file in empty byte some; do
 		expect 0 "put $file" remote put --json --mode small $file $file
 		member size "$(stat -c %s $file)"
@@ -224,6 +227,9 @@ pads() {
 # Two machines are two state folders.
 second() { PADSTONE_HOME="$work/second" remote "$@"; }
 machines() {
+	expect 0 "another store" remote init --store other --json
+	other_code=$(grep -aoE '"head_code":"[^"]*' out | cut -d'"' -f4)
+	expect 0 "put" remote put empty empty
 	expect 0 "put" remote put both byte
 	expect 0 "sync" remote sync --json
 	member received 0
@@ -260,6 +266,19 @@ machines() {
 	expect 0 "sync here" remote sync
 	expect 0 "both contents" remote ls both
 	holds "are there" test "$(wc -l <out)" = 2
+	mkdir -p all none scratch
+	"$tool" remote ls --network dir:net --key key --json | python3 -c '
+import json, subprocess, sys
+for line in sys.stdin:
+    name = json.loads(line)["name"]
+    subprocess.run([sys.argv[1], "remote", "get", "--network", "dir:net", "--key", "key", name, "-o", "all/" + name], check=True)
+' "$tool"
+	expect 0 "drill" env TMPDIR="$work/scratch" "$tool" remote drill --network dir:net --key key --json --compare-with all
+	member wrong 0
+	printf . >>all/both
+	expect 5 "another copy" remote drill --json --compare-with all
+	member wrong 1
+	holds "nothing is left of it" sh -c 'test -z "$(ls scratch)"'
 	expect 0 "one more, not synced" second put unsynced byte
 	expect 2 "forget without a terminal" setsid "$tool" remote forget --network dir:net --key key
 	expect 0 "forget there" second forget --json --yes
@@ -280,8 +299,10 @@ damage() {
 	expect 0 "put" remote put --mode small kept some
 	find net -type f -newer before -printf '%s %p\n' | sort -n >after
 	victim=$(awk '$1 > 100000 { path = $2 } END { print path }' after)
-	cp "$victim" victim
+	expect 0 "sync" remote sync
 	rm "$victim"
+	expect 5 "drill finds a pad that is lost" remote drill --json
+	member wrong 1
 	expect 5 "get of a value that lost a pad" remote get kept -o lost
 	holds "leaves no file" test ! -e lost
 	says "says what may help" "health"
@@ -326,9 +347,16 @@ END
 plain() {
 	usage
 	stores
+	contents
 	values
 	names
 	pads
+	check_json
+}
+
+shared() {
+	make_store
+	contents
 	machines
 	damage
 	readme
