@@ -268,11 +268,52 @@ static const struct step steps[] = {
 
 enum { NETWORK_STEPS = 6 }; /* the others ask no network */
 
+/* ---- what was sent had been written down ---- */
+
+/* What the network has under a pad's number is what the index says of it: two contents never had one number.
+ */
+static void check_written_down(struct world *w, const struct ps_pad_slot *slot)
+{
+	struct ps_pad_identity there;
+	uint8_t byte;
+	size_t len;
+	if (slot->status == PS_SLOT_INVALID ||
+	    ps_mem_look(blobs_world(w->b), 0, &slot->name, &there, &byte, 1, &len) != PS_OK)
+		return;
+	if (there.counter > slot->counter)
+		fail_msg("the network has version %llu of a pad, the index knows of %llu",
+		         (unsigned long long)there.counter, (unsigned long long)slot->counter);
+	if (there.counter == slot->counter && memcmp(there.hash, slot->hash, sizeof(there.hash)) != 0)
+		fail_msg("the network has a record that was sent before it was written down");
+}
+
+static int check_record(void *arg, const struct ps_record *record)
+{
+	for (unsigned set = 0; set < PS_SETS; set++)
+		for (uint32_t i = 0; i < record->sets[set].count; i++)
+			check_written_down(arg, &record->sets[set].slots[i]);
+	return PS_OK;
+}
+
+static int check_spare(void *arg, const struct ps_spare *spare)
+{
+	check_written_down(arg, &spare->slot);
+	return PS_OK;
+}
+
+static void check_all_written_down(struct world *w)
+{
+	assert_ok(ps_index_list(w->b->r->index, PS_RECORD_BLOB, NULL, PS_LIST_SLOTS, check_record, w));
+	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES; status++)
+		assert_ok(ps_index_each_spare(w->b->r->index, status, check_spare, w));
+}
+
 /* ---- the loops ---- */
 
 static void see_after(struct world *w, const struct step *step, int err)
 {
 	crash_and_reopen(w);
+	check_all_written_down(w);
 	step->check(w, err == PS_OK);
 	blobs_check(w->b);
 	err = step->act(w);
