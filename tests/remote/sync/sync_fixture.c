@@ -202,12 +202,30 @@ static void check_listed(struct blobs *b, const struct pads *pads)
 	ps_client_close(client);
 }
 
+static int count_run(void *arg, const struct ps_record *record)
+{
+	(void)record;
+	*(uint32_t *)arg += 1;
+	return PS_OK;
+}
+
+/* No run stands in the index that its head does not list. */
+static void check_runs(struct blobs *b)
+{
+	struct ps_remote_head head;
+	uint32_t runs = 0;
+	assert_ok(ps_remote_head(b->r, &head));
+	assert_ok(ps_index_list(b->r->index, PS_RECORD_SYSTEM, "run ", 0, count_run, &runs));
+	assert_int_equal(runs, head.runs);
+}
+
 void check_machines(struct blobs **all, size_t count)
 {
 	struct pads pads = {0};
 	for (size_t i = 0; i < count; i++) {
 		assert_ok(ps_remote_verify(all[i]->r, say, NULL));
 		see_machine(all[i], &pads);
+		check_runs(all[i]);
 	}
 	qsort(pads.all, pads.count, sizeof(*pads.all), compare_pads);
 	for (size_t i = 1; i < pads.count; i++)
