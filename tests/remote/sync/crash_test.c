@@ -11,6 +11,8 @@
 #include "tests/remote/sync/sync_fixture.h"
 #include "tests/support/sim_disk.h"
 
+static bool all; /* the long way */
+
 /* A machine whose index lies on a simulated disk, and what it was like in the base state. */
 struct machine {
 	struct blobs *b;
@@ -23,6 +25,7 @@ struct machine {
 
 struct world {
 	struct machine a, b;
+	bool many; /* keys and runs */
 	ps_mem_snapshot *snapshot;
 };
 
@@ -63,11 +66,31 @@ static void new_disk(struct machine *m)
 	sim_disk_set_tracing(m->disk, false);
 }
 
+/* A large base, and as many deltas as the next sync merges into one. */
+static void make_runs(struct blobs *a)
+{
+	struct ps_remote_head head;
+	char key[16];
+	for (unsigned i = 0; i < 150; i++) {
+		snprintf(key, sizeof(key), "many %u", i);
+		blobs_put(a, key, 10, i);
+	}
+	(void)sync_now(a);
+	for (unsigned i = 0; i < 7; i++) {
+		blobs_update(a, "many 7", 20 + i, i);
+		(void)sync_now(a);
+	}
+	assert_ok(ps_remote_head(a->r, &head));
+	assert_in_range(head.runs, 3, 9);
+}
+
 /* Both machines have changed what they had in common; b has synced, a has not. */
 static void change_all(struct world *w)
 {
 	struct blobs *a = w->a.b, *b = w->b.b;
 	char key[16];
+	if (w->many)
+		make_runs(a);
 	for (unsigned i = 0; i < 6; i++) {
 		snprintf(key, sizeof(key), "key %u", i);
 		blobs_put(a, key, 100 + i, i);
@@ -87,9 +110,10 @@ static void change_all(struct world *w)
 	blobs_put(a, "of a", 90, 27);
 }
 
-static void world_new(struct world *w)
+static void world_new(struct world *w, bool many)
 {
 	memset(w, 0, sizeof(*w));
+	w->many = many;
 	new_disk(&w->a);
 	new_disk(&w->b);
 	struct ps_remote_seams seams = {.open_store = open_store, .store_arg = &w->a, .backoff_ms = 1};
@@ -147,7 +171,7 @@ static void crash_and_reopen(struct world *w)
 	blobs_expect(m->b, "two pads", 250000, 26);
 }
 
-static void expect_all(struct blobs *b)
+static void expect_all(struct blobs *b, size_t others)
 {
 	blobs_expect(b, "key 0", 50, 10);
 	expect_none(b, "key 1");
@@ -160,7 +184,7 @@ static void expect_all(struct blobs *b)
 	blobs_expect(b, "two pads", 250000, 26);
 	/* Both contents of what both have changed, one of them in a conflict copy. */
 	assert_int_equal(count_keys(b, "key 2"), 2);
-	assert_int_equal(count_keys(b, NULL), 8);
+	assert_int_equal(count_keys(b, NULL), 8 + others);
 }
 
 static void see_after(struct world *w)
@@ -170,7 +194,7 @@ static void see_after(struct world *w)
 	(void)sync_now(w->a.b);
 	(void)sync_now(w->b.b);
 	(void)sync_now(w->a.b);
-	expect_all(w->a.b);
+	expect_all(w->a.b, w->many ? 150 : 0);
 	expect_same(w->a.b, w->b.b);
 	check_machines(all, 2);
 	blobs_close(w->a.b);
@@ -179,13 +203,12 @@ static void see_after(struct world *w)
 
 /* ---- the loops ---- */
 
-static void a_crash_at_every_local_write(void **state)
+static void crash_at_local_writes(bool many)
 {
 	struct world w;
 	bool hit = true;
 	unsigned states = 0;
-	(void)state;
-	world_new(&w);
+	world_new(&w, many);
 	for (uint64_t k = 1; hit; k++, states++) {
 		world_restore(&w);
 		sim_disk_fail(w.a.disk, k, EIO, true);
@@ -197,6 +220,14 @@ static void a_crash_at_every_local_write(void **state)
 	print_message("%u crashes at local writes\n", states);
 	assert_true(states > 10);
 	world_free(&w);
+}
+
+static void a_crash_at_every_local_write(void **state)
+{
+	(void)state;
+	crash_at_local_writes(false);
+	if (all)
+		crash_at_local_writes(true);
 }
 
 /* The request is the last one that anybody hears of; `fault` says whether it is carried out. */
@@ -227,13 +258,36 @@ static unsigned crash_at_requests(struct world *w, enum ps_mem_fault fault)
 static void a_crash_at_every_request(void **state)
 {
 	static const enum ps_mem_fault faults[] = {PS_MEM_VANISH, PS_MEM_LOSE_REPLY, PS_MEM_LATE};
-	struct world w;
-	unsigned states = 0;
 	(void)state;
-	world_new(&w);
-	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
-		states += crash_at_requests(&w, faults[f]);
-	print_message("%u crashes at requests\n", states);
+	for (unsigned many = 0; many <= all; many++) {
+		struct world w;
+		unsigned states = 0;
+		world_new(&w, many);
+		for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
+			states += crash_at_requests(&w, faults[f]);
+		print_message("%u crashes at requests\n", states);
+		world_free(&w);
+	}
+}
+
+/* Without memory at one moment or another a sync fails or does its work, and the next one goes on. */
+static void no_memory_at_any_moment(void **state)
+{
+	struct world w;
+	unsigned failed = 0;
+	(void)state;
+	world_new(&w, false);
+	for (uint64_t n = 1; n < 400; n += !all ? 29 : n < 40 ? 1 : 7) {
+		world_restore(&w);
+		(void)ps_memory_fail_nth(n, false);
+		int err = ps_remote_sync(w.a.b->r, NULL, NULL, NULL);
+		(void)ps_memory_fail_nth(0, false);
+		failed += err != PS_OK;
+		crash_and_reopen(&w);
+		see_after(&w);
+	}
+	print_message("%u syncs failed\n", failed);
+	assert_true(failed > 2);
 	world_free(&w);
 }
 
@@ -243,7 +297,7 @@ static void a_second_crash_while_it_goes_on(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w);
+	world_new(&w, false);
 	for (uint64_t k = 1; k <= 12; k++) {
 		bool hit = true;
 		for (uint64_t n = 1; hit; n++, states++) {
@@ -362,14 +416,14 @@ static void a_crash_while_a_store_is_taken(void **state)
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_crash_at_every_local_write),
-	    cmocka_unit_test(a_crash_at_every_request),
-	    cmocka_unit_test(a_crash_while_a_store_is_made),
+	    cmocka_unit_test(a_crash_at_every_local_write),   cmocka_unit_test(a_crash_at_every_request),
+	    cmocka_unit_test(no_memory_at_any_moment),        cmocka_unit_test(a_crash_while_a_store_is_made),
 	    cmocka_unit_test(a_crash_while_a_store_is_taken),
 	};
 	static const struct CMUnitTest more[] = {
 	    cmocka_unit_test(a_second_crash_while_it_goes_on),
 	};
+	all = argc > 1 && strcmp(argv[1], "all") == 0;
 	if (argc > 1 && strcmp(argv[1], "twice") == 0)
 		return cmocka_run_group_tests_name("sync, second crashes", more, NULL, NULL);
 	return cmocka_run_group_tests_name("sync, crashes", tests, NULL, NULL);
