@@ -189,14 +189,14 @@ static void expect_all(struct blobs *b, size_t others)
 
 static void see_after(struct world *w)
 {
-	struct blobs *all[] = {w->a.b, w->b.b};
+	struct blobs *machines[] = {w->a.b, w->b.b};
 	assert_ok(blobs_start(w->b.b, false));
 	(void)sync_now(w->a.b);
 	(void)sync_now(w->b.b);
 	(void)sync_now(w->a.b);
 	expect_all(w->a.b, w->many ? 150 : 0);
 	expect_same(w->a.b, w->b.b);
-	check_machines(all, 2);
+	check_machines(machines, 2);
 	blobs_close(w->a.b);
 	blobs_close(w->b.b);
 }
