@@ -51,36 +51,152 @@ int ps_index_slots(ps_index *index, unsigned kind, const char *name, size_t name
 	return err;
 }
 
-/* ---- records in order ---- */
+/* ---- records in order ----
+ *
+ * A record's page is read where it lies in the file, many at a time: in the order of names each would be a
+ * read of its own, and a disk gives some 25,000 of these a second. So all are read in the order of their ids,
+ * and their bytes are kept and sorted by name. Where they are more than list_keep_bytes only the names are
+ * kept, and the records are read again, as many at a time as fit, in the order of their ids. */
+
+enum { READ_TOGETHER = 64, READ_BYTES = 4096 };
 
 struct listed {
 	ps_id id;
-	size_t name; /* where in names.bytes */
+	size_t name;  /* where in names */
+	size_t bytes; /* where in kept; NOT_KEPT: read when it is told */
+	uint32_t len, object_len;
 	uint16_t name_len;
+};
+static const size_t NOT_KEPT = SIZE_MAX;
+
+struct grown_bytes {
+	uint8_t *bytes;
+	size_t used, capacity;
 };
 
 struct listing {
+	ps_index *index;
 	struct ps_memory *memory;
+	unsigned kind;
+	const char *prefix;
+	size_t prefix_len;
+	bool slots, too_many; /* too_many: to be kept all at once */
 	struct listed *all;
 	size_t count, capacity;
-	char *names;
-	size_t names_used, names_capacity;
+	struct grown_bytes names, kept;
+	uint8_t *buffers;
+	struct ps_get_many reqs[READ_TOGETHER];
 };
 
-static int listing_add(struct listing *l, ps_id id, const struct ps_record *record)
+static int append(struct listing *l, struct grown_bytes *to, const void *bytes, size_t len, size_t *at)
 {
-	while (l->names_capacity - l->names_used < record->name_len) {
-		size_t more = l->names_capacity > 0 ? l->names_capacity * 2 : 4096;
-		char *grown = ps_memory_resize(l->memory, l->names, l->names_capacity, more);
+	size_t more = to->capacity > 0 ? to->capacity : 4096;
+	while (more - to->used < len)
+		more *= 2;
+	if (more != to->capacity) {
+		uint8_t *grown = ps_memory_resize(l->memory, to->bytes, to->capacity, more);
 		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for a list of %zu bytes of keys", more);
-		l->names = grown;
-		l->names_capacity = more;
+			return ps_fail(PS_ENOMEM, "no memory for a list of %zu bytes", more);
+		to->bytes = grown;
+		to->capacity = more;
 	}
-	memcpy(l->names + l->names_used, record->name, record->name_len);
-	l->all[l->count++] = (struct listed){id, l->names_used, record->name_len};
-	l->names_used += record->name_len;
+	memcpy(to->bytes + to->used, bytes, len);
+	*at = to->used;
+	to->used += len;
 	return PS_OK;
+}
+
+static void grown_done(struct listing *l, struct grown_bytes *b)
+{
+	if (b->bytes)
+		ps_memory_free(l->memory, b->bytes, b->capacity);
+	*b = (struct grown_bytes){0};
+}
+
+static int decode(struct listing *l, const void *bytes, size_t len, uint64_t object_len,
+                  struct ps_record *record)
+{
+	if (l->slots)
+		return ps_record_decode(bytes, len, l->memory, record);
+	memset(record, 0, sizeof(*record));
+	record->memory = l->memory;
+	return ps_record_decode_prefix(bytes, len, object_len, record);
+}
+
+static int read_alone(struct listing *l, ps_id id, struct ps_record *record)
+{
+	return l->slots ? index_read_record(l->index, id, record) : index_read_prefix(l->index, id, record);
+}
+
+/* The requests' ids are set. */
+static int read_together(struct listing *l, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		l->reqs[i].offset = 0;
+		l->reqs[i].buf = l->buffers + i * READ_BYTES;
+		l->reqs[i].cap = READ_BYTES;
+	}
+	return ps_get_many(l->index->store, n, l->reqs);
+}
+
+/* All of it was read. */
+static bool is_whole(const struct ps_get_many *req)
+{
+	return req->status == PS_OK && req->len < READ_BYTES;
+}
+
+static int keep(struct listing *l, struct listed *listed, const struct ps_get_many *req)
+{
+	return append(l, &l->kept, req->buf, listed->len, &listed->bytes);
+}
+
+static bool is_listed(const struct listing *l, const struct ps_record *record)
+{
+	return record->kind == l->kind && record->name_len >= l->prefix_len &&
+	       (l->prefix_len == 0 || memcmp(record->name, l->prefix, l->prefix_len) == 0);
+}
+
+static int add(struct listing *l, const struct ps_get_many *req, const struct ps_record *record)
+{
+	struct listed *listed = &l->all[l->count];
+	*listed = (struct listed){.id = req->id, .bytes = NOT_KEPT, .name_len = record->name_len};
+	int err = append(l, &l->names, record->name, record->name_len, &listed->name);
+	if (err != PS_OK)
+		return err;
+	l->count++;
+	/* What is in progress changes fast, and what is long is few: read when they are told. */
+	if (!is_whole(req) || (record->flags & PS_RECORD_UPDATING))
+		return PS_OK;
+	listed->object_len = (uint32_t)req->len;
+	listed->len = l->slots ? listed->object_len : (uint32_t)ps_record_slot_offset(record, 0, 0);
+	if (l->kept.used + listed->len > l->index->list_keep_bytes)
+		l->too_many = true;
+	return l->too_many ? PS_OK : keep(l, listed, req);
+}
+
+/* The prefix alone is decoded: what is told later is decoded whole. */
+static int fill_one(struct listing *l, const struct ps_get_many *req)
+{
+	struct ps_record record = {.memory = l->memory};
+	int err = is_whole(req) ? ps_record_decode_prefix(req->buf, req->len, req->len, &record)
+	                        : index_read_prefix(l->index, req->id, &record);
+	if (err == PS_ENOTFOUND)
+		return PS_OK;
+	return err == PS_OK && is_listed(l, &record) ? add(l, req, &record) : err;
+}
+
+static int fill(struct listing *l, const ps_id *ids)
+{
+	int err = PS_OK;
+	for (size_t at = 0, n; at < l->capacity && err == PS_OK; at += n) {
+		n = l->capacity - at < READ_TOGETHER ? l->capacity - at : READ_TOGETHER;
+		for (size_t i = 0; i < n; i++)
+			l->reqs[i].id = ids[at + i];
+		err = read_together(l, n);
+		for (size_t i = 0; i < n && err == PS_OK; i++)
+			err = fill_one(l, &l->reqs[i]);
+	}
+	return err;
 }
 
 static int compare(const void *a, const void *b, void *names)
@@ -96,54 +212,110 @@ static int compare_ids(const void *a, const void *b)
 	return (*one > *other) - (*one < *other);
 }
 
-static int listing_fill(ps_index *index, struct listing *l, const ps_id *ids, unsigned kind,
-                        const char *prefix)
+static int compare_listed(const void *a, const void *b, void *all)
 {
-	size_t prefix_len = prefix ? strlen(prefix) : 0;
-	l->all = ps_memory_alloc(l->memory, (l->capacity > 0 ? l->capacity : 1) * sizeof(*l->all));
-	if (!l->all)
-		return ps_fail(PS_ENOMEM, "no memory for a list of %zu keys", l->capacity);
-	for (size_t i = 0; i < l->capacity; i++) {
-		struct ps_record record;
-		int err = index_read_prefix(index, ids[i], &record);
-		if (err == PS_ENOTFOUND)
-			continue;
-		if (err == PS_OK && record.kind == kind && record.name_len >= prefix_len &&
-		    (prefix_len == 0 || memcmp(record.name, prefix, prefix_len) == 0))
-			err = listing_add(l, ids[i], &record);
-		if (err != PS_OK)
-			return err;
-	}
-	qsort_r(l->all, l->count, sizeof(*l->all), compare, l->names);
-	return PS_OK;
+	const struct listed *listed = all;
+	return compare_ids(&listed[*(const size_t *)a].id, &listed[*(const size_t *)b].id);
 }
 
-static int listing_tell(ps_index *index, const struct listing *l, unsigned flags, ps_index_record_fn fn,
-                        void *arg)
+/* Keeps what is at these places; what cannot be kept is read when it is told. */
+static int keep_together(struct listing *l, const size_t *places, size_t n)
 {
-	int err = PS_OK;
-	for (size_t i = 0; i < l->count && err == PS_OK; i++) {
-		struct ps_record record;
-		err = flags & PS_LIST_SLOTS ? index_read_record(index, l->all[i].id, &record)
-		                            : index_read_prefix(index, l->all[i].id, &record);
-		if (err == PS_ENOTFOUND) {
-			err = PS_OK;
-			continue;
-		}
-		if (err != PS_OK)
-			return err;
-		if (!(flags & PS_LIST_DIRTY) || (record.flags & PS_RECORD_DIRTY))
-			err = fn(arg, &record);
-		if (flags & PS_LIST_SLOTS)
-			ps_record_done(&record);
+	for (size_t i = 0; i < n; i++)
+		l->reqs[i].id = l->all[places[i]].id;
+	int err = read_together(l, n);
+	for (size_t i = 0; i < n && err == PS_OK; i++) {
+		struct listed *listed = &l->all[places[i]];
+		if (is_whole(&l->reqs[i]) && listed->len > 0 && l->reqs[i].len == listed->object_len)
+			err = keep(l, listed, &l->reqs[i]);
 	}
 	return err;
+}
+
+/* Of a list that is too long: from here on as many as fit; *to is behind them. */
+static int keep_window(struct listing *l, size_t from, size_t *to)
+{
+	size_t total = 0, end = from;
+	while (end < l->count && (end == from || total + l->all[end].len <= l->index->list_keep_bytes))
+		total += l->all[end++].len;
+	size_t n = end - from, *places = ps_memory_alloc(l->memory, n * sizeof(*places));
+	if (!places)
+		return ps_fail(PS_ENOMEM, "no memory for a list of %zu keys", n);
+	for (size_t i = 0; i < n; i++) {
+		places[i] = from + i;
+		l->all[from + i].bytes = NOT_KEPT;
+	}
+	qsort_r(places, n, sizeof(*places), compare_listed, l->all);
+	l->kept.used = 0;
+	int err = PS_OK;
+	for (size_t at = 0; at < n && err == PS_OK; at += READ_TOGETHER)
+		err = keep_together(l, places + at, n - at < READ_TOGETHER ? n - at : READ_TOGETHER);
+	ps_memory_free(l->memory, places, n * sizeof(*places));
+	*to = end;
+	return err;
+}
+
+static int tell_one(struct listing *l, const struct listed *listed, unsigned flags, ps_index_record_fn fn,
+                    void *arg)
+{
+	struct ps_record record;
+	int err = listed->bytes == NOT_KEPT
+	              ? read_alone(l, listed->id, &record)
+	              : decode(l, l->kept.bytes + listed->bytes, listed->len, listed->object_len, &record);
+	if (err != PS_OK)
+		return err == PS_ENOTFOUND ? PS_OK : err;
+	if (!(flags & PS_LIST_DIRTY) || (record.flags & PS_RECORD_DIRTY))
+		err = fn(arg, &record);
+	if (l->slots)
+		ps_record_done(&record);
+	return err;
+}
+
+static int tell(struct listing *l, unsigned flags, ps_index_record_fn fn, void *arg)
+{
+	int err = PS_OK;
+	for (size_t at = 0, end = l->too_many ? 0 : l->count; at < l->count && err == PS_OK; at++) {
+		if (at == end)
+			err = keep_window(l, at, &end);
+		if (err == PS_OK)
+			err = tell_one(l, &l->all[at], flags, fn, arg);
+	}
+	return err;
+}
+
+static int list(struct listing *l, ps_id *ids, unsigned flags, ps_index_record_fn fn, void *arg)
+{
+	l->all = ps_memory_alloc(l->memory, (l->capacity > 0 ? l->capacity : 1) * sizeof(*l->all));
+	l->buffers = ps_memory_alloc(l->memory, (size_t)READ_TOGETHER * READ_BYTES);
+	if (!l->all || !l->buffers)
+		return ps_fail(PS_ENOMEM, "no memory for a list of %zu keys", l->capacity);
+	qsort(ids, l->capacity, sizeof(*ids), compare_ids);
+	int err = fill(l, ids);
+	if (err != PS_OK)
+		return err;
+	qsort_r(l->all, l->count, sizeof(*l->all), compare, l->names.bytes);
+	return tell(l, flags, fn, arg);
+}
+
+static void listing_done(struct listing *l)
+{
+	if (l->all)
+		ps_memory_free(l->memory, l->all, (l->capacity > 0 ? l->capacity : 1) * sizeof(*l->all));
+	if (l->buffers)
+		ps_memory_free(l->memory, l->buffers, (size_t)READ_TOGETHER * READ_BYTES);
+	grown_done(l, &l->names);
+	grown_done(l, &l->kept);
 }
 
 int ps_index_list(ps_index *index, unsigned kind, const char *prefix, unsigned flags, ps_index_record_fn fn,
                   void *arg)
 {
-	struct listing l = {.memory = &index->memory};
+	struct listing l = {.index = index,
+	                    .memory = &index->memory,
+	                    .kind = kind,
+	                    .prefix = prefix,
+	                    .prefix_len = prefix ? strlen(prefix) : 0,
+	                    .slots = flags & PS_LIST_SLOTS};
 	struct ps_id_table *table = flags & PS_LIST_DIRTY ? &index->dirty : &index->names;
 	ps_id *ids = NULL;
 	int err = index_check(index);
@@ -151,15 +323,9 @@ int ps_index_list(ps_index *index, unsigned kind, const char *prefix, unsigned f
 		err = index_snapshot(index, &table, 1, &ids, &l.capacity);
 	if (err != PS_OK)
 		return err;
-	qsort(ids, l.capacity, sizeof(*ids), compare_ids); /* as they lie in the file, not as they hash */
-	err = listing_fill(index, &l, ids, kind, prefix);
-	ps_memory_free(&index->memory, ids, (l.capacity > 0 ? l.capacity : 1) * sizeof(*ids));
-	if (err == PS_OK)
-		err = listing_tell(index, &l, flags, fn, arg);
-	if (l.names)
-		ps_memory_free(l.memory, l.names, l.names_capacity);
-	if (l.all)
-		ps_memory_free(l.memory, l.all, (l.capacity > 0 ? l.capacity : 1) * sizeof(*l.all));
+	err = list(&l, ids, flags, fn, arg);
+	ps_memory_free(l.memory, ids, (l.capacity > 0 ? l.capacity : 1) * sizeof(*ids));
+	listing_done(&l);
 	return err;
 }
 

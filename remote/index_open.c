@@ -18,7 +18,7 @@
 
 static_assert(crypto_shorthash_KEYBYTES == INDEX_HASH_KEY && crypto_shorthash_BYTES == 8, "SipHash-2-4");
 
-enum { DEFAULT_BUDGET = 32 << 20 };
+enum { DEFAULT_BUDGET = 32 << 20, LIST_KEEP_BYTES = 256 << 20 };
 
 static const uint8_t index_magic[8] = {'P', 'S', 'L', 'I', 'N', 'D', 'E', 'X'};
 
@@ -151,6 +151,7 @@ static ps_index *index_new(ps_storer *store, const struct ps_allocator_fns *allo
 		return NULL;
 	ps_memory_init(&index->memory, allocator);
 	index->store = store;
+	index->list_keep_bytes = LIST_KEEP_BYTES;
 	init_tables(index);
 	randombytes_buf(index->hash_key, sizeof(index->hash_key));
 	pthread_mutex_init(&index->lock, NULL);

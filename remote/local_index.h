@@ -92,8 +92,9 @@ enum ps_index_list_flag {
 };
 /* The record is valid during the call. Non-zero ends the list, and is its result. */
 typedef int (*ps_index_record_fn)(void *arg, const struct ps_record *record);
-/* Records of a kind whose names begin with the prefix (NULL: all), in the order of their names. What comes or
- * goes meanwhile is seen or not. fn may call the index. Memory: the names. */
+/* Records of a kind whose names begin with the prefix (NULL: all), in the order of their names. What comes,
+ * goes or changes after the call has begun is seen or not. fn may call the index. Memory: the names, 48 bytes
+ * a record, and 256 MiB at most for what is read before it is told. */
 int ps_index_list(ps_index *index, unsigned kind, const char *prefix, unsigned flags, ps_index_record_fn fn,
                   void *arg) __attribute__((warn_unused_result));
 

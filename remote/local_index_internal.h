@@ -17,6 +17,7 @@ struct ps_index {
 	ps_storer *store;
 	struct ps_memory memory;
 	uint8_t hash_key[INDEX_HASH_KEY];
+	size_t list_keep_bytes; /* of records that a list reads before it tells of them; never changes */
 	pthread_mutex_t lock;
 	struct ps_id_table names;                  /* hash of kind and name → record */
 	struct ps_id_table dirty;                  /* records */

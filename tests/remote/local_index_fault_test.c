@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
+#include "remote/local_index_internal.h"
 #include "store/base_internal.h"
 
 enum { MOST_FAULTS = 4000 };
@@ -260,6 +261,7 @@ static int look(struct world *w)
 		err = ps_index_look(w->index, PS_RECORD_BLOB, "begun", 5, &record);
 	if (err == PS_OK)
 		err = ps_index_list(w->index, PS_RECORD_BLOB, NULL, PS_LIST_SLOTS, count_record, &seen);
+	w->index->list_keep_bytes = 1000; /* in parts */
 	if (err == PS_OK)
 		err = ps_index_list(w->index, PS_RECORD_BLOB, "blob", 0, count_record, &seen);
 	if (err == PS_OK)

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "remote/local_index_internal.h"
+
 struct world {
 	struct sim_disk *disk;
 	ps_index *index;
@@ -303,6 +305,48 @@ static void lists_are_in_order_and_callbacks_may_call(void **state)
 	reopen(w);
 }
 
+struct told {
+	char last[32];
+	size_t count, slots;
+	uint64_t sum;
+};
+
+static int tell(void *arg, const struct ps_record *record)
+{
+	struct told *told = arg;
+	assert_true(strcmp(told->last, record->name) < 0);
+	(void)snprintf(told->last, sizeof(told->last), "%.31s", record->name);
+	told->count++;
+	told->slots += record->sets[PS_SET_CURRENT].count;
+	told->sum = told->sum * 31 + record->content.hash[0];
+	return 0;
+}
+
+/* Whatever of them is kept at a time: all, some, one, none; records longer than a read among them. */
+static void long_lists_are_read_in_parts(void **state)
+{
+	struct world *w = *state;
+	static const size_t kept[] = {1 << 20, 40000, 3000, 1000, 100, 0};
+	char name[32];
+	for (unsigned i = 0; i < 200; i++) {
+		(void)snprintf(name, sizeof(name), "key %03u", i * 77 % 200);
+		put_blob(w, name, i % 50 == 7 ? 60 : 1 + i % 3);
+	}
+	struct told first[3] = {{.count = 0}};
+	for (size_t k = 0; k < sizeof(kept) / sizeof(kept[0]); k++) {
+		w->index->list_keep_bytes = kept[k];
+		for (unsigned i = 0; i < 3; i++) {
+			struct told told = {.count = 0};
+			ok(ps_index_list(w->index, PS_RECORD_BLOB, i < 2 ? NULL : "key 1",
+			                 i == 1 ? PS_LIST_SLOTS : 0, tell, &told));
+			assert_int_equal(told.count, i < 2 ? 200 : 100);
+			if (k == 0)
+				first[i] = told;
+			assert_memory_equal(&told, &first[i], sizeof(told));
+		}
+	}
+}
+
 static void notes_are_whole_and_survive(void **state)
 {
 	struct world *w = *state;
@@ -485,6 +529,7 @@ int main(void)
 	    WITH_INDEX(one_slot_changes_in_place_and_only_as_the_table_has_it),
 	    WITH_INDEX(two_transactions_never_touch_the_same_record),
 	    WITH_INDEX(lists_are_in_order_and_callbacks_may_call),
+	    WITH_INDEX(long_lists_are_read_in_parts),
 	    WITH_INDEX(notes_are_whole_and_survive),
 	    WITH_INDEX(a_foreign_index_is_refused),
 	    cmocka_unit_test(a_damaged_index_is_refused_and_kept),
