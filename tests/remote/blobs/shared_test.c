@@ -175,6 +175,57 @@ static void the_network_always_has_the_whole_of_its_head(void **state)
 		walk(seed);
 }
 
+/* A pad that the network's head names, and that one that never came there named as well. */
+static void a_head_that_was_lost_gives_its_pads_back_to_the_one_before(void **state)
+{
+	struct ps_remote_seams seams = {.backoff_ms = 1};
+	struct blobs *a = blobs_new_with("mem", &seams);
+	const struct ps_mem_rule lost = {.fault = PS_MEM_VANISH, .ops = 1 << PS_NET_REPLACE};
+	uint8_t *first = blobs_bytes(4 * PAD, 1), *bytes = blobs_bytes(4 * PAD, 1),
+	        *is = test_malloc(4 * PAD);
+	unsigned number;
+	size_t len;
+	(void)state;
+	assert_ok(ps_remote_put(a->r, "key", first, 4 * PAD, NULL));
+	sync_now(a);
+	bytes[PAD] ^= 1;
+	assert_ok(ps_remote_update(a->r, "key", bytes, 4 * PAD, NULL));
+	assert_ok(ps_mem_rule_add(blobs_world(a), &lost, &number));
+	sync_fails(a, PS_EUNAVAILABLE);
+	struct ps_record record;
+	assert_ok(ps_index_look(a->r->index, PS_RECORD_BLOB, "key", 3, &record));
+	assert_true(record.flags & PS_RECORD_SENT);
+	bytes[0] ^= 1; /* drops a pad that the change before had kept, and sent */
+	ps_mem_rule_remove(blobs_world(a), 0);
+	assert_ok(ps_remote_update(a->r, "key", bytes, 4 * PAD, NULL));
+	/* Another machine's head is there first; what becomes history now is not what was sent. */
+	struct blobs *b = machine_open(a);
+	blobs_put(b, "theirs", 10, 3);
+	sync_now(b);
+	assert_ok(ps_mem_rule_add(blobs_world(a), &lost, &number));
+	sync_fails(a, PS_EUNAVAILABLE);
+	ps_mem_rule_remove(blobs_world(a), 0);
+	assert_ok(ps_index_look(a->r->index, PS_RECORD_BLOB, "key", 3, &record));
+	/* The pads of both changes are the base's still: no head without them is history. */
+	assert_int_equal(record.sets[PS_SET_BASE].count, 2);
+	blobs_put(a, "other", 6 * PAD, 2); /* takes whatever is free */
+	struct blobs *fresh = machine_open(a);
+	assert_ok(ps_remote_get(fresh->r, "key", is, 4 * PAD, &len, NULL));
+	assert_memory_equal(is, first, 4 * PAD);
+	machine_free(fresh);
+	sync_now(a);
+	assert_ok(ps_remote_get(a->r, "key", is, 4 * PAD, &len, NULL));
+	assert_memory_equal(is, bytes, 4 * PAD);
+	struct blobs *all[] = {a, b};
+	sync_all_machines(all, 2);
+	check_machines(all, 2);
+	machine_free(b);
+	test_free(first);
+	test_free(bytes);
+	test_free(is);
+	blobs_free(a);
+}
+
 static void what_did_not_change_is_not_sent_after_a_sync_either(void **state)
 {
 	struct blobs *a = blobs_new("mem");
@@ -223,6 +274,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_network_always_has_the_whole_of_its_head),
+	    cmocka_unit_test(a_head_that_was_lost_gives_its_pads_back_to_the_one_before),
 	    cmocka_unit_test(what_did_not_change_is_not_sent_after_a_sync_either),
 	};
 	if (argc > 1)
