@@ -111,7 +111,9 @@ struct ps_remote_options {
 	void *progress_arg;
 	const char *head_code; /* of this store, as another machine shows it: PS_EROLLBACK, PS_EFORK unless the
 	                          network's head goes back to it. Proves what is else taken on trust */
-	/* Of the network; see <padstone's> URLs. */
+	const char *witness;   /* URL of a second network that has copies of this one's pads: as a head code; its
+	                          other options are the first one's */
+	/* Of the network (remote/README.md has the URLs). */
 	const char *region, *profile, *ca_file; /* s3: */
 	const char *config, *user, *keyring;    /* rados: */
 	uint32_t create;                        /* 1: ps_remote_init makes what the URL names (folder, …) */
