@@ -108,6 +108,8 @@ int ps_sync_take_all(ps_remote *r) __attribute__((warn_unused_result));
 int ps_sync_find_network(ps_remote *r) __attribute__((warn_unused_result));
 /* A new head for what is there, and here. PS_EEXIST: the head is there. */
 int ps_sync_rebuild(ps_remote *r, struct ps_remote_rebuild_result *result) __attribute__((warn_unused_result));
+/* A second network's head: the first one's has to go back to it. PS_ENOTFOUND: it has none. */
+int ps_sync_ask_witness(ps_remote *r, ps_network *witness) __attribute__((warn_unused_result));
 /* What the index remembers of heads, into r. */
 int ps_sync_remember(ps_remote *r) __attribute__((warn_unused_result));
 

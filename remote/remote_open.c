@@ -58,7 +58,7 @@ static int take_options(ps_remote *r, const struct ps_remote_options *o)
 		memcpy(r->head_code, o->head_code, strlen(o->head_code) + 1);
 	/* Whatever the strings were, they are the caller's again after the call. */
 	r->options.store = r->options.state = r->options.region = r->options.profile = NULL;
-	r->options.head_code = NULL;
+	r->options.head_code = r->options.witness = NULL;
 	r->options.ca_file = r->options.config = r->options.user = r->options.keyring = NULL;
 	r->options.workers = or32(r->options.workers, processors());
 	r->options.depth = or32(r->options.depth, DEFAULT_DEPTH);
@@ -80,7 +80,8 @@ static struct ps_allocator_fns allocator_of(const struct ps_remote_options *o)
 
 /* ---- its parts ---- */
 
-static int open_network(ps_remote *r, const struct ps_remote_setup *setup, const struct ps_allocator_fns *fns)
+static struct ps_network_options network_options(const ps_remote *r, const struct ps_remote_setup *setup,
+                                                 const struct ps_allocator_fns *fns)
 {
 	const struct ps_remote_options *o = setup->options;
 	struct ps_network_options options = {.size = sizeof(options), .depth = r->options.depth};
@@ -96,6 +97,29 @@ static int open_network(ps_remote *r, const struct ps_remote_setup *setup, const
 		options.user = o->user;
 		options.keyring = o->keyring;
 	}
+	return options;
+}
+
+/* Before anything of the network is believed. */
+static int ask_witness(ps_remote *r, const struct ps_remote_setup *setup, const struct ps_allocator_fns *fns)
+{
+	struct ps_network_options options = network_options(r, setup, fns);
+	ps_network *witness;
+	if (!setup->options || !setup->options->witness || r->head_code[0])
+		return PS_OK;
+	options.read_only = true;
+	options.create = false;
+	int err = ps_network_open(setup->options->witness, &options, &witness);
+	if (err != PS_OK)
+		return err;
+	err = ps_sync_ask_witness(r, witness);
+	ps_network_close(witness);
+	return err;
+}
+
+static int open_network(ps_remote *r, const struct ps_remote_setup *setup, const struct ps_allocator_fns *fns)
+{
+	struct ps_network_options options = network_options(r, setup, fns);
 	int err = ps_network_open(setup->url, &options, &r->network);
 	for (unsigned mode = 0; mode < PS_MODES && err == PS_OK; mode++) {
 		r->payloads[mode] = ps_pad_capacity(mode, ps_network_largest(r->network));
@@ -327,6 +351,8 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 		err = open_network(r, setup, fns);
 	if (err == PS_OK)
 		err = ps_remote_find_state(r, setup->options ? setup->options->state : NULL, true);
+	if (err == PS_OK)
+		err = ask_witness(r, setup, fns);
 	if (err == PS_OK)
 		err = start_workers(r);
 	if (err == PS_OK && setup->rebuild)

@@ -46,10 +46,16 @@ int sync_begin(struct ps_sync *s, ps_remote *r, const char *name, ps_remote_prog
 	return sync_end(s);
 }
 
-int sync_end(struct ps_sync *s)
+void sync_forget_loaded(struct ps_sync *s)
 {
 	ps_memory_free(&s->r->memory, s->lefts.all, s->lefts.capacity * sizeof(*s->lefts.all));
+	s->lefts = (struct sync_lefts){0};
 	sync_head_done(&s->base);
+}
+
+int sync_end(struct ps_sync *s)
+{
+	sync_forget_loaded(s);
 	leave(s->r);
 	return ps_operation_end(&s->op);
 }

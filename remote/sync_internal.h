@@ -82,6 +82,7 @@ int sync_wait(struct ps_sync *s, uint64_t delay_ns) __attribute__((warn_unused_r
 void sync_head_done(struct sync_head *head);
 /* The last head used; PS_OK and not there if there is none. */
 int sync_load(struct ps_sync *s) __attribute__((warn_unused_result));
+void sync_forget_loaded(struct ps_sync *s);
 int sync_note_head(const struct ps_sync *s, const struct sync_head *head, ps_index_txn *txn)
     __attribute__((warn_unused_result));
 int sync_note_intent(const struct ps_sync *s, const struct sync_intent *intent, ps_index_txn *txn)

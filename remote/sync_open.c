@@ -165,6 +165,46 @@ int ps_sync_take_all(ps_remote *r)
 	return sync_end(&s);
 }
 
+/* ---- a second network ---- */
+
+static int get_head(ps_remote *r, ps_client *client, struct sync_head *head)
+{
+	struct ps_pad_slot slot;
+	int err = ps_head_slot(r, 1, &slot);
+	struct ps_net_request request = {.op = PS_NET_HEAD, .name = slot.name};
+	if (err == PS_OK && ps_client_call(client, &request) == PS_NET_DONE) {
+		uint32_t most = ps_pad_record_bytes(r->payloads[PS_PAD_LARGE]);
+		struct ps_net_buffer *buffer = ps_net_buffer_new(
+		    &client->network->memory, request.size < most ? (size_t)request.size : most);
+		if (!buffer)
+			return ps_fail(PS_ENOMEM, "no memory for a head");
+		request = (struct ps_net_request){.op = PS_NET_GET, .name = slot.name, .buffer = buffer};
+		if (ps_client_call(client, &request) == PS_NET_DONE)
+			err = ps_head_open_record(r, buffer, NULL, head);
+		ps_net_buffer_release(buffer);
+	}
+	if (err == PS_OK && request.outcome != PS_NET_DONE)
+		err = ps_fail(request.error != PS_OK ? request.error : ps_outcome_error(request.outcome),
+		              "the witness: %s", request.sentence);
+	return err;
+}
+
+/* Its head is as good as a head code that somebody has written down. */
+int ps_sync_ask_witness(ps_remote *r, ps_network *witness)
+{
+	struct sync_head head = {0};
+	ps_client *client;
+	int err = ps_client_open(witness, &client);
+	if (err != PS_OK)
+		return err;
+	err = get_head(r, client, &head);
+	if (err == PS_OK)
+		ps_head_code(head.head.counter, head.hash, r->head_code);
+	sync_head_done(&head);
+	ps_client_close(client);
+	return err;
+}
+
 /* ---- what is known of the head ---- */
 
 static void tell_head(const struct ps_sync *s, struct ps_remote_head *told)
@@ -184,18 +224,22 @@ static void tell_head(const struct ps_sync *s, struct ps_remote_head *told)
 
 int ps_remote_head(ps_remote *r, struct ps_remote_head *head)
 {
-	struct ps_sync s;
+	struct ps_sync s = {.r = r};
 	if (!head)
 		return ps_fail(PS_EINVAL, "ps_remote_head: an argument is NULL");
-	int err = sync_begin(&s, r, "head", NULL, NULL);
+	int err = ps_operation_begin(&s.op, r, "head", NULL, 0, NULL, NULL);
 	if (err != PS_OK)
 		return err;
 	s.op.progress = NULL;
-	if (s.base.there)
+	s.memory = ps_index_memory(r->index);
+	err = sync_load(&s); /* also while a sync is under way: whole, before or after */
+	if (err == PS_OK && !s.base.there)
+		err = ps_fail(PS_ENOTFOUND, "no head was used here yet");
+	if (err == PS_OK)
 		tell_head(&s, head);
-	else
-		(void)ps_operation_fail(&s.op, ps_fail(PS_ENOTFOUND, "no head was used here yet"));
-	return sync_end(&s);
+	(void)ps_operation_fail(&s.op, err);
+	sync_forget_loaded(&s);
+	return ps_operation_end(&s.op);
 }
 
 /* What the code proves is not taken on trust any more. */

@@ -103,6 +103,25 @@ static void an_old_head_is_a_rollback(void **state)
 	}
 }
 
+static ps_network *second;
+
+/* Another network, which has the head that the snapshot has. */
+static const char *second_network(struct store *s, const ps_mem_snapshot *from)
+{
+	static uint8_t bytes[1 << 20];
+	struct ps_pad_name head = head_name_of(s->a);
+	struct ps_pad_identity identity;
+	ps_mem_snapshot *now = snapshot(s);
+	size_t len;
+	set_name(s, &head, from);
+	assert_ok(ps_mem_look(world_of(s), 0, &head, &identity, bytes, sizeof(bytes), &len));
+	set_name(s, &head, now);
+	ps_mem_snapshot_free(now);
+	assert_ok(ps_network_open("mem:witness", NULL, &second));
+	assert_ok(ps_mem_set(ps_mem_world_of(second), 0, &head, &identity, bytes, len));
+	return "mem:witness";
+}
+
 /* A8: nothing in it is wrong, but that it is over. */
 static void a_whole_that_is_old_is_a_rollback(void **state)
 {
@@ -125,11 +144,17 @@ static void a_whole_that_is_old_is_a_rollback(void **state)
 		b = machine_new(s.a);
 		b->options.head_code = now.code;
 		assert_error(blobs_start(b, false), PS_EROLLBACK);
+		/* So does a second network, with copies of the pads. */
+		b->options.head_code = NULL;
+		b->options.witness = second_network(&s, truth);
+		assert_error(blobs_start(b, false), PS_EROLLBACK);
 		assert_ok(ps_mem_restore(world_of(&s), 0, truth));
 		assert_ok(blobs_start(b, false));
 		assert_ok(ps_remote_head(b->r, &shown));
 		assert_int_equal(shown.unanchored, 0);
 		machine_free(b);
+		ps_network_close(second);
+		assert_ok(ps_mem_forget("witness"));
 		truth_heals(&s, truth);
 		ps_mem_snapshot_free(old);
 		ps_mem_snapshot_free(truth);
