@@ -9,7 +9,7 @@
 #include "base/fail.h"
 #include "remote/sync_internal.h"
 
-enum { GATHER_SLOTS = 1 << 18 };
+enum { GATHER_SLOTS = 1 << 18, BUSY_TRIES = 40, BUSY_WAIT_MS = 25 };
 
 /* One name that is to be merged. */
 struct gathered {
@@ -130,7 +130,7 @@ static void forget_gathered(struct merging *m)
 	m->count = m->slots = 0;
 }
 
-static int merge_gathered(struct merging *m, bool last)
+static int commit_gathered(struct merging *m, bool last)
 {
 	ps_index_txn *txn;
 	int err = ps_index_begin(m->s->r->index, &txn);
@@ -145,6 +145,20 @@ static int merge_gathered(struct merging *m, bool last)
 	else
 		ps_index_abort(txn);
 	sync_keys_give_back(m->s, &m->keys);
+	return err;
+}
+
+/* Most calls that have a key have it for a moment. */
+static int merge_gathered(struct merging *m, bool last)
+{
+	const struct ps_remote_sync_result before = m->s->result;
+	int err = commit_gathered(m, last);
+	for (unsigned tries = 0; err == PS_EBUSY && tries < BUSY_TRIES; tries++) {
+		m->s->result = before;
+		err = sync_wait(m->s, BUSY_WAIT_MS * PS_MS_NS);
+		if (err == PS_OK)
+			err = commit_gathered(m, last);
+	}
 	forget_gathered(m);
 	return err;
 }

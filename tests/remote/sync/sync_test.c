@@ -224,6 +224,92 @@ static void changes_go_on_while_a_sync_is_under_way(void **state)
 	blobs_free(a);
 }
 
+/* A put that begins when its key was sent, and that goes on when the head is there. */
+struct meeting {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t thread;
+	struct blobs *b;
+	unsigned calls;
+	bool armed, reading, may_end, ended;
+	int err;
+};
+
+static int read_slowly(void *arg, void *buf, size_t len, size_t *got)
+{
+	struct meeting *m = arg;
+	pthread_mutex_lock(&m->lock);
+	m->reading = true;
+	pthread_cond_broadcast(&m->changed);
+	while (!m->may_end)
+		pthread_cond_wait(&m->changed, &m->lock);
+	pthread_mutex_unlock(&m->lock);
+	*got = m->ended ? 0 : len; /* the whole of it at once */
+	m->ended = true;
+	blobs_fill(buf, *got, 5);
+	return PS_OK;
+}
+
+static void *put_slowly(void *arg)
+{
+	struct meeting *m = arg;
+	struct ps_remote_put replace = {.size = sizeof(replace), .replace = 1};
+	m->err = ps_remote_put_stream(m->b->r, "key", 500, read_slowly, m, &replace);
+	return NULL;
+}
+
+/* Asked for the head's time, and then for the run's, when all is marked. */
+static uint64_t tell_time(void *arg)
+{
+	struct meeting *m = arg;
+	pthread_mutex_lock(&m->lock);
+	if (m->armed && ++m->calls == 2) {
+		m->armed = false;
+		assert_int_equal(pthread_create(&m->thread, NULL, put_slowly, m), 0);
+		while (!m->reading)
+			pthread_cond_wait(&m->changed, &m->lock);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return 1;
+}
+
+static void what_a_call_has_is_settled_when_it_gives_it_back(void **state)
+{
+	struct meeting m = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+	struct ps_remote_seams seams = {.wall_ns = tell_time, .wall_arg = &m};
+	struct ps_remote_info info;
+	struct blobs *a = blobs_new_with("mem", &seams);
+	(void)state;
+	blobs_put(a, "key", 100, 1);
+	blobs_put(a, "other", 100, 2);
+	m.b = a;
+	m.armed = true;
+	assert_int_equal(sync_now(a).sent, 2);
+	assert_true(m.reading);
+	assert_ok(ps_remote_stat(a->r, "other", &info));
+	assert_int_equal(info.synced, 1);
+	/* Another sync neither takes the key from the put nor sends it twice. */
+	assert_int_equal(sync_now(a).sent, 0);
+	assert_error(ps_remote_close(a->r), PS_EBUSY);
+	pthread_mutex_lock(&m.lock);
+	m.may_end = true;
+	pthread_cond_broadcast(&m.changed);
+	pthread_mutex_unlock(&m.lock);
+	assert_int_equal(pthread_join(m.thread, NULL), 0);
+	assert_ok(m.err);
+	assert_int_equal(sync_now(a).sent, 1);
+	blobs_expect(a, "key", 500, 5);
+	assert_ok(ps_remote_stat(a->r, "key", &info));
+	assert_int_equal(info.synced, 1);
+	struct blobs *b = machine_new(a);
+	b->seams = (struct ps_remote_seams){0};
+	assert_ok(blobs_start(b, false));
+	expect_same(a, b);
+	check_machines((struct blobs *[]){a, b}, 2);
+	machine_free(b);
+	blobs_free(a);
+}
+
 /* ---- keys that only read ---- */
 
 static void start_reader(struct blobs *reader, struct blobs *first)
@@ -385,6 +471,7 @@ int main(void)
 	    cmocka_unit_test(both_changes_of_one_key_are_kept),
 	    cmocka_unit_test(many_syncs_leave_few_runs),
 	    cmocka_unit_test(changes_go_on_while_a_sync_is_under_way),
+	    cmocka_unit_test(what_a_call_has_is_settled_when_it_gives_it_back),
 	    cmocka_unit_test(a_key_that_only_reads_takes_and_never_writes),
 	    cmocka_unit_test(a_removed_key_stays_removed_for_one_who_was_away),
 	    cmocka_unit_test(a_machine_far_behind_takes_a_head_code),
