@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +37,15 @@ struct machine {
 	uint64_t seen;
 };
 
+__attribute__((format(printf, 2, 3))) static void say(struct machine *m, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	assert_true(vfprintf(m->log, format, args) > 0);
+	va_end(args);
+	assert_int_equal(fflush(m->log), 0);
+}
+
 /* One of all keys that begin with "key", each as likely: conflict copies as well. */
 static int choose(void *arg, const struct ps_remote_info *info)
 {
@@ -58,14 +69,16 @@ static void replace_one(struct machine *m)
 		return; /* another machine has changed it: the next sync tells what it is */
 	assert_true(err == PS_OK || err == PS_ENOTFOUND);
 	before[len] = '\0';
+	/* Said before it is done: the process may be killed in between. */
 	if (err == PS_OK && roll_below(&m->dice, 8) == 0) {
+		say(m, "remove %s\n", before);
 		assert_ok(ps_remote_remove(m->b.r, m->key));
-		fprintf(m->log, "remove %s\n", before);
 		return;
 	}
 	snprintf(value, sizeof(value), "%u.%u", m->id, ++m->written);
+	say(m, "begin %s %s\n", value, len > 0 ? before : "-");
 	assert_ok(ps_remote_put(m->b.r, m->key, value, strlen(value), &replace));
-	fprintf(m->log, "write %s %s\n", value, len > 0 ? before : "-");
+	say(m, "write %s\n", value);
 }
 
 static void sync_one(struct machine *m)
@@ -73,8 +86,8 @@ static void sync_one(struct machine *m)
 	struct ps_remote_sync_result result;
 	uint64_t begun = now_ns();
 	assert_ok(ps_remote_sync(m->b.r, NULL, NULL, &result));
-	fprintf(m->log, "sync %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %" PRIu64 "\n", begun, now_ns(),
-	        result.head, result.sent > 0, result.lost_races);
+	say(m, "sync %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %" PRIu64 "\n", begun, now_ns(), result.head,
+	    result.sent > 0, result.lost_races);
 }
 
 static struct machine given;
@@ -133,7 +146,7 @@ struct history {
 	size_t count;
 	struct sync_seen *syncs;
 	size_t syncs_count;
-	uint64_t heads, lost_races;
+	uint64_t heads, lost_races, kills;
 	struct blobs *reader;
 };
 
@@ -156,10 +169,11 @@ static void read_line(struct history *h, const char *line)
 	struct sync_seen seen;
 	uint64_t lost;
 	int sent;
-	if (sscanf(line, "write %40s %40s", one, other) == 2) {
-		(void)value_of(h, one);
+	if (sscanf(line, "begin %40s %40s", one, other) == 2) {
 		if (strcmp(other, "-") != 0)
 			value_of(h, other)->replaced = true;
+	} else if (sscanf(line, "write %40s", one) == 1) {
+		(void)value_of(h, one);
 	} else if (sscanf(line, "remove %40s", one) == 1) {
 		value_of(h, one)->replaced = true;
 	} else {
@@ -199,7 +213,8 @@ static void check_history(struct history *h)
 			if (h->syncs[i].ended < h->syncs[j].begun)
 				assert_true(h->syncs[i].head <= h->syncs[j].head);
 	assert_ok(ps_remote_head(h->reader->r, &head));
-	assert_int_equal(head.counter, 1 + h->heads);
+	/* What a killed process wrote last it did not live to tell. */
+	assert_in_range(head.counter, 1 + h->heads, 1 + h->heads + h->kills);
 	print_message("%zu values, %zu syncs, %" PRIu64 " heads, %" PRIu64 " lost races\n", h->count,
 	              h->syncs_count, h->heads, h->lost_races);
 }
@@ -232,7 +247,23 @@ static void read_log(struct history *h, const char *path)
 	assert_int_equal(fclose(log), 0);
 }
 
-static void race(uint64_t seed, unsigned steps)
+/* Again and again, each time as another writer of values with the same state folder. */
+static void kill_machine(const struct blobs *b, struct dice *dice, struct history *h, unsigned kills,
+                         const char *log)
+{
+	for (unsigned i = 0; i < kills; i++) {
+		struct timespec while_it_runs = {.tv_nsec = (long)(1 + roll_below(dice, 60)) * 1000000};
+		pid_t child = start_machine(b, 100 + i, roll(dice), 1000, log);
+		int status;
+		(void)nanosleep(&while_it_runs, NULL); /* killed wherever it is by then */
+		assert_int_equal(kill(child, SIGKILL), 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSIGNALED(status));
+		h->kills++;
+	}
+}
+
+static void race(uint64_t seed, unsigned steps, unsigned kills)
 {
 	struct blobs *first = blobs_new("dir"), *others[MACHINES];
 	struct history h = {0};
@@ -243,6 +274,11 @@ static void race(uint64_t seed, unsigned steps)
 		snprintf(log[i], sizeof(log[i]), "%s/log", others[i]->folder);
 		child[i] = start_machine(others[i], i, seed, steps, log[i]);
 	}
+	struct dice dice = {seed};
+	struct blobs *killed = machine_new(first);
+	char killed_log[200];
+	snprintf(killed_log, sizeof(killed_log), "%s/log", killed->folder);
+	kill_machine(killed, &dice, &h, kills, killed_log);
 	for (unsigned i = 0; i < MACHINES; i++) {
 		int status;
 		assert_int_equal(waitpid(child[i], &status, 0), child[i]);
@@ -254,13 +290,21 @@ static void race(uint64_t seed, unsigned steps)
 		(void)sync_now(others[i]);
 		read_log(&h, log[i]);
 	}
-	(void)sync_now(others[0]);
+	assert_ok(blobs_start(killed, false));
+	(void)sync_now(killed);
+	h.kills *= 2; /* what each had left, and the head of the sync after it */
+	if (kills > 0)
+		read_log(&h, killed_log);
+	for (unsigned i = 0; i < MACHINES; i++)
+		(void)sync_now(others[i]);
 	(void)sync_now(first);
 	h.reader = first;
 	check_history(&h);
+	expect_same(first, killed);
 	for (unsigned i = 0; i < MACHINES; i++)
 		expect_same(first, others[i]);
-	check_machines((struct blobs *[]){first, others[0], others[1]}, 3);
+	check_machines((struct blobs *[]){first, others[0], others[1], killed}, 4);
+	machine_free(killed);
 	for (unsigned i = 0; i < MACHINES; i++)
 		machine_free(others[i]);
 	blobs_free(first);
@@ -268,14 +312,14 @@ static void race(uint64_t seed, unsigned steps)
 	free(h.syncs);
 }
 
-static unsigned rounds = 1, steps = 15;
+static unsigned rounds = 1, steps = 15, kills = 2;
 
 static void no_update_is_lost_between_processes(void **state)
 {
 	(void)state;
 	uint64_t seed = test_seed(1);
 	for (unsigned i = 0; i < rounds; i++)
-		race(seed + i, steps);
+		race(seed + i, steps, kills);
 }
 
 int main(int argc, char **argv)
@@ -286,6 +330,7 @@ int main(int argc, char **argv)
 	if (argc > 2) {
 		rounds = (unsigned)atoi(argv[1]);
 		steps = (unsigned)atoi(argv[2]);
+		kills = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 	}
 	return cmocka_run_group_tests_name("sync, races", tests, NULL, NULL);
 }
