@@ -58,7 +58,7 @@ int ps_index_slots(ps_index *index, unsigned kind, const char *name, size_t name
  * and their bytes are kept and sorted by name. Where they are more than list_keep_bytes only the names are
  * kept, and the records are read again, as many at a time as fit, in the order of their ids. */
 
-enum { READ_TOGETHER = 64, READ_BYTES = 4096 };
+enum { READ_TOGETHER = 64, READ_BYTES = 4096, BLOCK = 1 << 20, BLOCKS = 264 };
 
 struct listed {
 	ps_id id;
@@ -69,9 +69,12 @@ struct listed {
 };
 static const size_t NOT_KEPT = SIZE_MAX;
 
-struct grown_bytes {
-	uint8_t *bytes;
-	size_t used, capacity;
+/* What is kept lies in blocks: an array that grows would be copied again and again. */
+struct kept {
+	uint8_t *blocks[BLOCKS];
+	size_t count;       /* of blocks that there are */
+	size_t at, at_used; /* the one that is being filled */
+	size_t used;
 };
 
 struct listing {
@@ -83,34 +86,50 @@ struct listing {
 	bool slots, too_many; /* too_many: to be kept all at once */
 	struct listed *all;
 	size_t count, capacity;
-	struct grown_bytes names, kept;
+	char *names;
+	size_t names_used, names_capacity;
+	struct kept kept;
 	uint8_t *buffers;
 	struct ps_get_many reqs[READ_TOGETHER];
 };
 
-static int append(struct listing *l, struct grown_bytes *to, const void *bytes, size_t len, size_t *at)
+static int add_name(struct listing *l, const struct ps_record *record, size_t *at)
 {
-	size_t more = to->capacity > 0 ? to->capacity : 4096;
-	while (more - to->used < len)
-		more *= 2;
-	if (more != to->capacity) {
-		uint8_t *grown = ps_memory_resize(l->memory, to->bytes, to->capacity, more);
+	if (l->names_capacity - l->names_used < record->name_len) {
+		size_t more = l->names_capacity > 0 ? l->names_capacity * 2 : 4096;
+		char *grown = ps_memory_resize(l->memory, l->names, l->names_capacity, more);
 		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for a list of %zu bytes", more);
-		to->bytes = grown;
-		to->capacity = more;
+			return ps_fail(PS_ENOMEM, "no memory for a list of %zu bytes of keys", more);
+		l->names = grown;
+		l->names_capacity = more;
 	}
-	memcpy(to->bytes + to->used, bytes, len);
-	*at = to->used;
-	to->used += len;
+	memcpy(l->names + l->names_used, record->name, record->name_len);
+	*at = l->names_used;
+	l->names_used += record->name_len;
 	return PS_OK;
 }
 
-static void grown_done(struct listing *l, struct grown_bytes *b)
+/* As long as there are blocks. */
+static int keep(struct listing *l, struct listed *listed, const void *bytes)
 {
-	if (b->bytes)
-		ps_memory_free(l->memory, b->bytes, b->capacity);
-	*b = (struct grown_bytes){0};
+	struct kept *k = &l->kept;
+	if (k->count > 0 && BLOCK - k->at_used < listed->len) {
+		k->at++;
+		k->at_used = 0;
+	}
+	if (k->at == BLOCKS)
+		return PS_OK;
+	if (k->at == k->count) {
+		k->blocks[k->at] = ps_memory_alloc(l->memory, BLOCK);
+		if (!k->blocks[k->at])
+			return ps_fail(PS_ENOMEM, "no memory for a list of %zu bytes", k->used);
+		k->count++;
+	}
+	memcpy(k->blocks[k->at] + k->at_used, bytes, listed->len);
+	listed->bytes = k->at * BLOCK + k->at_used;
+	k->at_used += listed->len;
+	k->used += listed->len;
+	return PS_OK;
 }
 
 static int decode(struct listing *l, const void *bytes, size_t len, uint64_t object_len,
@@ -145,11 +164,6 @@ static bool is_whole(const struct ps_get_many *req)
 	return req->status == PS_OK && req->len < READ_BYTES;
 }
 
-static int keep(struct listing *l, struct listed *listed, const struct ps_get_many *req)
-{
-	return append(l, &l->kept, req->buf, listed->len, &listed->bytes);
-}
-
 static bool is_listed(const struct listing *l, const struct ps_record *record)
 {
 	return record->kind == l->kind && record->name_len >= l->prefix_len &&
@@ -160,7 +174,7 @@ static int add(struct listing *l, const struct ps_get_many *req, const struct ps
 {
 	struct listed *listed = &l->all[l->count];
 	*listed = (struct listed){.id = req->id, .bytes = NOT_KEPT, .name_len = record->name_len};
-	int err = append(l, &l->names, record->name, record->name_len, &listed->name);
+	int err = add_name(l, record, &listed->name);
 	if (err != PS_OK)
 		return err;
 	l->count++;
@@ -171,7 +185,7 @@ static int add(struct listing *l, const struct ps_get_many *req, const struct ps
 	listed->len = l->slots ? listed->object_len : (uint32_t)ps_record_slot_offset(record, 0, 0);
 	if (l->kept.used + listed->len > l->index->list_keep_bytes)
 		l->too_many = true;
-	return l->too_many ? PS_OK : keep(l, listed, req);
+	return l->too_many ? PS_OK : keep(l, listed, req->buf);
 }
 
 /* The prefix alone is decoded: what is told later is decoded whole. */
@@ -227,7 +241,7 @@ static int keep_together(struct listing *l, const size_t *places, size_t n)
 	for (size_t i = 0; i < n && err == PS_OK; i++) {
 		struct listed *listed = &l->all[places[i]];
 		if (is_whole(&l->reqs[i]) && listed->len > 0 && l->reqs[i].len == listed->object_len)
-			err = keep(l, listed, &l->reqs[i]);
+			err = keep(l, listed, l->reqs[i].buf);
 	}
 	return err;
 }
@@ -246,7 +260,7 @@ static int keep_window(struct listing *l, size_t from, size_t *to)
 		l->all[from + i].bytes = NOT_KEPT;
 	}
 	qsort_r(places, n, sizeof(*places), compare_listed, l->all);
-	l->kept.used = 0;
+	l->kept.at = l->kept.at_used = l->kept.used = 0;
 	int err = PS_OK;
 	for (size_t at = 0; at < n && err == PS_OK; at += READ_TOGETHER)
 		err = keep_together(l, places + at, n - at < READ_TOGETHER ? n - at : READ_TOGETHER);
@@ -261,7 +275,8 @@ static int tell_one(struct listing *l, const struct listed *listed, unsigned fla
 	struct ps_record record;
 	int err = listed->bytes == NOT_KEPT
 	              ? read_alone(l, listed->id, &record)
-	              : decode(l, l->kept.bytes + listed->bytes, listed->len, listed->object_len, &record);
+	              : decode(l, l->kept.blocks[listed->bytes / BLOCK] + listed->bytes % BLOCK, listed->len,
+	                       listed->object_len, &record);
 	if (err != PS_OK)
 		return err == PS_ENOTFOUND ? PS_OK : err;
 	if (!(flags & PS_LIST_DIRTY) || (record.flags & PS_RECORD_DIRTY))
@@ -293,7 +308,7 @@ static int list(struct listing *l, ps_id *ids, unsigned flags, ps_index_record_f
 	int err = fill(l, ids);
 	if (err != PS_OK)
 		return err;
-	qsort_r(l->all, l->count, sizeof(*l->all), compare, l->names.bytes);
+	qsort_r(l->all, l->count, sizeof(*l->all), compare, l->names);
 	return tell(l, flags, fn, arg);
 }
 
@@ -303,8 +318,10 @@ static void listing_done(struct listing *l)
 		ps_memory_free(l->memory, l->all, (l->capacity > 0 ? l->capacity : 1) * sizeof(*l->all));
 	if (l->buffers)
 		ps_memory_free(l->memory, l->buffers, (size_t)READ_TOGETHER * READ_BYTES);
-	grown_done(l, &l->names);
-	grown_done(l, &l->kept);
+	if (l->names)
+		ps_memory_free(l->memory, l->names, l->names_capacity);
+	for (size_t i = 0; i < l->kept.count; i++)
+		ps_memory_free(l->memory, l->kept.blocks[i], BLOCK);
 }
 
 int ps_index_list(ps_index *index, unsigned kind, const char *prefix, unsigned flags, ps_index_record_fn fn,
