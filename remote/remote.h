@@ -209,7 +209,8 @@ struct ps_remote_get {
 };
 
 /* The whole value. PS_ENOTFOUND; PS_ERANGE if cap is too small, with the size in *len; PS_EUNAVAILABLE also
- * for a value that is not confirmed yet. After a failure the buffer holds nothing to be used. */
+ * for a value that is not confirmed yet; PS_EBUSY: it was changed again and again meanwhile. After a failure
+ * the buffer holds nothing to be used. */
 PS_CHECKED PS_API int ps_remote_get(ps_remote *r, const char *key, void *buf, size_t cap, size_t *len,
 				    const struct ps_remote_get *options);
 /* A range; *got < len only at the end. Only what it needs is fetched: segments of 64 KiB. */
@@ -226,7 +227,7 @@ PS_CHECKED PS_API int ps_remote_remove(ps_remote *r, const char *key);
 /* Gives up what an interrupted put or update left; the value is as before. PS_ENOTFOUND: nothing is
  * unfinished. */
 PS_CHECKED PS_API int ps_remote_release(ps_remote *r, const char *key);
-/* PS_ENOTFOUND, PS_EEXIST. Asks no network. */
+/* PS_ENOTFOUND, PS_EEXIST; PS_EBUSY also for a conflict copy that no sync has sent yet. Asks no network. */
 PS_CHECKED PS_API int ps_remote_rename(ps_remote *r, const char *from, const char *to);
 
 struct ps_remote_info {
