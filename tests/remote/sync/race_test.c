@@ -278,6 +278,9 @@ static void race(uint64_t seed, unsigned steps, unsigned kills)
 	struct blobs *killed = machine_new(first);
 	char killed_log[200];
 	snprintf(killed_log, sizeof(killed_log), "%s/log", killed->folder);
+	FILE *empty = fopen(killed_log, "a"); /* it may be killed before it makes one */
+	assert_non_null(empty);
+	assert_int_equal(fclose(empty), 0);
 	kill_machine(killed, &dice, &h, kills, killed_log);
 	for (unsigned i = 0; i < MACHINES; i++) {
 		int status;
