@@ -198,5 +198,5 @@ static int drill_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_drill(struct cli *cli)
 {
-	return remote_with(cli, false, drill_run);
+	return remote_with(cli, REMOTE_OPEN, drill_run);
 }

@@ -50,7 +50,7 @@ static int stats_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_stats(struct cli *cli)
 {
-	return remote_with(cli, false, stats_run);
+	return remote_with(cli, REMOTE_OPEN, stats_run);
 }
 
 struct verification {
@@ -83,5 +83,5 @@ static int verify_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_verify(struct cli *cli)
 {
-	return remote_with(cli, false, verify_run);
+	return remote_with(cli, REMOTE_OPEN, verify_run);
 }

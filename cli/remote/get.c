@@ -92,5 +92,5 @@ static int get_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_get(struct cli *cli)
 {
-	return remote_with(cli, false, get_run);
+	return remote_with(cli, REMOTE_OPEN, get_run);
 }

@@ -67,7 +67,7 @@ static int ls_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_ls(struct cli *cli)
 {
-	return remote_with(cli, false, ls_run);
+	return remote_with(cli, REMOTE_OPEN, ls_run);
 }
 
 /* ---- stat ---- */
@@ -109,7 +109,7 @@ static int stat_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_stat(struct cli *cli)
 {
-	return remote_with(cli, false, stat_run);
+	return remote_with(cli, REMOTE_OPEN, stat_run);
 }
 
 /* ---- mv, rm, release ---- */
@@ -130,7 +130,7 @@ static int mv_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_mv(struct cli *cli)
 {
-	return remote_with(cli, false, mv_run);
+	return remote_with(cli, REMOTE_OPEN, mv_run);
 }
 
 static void say_removal(struct cli *cli, const struct ps_remote_info *info)
@@ -185,7 +185,7 @@ static int rm_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_rm(struct cli *cli)
 {
-	return remote_with(cli, false, rm_run);
+	return remote_with(cli, REMOTE_OPEN, rm_run);
 }
 
 static int release_run(struct cli *cli, ps_remote *r)
@@ -203,5 +203,5 @@ static int release_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_release(struct cli *cli)
 {
-	return remote_with(cli, false, release_run);
+	return remote_with(cli, REMOTE_OPEN, release_run);
 }

@@ -1,4 +1,5 @@
 /* From the command line to an open store: which network, which key, which limits. */
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,20 +86,20 @@ static struct ps_remote_options options_of(const struct cli *cli)
 	return options;
 }
 
-enum way { OPEN, INIT, FORGET };
-
-static int call(const struct cli *cli, enum way way, const char *state, const struct ps_remote_key *key,
-                ps_remote **r)
+static int call(const struct cli *cli, enum remote_way way, const char *state,
+                const struct ps_remote_key *key, ps_remote **r)
 {
 	struct ps_remote_options options = options_of(cli);
 
 	options.state = state;
 	switch (way) {
-	case INIT:
+	case REMOTE_INIT:
 		return ps_remote_init(cli->remote.network, key, &options, r);
-	case FORGET:
+	case REMOTE_REBUILD:
+		return ps_remote_rebuild(cli->remote.network, key, &options, r, cli->remote.rebuilt);
+	case REMOTE_FORGET:
 		return ps_remote_forget(cli->remote.network, key, &options);
-	case OPEN:
+	case REMOTE_OPEN:
 	default:
 		return ps_remote_open(cli->remote.network, key, &options, r);
 	}
@@ -146,7 +147,7 @@ static void forget_secret(struct cli *cli)
 }
 
 /* *r is not touched where something is forgotten. */
-static int open_remote(struct cli *cli, enum way way, ps_remote **r)
+static int open_remote(struct cli *cli, enum remote_way way, ps_remote **r)
 {
 	struct ps_remote_key key;
 	int err = open_key(cli, &key);
@@ -154,7 +155,8 @@ static int open_remote(struct cli *cli, enum way way, ps_remote **r)
 	if (err != PS_OK)
 		return err;
 	cli->remote.stage = CLI_REMOTE_NETWORK;
-	leave_on_signals();
+	if (way != REMOTE_REBUILD)
+		leave_on_signals();
 	err = cli_interrupted() ? ps_fail(PS_ECANCELED, "interrupted; nothing was begun")
 	                        : call(cli, way, NULL, &key, r);
 	cli_catch_signals();
@@ -166,23 +168,23 @@ int remote_open_scratch(struct cli *cli, const char *state, ps_remote **r)
 	struct ps_remote_key key;
 	int err = open_key(cli, &key);
 
-	return err == PS_OK ? call(cli, OPEN, state, &key, r) : err;
+	return err == PS_OK ? call(cli, REMOTE_OPEN, state, &key, r) : err;
 }
 
-static int open_and_run(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r))
+static int open_and_run(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli, ps_remote *r))
 {
 	ps_remote *r;
-	int err = open_remote(cli, init ? INIT : OPEN, &r), result;
+	int err = open_remote(cli, way, &r), result;
 
 	if (err != PS_OK)
-		return remote_fail(cli, err, NULL);
+		return remote_ended(cli, err, NULL, "the same command begins again");
 	cli->remote.stage = CLI_REMOTE_OPEN;
 	result = run(cli, r);
 	err = ps_remote_close(r);
 	return err != PS_OK && result == CLI_DONE ? remote_fail(cli, err, NULL) : result;
 }
 
-int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r))
+int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli, ps_remote *r))
 {
 	struct remote_watch watch = {.cli = cli, .what = strchr(cli->command->name, ' ') + 1};
 	char url[URL_BYTES];
@@ -193,7 +195,7 @@ int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remot
 	if (!all_given(cli))
 		return CLI_USAGE;
 	secret_no_core();
-	result = open_and_run(cli, init, run);
+	result = open_and_run(cli, way, run);
 	forget_secret(cli);
 	return result;
 }
@@ -215,7 +217,34 @@ static int init_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_init(struct cli *cli)
 {
-	return remote_with(cli, true, init_run);
+	return remote_with(cli, REMOTE_INIT, init_run);
+}
+
+/* ---- rebuild ---- */
+
+static int rebuild_run(struct cli *cli, ps_remote *r)
+{
+	const struct ps_remote_rebuild_result *b = cli->remote.rebuilt;
+	struct ps_remote_head head = {0};
+
+	(void)!ps_remote_head(r, &head);
+	cli_json(cli, json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "head", (json_int_t)b->head,
+	                        "head_code", head.code, "looked", (json_int_t)b->looked, "refused",
+	                        (json_int_t)b->refused, "runs", (json_int_t)b->runs, "incomplete",
+	                        (json_int_t)b->incomplete, "ambiguous", (json_int_t)b->ambiguous));
+	cli_say(cli,
+	        "Head %s, from %" PRIu64 " runs of the index among %" PRIu64 " pads (%" PRIu64
+	        " refused, %" PRIu64 " runs not whole, %" PRIu64 " ambiguous)",
+	        head.code, b->runs, b->looked, b->refused, b->incomplete, b->ambiguous);
+	return CLI_DONE;
+}
+
+int cli_run_remote_rebuild(struct cli *cli)
+{
+	struct ps_remote_rebuild_result result = {0};
+
+	cli->remote.rebuilt = &result;
+	return remote_with(cli, REMOTE_REBUILD, rebuild_run);
 }
 
 /* ---- forget ---- */
@@ -265,7 +294,7 @@ int cli_run_remote_forget(struct cli *cli)
 	if (result != CLI_DONE)
 		return result;
 	secret_no_core();
-	err = open_remote(cli, FORGET, NULL);
+	err = open_remote(cli, REMOTE_FORGET, NULL);
 	forget_secret(cli);
 	if (err != PS_OK)
 		return remote_fail(cli, err, NULL);

@@ -149,7 +149,8 @@ const struct cli_command cli_remote_commands[] = {
      NULL, 0, 0, cli_run_remote_sync},
     {"remote head-code", "",
      "Show a code for the newest state, to compare it elsewhere.\v"
-     "With --expect-head CODE, the code that another machine shows: exit status 5 unless this machine's "
+     "With --expect-head CODE, the code that another machine shows (in quotes: it may end in * or $): exit "
+     "status 5 unless this machine's "
      "state goes "
      "back to it.",
      NULL, 0, 0, cli_run_remote_head_code},
@@ -174,6 +175,12 @@ const struct cli_command cli_remote_commands[] = {
      "were "
      "synced have to be there. Exit status 5 if anything is not as it should be.",
      drill_options, 0, 0, cli_run_remote_drill},
+    {"remote rebuild", "",
+     "Make a new head for a store whose network lost it.\v"
+     "Looks at every pad, and takes the newest whole state of the index that is left, with what this machine "
+     "knows. "
+     "What a network keeps back is not found out: compare what is there with what should be.",
+     NULL, 0, 0, cli_run_remote_rebuild},
     {"remote forget", "",
      "Take away what this machine knows; the network stays.\v"
      "Names that were not synced are lost. What was synced is there again when the store is next used, but "

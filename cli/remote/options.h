@@ -7,6 +7,7 @@
 
 struct remote_watch;
 struct secret;
+struct ps_remote_rebuild_result;
 struct cli_remote_options {
 	const char *network, *key; /* or from the environment; network: as it is once it is looked for */
 	uint64_t up, down;         /* bytes a second; 0: no limit */
@@ -25,7 +26,8 @@ struct cli_remote_options {
 		CLI_REMOTE_NETWORK, /* about the network, and the state on this machine */
 		CLI_REMOTE_OPEN     /* about what is in the store */
 	} stage;
-	struct secret *secret;      /* of the key file, while a store is open */
+	struct secret *secret; /* of the key file, while a store is open */
+	struct ps_remote_rebuild_result *rebuilt;
 	struct remote_watch *watch; /* of the open store's operations */
 };
 

@@ -101,7 +101,7 @@ static int health_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_health(struct cli *cli)
 {
-	return remote_with(cli, false, health_run);
+	return remote_with(cli, REMOTE_OPEN, health_run);
 }
 
 static int purge_run(struct cli *cli, ps_remote *r)
@@ -125,5 +125,5 @@ static int purge_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_purge(struct cli *cli)
 {
-	return remote_with(cli, false, purge_run);
+	return remote_with(cli, REMOTE_OPEN, purge_run);
 }

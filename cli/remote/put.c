@@ -137,7 +137,7 @@ static int put_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_put(struct cli *cli)
 {
-	return remote_with(cli, false, put_run);
+	return remote_with(cli, REMOTE_OPEN, put_run);
 }
 
 static int update_run(struct cli *cli, ps_remote *r)
@@ -147,7 +147,7 @@ static int update_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_update(struct cli *cli)
 {
-	return remote_with(cli, false, update_run);
+	return remote_with(cli, REMOTE_OPEN, update_run);
 }
 
 static int estimate_run(struct cli *cli, ps_remote *r)
@@ -177,7 +177,7 @@ int cli_run_remote_estimate(struct cli *cli)
 
 	if (!is_parsed(cli_parse_size(cli->operands[0], &size)))
 		return CLI_USAGE;
-	return remote_with(cli, false, estimate_run);
+	return remote_with(cli, REMOTE_OPEN, estimate_run);
 }
 
 static int reserve_run(struct cli *cli, ps_remote *r)
@@ -203,5 +203,5 @@ int cli_run_remote_reserve(struct cli *cli)
 
 	if (!is_parsed(cli_parse_number(cli->operands[0], &pads)))
 		return CLI_USAGE;
-	return remote_with(cli, false, reserve_run);
+	return remote_with(cli, REMOTE_OPEN, reserve_run);
 }

@@ -19,10 +19,10 @@ struct remote_watch {
 
 /* ---- open.c ---- */
 
-/* Opens the store (or, with `init`, makes it), runs the command on it, closes it. All its operations are seen
- * by cli->remote.watch. */
-int remote_with(struct cli *cli, bool init, int (*run)(struct cli *cli, ps_remote *r));
-
+enum remote_way { REMOTE_OPEN, REMOTE_INIT, REMOTE_REBUILD, REMOTE_FORGET };
+/* Opens the store in one of the first three ways, runs the command on it, closes it. All its operations are
+ * seen by cli->remote.watch. */
+int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli, ps_remote *r));
 /* The same store once more, as a machine sees it that has nothing but the key: with its state in the folder
  * `state`. The caller closes it. */
 PS_CHECKED int remote_open_scratch(struct cli *cli, const char *state, ps_remote **r);
@@ -76,6 +76,7 @@ int cli_run_remote_purge(struct cli *cli);
 int cli_run_remote_verify(struct cli *cli);
 int cli_run_remote_sync(struct cli *cli);
 int cli_run_remote_head_code(struct cli *cli);
+int cli_run_remote_rebuild(struct cli *cli);
 int cli_run_remote_forget(struct cli *cli);
 int cli_run_remote_drill(struct cli *cli);
 

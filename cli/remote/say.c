@@ -151,6 +151,8 @@ static const char *hint_before_open(const struct cli *cli, int err)
 		       "new one.";
 	case PS_ENOTFOUND:
 		return "If it was never made, run `padstone remote init' first.";
+	case PS_ELOST:
+		return "`padstone remote rebuild' makes a new head from what is left of the index.";
 	case PS_EEXIST:
 		return "Use it as it is, or give the new one another name with --store.";
 	case PS_EAUTH:
@@ -200,6 +202,8 @@ static const char *hint_of_head(int err)
 	case PS_EFORK:
 		return "The network shows two histories: compare `padstone remote head-code' of all "
 		       "machines.";
+	case PS_ELOST:
+		return "`padstone remote rebuild' makes a new head from what is left of the index.";
 	case PS_ESUPERSEDED:
 		return "Take a newer code from the other machine.";
 	default:

@@ -50,7 +50,7 @@ static int sync_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_sync(struct cli *cli)
 {
-	return remote_with(cli, false, sync_run);
+	return remote_with(cli, REMOTE_OPEN, sync_run);
 }
 
 static int head_run(struct cli *cli, ps_remote *r)
@@ -79,5 +79,5 @@ static int head_run(struct cli *cli, ps_remote *r)
 
 int cli_run_remote_head_code(struct cli *cli)
 {
-	return remote_with(cli, false, head_run);
+	return remote_with(cli, REMOTE_OPEN, head_run);
 }
