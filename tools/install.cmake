@@ -3,15 +3,18 @@
 
 # pkg-config modules, and flags, that the static library needs from whoever links it.
 set(PS_PRIVATE_MODULES liburing libxxhash libsodium)
+set(PS_PRIVATE_LIBS -pthread)
+# By name, not as modules: libcurl's own private libraries are not all to be had as static ones, so a program that holds
+# this one linked statically takes these as shared libraries.
 if(PS_HAVE_S3)
-  list(APPEND PS_PRIVATE_MODULES libcurl expat)
+  list(APPEND PS_PRIVATE_LIBS -lcurl -lexpat)
   if(CRYPTO_FOUND)
-    list(APPEND PS_PRIVATE_MODULES libcrypto)
+    list(APPEND PS_PRIVATE_LIBS -lcrypto)
   endif()
 endif()
-set(PS_PRIVATE_LIBS -pthread)
 list(JOIN PS_PRIVATE_MODULES " " PS_PC_REQUIRES)
 list(JOIN PS_PRIVATE_LIBS " " PS_PC_LIBS)
+list(JOIN PS_PRIVATE_LIBS ";" PS_CONFIG_LIBS)
 
 install(TARGETS padstone padstone_static
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
