@@ -217,19 +217,73 @@ static int rename_value(struct ps_operation *op, const char *to_key)
 	return err;
 }
 
+static int move_value(struct ps_operation *op, const char *to_key)
+{
+	struct ps_operation target;
+	int err = begin(&target, op->r, "rename", to_key);
+	if (err != PS_OK)
+		return err;
+	if (target.error == PS_OK)
+		(void)ps_operation_fail(&target, rename_value(op, to_key));
+	return ps_operation_end(&target);
+}
+
+/* Another machine that changes the old key, before it hears of the new one, frees the pads that both name. */
+static int others_may_free(struct ps_operation *op, bool *may)
+{
+	struct ps_record record = {0};
+	struct ps_remote_head head;
+	int err = read_record(op, &record);
+	*may = false;
+	if (err == PS_OK && !never_left(&record))
+		*may = ps_remote_head(op->r, &head) != PS_OK || head.machines > 1;
+	if (*may && (record.flags & PS_RECORD_UPDATING))
+		err = ps_fail(PS_EBUSY, "a put of \"%.64s\" is unfinished: finish or release it first",
+		              op->shown.key);
+	ps_record_done(&record);
+	return err;
+}
+
+struct copy {
+	struct ps_operation *op;
+	uint64_t offset;
+};
+
+static int read_copied(void *arg, void *buf, size_t len, size_t *got)
+{
+	struct copy *copy = arg;
+	int err = ps_remote_read_at(copy->op->r, copy->op->shown.key, copy->offset, buf, len, got, NULL);
+	if (err == PS_OK)
+		copy->offset += *got;
+	return err;
+}
+
+/* The old key is ours meanwhile: nobody changes what is copied. A crash leaves both values. */
+static int copy_value(struct ps_operation *op, const char *to_key)
+{
+	const struct ps_remote_put options = {.size = sizeof(options)};
+	struct copy copy = {.op = op};
+	struct ps_remote_info info;
+	int err = ps_remote_stat(op->r, op->shown.key, &info);
+	if (err == PS_OK && !info.exists)
+		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", op->shown.key);
+	if (err == PS_OK)
+		err = ps_remote_put_stream(op->r, to_key, info.size, read_copied, &copy, &options);
+	return err == PS_OK ? remove_value(op) : err;
+}
+
 int ps_remote_rename(ps_remote *r, const char *from, const char *to)
 {
-	struct ps_operation op, target;
+	struct ps_operation op;
+	bool copies;
 	int err = begin(&op, r, "rename", from);
 	if (err != PS_OK)
 		return err;
-	err = begin(&target, r, "rename", to);
-	if (err != PS_OK) {
-		(void)ps_operation_fail(&op, err);
-		return ps_operation_end(&op);
-	}
-	if (target.error == PS_OK)
-		(void)ps_operation_fail(&target, rename_value(&op, to));
-	(void)ps_operation_fail(&op, ps_operation_end(&target));
+	if (op.error == PS_OK && !to)
+		(void)ps_operation_fail(&op, ps_fail(PS_EINVAL, "ps_remote_rename: the key is NULL"));
+	if (op.error == PS_OK)
+		(void)ps_operation_fail(&op, others_may_free(&op, &copies));
+	if (op.error == PS_OK)
+		(void)ps_operation_fail(&op, copies ? copy_value(&op, to) : move_value(&op, to));
 	return ps_operation_end(&op);
 }

@@ -227,7 +227,9 @@ PS_CHECKED PS_API int ps_remote_remove(ps_remote *r, const char *key);
 /* Gives up what an interrupted put or update left; the value is as before. PS_ENOTFOUND: nothing is
  * unfinished. */
 PS_CHECKED PS_API int ps_remote_release(ps_remote *r, const char *key);
-/* PS_ENOTFOUND, PS_EEXIST; PS_EBUSY also for a conflict copy that no sync has sent yet. Asks no network. */
+/* PS_ENOTFOUND, PS_EEXIST; PS_EBUSY also for a conflict copy that no sync has sent yet. Asks no network, except
+ * where other machines share the store and know the value: then it is copied to pads of its own, since who
+ * changes the old key meanwhile frees the old ones; PS_EBUSY there if a put of it was interrupted. */
 PS_CHECKED PS_API int ps_remote_rename(ps_remote *r, const char *from, const char *to);
 
 struct ps_remote_info {

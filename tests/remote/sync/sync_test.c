@@ -99,6 +99,38 @@ static void a_removed_key_stays_removed(void **state)
 	blobs_free(a);
 }
 
+/* Who changes the old key frees its pads and writes them anew: the renamed value must not be in them. */
+static void a_renamed_value_outlives_a_change_of_its_old_key(void **state)
+{
+	(void)state;
+	struct blobs *a = blobs_new("mem");
+	blobs_put(a, "old", 300000, 1);
+	(void)sync_now(a);
+	struct blobs *b = machine_open(a);
+	blobs_put(b, "of b", 10, 2);
+	(void)sync_now(b);
+	(void)sync_now(a);
+	assert_ok(ps_remote_rename(a->r, "old", "new"));
+	blobs_expect(a, "new", 300000, 1);
+	expect_none(a, "old");
+	blobs_update(b, "old", 300000, 3);
+	(void)sync_now(b);
+	for (unsigned i = 0; i < 4; i++) {
+		char key[16];
+		snprintf(key, sizeof(key), "reuse %u", i);
+		blobs_put(b, key, 300000, 4 + i);
+	}
+	(void)sync_now(b);
+	sync_all_machines((struct blobs *[]){a, b}, 2);
+	blobs_expect(a, "new", 300000, 1);
+	blobs_expect(b, "new", 300000, 1);
+	blobs_expect(a, "old", 300000, 3);
+	expect_same(a, b);
+	check_machines((struct blobs *[]){a, b}, 2);
+	machine_free(b);
+	blobs_free(a);
+}
+
 static void both_changes_of_one_key_are_kept(void **state)
 {
 	(void)state;
@@ -468,6 +500,7 @@ int main(void)
 	    cmocka_unit_test(what_one_machine_puts_another_reads),
 	    cmocka_unit_test(a_sync_without_changes_writes_nothing),
 	    cmocka_unit_test(a_removed_key_stays_removed),
+	    cmocka_unit_test(a_renamed_value_outlives_a_change_of_its_old_key),
 	    cmocka_unit_test(both_changes_of_one_key_are_kept),
 	    cmocka_unit_test(many_syncs_leave_few_runs),
 	    cmocka_unit_test(changes_go_on_while_a_sync_is_under_way),
