@@ -179,7 +179,8 @@ static const char *hint_after_open(int err)
 	case PS_EQUOTA:
 		return "--max-pads and --max-cost are the limits; `padstone remote estimate' tells before.";
 	case PS_ELOST:
-		return "`padstone remote health --repair-from FOLDER' repairs from a folder that has it.";
+		return "If another machine may have changed it, `padstone remote sync' first; else `padstone "
+		       "remote health --repair-from FOLDER' repairs from a folder that has it.";
 	case PS_EAUTH:
 	case PS_EROLLBACK:
 	case PS_EFORK:
