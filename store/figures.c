@@ -44,8 +44,8 @@ static void space_figures(struct store *s, struct ps_stats *out)
 	out->commits = s->log.commit;
 	if (s->io->ops->size(s->io, &file, &out->disk_bytes) == PS_OK)
 		out->file_bytes = file;
-	/* What was cut off the space and is not yet off the file. */
-	if (out->file_bytes > s->space.end)
+	/* What was cut off the space and is not yet off the file; nothing is known to be free before the first write. */
+	if (s->space.ready && out->file_bytes > s->space.end)
 		out->free_bytes += out->file_bytes - s->space.end;
 	out->used_bytes = out->file_bytes - (out->file_bytes > out->free_bytes ? out->free_bytes : 0);
 }

@@ -44,8 +44,8 @@ same_tree() {
 	listing "$2" >"$work/b.list"
 	cmp "$work/a.list" "$work/b.list" && diff -r --no-dereference "$1" "$2"
 }
-# figure KEY: a whole number out of a line of JSON on standard input
-figure() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
+# figure KEY: a whole number out of a line of JSON on standard input, before any array in it
+figure() { sed -n "s/^[^[]*\"$1\":\([0-9]*\).*/\1/p"; }
 store_figure() { "$tool" stat --json "$store" | figure "$1"; }
 
 say "A tree of real files: $*"

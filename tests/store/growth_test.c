@@ -213,6 +213,12 @@ static void overwriting_all_of_a_store_three_times_does_not_make_it_grow(void **
 	assert_in_range(stats.disk_bytes, stats.live_bytes, stats.live_bytes * 5 / 4);
 	assert_int_equal(ps_check(s, PS_CHECK_FULL, NULL, NULL), PS_OK);
 	assert_int_equal(ps_close(s), PS_OK);
+	/* The figures are no others in a store that was only opened. */
+	assert_int_equal(ps_base_open(path, &o, &s), PS_OK);
+	assert_int_equal(ps_stats(s, &stats), PS_OK);
+	assert_true(stats.used_bytes >= stats.live_bytes);
+	assert_int_equal(stats.used_bytes + stats.free_bytes, stats.file_bytes);
+	assert_int_equal(ps_close(s), PS_OK);
 	assert_int_equal(unlink(path), 0);
 	close(fd);
 	free(data);
