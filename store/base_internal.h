@@ -282,7 +282,7 @@ int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place);
 /* At once: only for what no commit or checkpoint refers to. */
 void space_free_now(struct space *sp, struct ps_extent extent);
 void space_free_slot_now(struct space *sp, unsigned class, struct ps_extent extent);
-/* How much of what was freed waits for a flush, in parts of what should: 0 below. */
+/* What was freed and waits for a flush, in units of what may well wait: 0 is little. Under store.lock. */
 unsigned space_wants_flush(struct space *sp);
 int space_queue_reserve(struct space *sp, size_t more);
 void space_free_later(struct space *sp, const struct freed *freed);
@@ -294,10 +294,9 @@ void space_give_reserve(struct space *sp);
 void space_give_reserve_back(struct space *sp);
 int space_cut_tail(struct space *sp, uint64_t *end);
 int space_cut_punched(struct space *sp, uint64_t end);
-bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole);
-void space_give_hole(struct space *sp, struct ps_extent hole, bool punched);
-/* Gives the free end of the file back to the file system, but for a little; its size stays. */
+/* Gives all free extents of at least `least` bytes back to the file system; the file's size stays. Takes store.lock. */
 int space_punch(struct store *s, uint64_t least);
+/* The free end of the file, but for a little, and large holes. Takes store.lock. */
 void space_trim(struct store *s);
 int space_forget_holes(struct space *sp, uint64_t space);
 int space_note_hole(struct space *sp, struct ps_extent extent);

@@ -42,7 +42,7 @@ int space_cut_punched(struct space *sp, uint64_t end)
 
 /* The next free extent of at least `least` bytes from `from` on that still has space behind it, out of the
  * free space. */
-bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole)
+static bool take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole)
 {
 	struct ps_extent found, known;
 	while (ps_root_find(sp->root, from, &found) == PS_OK) {
@@ -59,13 +59,6 @@ bool space_take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_
 		return sp->root->ops->mark(sp->root, *hole) == PS_OK;
 	}
 	return false;
-}
-
-void space_give_hole(struct space *sp, struct ps_extent hole, bool punched)
-{
-	if (punched)
-		(void)sp->punched->ops->free(sp->punched, hole, NULL);
-	(void)sp->root->ops->free(sp->root, hole, NULL);
 }
 
 /* The file ends in free space that is worth giving back: *from, behind as much as is kept for the next
@@ -89,27 +82,6 @@ static void cut_free_tail(struct space *sp, uint64_t least)
 	sp->grown = 0;
 	/* What stays in this set above the end is seen, and taken over, when the space grows again. */
 	(void)space_cut_punched(sp, end);
-}
-
-static void trim_tail(struct store *s)
-{
-	struct space *sp = &s->space;
-	struct ps_extent hole;
-	uint64_t from;
-	pthread_mutex_lock(&s->lock);
-	bool found = s->writing && sp->ready && !sp->rebuild && has_free_tail(sp, &from) &&
-	             space_take_hole(sp, from, HOLE_MIN, &hole);
-	pthread_mutex_unlock(&s->lock);
-	if (!found)
-		return;
-	int err = s->io->ops->punch(s->io, hole.offset, hole.len);
-	pthread_mutex_lock(&s->lock);
-	space_give_hole(sp, hole, !err);
-	/* Out of the space as well: it would be filled before the holes are. Not while a compaction has its
-	 * limit there, and not if the space has grown meanwhile. */
-	if (!err && !sp->below && sp->end == hole.offset + hole.len)
-		cut_free_tail(sp, from);
-	pthread_mutex_unlock(&s->lock);
 }
 
 /* All of the space has bytes of the file behind it, as far as is known. */
@@ -138,35 +110,50 @@ int space_note_hole(struct space *sp, struct ps_extent extent)
 	return sp->punched->ops->free(sp->punched, (struct ps_extent){start, end - start}, NULL);
 }
 
-/* Free extents from `least` bytes on. Each is out of the free space while it goes, for nobody must write
- * there. */
+/* Out of the free space while it goes, for nobody must write there. PS_ENOTFOUND: there is none from `from`
+ * on. */
+static int punch_next(struct store *s, uint64_t from, uint64_t least, struct ps_extent *hole)
+{
+	struct space *sp = &s->space;
+	pthread_mutex_lock(&s->lock);
+	bool found = take_hole(sp, from, least, hole);
+	pthread_mutex_unlock(&s->lock);
+	if (!found)
+		return PS_ENOTFOUND;
+	int err = s->io->ops->punch(s->io, hole->offset, hole->len);
+	pthread_mutex_lock(&s->lock);
+	if (!err)
+		(void)sp->punched->ops->free(sp->punched, *hole, NULL);
+	(void)sp->root->ops->free(sp->root, *hole, NULL);
+	/* At the end it leaves the space as well: it would be filled before the holes are. A compaction has
+	 * its limit there, and cuts the file itself. */
+	if (!err && !sp->below && sp->end == hole->offset + hole->len)
+		cut_free_tail(sp, from);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
 int space_punch(struct store *s, uint64_t least)
 {
 	struct ps_extent hole = {0};
 	int err = PS_OK;
-	while (!err) {
-		pthread_mutex_lock(&s->lock);
-		bool found = space_take_hole(&s->space, hole.offset + hole.len, least, &hole);
-		pthread_mutex_unlock(&s->lock);
-		if (!found)
-			return PS_OK;
-		err = s->io->ops->punch(s->io, hole.offset, hole.len);
-		pthread_mutex_lock(&s->lock);
-		space_give_hole(&s->space, hole, !err);
-		pthread_mutex_unlock(&s->lock);
-	}
-	return err;
+	while (!err)
+		err = punch_next(s, hole.offset + hole.len, least, &hole);
+	return err == PS_ENOTFOUND ? PS_OK : err;
 }
 
 /* What a load, a log that grew or a large delete left. A failure costs only space. */
 void space_trim(struct store *s)
 {
+	struct ps_extent hole;
+	uint64_t tail = 0;
 	pthread_mutex_lock(&s->lock);
 	bool known = s->writing && s->space.ready && !s->space.rebuild;
+	bool has_tail = known && has_free_tail(&s->space, &tail);
 	uint64_t least = MAX(s->space.end / HOLE_SHARE, (uint64_t)REST_MIN);
 	pthread_mutex_unlock(&s->lock);
-	if (!known)
-		return;
-	trim_tail(s);
-	(void)space_punch(s, least);
+	if (has_tail)
+		(void)punch_next(s, tail, HOLE_MIN, &hole);
+	if (known)
+		(void)space_punch(s, least);
 }
