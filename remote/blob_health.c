@@ -289,14 +289,6 @@ static int examine_some(struct patient *p, uint32_t *from)
 	return err;
 }
 
-static bool all_confirmed(const struct ps_slots *slots)
-{
-	for (uint32_t i = 0; i < slots->count; i++)
-		if (slots->slots[i].status != PS_SLOT_CONFIRMED)
-			return false;
-	return true;
-}
-
 static int examine_record(struct patient *p)
 {
 	const struct ps_slots *current = &p->record.sets[PS_SET_CURRENT];
@@ -305,7 +297,7 @@ static int examine_record(struct patient *p)
 	for (uint32_t from = 0; from < current->count && err == PS_OK;)
 		err = examine_some(p, &from);
 	if (err != PS_OK || !ps_record_has_contents(&p->record) || (p->record.flags & PS_RECORD_COMPLETE) ||
-	    !all_confirmed(current))
+	    !ps_slots_confirmed(current))
 		return err;
 	p->record.flags |= PS_RECORD_COMPLETE;
 	return ps_operation_fail(&p->h->op, write_record(p));

@@ -232,11 +232,8 @@ static int move_value(struct ps_operation *op, const char *to_key)
 static int others_may_free(struct ps_operation *op, bool *may)
 {
 	struct ps_record record = {0};
-	struct ps_remote_head head;
 	int err = read_record(op, &record);
-	*may = false;
-	if (err == PS_OK && !never_left(&record))
-		*may = ps_remote_head(op->r, &head) != PS_OK || head.machines > 1;
+	*may = err == PS_OK && !never_left(&record) && !ps_manager_alone(op->r);
 	if (*may && (record.flags & PS_RECORD_UPDATING))
 		err = ps_fail(PS_EBUSY, "a put of \"%.64s\" is unfinished: finish or release it first",
 		              op->shown.key);

@@ -223,6 +223,12 @@ int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set 
 	return err;
 }
 
+bool ps_manager_alone(ps_remote *r)
+{
+	struct ps_remote_head head;
+	return ps_remote_head(r, &head) == PS_OK && head.machines <= 1;
+}
+
 struct ps_version ps_manager_version(const ps_remote *r, const struct ps_record *record)
 {
 	struct ps_version version = {.counter = record->version.counter + 1};

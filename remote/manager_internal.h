@@ -212,6 +212,8 @@ unsigned ps_manager_named(const struct ps_record *record, enum ps_record_set set
  * ps_txn_let_go with *hold. */
 int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set set, struct ps_slots *let_go,
                      uint64_t *hold) __attribute__((warn_unused_result));
+/* No head that was used here lists another machine. One that has joined and written none is not known. */
+bool ps_manager_alone(ps_remote *r);
 struct ps_version ps_manager_version(const ps_remote *r, const struct ps_record *record);
 double ps_manager_price(const ps_remote *r, const struct ps_remote_plan *plan, uint64_t up, uint64_t down);
 
@@ -261,6 +263,9 @@ struct ps_pad_look {
 	struct ps_lanes *lanes;
 	struct ps_lane lane;
 };
+/* What follows from a finished head(): for tasks that look at one pad. */
+enum ps_task_answer ps_pad_seen(const struct ps_net_request *head, bool *there,
+                                struct ps_pad_identity *identity);
 int ps_pads_look(struct ps_operation *op, struct ps_pad_look *looks, size_t count)
     __attribute__((warn_unused_result));
 /* As ps_pad_read_init has it, but for r and ended. */

@@ -54,16 +54,22 @@ static int look_prepare(struct ps_task *task)
 	return PS_OK;
 }
 
+enum ps_task_answer ps_pad_seen(const struct ps_net_request *head, bool *there,
+                                struct ps_pad_identity *identity)
+{
+	if (head->outcome == PS_NET_DENIED)
+		return PS_TASK_FAILED;
+	if (head->outcome != PS_NET_DONE && head->outcome != PS_NET_ABSENT)
+		return PS_TASK_AGAIN;
+	*there = head->outcome == PS_NET_DONE;
+	*identity = head->identity;
+	return PS_TASK_DONE;
+}
+
 static enum ps_task_answer look_finish(struct ps_task *task, struct ps_net_request *request)
 {
 	struct ps_pad_look *look = (struct ps_pad_look *)(void *)task;
-	if (request->outcome == PS_NET_DENIED)
-		return PS_TASK_FAILED;
-	if (request->outcome != PS_NET_DONE && request->outcome != PS_NET_ABSENT)
-		return PS_TASK_AGAIN;
-	look->there = request->outcome == PS_NET_DONE;
-	look->identity = request->identity;
-	return PS_TASK_DONE;
+	return ps_pad_seen(request, &look->there, &look->identity);
 }
 
 static void look_ended(struct ps_task *task)

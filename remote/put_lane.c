@@ -122,13 +122,7 @@ static int look_prepare(struct ps_task *task)
 static enum ps_task_answer look_finish(struct ps_task *task, struct ps_net_request *request)
 {
 	struct put_look *look = (struct put_look *)(void *)task;
-	if (request->outcome == PS_NET_DENIED)
-		return PS_TASK_FAILED;
-	if (request->outcome != PS_NET_DONE && request->outcome != PS_NET_ABSENT)
-		return PS_TASK_AGAIN;
-	look->there = request->outcome == PS_NET_DONE;
-	look->identity = request->identity;
-	return PS_TASK_DONE;
+	return ps_pad_seen(request, &look->there, &look->identity);
 }
 
 static void look_ended(struct ps_task *task)

@@ -87,8 +87,7 @@ int put_begin(struct put *put)
 		return err;
 	if (record->flags & PS_RECORD_PUBLIC)
 		put->class = PS_PAD_PUBLIC_DATA;
-	struct ps_remote_head head;
-	put->alone = ps_remote_head(put->r, &head) == PS_OK && head.machines <= 1;
+	put->alone = ps_manager_alone(put->r);
 	if (!(record->flags & PS_RECORD_UPDATING)) {
 		record->flags |= PS_RECORD_UPDATING;
 		record->next = (struct ps_content){.mode = (uint8_t)put->mode, .class = (uint8_t)put->class};

@@ -92,16 +92,6 @@ static int take_runs(const struct ps_head *found, struct ps_head *head)
 
 /* ---- the new head ---- */
 
-static int note_intent(struct ps_sync *s, const struct sync_intent *intent)
-{
-	ps_index_txn *txn;
-	int err = ps_index_begin(s->r->index, &txn);
-	if (err != PS_OK)
-		return err;
-	(void)!sync_note_intent(s, intent, txn); /* what fails here fails the commit */
-	return ps_index_commit(txn);
-}
-
 static int create_next(struct ps_sync *s)
 {
 	struct sync_head none = {0};
@@ -116,7 +106,7 @@ static int create_next(struct ps_sync *s)
 	err = sync_seal_head(s, &none, &next, &intent);
 	intent.skipped = true;
 	if (err == PS_OK)
-		err = note_intent(s, &intent);
+		err = sync_keep_intent(s, &intent);
 	if (err == PS_OK)
 		err = sync_send_head(s, &intent, &fate);
 	if (err == PS_OK && fate == SYNC_CONFLICT)

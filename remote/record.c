@@ -43,6 +43,14 @@ int ps_record_init(struct ps_record *record, struct ps_memory *memory, unsigned 
 	return ps_record_rename(record, name, name_len);
 }
 
+bool ps_slots_confirmed(const struct ps_slots *slots)
+{
+	for (uint32_t i = 0; i < slots->count; i++)
+		if (slots->slots[i].status != PS_SLOT_CONFIRMED)
+			return false;
+	return true;
+}
+
 void ps_slots_done(struct ps_slots *slots, struct ps_memory *memory)
 {
 	if (slots->slots)

@@ -100,6 +100,7 @@ int ps_record_add_slots(struct ps_record *record, enum ps_record_set set, const 
                         size_t count) __attribute__((warn_unused_result));
 int ps_slots_add(struct ps_slots *to, struct ps_memory *memory, const struct ps_pad_slot *slots, size_t count)
     __attribute__((warn_unused_result));
+bool ps_slots_confirmed(const struct ps_slots *slots); /* every one of them */
 /* PS_OK, or PS_ECORRUPT with a sentence. */
 int ps_record_check(const struct ps_record *record) __attribute__((warn_unused_result));
 bool ps_record_has_contents(const struct ps_record *record); /* may be read: complete or not */

@@ -27,14 +27,6 @@ static int leave_current(struct ps_record *record, struct ps_slots *let_go)
 	return err;
 }
 
-static bool all_confirmed(const struct ps_slots *slots)
-{
-	for (uint32_t i = 0; i < slots->count; i++)
-		if (slots->slots[i].status != PS_SLOT_CONFIRMED)
-			return false;
-	return true;
-}
-
 static void stamp(struct ps_record *record, const struct ps_version *version, uint64_t time_ns)
 {
 	assert(ps_version_compare(version, &record->version) > 0);
@@ -62,7 +54,7 @@ int ps_record_switch(struct ps_record *record, const struct ps_version *version,
 	record->sets[PS_SET_CURRENT] = record->sets[PS_SET_NEXT];
 	record->sets[PS_SET_NEXT] = (struct ps_slots){0};
 	stamp(record, version, time_ns);
-	if (all_confirmed(&record->sets[PS_SET_CURRENT]))
+	if (ps_slots_confirmed(&record->sets[PS_SET_CURRENT]))
 		record->flags |= PS_RECORD_COMPLETE;
 	return PS_OK;
 }

@@ -239,23 +239,13 @@ static void raise_head_may(ps_remote *r, uint64_t head)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static int note_intent(struct ps_sync *s, const struct sync_intent *intent)
-{
-	ps_index_txn *txn;
-	int err = ps_index_begin(s->r->index, &txn);
-	if (err != PS_OK)
-		return err;
-	(void)!sync_note_intent(s, intent, txn); /* what fails here fails the commit */
-	return ps_index_commit(txn);
-}
-
 static int send_head(struct ps_sync *s, struct ps_head *next, bool *conflict)
 {
 	struct sync_intent intent = {0};
 	int err = sync_seal_head(s, &s->base, next, &intent);
 	intent.skipped = s->skipped;
 	if (err == PS_OK)
-		err = note_intent(s, &intent);
+		err = sync_keep_intent(s, &intent);
 	if (err == PS_OK)
 		err = send_intent(s, &intent, conflict);
 	sync_intent_done(&intent);

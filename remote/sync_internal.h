@@ -87,6 +87,9 @@ int sync_note_head(const struct ps_sync *s, const struct sync_head *head, ps_ind
     __attribute__((warn_unused_result));
 int sync_note_intent(const struct ps_sync *s, const struct sync_intent *intent, ps_index_txn *txn)
     __attribute__((warn_unused_result));
+/* In a commit of its own: durable when it returns. */
+int sync_keep_intent(const struct ps_sync *s, const struct sync_intent *intent)
+    __attribute__((warn_unused_result));
 /* PS_ENOTFOUND. */
 int sync_load_intent(struct ps_sync *s, struct sync_intent *intent) __attribute__((warn_unused_result));
 void sync_intent_done(struct sync_intent *intent);

@@ -110,6 +110,16 @@ int sync_note_intent(const struct ps_sync *s, const struct sync_intent *intent, 
 	return err;
 }
 
+int sync_keep_intent(const struct ps_sync *s, const struct sync_intent *intent)
+{
+	ps_index_txn *txn;
+	int err = ps_index_begin(s->r->index, &txn);
+	if (err != PS_OK)
+		return err;
+	(void)!sync_note_intent(s, intent, txn); /* what fails here fails the commit */
+	return ps_index_commit(txn);
+}
+
 static int decode_intent(struct ps_sync *s, const uint8_t *bytes, size_t len, struct sync_intent *intent)
 {
 	struct intent_note note;

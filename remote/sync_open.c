@@ -26,19 +26,16 @@ static int make_first(struct ps_sync *s, struct ps_head *head)
 	return PS_OK;
 }
 
-static int note(struct ps_sync *s, const struct sync_intent *intent, bool sent)
+/* The first head is there: it is the last one used, and nothing of it is on its way. */
+static int note_used(struct ps_sync *s, const struct sync_head *head)
 {
 	ps_index_txn *txn;
 	int err = ps_index_begin(s->r->index, &txn);
 	if (err != PS_OK)
 		return err;
 	/* What fails here fails the commit. */
-	if (sent) {
-		(void)!sync_note_head(s, &intent->next, txn);
-		(void)!ps_txn_set_note(txn, PS_NOTE_HEAD_INTENT, NULL, 0);
-	} else {
-		(void)!sync_note_intent(s, intent, txn);
-	}
+	(void)!sync_note_head(s, head, txn);
+	(void)!ps_txn_set_note(txn, PS_NOTE_HEAD_INTENT, NULL, 0);
 	return ps_index_commit(txn);
 }
 
@@ -51,7 +48,7 @@ static int seal_first(struct ps_sync *s, struct sync_intent *intent)
 		return err;
 	err = sync_seal_head(s, &none, &head, intent);
 	ps_head_done(&head);
-	return err == PS_OK ? note(s, intent, false) : err;
+	return err == PS_OK ? sync_keep_intent(s, intent) : err;
 }
 
 static int write_first(struct ps_sync *s)
@@ -71,7 +68,7 @@ static int write_first(struct ps_sync *s)
 	if (err == PS_OK)
 		err = sync_move_anchor(s, &intent.next);
 	if (err == PS_OK)
-		err = note(s, &intent, true);
+		err = note_used(s, &intent.next);
 	sync_intent_done(&intent);
 	return err;
 }

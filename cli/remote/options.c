@@ -131,7 +131,10 @@ const struct cli_command cli_remote_commands[] = {
     {"remote stat", "NAME", "Show what is known of one name.", NULL, 1, 1, cli_run_remote_stat},
     {"remote stats", "", "Show figures of the whole store.", NULL, 0, 0, cli_run_remote_stats},
     {"remote mv", "OLD NEW",
-     "Give a value another name.\vNo pad is touched; a NEW that has a value is refused.", NULL, 2, 2,
+     "Give a value another name.\v"
+     "No pad is touched, unless other machines share the store: then the value is copied to pads of its own. "
+     "A NEW that has a value is refused.",
+     NULL, 2, 2,
      cli_run_remote_mv},
     {"remote rm", "NAME...",
      "Remove values.\v"

@@ -1,9 +1,15 @@
 /* The base store on a file in a temporary folder, with its defaults and with less: no thread, plain system
  * calls, little memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include <padstone/base_store.h>
 
@@ -49,9 +55,11 @@ int main(int argc, char **argv)
 	                 .memory_budget = 4 << 20}},
 	    {.name = "base-relaxed", .options = {.durability = PS_RELAXED, .verify_reads = 1}},
 	};
+	if (argc == 3)
+		cmocka_set_test_filter(argv[2]);
 	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++)
-		if (argc == 2 && strcmp(argv[1], variants[i].name) == 0)
+		if (argc >= 2 && strcmp(argv[1], variants[i].name) == 0)
 			return run(&variants[i]);
-	fprintf(stderr, "usage: %s base|base-posix|base-buffered|base-relaxed\n", argv[0]);
+	fprintf(stderr, "usage: %s base|base-posix|base-buffered|base-relaxed [PATTERN]\n", argv[0]);
 	return 2;
 }
