@@ -1,0 +1,75 @@
+/* A store on pads: ps_push makes a cut of it durable on a network that nobody has to trust, ps_clone makes it again anywhere, from the
+ * network and the key. What is sent is what has changed. How it lies there, and what a crash between any two steps leaves:
+ * multistore/PADS.md.
+ *
+ * Errors are those of <padstone/storer.h> and <padstone/remote.h>. */
+#ifndef PS_PUSH_H
+#define PS_PUSH_H
+
+#include <padstone/base_store.h>
+#include <padstone/remote.h>
+#include <padstone/storer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Begins with its size; zero means the default everywhere. */
+struct ps_push_options {
+	size_t size;         /* sizeof(struct ps_push_options) */
+	uint32_t history;    /* earlier states that stay, and can be cloned; none */
+	int compression;     /* zstd's level; 1. -1: none */
+	uint64_t pack_bytes; /* contents of one value of the remote, at most; 64 MiB */
+	ps_progress_fn progress; /* done, total: bytes of contents */
+	void *progress_arg;
+};
+struct ps_push_result {
+	uint64_t state;           /* its number: later pushes have higher ones */
+	uint64_t commit;          /* the last one in it */
+	uint64_t objects, gone;   /* that were sent; ids that were sent as gone */
+	uint64_t bytes;           /* of contents that were sent, uncompressed */
+	uint64_t packs, kept_packs; /* sent; taken over from a push that did not end */
+	uint64_t removed_packs;   /* that no state needs any more */
+	uint64_t sent_bytes, requests; /* of everything, the index included */
+};
+/* Brings the network to a cut of s that is not older than the call. Until it returns, and after any failure, the network has the state
+ * before, whole; what a failed push has sent is used by the next one. Writers go on meanwhile. Pads that no kept state needs are free for
+ * later pushes once the new state is confirmed.
+ *
+ * One store has one network, and one line of states: PS_EFORK: the newest state there was not pushed from this store as it is here (another
+ * store, a copy, or an older file of this one): clone, or push under another store name. PS_EBUSY: a push, a backup or a sync is under way.
+ * PS_ENOSPC: writers freed more meanwhile than the cut may hold back (pin_limit). PS_ENOTSUP: s cannot be cut. options and result may be
+ * NULL. Any thread. */
+PS_CHECKED PS_API int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, struct ps_push_result *result);
+
+struct ps_clone_options {
+	size_t size;    /* sizeof(struct ps_clone_options) */
+	uint64_t state; /* which one; the newest */
+	const struct ps_base_options *base; /* of the new store while it is filled; NULL: defaults */
+	ps_progress_fn progress;
+	void *progress_arg;
+};
+struct ps_clone_result {
+	uint64_t state, commit, objects, bytes;
+	uint64_t received_bytes, requests;
+};
+/* The store of a state as a new file at path: it appears when it is whole. Its next push goes on where the state was, if it was the newest.
+ * PS_EEXIST: something is at path. PS_ENOTFOUND: nothing was pushed here, or no such state is kept. PS_EAUTH, PS_ELOST, PS_EROLLBACK, PS_EFORK:
+ * as ps_remote_get. */
+PS_CHECKED PS_API int ps_clone(ps_remote *r, const char *path, const struct ps_clone_options *options, struct ps_clone_result *result);
+
+struct ps_push_state {
+	uint64_t state, commit, time_ns; /* time: by the clock of who pushed */
+	uint64_t objects, bytes;         /* of the whole store */
+	uint64_t runs, packs, pack_bytes; /* what a clone of it reads */
+	uint32_t newest;
+};
+typedef int (*ps_push_state_fn)(void *arg, const struct ps_push_state *state);
+/* The states that can be cloned, the newest first, as the last sync of r had them. Other than 0 from fn ends it with PS_ECANCELED.
+ * PS_ENOTFOUND: nothing was pushed here. */
+PS_CHECKED PS_API int ps_push_history(ps_remote *r, ps_push_state_fn fn, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,76 @@
+/* Cuts: the store as it was at one commit, while others go on, and what has changed since an earlier one; and the way back: a store
+ * filled from cuts. For layers, not for applications.
+ *
+ * Every change carries the number of the interval that it was made in. A cut ends an interval: what was changed before carries at most
+ * its number, what comes after carries more, also over crashes. So "changed since an earlier cut" is "carries more than that cut's
+ * number", and needs no list of its own. Moving contents (compaction) is no change. */
+#ifndef PS_CUT_H
+#define PS_CUT_H
+
+#include "store/storer_impl.h"
+
+struct ps_cut;
+struct ps_restore;
+
+/* An earlier cut of the same store, as ps_cut_info told it; all zeros: before everything. */
+struct ps_cut_from {
+	uint64_t interval, checkpoint;
+};
+
+struct ps_cut_info {
+	struct ps_cut_from here;      /* for a later cut */
+	uint64_t commit;              /* the last one in it */
+	uint64_t objects, live_bytes; /* of the whole store */
+	uint64_t slots, crashes;      /* what ids of the future depend on */
+};
+
+enum ps_cut_kind {
+	PS_CUT_GONE = 1,  /* the id's slot has no object; `id` has the last generation that it gave out */
+	PS_CUT_ZERO = 2,  /* `size` zero bytes that were never written */
+	PS_CUT_BYTES = 3, /* up to 64 KiB: one piece */
+	PS_CUT_CHUNKS = 4 /* pieces of 64 KiB at multiples of it, the last one shorter; those left out are zeros */
+};
+enum { PS_CUT_PIECE = 65536 };
+
+struct ps_cut_object {
+	ps_id id;
+	enum ps_cut_kind kind;
+	uint64_t size;
+	uint64_t interval; /* of the change */
+	uint64_t crashes;  /* GONE: what the store's count was then */
+};
+
+/* A cut of s, which may be a stack. All that was committed before is in it, and durable. Only one at a time, backups included: PS_EBUSY.
+ * Holds back what is freed after it up to the store's pin_limit: beyond that every later call on the cut is PS_ENOSPC.
+ * PS_ENOTSUP: a store that cannot be cut. PS_EINVAL: `from` is of the future. */
+PS_CHECKED int ps_cut_begin(ps_storer *s, const struct ps_cut_from *from, struct ps_cut **cut, struct ps_cut_info *info);
+/* The next object, in the order of slots, that was changed after `from`. PS_ENOTFOUND: there are no more. */
+PS_CHECKED int ps_cut_next(struct ps_cut *cut, struct ps_cut_object *object);
+/* Pieces of the object that ps_cut_next gave last, in order; data is valid during the call. Other than PS_OK from fn ends it with that. */
+typedef int (*ps_cut_piece_fn)(void *arg, uint64_t offset, const void *data, size_t len);
+PS_CHECKED int ps_cut_pieces(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg);
+/* Whether nothing from slot to slot, both included, was changed after `interval`. Looks at the store as it is now: true is certain of the
+ * cut, false may be due to later changes. */
+PS_CHECKED int ps_cut_unchanged(struct ps_cut *cut, ps_id first, ps_id last, uint64_t interval, bool *unchanged);
+/* Goes on behind this id's slot. Never back. */
+void ps_cut_skip(struct ps_cut *cut, ps_id last);
+void ps_cut_end(struct ps_cut *cut);
+
+/* Fills a store that has no object and never had one: objects in the order of slots, each id once. What readers see before the end is a
+ * part of it. PS_EEXIST: there are objects. Ids that the store gives later continue those of the source. */
+PS_CHECKED int ps_restore_begin(ps_storer *s, struct ps_restore **r);
+/* bytes: of PS_CUT_BYTES, else NULL. PS_EINVAL: not in order, or what no cut gives. */
+PS_CHECKED int ps_restore_object(struct ps_restore *r, const struct ps_cut_object *object, const void *bytes);
+/* Of the last object, which is PS_CUT_CHUNKS; in order. */
+PS_CHECKED int ps_restore_piece(struct ps_restore *r, uint64_t offset, const void *data, size_t len);
+/* All of it is durable, and the store is at `info`. Ends the session, whatever the result. */
+PS_CHECKED int ps_restore_finish(struct ps_restore *r, const struct ps_cut_info *info);
+void ps_restore_abort(struct ps_restore *r);
+
+/* A few bytes of the layer's own in the store's file, which no object holds: durable when ps_note_set returns, whole or as they were after
+ * a crash. Not copied by a backup. ps_note_get: PS_ENOTFOUND if there is none; PS_ERANGE. PS_ECORRUPT: both copies are damaged. */
+enum { PS_NOTE_MAX = 448 };
+PS_CHECKED int ps_note_set(ps_storer *s, const void *note, size_t len);
+PS_CHECKED int ps_note_get(ps_storer *s, void *buf, size_t cap, size_t *len);
+
+#endif
