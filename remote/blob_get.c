@@ -1,48 +1,10 @@
 /* get: whole, a range, or a stream. Chunks are fetched several at once and given in order; each is opened and
  * checked before a byte of it is given. */
+#include <sodium.h>
 #include <stdio.h>
 
 #include "base/fail.h"
-#include "remote/manager_internal.h"
-
-struct get;
-
-struct get_lane {
-	struct ps_lane lane;
-	struct get_lane *next_idle;
-	struct get *get;
-	struct get_read {
-		struct ps_pad_read read; /* first: a task */
-		struct get_lane *lane;
-	} fetch;
-	uint32_t chunk;
-	bool done; /* fetched, not given yet */
-	uint8_t description[PS_CHUNK_DESCRIPTION];
-	uint8_t *own; /* where it goes to a callback */
-};
-
-struct get {
-	struct ps_operation op;
-	ps_remote *r;
-	struct ps_remote_get options;
-	/* Where to. */
-	uint8_t *buf;
-	ps_remote_write_fn write;
-	void *write_arg;
-	uint64_t from, to; /* bytes of the value */
-	/* What. */
-	struct ps_record record; /* without slots */
-	struct ps_pad_slot *slots;
-	uint32_t slots_count, first; /* of the chunks that are wanted; the first's number */
-	uint32_t chunk_bytes;
-	uint32_t asked, given; /* chunks so far, from the first on */
-	unsigned tries;
-	/* Lanes. */
-	struct ps_lanes lanes;
-	struct get_lane *all;
-	struct get_lane *idle;
-	uint32_t lanes_count, on_way;
-};
+#include "remote/get_internal.h"
 
 /* ---- what is wanted ---- */
 
@@ -135,11 +97,16 @@ static int check_unchanged(struct get *get)
 	return PS_OK;
 }
 
-static void forget(struct get *get)
+void get_forget(struct get *get)
 {
 	if (get->slots)
 		ps_memory_free(&get->r->memory, get->slots, get->slots_count * sizeof(*get->slots));
+	if (get->read_keys) {
+		sodium_memzero(get->read_keys, (size_t)get->slots_count * PS_KEY);
+		ps_memory_free(&get->r->memory, get->read_keys, (size_t)get->slots_count * PS_KEY);
+	}
 	get->slots = NULL;
+	get->read_keys = NULL;
 	get->slots_count = 0;
 }
 
@@ -150,8 +117,8 @@ static int lane_error(struct get *get, const struct get_lane *lane)
 	const struct ps_task *task = &lane->fetch.read.task;
 	const uint8_t *name = lane->fetch.read.slot.name.bytes;
 	int err = task->error != PS_OK ? task->error : PS_EUNAVAILABLE;
-	return ps_fail(err, "\"%.64s\": chunk %u (pad %02x%02x%02x%02x): %.200s", get->record.name,
-	               lane->chunk, name[0], name[1], name[2], name[3], task->sentence);
+	return ps_fail(err, "\"%.64s\": chunk %u (pad %02x%02x%02x%02x): %.200s", get->shown, lane->chunk,
+	               name[0], name[1], name[2], name[3], task->sentence);
 }
 
 static void rest_lane(struct get *get, struct get_lane *lane)
@@ -168,8 +135,7 @@ static int give_lane(struct get *get, struct get_lane *lane)
 	if (get->write)
 		err = get->write(get->write_arg, lane->own, len);
 	if (err != PS_OK)
-		return ps_fail(err, "\"%.64s\": the callback that takes the contents failed",
-		               get->record.name);
+		return ps_fail(err, "\"%.64s\": the callback that takes the contents failed", get->shown);
 	get->op.shown.pads_done++;
 	get->op.shown.fetched++;
 	get->op.shown.bytes_done += len;
@@ -240,6 +206,8 @@ static int ask(struct get *get, struct get_lane *lane)
 	read->r = get->r;
 	read->slot = get->slots[get->asked];
 	read->role = PS_ROLE_DATA;
+	read->network = get->network;
+	read->content_key = get->read_keys ? get->read_keys + (size_t)get->asked * PS_KEY : NULL;
 	read->from = get->from > begin ? (uint32_t)(get->from - begin) : 0;
 	read->to = get->to - begin < read->slot.length ? (uint32_t)(get->to - begin) : read->slot.length;
 	read->ended = read_ended;
@@ -284,7 +252,7 @@ static void give_up(struct get *get)
 
 /* ---- lanes ---- */
 
-static int init_lanes(struct get *get)
+static int init_lanes(struct get *get, uint64_t most)
 {
 	uint64_t bytes = ps_pad_record_bytes(get->chunk_bytes) + ps_pad_padded(get->chunk_bytes);
 	int err = ps_lanes_init(&get->lanes, get->r->seams.clock);
@@ -292,7 +260,7 @@ static int init_lanes(struct get *get)
 		return err;
 	if (get->write)
 		bytes += get->chunk_bytes;
-	get->lanes_count = ps_lanes_count(get->r, bytes, get->slots_count);
+	get->lanes_count = ps_lanes_count(get->r, bytes, most);
 	get->all = ps_memory_zalloc(&get->r->memory, get->lanes_count * sizeof(*get->all));
 	if (!get->all) {
 		ps_lanes_done(&get->lanes);
@@ -305,12 +273,15 @@ static int init_lanes(struct get *get)
 	return PS_OK;
 }
 
-static void done_lanes(struct get *get)
+void get_close_lanes(struct get *get)
 {
+	if (!get->all)
+		return;
 	for (uint32_t i = 0; i < get->lanes_count; i++)
 		if (get->all[i].own)
 			ps_memory_free(&get->r->memory, get->all[i].own, get->chunk_bytes);
 	ps_memory_free(&get->r->memory, get->all, get->lanes_count * sizeof(*get->all));
+	get->all = get->idle = NULL;
 	ps_lanes_done(&get->lanes);
 }
 
@@ -327,22 +298,30 @@ static int show_plan(struct get *get)
 	return ps_operation_plan(&get->op, &plan, 0, get->r->options.max_cost);
 }
 
-static int fetch(struct get *get)
+int get_open_lanes(struct get *get, uint64_t most)
 {
-	int err = show_plan(get);
-	if (err != PS_OK || get->slots_count == 0)
-		return err;
-	err = ps_operation_group(&get->op);
-	if (err == PS_OK)
-		err = ps_operation_fail(&get->op, init_lanes(get));
-	if (err != PS_OK)
-		return err;
-	err = fetch_all(get);
+	int err = get->op.group ? PS_OK : ps_operation_group(&get->op);
+	return err == PS_OK ? ps_operation_fail(&get->op, init_lanes(get, most)) : err;
+}
+
+int get_slots(struct get *get)
+{
+	get->asked = get->given = 0;
+	int err = fetch_all(get);
 	if (err != PS_OK)
 		give_up(get);
 	else
 		err = ps_operation_fail(&get->op, ps_group_wait(get->op.group));
 	return err;
+}
+
+static int fetch(struct get *get)
+{
+	int err = show_plan(get);
+	if (err != PS_OK || get->slots_count == 0)
+		return err;
+	err = get_open_lanes(get, get->slots_count);
+	return err == PS_OK ? get_slots(get) : err;
 }
 
 /* `range`: fills from, to for the size that the value turns out to have. */
@@ -355,7 +334,7 @@ static int find(struct get *get, const char *key, range_fn *range, void *arg)
 	 * one moment, which is all that is promised. */
 	for (get->tries = 0; get->tries <= MOST_TRIES && (err == PS_EBUSY || err == PS_ENOTFOUND);
 	     get->tries++) {
-		forget(get);
+		get_forget(get);
 		err = look_up(get, key);
 		if (err == PS_OK)
 			err = range(get, get->record.content.size, arg);
@@ -378,15 +357,15 @@ static int run(ps_remote *r, const char *key, struct get *get, const struct ps_r
 	if (err != PS_OK)
 		return err;
 	get->r = r;
+	get->shown = key;
 	if (options)
 		get->options = *options;
 	err = ps_operation_fail(&get->op, find(get, key, range, arg));
 	if (err == PS_OK)
 		(void)fetch(get);
 	err = ps_operation_end(&get->op);
-	if (get->all)
-		done_lanes(get);
-	forget(get);
+	get_close_lanes(get);
+	get_forget(get);
 	return err;
 }
 

@@ -12,7 +12,7 @@ static void fill_info(const struct ps_record *record, struct ps_remote_info *inf
 	                                .complete = valued && (record->flags & PS_RECORD_COMPLETE),
 	                                .exists = valued,
 	                                .updating = !!(record->flags & PS_RECORD_UPDATING),
-	                                .is_public = !!(record->flags & PS_RECORD_PUBLIC),
+	                                .is_public = ps_record_is_public(record),
 	                                .synced = !(record->flags & PS_RECORD_DIRTY),
 	                                .pads = record->sets[PS_SET_CURRENT].count,
 	                                .next_pads = record->sets[PS_SET_NEXT].count};

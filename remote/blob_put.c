@@ -6,7 +6,7 @@ enum { FIRST_PADS = 16, MOST_PADS = 1 << 16 };
 
 /* ---- what came back ---- */
 
-static void rest_lane(struct put *put, struct put_lane *lane)
+void put_rest_lane(struct put *put, struct put_lane *lane)
 {
 	lane->next_idle = put->idle;
 	put->idle = lane;
@@ -16,14 +16,15 @@ static void chunk_done(struct put *put, struct put_lane *lane)
 {
 	memcpy(put->chunk[lane->chunk].hash, put_lane_hash(lane), PUT_HASH);
 	put->op.shown.pads_done++;
-	put->op.shown.bytes_done += lane->len;
-	rest_lane(put, lane);
+	if (put->data_chunks == 0) /* none is left of the value's own */
+		put->op.shown.bytes_done += lane->len;
+	put_rest_lane(put, lane);
 }
 
 /* Other than PS_OK ends the put; the lane rests then. */
 static int lane_failed(struct put *put, struct put_lane *lane, int err)
 {
-	rest_lane(put, lane);
+	put_rest_lane(put, lane);
 	return ps_operation_fail(&put->op, err);
 }
 
@@ -117,8 +118,7 @@ static int take_back(struct put *put, struct ps_lane *back)
 	return lane->looking ? take_looked(put, lane) : take_written(put, lane);
 }
 
-/* Takes back one lane, if one comes soon, and shows how far it is. */
-static int go_on(struct put *put)
+int put_go_on(struct put *put)
 {
 	uint64_t soon = ps_clock_now(put->r->seams.clock) + PS_SHOW_MS * PS_MS_NS;
 	struct ps_lane *back = ps_lanes_next(&put->lanes, soon);
@@ -262,7 +262,7 @@ static int stays(struct put *put, struct put_lane *lane, bool *same)
 	return put_same_contents(put, slot, lane, same);
 }
 
-static int use_chunk(struct put *put, struct put_lane *lane)
+int put_use_chunk(struct put *put, struct put_lane *lane)
 {
 	bool same;
 	lane->chunk = put->chunks;
@@ -299,20 +299,20 @@ static int send_all(struct put *put)
 	int err = PS_OK;
 	while (err == PS_OK && !put->ended) {
 		while (err == PS_OK && !put->idle)
-			err = go_on(put);
+			err = put_go_on(put);
 		if (err != PS_OK)
 			break;
 		struct put_lane *lane = put->idle;
 		put->idle = lane->next_idle;
 		err = read_chunk(put, lane);
 		if (err == PS_OK && (lane->len > 0))
-			err = use_chunk(put, lane);
+			err = put_use_chunk(put, lane);
 		else
-			rest_lane(put, lane);
+			put_rest_lane(put, lane);
 		(void)ps_operation_fail(&put->op, err);
 	}
 	while (err == PS_OK && put->on_way > 0)
-		err = go_on(put);
+		err = put_go_on(put);
 	return err;
 }
 
@@ -329,16 +329,26 @@ static void give_up(struct put *put)
 	(void)!put_journal_flush(put);
 }
 
+/* What the address shows is switched before the record is. */
+static int finish(struct put *put)
+{
+	bool shown = put->record.flags & PS_RECORD_PUBLIC;
+	return put->class == PS_PAD_PUBLIC_DATA || shown ? ps_public_finish(put) : put_switch(put);
+}
+
 static int run(struct put *put)
 {
 	int err = send_all(put);
+	put->data_chunks = put->chunks;
+	if (err == PS_OK && put->class == PS_PAD_PUBLIC_DATA)
+		err = ps_public_send_nodes(put);
 	if (err != PS_OK) {
 		(void)ps_operation_fail(&put->op, err);
 		give_up(put);
 		return err;
 	}
 	(void)!ps_group_wait(put->op.group); /* what failed on the way was seen to */
-	return ps_operation_fail(&put->op, put_switch(put));
+	return ps_operation_fail(&put->op, finish(put));
 }
 
 static int show_plan(struct put *put)
@@ -363,8 +373,10 @@ static int begin(struct put *put)
 	put->chunk_bytes = put->r->payloads[put->mode];
 	if (err == PS_OK)
 		err = show_plan(put);
-	if (err == PS_OK)
+	if (err == PS_OK && !put->op.group)
 		err = ps_operation_group(&put->op);
+	if (err == PS_OK && (put->record.flags & PS_RECORD_PUBLIC))
+		err = ps_public_look(&put->op, &put->record);
 	return ps_operation_fail(&put->op, err);
 }
 
@@ -381,7 +393,7 @@ static void take_options(struct put *put, const struct ps_remote_put *options)
 	put->class = PS_PAD_PRIVATE;
 }
 
-static void free_arrays(struct put *put)
+void put_free_arrays(struct put *put)
 {
 	struct ps_memory *memory = &put->r->memory;
 	ps_memory_free(memory, put->chunk, put->chunk_capacity * sizeof(*put->chunk));
@@ -407,9 +419,9 @@ static int put_all(struct put *put)
 	return result;
 }
 
-static int put_any(ps_remote *r, const char *key, struct put *put, const struct ps_remote_put *options)
+int put_run(ps_remote *r, const char *key, const char *name, struct put *put,
+            const struct ps_remote_put *options)
 {
-	const char *name = put->update ? "update" : "put";
 	if (!key || (options && options->size != sizeof(*options)))
 		return ps_fail(PS_EINVAL, "ps_remote_%s: the key is NULL, or the options have another size",
 		               name);
@@ -422,9 +434,16 @@ static int put_any(ps_remote *r, const char *key, struct put *put, const struct 
 	if (!ps_keys_can_write(r->keys))
 		(void)ps_operation_fail(&put->op,
 		                        ps_fail(PS_EREADONLY, "a key that only reads writes nothing"));
+	if (put->op.error == PS_OK)
+		(void)ps_operation_fail(&put->op, ps_public_resume(&put->op, &put->resumed));
 	err = put->op.error != PS_OK ? ps_operation_end(&put->op) : put_all(put);
-	free_arrays(put);
+	put_free_arrays(put);
 	return err;
+}
+
+static int put_any(ps_remote *r, const char *key, struct put *put, const struct ps_remote_put *options)
+{
+	return put_run(r, key, put->update ? "update" : "put", put, options);
 }
 
 int ps_remote_put(ps_remote *r, const char *key, const void *data, size_t len,

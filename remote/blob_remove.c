@@ -1,9 +1,9 @@
-/* remove, release and rename: changes of the index alone. */
+/* remove, release and rename: changes of the index alone, but for an address that ends. */
 #include "base/fail.h"
-#include "remote/manager_internal.h"
+#include "remote/public_internal.h"
 
 static int commit_record(ps_remote *r, const struct ps_record *record, const struct ps_slots *let_go,
-                         uint64_t hold)
+                         uint64_t hold, const struct public_close *close)
 {
 	ps_index_txn *txn;
 	int err = ps_index_begin(r->index, &txn);
@@ -12,11 +12,14 @@ static int commit_record(ps_remote *r, const struct ps_record *record, const str
 	/* What fails here fails the commit. */
 	(void)!ps_txn_put(txn, record);
 	(void)!ps_txn_let_go(txn, let_go, hold);
+	if (close)
+		(void)!ps_public_close_in(close, txn);
 	return ps_index_commit(txn);
 }
 
 /* One that no other machine can know of leaves no tombstone. */
-static int forget_record(ps_remote *r, const struct ps_record *record, const struct ps_slots *let_go)
+static int forget_record(ps_remote *r, const struct ps_record *record, const struct ps_slots *let_go,
+                         const struct public_close *close)
 {
 	ps_index_txn *txn;
 	int err = ps_index_begin(r->index, &txn);
@@ -24,6 +27,8 @@ static int forget_record(ps_remote *r, const struct ps_record *record, const str
 		return err;
 	(void)!ps_txn_remove(txn, record->kind, record->name, record->name_len, false);
 	(void)!ps_txn_let_go(txn, let_go, 0);
+	if (close)
+		(void)!ps_public_close_in(close, txn);
 	return ps_index_commit(txn);
 }
 
@@ -70,23 +75,54 @@ static int bury(ps_remote *r, struct ps_record *record, struct ps_slots *let_go,
 	return err == PS_OK ? ps_record_bury(record, &version, ps_remote_wall_ns(r), let_go) : err;
 }
 
+int ps_blob_bury(ps_remote *r, struct ps_record *record, const struct public_close *close)
+{
+	struct ps_slots let_go = {0};
+	uint64_t hold = 0;
+	bool forget = never_left(record);
+	int err = bury(r, record, &let_go, &hold);
+	if (err == PS_OK)
+		err = forget ? forget_record(r, record, &let_go, close)
+		             : commit_record(r, record, &let_go, hold, close);
+	ps_slots_done(&let_go, ps_index_memory(r->index));
+	return err;
+}
+
+/* Its address ends first: readers are told so before a pad of the value is written anew. */
+static int bury_public(struct ps_operation *op, struct ps_record *record)
+{
+	struct public_close close = {.r = op->r, .key = op->shown.key};
+	struct ps_busy_key turn;
+	int err = ps_public_end(op, record, &close);
+	if (err != PS_OK)
+		return err;
+	public_turn_take(op->r, &turn);
+	err = ps_blob_bury(op->r, record, &close);
+	public_turn_give(op->r, &turn);
+	return err;
+}
+
 static int remove_value(struct ps_operation *op)
 {
 	struct ps_record record = {0};
-	struct ps_slots let_go = {0};
-	uint64_t hold = 0;
 	int err = read_record(op, &record);
 	if (err == PS_OK && !ps_record_has_contents(&record) && !(record.flags & PS_RECORD_UPDATING))
 		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", op->shown.key);
-	bool forget = err == PS_OK && never_left(&record);
 	if (err == PS_OK)
-		err = bury(op->r, &record, &let_go, &hold);
-	if (err == PS_OK)
-		err = forget ? forget_record(op->r, &record, &let_go)
-		             : commit_record(op->r, &record, &let_go, hold);
-	ps_slots_done(&let_go, ps_index_memory(op->r->index));
+		err = record.flags & PS_RECORD_PUBLIC ? bury_public(op, &record)
+		                                      : ps_blob_bury(op->r, &record, NULL);
 	ps_record_done(&record);
 	return err;
+}
+
+/* One that was cut off may have been carried out by now. */
+static int remove_or_go_on(struct ps_operation *op)
+{
+	bool resumed;
+	int err = ps_public_resume(op, &resumed);
+	if (err == PS_OK)
+		err = remove_value(op);
+	return err == PS_ENOTFOUND && resumed ? PS_OK : err;
 }
 
 int ps_remote_remove(ps_remote *r, const char *key)
@@ -96,7 +132,7 @@ int ps_remote_remove(ps_remote *r, const char *key)
 	if (err != PS_OK)
 		return err;
 	if (op.error == PS_OK)
-		(void)ps_operation_fail(&op, remove_value(&op));
+		(void)ps_operation_fail(&op, remove_or_go_on(&op));
 	return ps_operation_end(&op);
 }
 
@@ -111,13 +147,15 @@ static int release_next(struct ps_operation *op)
 	if (err == PS_OK && !(record.flags & PS_RECORD_UPDATING))
 		err = ps_fail(PS_ENOTFOUND, "nothing is unfinished under \"%.64s\"", op->shown.key);
 	if (err == PS_OK)
+		err = ps_public_release(&record, &let_go);
+	if (err == PS_OK)
 		err = ps_manager_leave(op->r, &record, PS_SET_NEXT, &let_go, &hold);
 	if (err == PS_OK) {
 		record.flags &= (uint16_t)~PS_RECORD_UPDATING;
 		record.next = (struct ps_content){0};
 		bool rest = ps_record_has_contents(&record) || (record.flags & PS_RECORD_TOMBSTONE);
-		err =
-		    rest ? commit_record(op->r, &record, &let_go, 0) : forget_record(op->r, &record, &let_go);
+		err = rest ? commit_record(op->r, &record, &let_go, 0, NULL)
+		           : forget_record(op->r, &record, &let_go, NULL);
 	}
 	ps_slots_done(&let_go, ps_index_memory(op->r->index));
 	ps_record_done(&record);
@@ -280,6 +318,8 @@ int ps_remote_rename(ps_remote *r, const char *from, const char *to)
 		(void)ps_operation_fail(&op, ps_fail(PS_EINVAL, "ps_remote_rename: the key is NULL"));
 	if (op.error == PS_OK)
 		(void)ps_operation_fail(&op, others_may_free(&op, &copies));
+	if (op.error == PS_OK)
+		(void)ps_operation_fail(&op, ps_public_check_rename(r, from, copies));
 	if (op.error == PS_OK)
 		(void)ps_operation_fail(&op, copies ? copy_value(&op, to) : move_value(&op, to));
 	return ps_operation_end(&op);

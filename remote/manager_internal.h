@@ -10,6 +10,7 @@
 #include <padstone/remote.h>
 
 #include "remote/clock.h"
+#include "remote/fetch.h"
 #include "remote/limits.h"
 #include "remote/local_index.h"
 #include "remote/settle.h"
@@ -77,6 +78,10 @@ struct ps_remote_setup {
 	struct ps_remote_rebuild_result *rebuild; /* not NULL: the head is lost, and to be made anew */
 };
 int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **r) __attribute__((warn_unused_result));
+/* Without keys and index, for reading by address; its folder is that of what was seen of addresses. */
+int ps_remote_start_keyless(const char *url, const struct ps_remote_options *options,
+                            const struct ps_remote_seams *seams, ps_remote **r)
+    __attribute__((warn_unused_result));
 uint64_t ps_remote_wall_ns(ps_remote *r);
 /* The keys that an application's key stands for; head_name is written where the key tells it. */
 int ps_remote_open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys,
@@ -118,6 +123,8 @@ int ps_sync_remember(ps_remote *r) __attribute__((warn_unused_result));
 /* A key for the moment of a commit, by the sync: false, if a call has it. It is in the list until it is given
  * back. */
 bool ps_busy_take_brief(ps_remote *r, struct ps_busy_key *busy) __attribute__((warn_unused_result));
+/* The same, as soon as nobody has it; for what is never taken for longer. */
+void ps_busy_wait_brief(ps_remote *r, struct ps_busy_key *busy);
 void ps_busy_give_back(ps_remote *r, struct ps_busy_key *busy);
 
 struct ps_operation {
@@ -230,6 +237,7 @@ struct ps_pad_read {
 	struct ps_pad_slot slot;
 	unsigned role;
 	const uint8_t *content_key; /* NULL: the store's keys */
+	const uint8_t *network;     /* the id of the pad's network; NULL: the store's */
 	uint32_t from, to;          /* payload bytes that are wanted, half-open, within slot.length */
 	uint8_t *out;               /* to - from bytes */
 	const void *description;    /* what it has to say of itself; NULL: anything */
@@ -271,6 +279,16 @@ int ps_pads_look(struct ps_operation *op, struct ps_pad_look *looks, size_t coun
 /* As ps_pad_read_init has it, but for r and ended. */
 int ps_pads_read(struct ps_operation *op, struct ps_pad_read *reads, size_t count)
     __attribute__((warn_unused_result));
+
+/* One fetch, as ps_fetch_init has it, whose ended() calls ps_pad_fetched: for what is judged by more than a slot.
+ * PS_OK once it has ended: its fate tells how. */
+struct ps_pad_fetch {
+	struct ps_fetch fetch; /* first: a task */
+	struct ps_lanes *lanes;
+	struct ps_lane lane;
+};
+int ps_pad_fetch(struct ps_operation *op, struct ps_pad_fetch *fetch) __attribute__((warn_unused_result));
+void ps_pad_fetched(struct ps_pad_fetch *fetch);
 
 /* A sealed slot, durable in the index before this is called, and what is in it; or a removal of `expected`.
  */

@@ -45,6 +45,16 @@ bool ps_busy_take_brief(ps_remote *r, struct ps_busy_key *busy)
 	return !taken;
 }
 
+void ps_busy_wait_brief(ps_remote *r, struct ps_busy_key *busy)
+{
+	pthread_mutex_lock(&r->lock);
+	(void)is_busy_locked(r, busy->key);
+	busy->brief = true;
+	busy->next = r->busy;
+	r->busy = busy;
+	pthread_mutex_unlock(&r->lock);
+}
+
 void ps_busy_give_back(ps_remote *r, struct ps_busy_key *busy)
 {
 	pthread_mutex_lock(&r->lock);

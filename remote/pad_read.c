@@ -13,7 +13,7 @@ static struct ps_pad_read *read_of(struct ps_task *task)
 	return (struct ps_pad_read *)(void *)task;
 }
 
-static void expect(const ps_remote *r, const struct ps_pad_slot *slot, unsigned role,
+static void expect(const uint8_t *network, const struct ps_pad_slot *slot, unsigned role,
                    struct ps_pad_expected *expected)
 {
 	*expected = (struct ps_pad_expected){.serial = slot->serial,
@@ -21,17 +21,17 @@ static void expect(const ps_remote *r, const struct ps_pad_slot *slot, unsigned 
 	                                     .class = slot->class,
 	                                     .role = (uint8_t)role,
 	                                     .identity = ps_slot_identity(slot)};
-	memcpy(expected->network, r->network_id, sizeof(expected->network));
+	memcpy(expected->network, network, sizeof(expected->network));
 }
 
-static int open_header(ps_remote *r, const struct ps_pad_slot *slot, unsigned role, const void *bytes,
-                       size_t len, struct ps_pad_header *header)
+static int open_header(const uint8_t *network, const struct ps_pad_slot *slot, unsigned role,
+                       const void *bytes, size_t len, struct ps_pad_header *header)
 {
 	struct ps_pad_expected expected;
 	int err = ps_pad_open_header(bytes, len, &slot->name, header);
 	if (err != PS_OK)
 		return err;
-	expect(r, slot, role, &expected);
+	expect(network, slot, role, &expected);
 	err = ps_pad_check(header, &expected);
 	if (err == PS_OK && header->payload != ps_pad_padded(slot->length))
 		err = ps_fail(PS_EAUTH, "a pad of another length than is known");
@@ -64,14 +64,14 @@ static struct ps_pad_reader reader_of(const ps_remote *r, const uint8_t *content
 }
 
 /* Straight into the caller's memory where that has room for all of it, padding included. */
-int ps_pad_read_record(ps_remote *r, const struct ps_pad_slot *slot, unsigned role,
+static int read_record(ps_remote *r, const uint8_t *network, const struct ps_pad_slot *slot, unsigned role,
                        const uint8_t *content_key, const struct ps_net_buffer *record, uint8_t *out,
                        uint32_t from, uint32_t to, struct ps_pad_contents *contents)
 {
 	struct ps_pad_header header;
 	struct ps_pad_contents opened;
 	struct ps_pad_reader reader = reader_of(r, content_key);
-	int err = open_header(r, slot, role, record->bytes, record->len, &header);
+	int err = open_header(network, slot, role, record->bytes, record->len, &header);
 	if (err != PS_OK)
 		return err;
 	bool direct = out && from == 0 && to == header.payload;
@@ -90,7 +90,19 @@ int ps_pad_read_record(ps_remote *r, const struct ps_pad_slot *slot, unsigned ro
 	return err;
 }
 
+int ps_pad_read_record(ps_remote *r, const struct ps_pad_slot *slot, unsigned role,
+                       const uint8_t *content_key, const struct ps_net_buffer *record, uint8_t *out,
+                       uint32_t from, uint32_t to, struct ps_pad_contents *contents)
+{
+	return read_record(r, r->network_id, slot, role, content_key, record, out, from, to, contents);
+}
+
 /* ---- the task ---- */
+
+static const uint8_t *network_of(const struct ps_pad_read *read)
+{
+	return read->network ? read->network : read->r->network_id;
+}
 
 /* Whole, unless a range leaves out more than half. */
 static bool reads_whole(const struct ps_pad_read *read)
@@ -170,8 +182,8 @@ static enum ps_task_answer ask_span(struct ps_pad_read *read)
 
 static enum ps_task_answer take_header(struct ps_pad_read *read, struct ps_net_request *request)
 {
-	int err = open_header(read->r, &read->slot, read->role, request->buffer->bytes, request->buffer->len,
-	                      &read->header);
+	int err = open_header(network_of(read), &read->slot, read->role, request->buffer->bytes,
+	                      request->buffer->len, &read->header);
 	return err == PS_OK ? ask_span(read) : doubt(read, request, err);
 }
 
@@ -203,8 +215,8 @@ static int check_description(const struct ps_pad_read *read)
 
 static enum ps_task_answer take_whole(struct ps_pad_read *read, struct ps_net_request *request)
 {
-	int err = ps_pad_read_record(read->r, &read->slot, read->role, read->content_key, request->buffer,
-	                             read->out, read->from, read->to, &read->contents);
+	int err = read_record(read->r, network_of(read), &read->slot, read->role, read->content_key,
+	                      request->buffer, read->out, read->from, read->to, &read->contents);
 	if (err == PS_OK)
 		err = check_description(read);
 	return err == PS_OK ? PS_TASK_DONE : doubt(read, request, err);

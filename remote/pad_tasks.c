@@ -119,6 +119,24 @@ int ps_pads_read(struct ps_operation *op, struct ps_pad_read *reads, size_t coun
 	return end_work(&work, err);
 }
 
+void ps_pad_fetched(struct ps_pad_fetch *fetch)
+{
+	ps_lanes_back(fetch->lanes, &fetch->lane);
+}
+
+int ps_pad_fetch(struct ps_operation *op, struct ps_pad_fetch *fetch)
+{
+	struct pads_work work;
+	int err = begin_work(&work, op);
+	if (err != PS_OK)
+		return err;
+	fetch->lanes = &work.lanes;
+	ps_fetch_init(&fetch->fetch, &op->r->network->memory);
+	err = ps_group_add(op->group, &fetch->fetch.task);
+	work.on_way += err == PS_OK;
+	return end_work(&work, err);
+}
+
 /* ---- writing and removing ---- */
 
 static struct ps_pad_send *send_of(struct ps_settle *settle)

@@ -9,6 +9,7 @@
 #include <sodium.h>
 
 #include "remote/manager_internal.h"
+#include "remote/public_internal.h"
 
 enum { PUT_HASH = 32 };
 #define PUT_KEPT UINT32_MAX /* the place of a chunk whose pad in current stays */
@@ -66,7 +67,14 @@ struct put {
 	struct ps_remote_put options;
 	enum ps_verify verify;
 	bool update;
-	bool alone; /* no other machine has written a head of this store */
+	enum put_public {
+		PUT_AS_IT_IS, /* public if the key is */
+		PUT_PUBLIC,   /* from now on */
+		PUT_PRIVATE,  /* from now on: its address ends */
+	} become;
+	bool resumed;               /* what an interrupted call left was completed by this one */
+	struct public_close *close; /* what the switch also does, in its commit; or NULL */
+	bool alone;                 /* no other machine has written a head of this store */
 	/* The source: memory, or a callback. */
 	const uint8_t *data;
 	ps_remote_read_fn read;
@@ -81,6 +89,7 @@ struct put {
 	unsigned mode, class;
 	/* Chunks so far, and how many places of next they have. */
 	uint32_t chunk_bytes, chunks, used;
+	uint32_t data_chunks; /* of the value; behind them, of a public one, are nodes of its manifest */
 	struct put_chunk {
 		uint32_t place;         /* in next, or PUT_KEPT */
 		uint8_t hash[PUT_HASH]; /* of its contents */
@@ -137,6 +146,22 @@ int put_replace_pad(struct put *put, uint32_t place, const struct ps_pad_slot *o
     __attribute__((warn_unused_result));
 /* All chunks are there: the record becomes what was put. */
 int put_switch(struct put *put) __attribute__((warn_unused_result));
+/* The same in two steps, for whoever has the record: what next holds is written into the record; the record
+ * becomes it, in one commit. */
+void put_describe(struct put *put);
+int put_switch_now(struct put *put) __attribute__((warn_unused_result));
+
+/* ---- blob_put.c ---- */
+
+/* A put whose source, become and update are set. */
+int put_run(ps_remote *r, const char *key, const char *name, struct put *put,
+            const struct ps_remote_put *options) __attribute__((warn_unused_result));
+/* Takes back one lane, if one comes soon, and shows how far it is. */
+int put_go_on(struct put *put) __attribute__((warn_unused_result));
+/* What becomes of the chunk that the lane has: the next one. */
+int put_use_chunk(struct put *put, struct put_lane *lane) __attribute__((warn_unused_result));
+void put_rest_lane(struct put *put, struct put_lane *lane);
+void put_free_arrays(struct put *put);
 
 /* ---- put_lane.c ---- */
 

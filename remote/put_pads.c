@@ -47,7 +47,7 @@ static int check_allowed(const struct put *put, const struct ps_record *record)
 	bool valued = ps_record_has_contents(record), complete = record->flags & PS_RECORD_COMPLETE;
 	if (put->update && !valued)
 		return ps_fail(PS_ENOTFOUND, "\"%.64s\" has no value that could be updated", record->name);
-	if (!put->update && valued && complete && !put->options.replace)
+	if (!put->update && valued && complete && !put->options.replace && !put->resumed)
 		return ps_fail(PS_EEXIST, "\"%.64s\" has a value", record->name);
 	return PS_OK;
 }
@@ -85,8 +85,12 @@ int put_begin(struct put *put)
 		err = check_allowed(put, record);
 	if (err != PS_OK)
 		return err;
-	if (record->flags & PS_RECORD_PUBLIC)
+	if (put->become == PUT_PUBLIC || (put->become == PUT_AS_IT_IS && (record->flags & PS_RECORD_PUBLIC)))
 		put->class = PS_PAD_PUBLIC_DATA;
+	/* An address shows only what is confirmed, and ends only once its successor is. */
+	if (put->verify == PS_VERIFY_NONE &&
+	    (put->class == PS_PAD_PUBLIC_DATA || (record->flags & PS_RECORD_PUBLIC)))
+		put->verify = PS_VERIFY_HEAD;
 	put->alone = ps_manager_alone(put->r);
 	if (!(record->flags & PS_RECORD_UPDATING)) {
 		record->flags |= PS_RECORD_UPDATING;
@@ -290,7 +294,7 @@ static void hash_contents(const struct put *put, uint8_t hash[32])
 {
 	crypto_generichash_state state;
 	(void)crypto_generichash_init(&state, NULL, 0, 32);
-	for (uint32_t i = 0; i < put->chunks; i++)
+	for (uint32_t i = 0; i < put->data_chunks; i++)
 		(void)crypto_generichash_update(&state, put->chunk[i].hash, sizeof(put->chunk[i].hash));
 	(void)crypto_generichash_final(&state, hash, 32);
 }
@@ -306,10 +310,18 @@ static int commit_switch(struct put *put, const struct ps_slots *old, uint64_t h
 	(void)!ps_txn_put(txn, &put->record);
 	(void)!ps_txn_let_go(txn, old, hold);
 	(void)!ps_txn_let_go(txn, unused, 0);
+	if (put->close)
+		(void)!ps_public_close_in(put->close, txn);
 	return ps_index_commit(txn);
 }
 
-static int switch_to_next(struct put *put)
+void put_describe(struct put *put)
+{
+	put->record.next.size = put->taken;
+	hash_contents(put, put->record.next.hash);
+}
+
+int put_switch_now(struct put *put)
 {
 	struct ps_record *record = &put->record;
 	struct ps_slots final = {0}, unused = {0}, old = {0};
@@ -318,11 +330,8 @@ static int switch_to_next(struct put *put)
 	int err = arrange(put, &final, &unused);
 	if (err == PS_OK)
 		err = ps_manager_leave(put->r, record, PS_SET_CURRENT, &old, &hold);
-	if (err == PS_OK) {
-		record->next.size = put->taken;
-		hash_contents(put, record->next.hash);
+	if (err == PS_OK)
 		err = ps_record_switch(record, &version, ps_remote_wall_ns(put->r), &old);
-	}
 	if (err == PS_OK)
 		err = commit_switch(put, &old, hold, &unused);
 	ps_slots_done(&final, record->memory);
@@ -334,5 +343,8 @@ static int switch_to_next(struct put *put)
 int put_switch(struct put *put)
 {
 	int err = put_journal_begin(put);
-	return err == PS_OK ? put_journal_end(put, switch_to_next(put)) : err;
+	if (err != PS_OK)
+		return err;
+	put_describe(put);
+	return put_journal_end(put, put_switch_now(put));
 }

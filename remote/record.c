@@ -124,6 +124,12 @@ bool ps_record_has_contents(const struct ps_record *record)
 	return !(record->flags & PS_RECORD_TOMBSTONE) && !ps_version_none(&record->version);
 }
 
+bool ps_record_is_public(const struct ps_record *record)
+{
+	return (record->flags & PS_RECORD_PUBLIC) && ps_record_has_contents(record) &&
+	       record->content.class == PS_PAD_PUBLIC_DATA;
+}
+
 bool ps_record_same_contents(const struct ps_record *a, const struct ps_record *b)
 {
 	return ps_record_has_contents(a) && ps_record_has_contents(b) && a->content.size == b->content.size &&

@@ -104,6 +104,7 @@ bool ps_slots_confirmed(const struct ps_slots *slots); /* every one of them */
 /* PS_OK, or PS_ECORRUPT with a sentence. */
 int ps_record_check(const struct ps_record *record) __attribute__((warn_unused_result));
 bool ps_record_has_contents(const struct ps_record *record); /* may be read: complete or not */
+bool ps_record_is_public(const struct ps_record *record); /* its contents are, not only those in progress */
 bool ps_record_same_contents(const struct ps_record *a, const struct ps_record *b);
 
 /* As an object of the local index. */

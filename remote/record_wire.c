@@ -13,7 +13,8 @@ bool ps_record_may_travel(const struct ps_record *record)
 	for (uint32_t i = 0; i < record->sets[PS_SET_CURRENT].count; i++)
 		if (!ps_slot_sealed(&record->sets[PS_SET_CURRENT].slots[i]))
 			return false;
-	return !(record->flags & PS_RECORD_PUBLIC) || ps_slot_sealed(&record->index_pad);
+	/* What an address shows travels once it is known to be there. */
+	return !(record->flags & PS_RECORD_PUBLIC) || record->index_pad.status == PS_SLOT_CONFIRMED;
 }
 
 size_t ps_record_wire_bytes(const struct ps_record *record)

@@ -1,6 +1,7 @@
 /* Making, opening and closing a remote. Nothing is believed to be empty: a store that this machine does not
  * know, or whose index is missing or not its own, is refused, and left as it is. */
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -87,7 +88,7 @@ static struct ps_network_options network_options(const ps_remote *r, const struc
 	struct ps_network_options options = {.size = sizeof(options), .depth = r->options.depth};
 	options.timeout_ms = r->options.timeout_ms;
 	options.allocator = fns;
-	options.read_only = !ps_keys_can_write(setup->keys);
+	options.read_only = !setup->keys || !ps_keys_can_write(setup->keys);
 	if (o) {
 		options.create = setup->init && o->create;
 		options.region = o->region;
@@ -369,6 +370,47 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 	}
 	*out = r;
 	return PS_OK;
+}
+
+static int find_anchors(ps_remote *r, const char *state)
+{
+	char home[PATH_MAX], path[PATH_MAX];
+	int len = state ? snprintf(home, sizeof(home), "%s", state) : 0;
+	int err = state ? PS_OK : ps_state_home(home, sizeof(home));
+	if (len < 0 || len >= PATH_MAX)
+		err = ps_fail(PS_EINVAL, "the state folder's path is too long");
+	if (err == PS_OK)
+		err = ps_state_public(home, path, sizeof(path));
+	if (err != PS_OK)
+		return err;
+	r->folder = ps_memory_alloc(&r->memory, strlen(path) + 1);
+	if (!r->folder)
+		return ps_fail(PS_ENOMEM, "no memory for a path");
+	memcpy(r->folder, path, strlen(path) + 1);
+	return PS_OK;
+}
+
+int ps_remote_start_keyless(const char *url, const struct ps_remote_options *options,
+                            const struct ps_remote_seams *seams, ps_remote **out)
+{
+	struct ps_remote_setup setup = {.url = url, .options = options, .seams = seams};
+	struct ps_allocator_fns given = allocator_of(options);
+	const struct ps_allocator_fns *fns = given.alloc ? &given : NULL;
+	ps_remote *r = new_remote(&setup, fns);
+	if (!r)
+		return ps_fail(PS_ENOMEM, "no memory for a reader");
+	int err = take_options(r, options);
+	if (err == PS_OK)
+		err = open_network(r, &setup, fns);
+	if (err == PS_OK)
+		err = find_anchors(r, options ? options->state : NULL);
+	if (err == PS_OK)
+		err = start_workers(r);
+	if (err == PS_OK)
+		*out = r;
+	else
+		(void)drop(r);
+	return err;
 }
 
 int ps_remote_open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys,

@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include "base/fail.h"
+#include "remote/public_internal.h"
 #include "remote/spares.h"
 
 /* ---- lists of them ---- */
@@ -75,8 +76,9 @@ static unsigned judge(const struct ps_pad_slot *slot, const struct ps_pad_look *
 	struct ps_pad_identity ours = ps_slot_identity(slot);
 	if (!look->there)
 		return PS_SLOT_INVALID; /* not there now: forgotten only after further looks */
+	/* One that was an address is never free: it says from now on that it was taken back. */
 	if (ps_slot_sealed(slot) && ps_identity_same(&look->identity, &ours))
-		return PS_SLOT_FREE;
+		return slot->class == PS_PAD_PUBLIC_INDEX ? PS_SLOT_PENDING : PS_SLOT_FREE;
 	/* Ours may still be on its way: it is fenced off. */
 	return look->identity.counter < slot->counter ? PS_SLOT_PENDING : PS_SLOT_INVALID;
 }
@@ -87,13 +89,17 @@ static int plan_fence(ps_remote *r, struct ps_pad_slot *slot, const struct ps_pa
 {
 	if (slot->generation >= UINT32_MAX - 1 || slot->counter >= UINT64_MAX - 1)
 		return ps_fail(PS_ERANGE, "a pad's generation or counter is used up");
-	slot->generation++;
+	bool address = slot->class == PS_PAD_PUBLIC_INDEX;
+	slot->generation += !address; /* what an address opens stays of one generation */
 	slot->counter++;
 	slot->length = 0;
 	slot->status = PS_SLOT_GENERATED;
 	memset(slot->nonce, 0, sizeof(slot->nonce));
 	memset(slot->hash, 0, sizeof(slot->hash));
 	memcpy(slot->before, there->hash, sizeof(slot->before));
+	if (address)
+		return ps_manager_seal(r, slot, PS_ROLE_TOMBSTONE, public_description, PUBLIC_DESCRIPTION, "",
+		                       0, sealed);
 	return ps_manager_seal(r, slot, PS_ROLE_FENCE, NULL, 0, "", 0, sealed);
 }
 
@@ -179,7 +185,8 @@ static int send_batch(struct ps_operation *op, struct batch *batch, uint64_t *fr
 		return err != PS_OK ? err : noted;
 	size_t confirmed = 0;
 	for (size_t i = 0; i < batch->count; i++)
-		if (batch->slots[i].status == PS_SLOT_CONFIRMED)
+		if (batch->slots[i].status == PS_SLOT_CONFIRMED &&
+		    batch->slots[i].class != PS_PAD_PUBLIC_INDEX)
 			batch->slots[confirmed++] = batch->slots[i];
 	batch->count = confirmed;
 	for (size_t i = 0; i < confirmed; i++)
@@ -273,7 +280,8 @@ static int settle_some(struct ps_operation *op, const struct ps_spare *spares, s
 	return err;
 }
 
-/* What a crash left half done gets the status that its next step begins with. */
+/* What a crash left half done gets the status that its next step begins with. What says that an address was
+ * taken back stays as it is. */
 static int restart(ps_remote *r, unsigned from, unsigned to)
 {
 	struct spares spares;
@@ -285,7 +293,8 @@ static int restart(ps_remote *r, unsigned from, unsigned to)
 		err = ps_fail(PS_ENOMEM, "no memory for pads");
 	for (size_t i = 0; i < spares.count && err == PS_OK; i++) {
 		slots[i] = spares.all[i].slot;
-		slots[i].status = (uint8_t)to;
+		if (from != PS_SLOT_CONFIRMED || slots[i].class != PS_PAD_PUBLIC_INDEX)
+			slots[i].status = (uint8_t)to;
 	}
 	if (err == PS_OK)
 		err = spares_change(r, spares.all, slots, spares.count);

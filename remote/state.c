@@ -105,6 +105,12 @@ int ps_state_store(const char *home, const char *url, const char *store, bool ma
 	return err;
 }
 
+int ps_state_public(const char *home, char *path, size_t size)
+{
+	int err = join(path, size, home, "public");
+	return err == PS_OK ? make_folders(path) : err;
+}
+
 /* ---- small files ---- */
 
 static int write_all(int fd, const char *path, const uint8_t *bytes, size_t len)

@@ -6,6 +6,7 @@
  *   stores/HASH/         HASH of the network's URL and the store's name
  *     anchor             the newest head used (anchor.h)
  *     index              the local index (local_index.h)
+ *   public/NAME          what was seen of an address (public_anchor.h)
  *
  * Folders have mode 0700, files 0600. */
 #ifndef PS_STATE_H
@@ -23,6 +24,8 @@ int ps_state_home(char *path, size_t size) __attribute__((warn_unused_result));
 /* The folder of a store; made, with all above it, if `make`. PS_ENOENT otherwise. */
 int ps_state_store(const char *home, const char *url, const char *store, bool make, char *path, size_t size)
     __attribute__((warn_unused_result));
+/* The folder of what was seen of addresses; made if it is missing. */
+int ps_state_public(const char *home, char *path, size_t size) __attribute__((warn_unused_result));
 /* Made once, whole or not at all, also by several at a time. PS_ECORRUPT: it is damaged, and left as it is.
  */
 int ps_state_machine(const char *home, struct ps_machine *machine) __attribute__((warn_unused_result));

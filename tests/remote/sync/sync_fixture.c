@@ -152,6 +152,8 @@ static void add_pad(struct pads *pads, const struct ps_pad_name *name, bool spar
 
 static int see_record(void *arg, const struct ps_record *record)
 {
+	if (record->flags & PS_RECORD_PUBLIC)
+		add_pad(arg, &record->index_pad.name, false);
 	for (unsigned set = 0; set < PS_SETS; set++)
 		for (uint32_t i = 0; i < record->sets[set].count; i++)
 			add_pad(arg, &record->sets[set].slots[i].name, false);

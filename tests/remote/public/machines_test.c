@@ -1,0 +1,238 @@
+/* Public values of a store that two machines share: one address, one winner, nothing silently lost. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/remote/public/public_fixture.h"
+
+struct scene {
+	struct blobs *a, *b;
+	struct reader *reader;
+	char address[PS_PUBLIC_ADDRESS];
+};
+
+static void set_up(struct scene *s)
+{
+	struct ps_remote_seams seams = {.backoff_ms = 1};
+	s->a = blobs_new_with("mem", &seams);
+	s->b = machine_open(s->a);
+	s->reader = reader_new(s->a);
+	put_public(s->a, "key", 2 * PAD, 1, s->address);
+	(void)sync_now(s->a);
+	(void)sync_now(s->b);
+}
+
+static void tear_down(struct scene *s)
+{
+	struct blobs *machines[] = {s->a, s->b};
+	sync_all_machines(machines, 2);
+	expect_same(s->a, s->b);
+	check_machines(machines, 2);
+	reader_free(s->reader);
+	machine_free(s->b);
+	blobs_free(s->a);
+}
+
+static int update(struct blobs *b, size_t len, uint64_t seed)
+{
+	uint8_t *bytes = blobs_bytes(len, seed);
+	int err = ps_remote_update(b->r, "key", bytes, len, NULL);
+	test_free(bytes);
+	return err;
+}
+
+static void either_machine_changes_what_an_address_shows(void **state)
+{
+	struct scene s;
+	char address[PS_PUBLIC_ADDRESS];
+	(void)state;
+	set_up(&s);
+	assert_ok(ps_remote_address(s.b->r, "key", address));
+	assert_string_equal(address, s.address);
+	for (uint64_t seed = 2; seed < 8; seed++) {
+		struct blobs *one = seed % 2 ? s.a : s.b, *other = seed % 2 ? s.b : s.a;
+		assert_ok(update(one, seed * 30000, seed));
+		reader_expect(s.reader, s.address, seed * 30000, seed);
+		(void)sync_now(one);
+		(void)sync_now(other);
+		blobs_expect(other, "key", seed * 30000, seed);
+	}
+	tear_down(&s);
+}
+
+/* The other has not heard of the change: it is told before anything is sent, and nothing of it is lost. */
+static void a_machine_that_is_behind_is_told_so(void **state)
+{
+	struct scene s;
+	struct ps_mem_figures figures;
+	struct ps_remote_info info;
+	(void)state;
+	set_up(&s);
+	assert_ok(update(s.a, PAD, 2));
+	ps_mem_figures(blobs_world(s.a), &figures, true);
+	assert_error(update(s.b, PAD, 3), PS_ESUPERSEDED);
+	assert_error(ps_remote_unpublish(s.b->r, "key", NULL), PS_ESUPERSEDED);
+	assert_error(ps_remote_remove(s.b->r, "key"), PS_ESUPERSEDED);
+	ps_mem_figures(blobs_world(s.a), &figures, true);
+	assert_int_equal(figures.requests[PS_NET_REPLACE] + figures.requests[PS_NET_REMOVE], 0);
+	reader_expect(s.reader, s.address, PAD, 2);
+	(void)sync_now(s.a);
+	(void)sync_now(s.b);
+	assert_ok(ps_remote_stat(s.b->r, "key", &info));
+	assert_int_equal(info.size, PAD);
+	assert_ok(update(s.b, PAD, 3));
+	reader_expect(s.reader, s.address, PAD, 3);
+	tear_down(&s);
+}
+
+/* The other's update comes between our look and our write. */
+struct source {
+	struct scene *s;
+	uint8_t *bytes;
+	size_t at, len;
+};
+
+static int read_and_meddle(void *arg, void *buf, size_t len, size_t *got)
+{
+	struct source *source = arg;
+	if (source->at == 0)
+		assert_ok(update(source->s->a, PAD + 7, 50));
+	*got = source->len - source->at < len ? source->len - source->at : len;
+	memcpy(buf, source->bytes + source->at, *got);
+	source->at += *got;
+	return PS_OK;
+}
+
+static int find_copy(void *arg, const struct ps_remote_info *info)
+{
+	snprintf(arg, PS_RECORD_NAME_MAX + 1, "%s", info->key);
+	return 0;
+}
+
+static void who_loses_the_race_keeps_its_contents(void **state)
+{
+	struct scene s;
+	char copy[PS_RECORD_NAME_MAX + 1] = "";
+	struct ps_remote_info info;
+	(void)state;
+	set_up(&s);
+	struct source source = {.s = &s, .bytes = blobs_bytes(3 * PAD + 9, 60), .len = 3 * PAD + 9};
+	assert_error(ps_remote_update_stream(s.b->r, "key", source.len, read_and_meddle, &source, NULL),
+	             PS_ESUPERSEDED);
+	assert_non_null(strstr(ps_last_error_message(), "kept as \"key (conflict "));
+	test_free(source.bytes);
+	reader_expect(s.reader, s.address, PAD + 7, 50);
+	blobs_expect(s.b, "key", 2 * PAD, 1);
+	assert_ok(ps_remote_list(s.b->r, "key (conflict ", find_copy, copy));
+	assert_true(copy[0] != '\0');
+	blobs_expect(s.b, copy, 3 * PAD + 9, 60);
+	assert_ok(ps_remote_stat(s.b->r, copy, &info));
+	assert_int_equal(info.is_public, 0);
+	assert_ok(ps_remote_stat(s.b->r, "key", &info));
+	assert_int_equal(info.updating, 0);
+	(void)sync_now(s.a);
+	(void)sync_now(s.b);
+	blobs_expect(s.b, "key", PAD + 7, 50);
+	(void)sync_now(s.a);
+	blobs_expect(s.a, copy, 3 * PAD + 9, 60);
+	assert_ok(update(s.b, 100, 70));
+	reader_expect(s.reader, s.address, 100, 70);
+	tear_down(&s);
+}
+
+/* The machine that changed it last is gone for good: another takes over. */
+static void an_address_outlives_the_machine_that_changed_it(void **state)
+{
+	struct scene s;
+	char address[PS_PUBLIC_ADDRESS];
+	struct ps_remote_publish over = {.size = sizeof(over), .take_over = 1};
+	(void)state;
+	set_up(&s);
+	assert_ok(update(s.a, PAD, 2));
+	reader_expect(s.reader, s.address, PAD, 2);
+	assert_error(update(s.b, PAD, 3), PS_ESUPERSEDED);
+	assert_ok(ps_remote_publish(s.b->r, "key", &over, address));
+	assert_string_equal(address, s.address);
+	reader_expect(s.reader, s.address, 2 * PAD, 1);
+	assert_ok(update(s.b, PAD, 3));
+	reader_expect(s.reader, s.address, PAD, 3);
+	(void)sync_now(s.b);
+	/* It was not: it is told, and both contents are there. */
+	(void)sync_now(s.a);
+	assert_int_equal(count_keys(s.a, "key"), 2);
+	tear_down(&s);
+}
+
+static void an_end_travels(void **state)
+{
+	struct scene s;
+	char address[PS_PUBLIC_ADDRESS];
+	struct ps_remote_info info;
+	(void)state;
+	set_up(&s);
+	assert_ok(ps_remote_unpublish(s.b->r, "key", NULL));
+	(void)sync_now(s.b);
+	(void)sync_now(s.a);
+	assert_ok(ps_remote_stat(s.a->r, "key", &info));
+	assert_int_equal(info.is_public, 0);
+	assert_error(ps_remote_address(s.a->r, "key", address), PS_ENOTFOUND);
+	blobs_expect(s.a, "key", 2 * PAD, 1);
+	assert_error(reader_get(s.reader, s.address, 2 * PAD, 1), PS_ENOTFOUND);
+	/* And a new beginning. */
+	assert_ok(ps_remote_publish(s.a->r, "key", NULL, address));
+	assert_string_not_equal(address, s.address);
+	(void)sync_now(s.a);
+	(void)sync_now(s.b);
+	assert_ok(ps_remote_remove(s.b->r, "key"));
+	(void)sync_now(s.b);
+	(void)sync_now(s.a);
+	expect_none(s.a, "key");
+	assert_error(reader_get(s.reader, address, 2 * PAD, 1), PS_ENOTFOUND);
+	tear_down(&s);
+}
+
+/* One makes public what the other changes: both contents, and one address, are there. */
+static void publishing_what_another_changes_is_a_conflict(void **state)
+{
+	struct scene s;
+	char address[PS_PUBLIC_ADDRESS];
+	(void)state;
+	set_up(&s);
+	blobs_put(s.a, "other", 1000, 1);
+	(void)sync_now(s.a);
+	(void)sync_now(s.b);
+	assert_ok(ps_remote_publish(s.a->r, "other", NULL, address));
+	blobs_update(s.b, "other", 2000, 2);
+	(void)sync_now(s.b);
+	(void)sync_now(s.a);
+	(void)sync_now(s.b);
+	assert_int_equal(count_keys(s.a, "other"), 2);
+	reader_expect(s.reader, address, 1000, 1);
+	tear_down(&s);
+}
+
+static void a_shared_public_key_keeps_its_name(void **state)
+{
+	struct scene s;
+	(void)state;
+	set_up(&s);
+	assert_ok(update(s.b, 10, 2)); /* so that each has written a head */
+	(void)sync_now(s.b);
+	(void)sync_now(s.a);
+	assert_error(ps_remote_rename(s.a->r, "key", "moved"), PS_ENOTSUP);
+	reader_expect(s.reader, s.address, 10, 2);
+	tear_down(&s);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(either_machine_changes_what_an_address_shows),
+	    cmocka_unit_test(a_machine_that_is_behind_is_told_so),
+	    cmocka_unit_test(who_loses_the_race_keeps_its_contents),
+	    cmocka_unit_test(an_address_outlives_the_machine_that_changed_it),
+	    cmocka_unit_test(an_end_travels),
+	    cmocka_unit_test(publishing_what_another_changes_is_a_conflict),
+	    cmocka_unit_test(a_shared_public_key_keeps_its_name),
+	};
+	return cmocka_run_group_tests_name("public values, machines", tests, NULL, NULL);
+}
