@@ -94,6 +94,14 @@ static int take_looked(struct put *put, struct put_lane *lane)
 	if (look->task.fate != PS_FATE_DONE)
 		return lane_failed(put, lane, fail_with(&look->task, false));
 	bool is_ours = look->there && ps_slot_sealed(&lane->slot) && ps_identity_same(&look->identity, &ours);
+	if (lane->slot.status == PS_SLOT_CONFIRMED && !is_ours)
+		return recycle(put, lane, PS_SLOT_INVALID, PS_ELOST,
+		               "a pad that was confirmed is not there any more");
+	if (lane->slot.status == PS_SLOT_CONFIRMED) {
+		put->op.shown.kept++;
+		chunk_done(put, lane);
+		return PS_OK;
+	}
 	if (is_ours && put->verify != PS_VERIFY_READ)
 		return confirm(put, lane, PS_SLOT_CONFIRMED);
 	bool before = look->there && look->identity.counter + 1 == lane->slot.counter &&
@@ -234,6 +242,9 @@ static int use_left(struct put *put, struct put_lane *lane)
 		return err == PS_OK ? use_fresh(put, lane) : err;
 	}
 	lane->slot = slot;
+	/* No head names it yet: to another machine's gc it was a leftover, if that took too long. */
+	if (slot.status == PS_SLOT_CONFIRMED && !put->alone)
+		return put_lane_look(lane);
 	if (slot.status == PS_SLOT_CONFIRMED ||
 	    (slot.status == PS_SLOT_WRITTEN && put->verify == PS_VERIFY_NONE)) {
 		put->op.shown.kept++;

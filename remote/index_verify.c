@@ -95,17 +95,22 @@ static void compare_all_locked(struct verification *v)
 		find_locked(v, "the figures are not the sums of what is there", "");
 }
 
+bool ps_index_is_still(ps_index *index, uint64_t *begun)
+{
+	pthread_mutex_lock(&index->lock);
+	bool still = index->transactions_open == 0;
+	*begun = index->transactions;
+	pthread_mutex_unlock(&index->lock);
+	return still;
+}
+
 int ps_index_verify(ps_index *index, ps_index_finding_fn fn, void *arg)
 {
 	struct verification v = {.index = index, .fn = fn, .arg = arg};
 	int err = index_check(index);
 	if (err != PS_OK)
 		return err;
-	pthread_mutex_lock(&index->lock);
-	bool busy = index->transactions_open > 0;
-	v.begun = index->transactions;
-	pthread_mutex_unlock(&index->lock);
-	if (busy)
+	if (!ps_index_is_still(index, &v.begun))
 		return ps_fail(PS_EBUSY, "transactions of the local index are open");
 	ps_serial_set_init(&v.serials, &index->memory);
 	err = index_scan(index, see, &v);
@@ -113,7 +118,7 @@ int ps_index_verify(ps_index *index, ps_index_finding_fn fn, void *arg)
 	pthread_mutex_lock(&index->lock);
 	if (err == PS_OK)
 		compare_all_locked(&v);
-	busy = index->transactions != v.begun;
+	bool busy = index->transactions != v.begun;
 	pthread_mutex_unlock(&index->lock);
 	if (busy && (err == PS_OK || err == PS_ECORRUPT))
 		err = ps_fail(PS_EBUSY, "the local index was changed while it was verified");

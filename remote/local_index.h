@@ -120,6 +120,9 @@ int ps_index_note(ps_index *index, enum ps_index_note note, uint8_t **bytes, siz
  * transaction is open, or began meanwhile. fn does not call the index. */
 typedef void (*ps_index_finding_fn)(void *arg, const char *finding);
 int ps_index_verify(ps_index *index, ps_index_finding_fn fn, void *arg) __attribute__((warn_unused_result));
+/* Whether no transaction is open; *begun: how many there were so far. The same before and after a list: what
+ * was listed is the index as it was at one moment. */
+bool ps_index_is_still(ps_index *index, uint64_t *begun);
 
 /* ---- transactions ---- */
 

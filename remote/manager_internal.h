@@ -276,6 +276,23 @@ enum ps_task_answer ps_pad_seen(const struct ps_net_request *head, bool *there,
                                 struct ps_pad_identity *identity);
 int ps_pads_look(struct ps_operation *op, struct ps_pad_look *looks, size_t count)
     __attribute__((warn_unused_result));
+
+/* Whatever is under a name: what its header says, if it is one. */
+struct ps_pad_header_look {
+	struct ps_fetch fetch; /* first; told: fate, error, sentence */
+	struct ps_pad_name name;
+	/* Told, if the fate is done: `there`; and if it is authentic. */
+	bool there, authentic;
+	bool gone; /* nothing is there: the fate is not done then */
+	struct ps_pad_plan plan;
+	struct ps_pad_identity identity; /* of what was signed */
+	uint32_t payload;
+	/* Its own. */
+	struct ps_lanes *lanes;
+	struct ps_lane lane;
+};
+int ps_pads_headers(struct ps_operation *op, struct ps_pad_header_look *looks, size_t count)
+    __attribute__((warn_unused_result));
 /* As ps_pad_read_init has it, but for r and ended. */
 int ps_pads_read(struct ps_operation *op, struct ps_pad_read *reads, size_t count)
     __attribute__((warn_unused_result));

@@ -99,7 +99,9 @@ static void apply_list(const struct ps_mem_world *w, const ps_network *n, unsign
 	struct ps_pad_name after;
 	memcpy(after.bytes, list->cursor, PS_PAD_NAME);
 	size_t at = mem_table_above(table, list->cursor[PS_PAD_NAME] ? &after : NULL);
-	for (; at < table->count && list->count < list->capacity; at++) {
+	bool twice = plan->faulty && plan->rule.fault == PS_MEM_TWICE && list->capacity > 1;
+	size_t room = twice ? list->capacity / 2 : list->capacity;
+	for (; at < table->count && list->count < room; at++) {
 		const struct mem_entry *entry = &table->entries[at];
 		if (is_hidden(plan, entry))
 			continue;
@@ -109,6 +111,9 @@ static void apply_list(const struct ps_mem_world *w, const ps_network *n, unsign
 		list->cursor[PS_PAD_NAME] = 1;
 	}
 	list->more = at < table->count;
+	if (twice)
+		memcpy(list->listed + list->count, list->listed, list->count * sizeof(*list->listed));
+	list->count *= twice ? 2 : 1;
 	done(n, r);
 }
 
@@ -124,7 +129,8 @@ static bool guard_passes(const ps_network *n, struct ps_net_request *r, const st
 		return true;
 	else if (!there)
 		ps_request_finish(n, r, PS_NET_ABSENT, "nothing is there");
-	else if (ps_identity_same(&there->identity, &r->expected))
+	else if (ps_identity_same(&there->identity, &r->expected) ||
+	         (r->op == PS_NET_REMOVE && !(n->caps & PS_NET_CAP_GUARDED_REMOVE)))
 		return true;
 	else
 		ps_request_finish(n, r, PS_NET_CONFLICT, "counter %llu is there, %llu was expected",
@@ -318,7 +324,8 @@ static void apply_fault(struct ps_mem_world *w, const ps_network *n, unsigned vi
 {
 	if (apply_refusal(w, n, view, r, &plan->rule))
 		return;
-	if (plan->rule.fault == PS_MEM_LOSE_REPLY || plan->rule.fault == PS_MEM_TWICE)
+	bool twice = plan->rule.fault == PS_MEM_TWICE && r->op != PS_NET_LIST;
+	if (plan->rule.fault == PS_MEM_LOSE_REPLY || twice)
 		apply_right(w, n, view, r);
 	if (plan->rule.fault == PS_MEM_LOSE_REPLY)
 		lose_answer(n, r);

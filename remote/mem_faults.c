@@ -90,8 +90,9 @@ static unsigned ops_of(enum ps_mem_fault fault)
 	case PS_MEM_LIE_DONE:
 	case PS_MEM_LOSE_LATER:
 	case PS_MEM_LATE:
-	case PS_MEM_TWICE:
 		return writes;
+	case PS_MEM_TWICE:
+		return writes | 1U << PS_NET_LIST;
 	case PS_MEM_ABSENT:
 	case PS_MEM_FROZEN:
 		return reads | 1U << PS_NET_LIST;

@@ -24,7 +24,8 @@ enum ps_mem_fault {
 	PS_MEM_VANISH,       /* not carried out, and nobody can tell: writes unknown, reads unavailable */
 	PS_MEM_LOSE_REPLY,   /* carried out, told like vanished */
 	PS_MEM_LATE,         /* told like vanished; carried out, by its guard, after `amount` more requests */
-	PS_MEM_TWICE,        /* carried out twice; the second answer is told, so a write meets itself */
+	PS_MEM_TWICE,        /* carried out twice; the second answer is told, so a write meets itself; list:
+	                        each name of a page comes twice */
 	PS_MEM_HANG,         /* until cancelled or timed out (in real time); not carried out */
 	PS_MEM_FULL,         /* writes */
 	PS_MEM_DENIED,

@@ -95,6 +95,52 @@ int ps_pads_look(struct ps_operation *op, struct ps_pad_look *looks, size_t coun
 	return end_work(&work, err);
 }
 
+/* ---- headers ---- */
+
+/* What is no pad is told, and not fetched again: a network may have as much of it as it likes. */
+static int header_opened(struct ps_fetch *fetch)
+{
+	struct ps_pad_header_look *look = (struct ps_pad_header_look *)(void *)fetch;
+	const struct ps_net_buffer *buffer = fetch->task.request.buffer;
+	struct ps_pad_header header;
+	look->there = true;
+	look->authentic = ps_pad_open_header(buffer->bytes, buffer->len, &look->name, &header) == PS_OK;
+	if (!look->authentic)
+		return PS_OK;
+	look->plan = header.plan;
+	look->identity = header.identity;
+	look->payload = header.payload;
+	return PS_OK;
+}
+
+static void header_ended(struct ps_fetch *fetch)
+{
+	struct ps_pad_header_look *look = (struct ps_pad_header_look *)(void *)fetch;
+	look->gone = fetch->task.fate != PS_FATE_DONE && fetch->task.request.outcome == PS_NET_ABSENT;
+	ps_lanes_back(look->lanes, &look->lane);
+}
+
+static const struct ps_fetch_ops header_ops = {header_opened, header_ended};
+
+int ps_pads_headers(struct ps_operation *op, struct ps_pad_header_look *looks, size_t count)
+{
+	struct pads_work work;
+	int err = begin_work(&work, op);
+	if (err != PS_OK)
+		return err;
+	for (size_t i = 0; i < count && err == PS_OK; i++) {
+		looks[i].fetch = (struct ps_fetch){.ops = &header_ops,
+		                                   .op = PS_NET_GET_RANGE,
+		                                   .name = looks[i].name,
+		                                   .len = PS_PAD_HEADER_MAX};
+		looks[i].lanes = &work.lanes;
+		ps_fetch_init(&looks[i].fetch, &op->r->network->memory);
+		err = ps_group_add(op->group, &looks[i].fetch.task);
+		work.on_way += err == PS_OK;
+	}
+	return end_work(&work, err);
+}
+
 /* ---- reading ---- */
 
 static void read_ended(struct ps_pad_read *read)

@@ -303,6 +303,74 @@ struct ps_remote_purge_result {
 PS_CHECKED PS_API int ps_remote_purge(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
 				      struct ps_remote_purge_result *result);
 
+/* Begins with its size; zero means the default. */
+struct ps_remote_gc {
+	size_t size;            /* sizeof(struct ps_remote_gc) */
+	uint32_t apply;         /* 1: what may go is deleted; 0: it is only told, and remembered here */
+	uint32_t ignore_silent; /* 1: also while machines have not been heard of: they are gone, or have synced all */
+	uint64_t age_s;         /* seconds between two calls that both find a pad; 86,400. More than any machine
+	                           takes from a pad's upload, interruptions included, to the sync that names it */
+	uint64_t memory;        /* for names of pads; more passes where that is too little; 64 MiB */
+	ps_remote_progress_fn progress;
+	void *progress_arg;
+};
+struct ps_remote_gc_result {
+	uint64_t listed;    /* pads that the network lists */
+	uint64_t named;     /* of these: by the newest head, its runs and their records, or this machine's index */
+	uint64_t foreign;   /* that this key does not derive, or that are no pads: never touched */
+	uint64_t published; /* once made public: their addresses may have been given away; never touched */
+	uint64_t unnamed, unnamed_bytes; /* this key's, and nothing names them */
+	uint64_t left;      /* more of these than are remembered at a time (131,072): found again later */
+	uint64_t ripe;      /* of the unnamed: found by an earlier call, long enough ago */
+	uint64_t deleted, deleted_bytes;
+	uint64_t changed;   /* were written, or went, since they were listed: let be */
+	uint64_t next_ns;   /* when more may be ripe, in nanoseconds since 1970; 0: there is nothing to wait for */
+	uint32_t silent;    /* machines that have written no head since ripe ones were found first */
+	char silent_machines[256]; /* their names, "a, b" */
+};
+/* Finds pads that this key has made and nothing names any more: what a machine left that is no more, or a write
+ * that came late. Deletes them, with `apply`, if an earlier call has found the same version of them at least
+ * `age_s` ago by this machine's clock; call it again, later. PS_EBUSY: machines are silent (see above), another
+ * call is syncing, or the local index is being changed all the time; PS_EREADONLY. After a cut the next call
+ * goes on. options and result may be NULL. */
+PS_CHECKED PS_API int ps_remote_gc(ps_remote *r, const struct ps_remote_gc *options,
+				   struct ps_remote_gc_result *result);
+
+enum { PS_REMOTE_SIZES = 12, PS_REMOTE_ROLES = 6 };
+/* Begins with its size; zero means the default. */
+struct ps_remote_audit {
+	size_t size;           /* sizeof(struct ps_remote_audit) */
+	uint32_t listing_only; /* 1: headers only of what nothing names; 0: of every pad, a request each */
+	uint64_t memory;       /* as of gc */
+	ps_remote_progress_fn progress;
+	void *progress_arg;
+};
+/* What whoever runs the network sees without any key. */
+struct ps_remote_audit_result {
+	uint64_t listed, bytes;
+	struct {
+		uint64_t record_bytes; /* of a record of this class: payloads of 4 KiB times a power of two */
+		uint64_t count;
+	} sizes[PS_REMOTE_SIZES];
+	uint64_t other_sizes; /* records of no such size */
+	/* What it cannot tell: which is whose. */
+	uint64_t named, unnamed, foreign, undecided; /* undecided: for a key that only reads */
+	/* What headers say in clear, of the pads of this network's id that were looked at. */
+	uint64_t looked, vanished; /* vanished: listed and not there */
+	uint64_t no_pads;          /* not authentic */
+	uint64_t others;           /* of another network's id: so told apart from this store's */
+	uint64_t ours;             /* of this network's id */
+	uint64_t roles[PS_REMOTE_ROLES]; /* data, head, part of the index, log, fence, tombstone */
+	uint64_t is_public;        /* of a public class */
+	uint64_t reused;           /* of a generation above 1 */
+	uint64_t writes;           /* sum of their counters: how often they were written */
+	uint64_t head;             /* the head's counter: how often this store was synced */
+	uint64_t head_bytes;       /* its record's: grows with machines and runs */
+};
+/* Counts what the network sees, and whose it is. Changes nothing there. */
+PS_CHECKED PS_API int ps_remote_audit(ps_remote *r, const struct ps_remote_audit *options,
+				      struct ps_remote_audit_result *result);
+
 /* ---- the index on the network ---- */
 
 struct ps_remote_sync_result {

@@ -105,11 +105,11 @@ static void ended(struct ps_settle *settle)
 
 static const struct ps_settle_ops part_ops = {take_record, read_back, ended};
 
-/* What was taken may still be read by somebody: then new ones only. */
-static int take(struct part *part, ps_index_txn **txn)
+/* What was taken may still be read by somebody: then new ones only. Where one free pad is lost, all may be. */
+static int take(struct part *part, bool fresh, ps_index_txn **txn)
 {
 	ps_remote *r = part->s->r;
-	for (bool fresh = ps_manager_readers(r);; fresh = true) {
+	for (fresh = fresh || ps_manager_readers(r);; fresh = true) {
 		int err = ps_index_begin(r->index, txn);
 		if (err != PS_OK)
 			return err;
@@ -143,7 +143,7 @@ static int place(struct part *part, ps_index_txn *txn, const struct ps_pad_slot 
 static int prepare(struct part *part, const struct ps_pad_slot *old)
 {
 	ps_index_txn *txn;
-	int err = take(part, &txn);
+	int err = take(part, old != NULL, &txn);
 	if (err != PS_OK)
 		return err;
 	ps_net_buffer_release(part->record);

@@ -34,6 +34,10 @@ enum {
 	KEY_EXPECT_HEAD,
 	KEY_YES,
 	KEY_COMPARE_WITH,
+	KEY_APPLY,
+	KEY_AGE,
+	KEY_IGNORE_SILENT,
+	KEY_QUICK,
 };
 
 static const struct argp_option where_options[] = {
@@ -104,6 +108,14 @@ static const struct argp_option health_options[] = {
 static const struct argp_option drill_options[] = {
     {"compare-with", KEY_COMPARE_WITH, "FOLDER", 0, "Compare each value with the file NAME in FOLDER", 0},
     {0}};
+static const struct argp_option gc_options[] = {
+    {"apply", KEY_APPLY, NULL, 0, "Delete what may go; without it only say what that is", 0},
+    {"age", KEY_AGE, "HOURS", 0, "Between the two times that a pad has to be found (default: 24)", 0},
+    {"ignore-silent", KEY_IGNORE_SILENT, NULL, 0,
+     "Also if machines were not heard of since: they are gone, or have synced all they have", 0},
+    {0}};
+static const struct argp_option audit_options[] = {
+    {"quick", KEY_QUICK, NULL, 0, "Only list; do not look at the header of every pad", 0}, {0}};
 static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "Do not ask", 0}, {0}};
 
 const struct cli_command cli_remote_commands[] = {
@@ -170,6 +182,16 @@ const struct cli_command cli_remote_commands[] = {
      "No value loses anything. A pad that cannot be found is forgotten only after several answers, hours "
      "apart.",
      NULL, 0, 0, cli_run_remote_purge},
+    {"remote gc", "",
+     "Find pads that nothing names any more, and delete them.\v"
+     "They are left by a machine that is lost, or by a write that came late. Only what this key has made, and what two "
+     "runs of this command find, a day apart, is deleted, and only with --apply. Let every machine sync in between: "
+     "what was uploaded and not synced for longer than --age is not known to others.",
+     gc_options, 0, 0, cli_run_remote_gc},
+    {"remote audit", "",
+     "Show what the network sees of the store.\v"
+     "Counts, sizes, what headers say without a key, and what follows from it. Reads only.",
+     audit_options, 0, 0, cli_run_remote_audit},
     {"remote verify", "", "Compare this machine's index with itself; asks no network.", NULL, 0, 0,
      cli_run_remote_verify},
     {"remote drill", "",
@@ -282,6 +304,15 @@ static int parse_share(const char *text, double *share)
 	return err;
 }
 
+static int parse_age(const char *text, double *hours)
+{
+	int err = parse_single(text, hours);
+
+	if (err == PS_OK && (*hours * 3600 < 1 || *hours > 1e6))
+		err = ps_fail(PS_EINVAL, "--age is in hours, a second at least, not '%s'", text);
+	return err;
+}
+
 /* PS_ENOTFOUND: no such option. */
 static int parse_value(int key, const char *arg, struct cli_remote_options *o)
 {
@@ -305,6 +336,8 @@ static int parse_value(int key, const char *arg, struct cli_remote_options *o)
 		return parse_range(arg, o);
 	case KEY_SHARE:
 		return parse_share(arg, &o->share);
+	case KEY_AGE:
+		return parse_age(arg, &o->age_hours);
 	default:
 		return PS_ENOTFOUND;
 	}
@@ -314,9 +347,10 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 {
 	struct cli_remote_options *o = &cli->remote;
 	const char **texts[] = {&o->network, &o->key, &cli->passphrase_file, &cli->store_name};
-	bool *const flags[] = {&o->create, &o->replace, &o->dry_run, &o->unverified, &o->read, &o->yes};
-	static const int flag_keys[] = {KEY_CREATE,     KEY_REPLACE, KEY_DRY_RUN,
-	                                KEY_UNVERIFIED, KEY_READ,    KEY_YES};
+	bool *const flags[] = {&o->create, &o->replace, &o->dry_run, &o->unverified,    &o->read,
+	                       &o->yes,    &o->apply,   &o->quick,   &o->ignore_silent};
+	static const int flag_keys[] = {KEY_CREATE, KEY_REPLACE, KEY_DRY_RUN, KEY_UNVERIFIED,   KEY_READ,
+	                                KEY_YES,    KEY_APPLY,   KEY_QUICK,   KEY_IGNORE_SILENT};
 
 	for (size_t i = 0; i < sizeof(flag_keys) / sizeof(*flag_keys); i++)
 		if (key == flag_keys[i]) {

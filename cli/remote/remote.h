@@ -79,5 +79,7 @@ int cli_run_remote_head_code(struct cli *cli);
 int cli_run_remote_rebuild(struct cli *cli);
 int cli_run_remote_forget(struct cli *cli);
 int cli_run_remote_drill(struct cli *cli);
+int cli_run_remote_gc(struct cli *cli);
+int cli_run_remote_audit(struct cli *cli);
 
 #endif

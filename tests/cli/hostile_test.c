@@ -105,6 +105,44 @@ static void names_that_lead_out_are_refused(void **state)
 	}
 }
 
+/* A21: whatever the parts that a name is made of, as long as one leads out of its folder. */
+static void random_name(unsigned *seed, char name[128])
+{
+	static const char *const parts[] = {"..",  ".",      "",    "a",    "...",
+	                                    "..a", "canary", "etc", "\xff", "a\nb"};
+	size_t count = 2 + (size_t)rand_r(seed) % 5, used = 0;
+
+	for (size_t i = 0; i < count; i++)
+		used += (size_t)snprintf(name + used, 128 - used, "%s%s", i > 0 ? "/" : "",
+		                         parts[(size_t)rand_r(seed) % (sizeof(parts) / sizeof(*parts))]);
+}
+
+static void names_of_any_parts_that_lead_out_are_refused(void **state)
+{
+	unsigned seed = 21;
+
+	(void)state;
+	for (int i = 0; i < 25; i++) {
+		char name[128];
+		random_name(&seed, name);
+		struct cat_entry entry = file_named(name);
+		ps_id inside = put("", 0);
+		struct cat_entry deeper = folder_named("folder", inside);
+
+		write_folder(i % 2 == 0 ? header.root : inside, &entry, 1);
+		if (i % 2 == 1)
+			write_folder(header.root, &deeper, 1);
+		cat_entry_done(&entry);
+		cat_entry_done(&deeper);
+		if (i % 2 == 0)
+			assert_refused(CLI_DAMAGED);
+		else
+			assert_int_equal(run_tool("export", "-q", "s", "inner/out", NULL), CLI_DAMAGED);
+		shell("test \"$(cat canary)\" = safe && test ! -e a && test ! -e ../canary && rm -rf "
+		      "inner/out");
+	}
+}
+
 static void names_doubled_or_unsorted_are_refused(void **state)
 {
 	struct cat_entry twice[2] = {file_named("a"), file_named("a")};
@@ -256,10 +294,15 @@ static void a_journal_that_lies_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(names_that_lead_out_are_refused),        TEST(names_doubled_or_unsorted_are_refused),
-	    TEST(bytes_of_a_folder_may_be_anything),      TEST(cycles_and_shortcuts_are_refused),
-	    TEST(folders_nested_without_end_are_refused), TEST(sizes_that_disagree_are_damage),
-	    TEST(every_bit_of_the_header_counts),         TEST(a_journal_that_lies_is_refused),
+	    TEST(names_that_lead_out_are_refused),
+	    TEST(names_doubled_or_unsorted_are_refused),
+	    TEST(names_of_any_parts_that_lead_out_are_refused),
+	    TEST(bytes_of_a_folder_may_be_anything),
+	    TEST(cycles_and_shortcuts_are_refused),
+	    TEST(folders_nested_without_end_are_refused),
+	    TEST(sizes_that_disagree_are_damage),
+	    TEST(every_bit_of_the_header_counts),
+	    TEST(a_journal_that_lies_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,6 +218,13 @@ pads() {
 	expect 0 "verify" remote verify --json
 	member findings 0
 	expect 0 "purge" remote purge --json
+	expect 0 "audit" remote audit --json
+	holds "has a head" grep -qE '"roles":\{"data":[0-9]+,"head":1,' out
+	expect 0 "quicker, and as text" remote audit --quick
+	holds "says what is not seen" grep -q 'does not see names' out
+	expect 0 "gc where nothing is left over" remote gc --json
+	member unnamed 0
+	expect 2 "an age that is none" remote gc --age 0
 	expect 0 "text of all these" sh -c "'$tool' remote stats --network dir:net --key key && '$tool' remote stat --network dir:net --key key piped"
 	holds "says the size" grep -q '700000 bytes' out
 	expect 0 "from the environment" env PADSTONE_NETWORK="dir:$work//net/." PADSTONE_KEY=key "$tool" remote ls
@@ -291,6 +298,29 @@ for line in sys.stdin:
 	expect 0 "sees the store" env PADSTONE_HOME="$work/third" "$tool" remote ls --network dir:net --key reader
 	holds "with all in it" grep -q both out
 	expect 1 "and cannot write" env PADSTONE_HOME="$work/third" "$tool" remote put --network dir:net --key reader no byte
+}
+
+# A machine burns with values that it never synced.
+leftovers() {
+	expect 0 "gc of what the machine left that was forgotten" remote gc --json
+	left=$(grep -o '"unnamed":[0-9]*' out | cut -d: -f2)
+	left=$((left + 6))
+	expect 0 "put" env PADSTONE_HOME="$work/burned" "$tool" remote put --network dir:net --key key --mode small lost some
+	rm -r burned
+	expect 0 "gc" remote gc --json
+	member unnamed $left
+	member ripe 0
+	expect 0 "gc --apply, too soon" remote gc --json --apply
+	member deleted 0
+	tries=0
+	until [ $tries = 300 ] || grep -q '"unnamed":0' out; do
+		tries=$((tries + 1))
+		expect 0 "gc --apply" remote gc --json --apply --ignore-silent --age 0.0003
+	done
+	member unnamed 0
+	expect 0 "and nothing else is gone" remote drill --json
+	member wrong 0
+	expect 0 "gc, as text" remote gc
 }
 
 # A pad of `kept' is lost, and another altered.
@@ -373,6 +403,7 @@ shared() {
 	make_store
 	contents
 	machines
+	leftovers
 	damage
 	headless
 	readme

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "remote/anchor.h"
+#include "remote/gc_note.h"
 #include "remote/run.h"
 #include "remote/state.h"
 
@@ -147,10 +148,24 @@ static void try_machine(const uint8_t *data, size_t size)
 	free(copy);
 }
 
+static void try_gc_note(const uint8_t *data, size_t size)
+{
+	struct ps_gc_note note;
+	if (ps_gc_note_decode(data, size, &memory, &note) != PS_OK)
+		return;
+	must(ps_gc_note_bytes(&note) == size);
+	uint8_t *again = malloc(size);
+	must(again != NULL);
+	ps_gc_note_encode(&note, again);
+	same(data, again, size);
+	free(again);
+	ps_gc_note_done(&note);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const decoders[])(const uint8_t *, size_t) = {
-	    try_record, try_wire, try_run, try_head, try_code, try_anchor, try_machine};
+	    try_record, try_wire, try_run, try_head, try_code, try_anchor, try_machine, try_gc_note};
 	if (size < 2)
 		return 0;
 	ps_memory_init(&memory, NULL);

@@ -1,0 +1,349 @@
+/* gc, cut off at every request and every local write, and shown a list that lies, or other pads than a moment
+ * ago: what is live stays, whole; and called again, gc finishes. usage: gc_crash_test [all] */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "remote/anchor.h"
+#include "store/base_internal.h"
+#include "tests/remote/gc/gc_fixture.h"
+#include "tests/support/sim_disk.h"
+
+enum { PAD = 128 << 10, LEFT = 4 };
+
+static bool all; /* the long way */
+
+/* A store with leftovers that are ripe. Its index lies on a simulated disk. */
+struct world {
+	struct blobs *a;
+	struct sim_disk *disk;
+	uint8_t *image;
+	uint64_t image_size;
+	struct ps_anchor anchor;
+	char folder[256];
+	ps_mem_snapshot *snapshot;
+	uint32_t caps; /* of the network */
+};
+
+static int open_store(void *arg, bool make, ps_storer **store)
+{
+	struct world *w = arg;
+	struct ps_base_options options = {.size = sizeof(options),
+	                                  .durability = PS_DURABLE,
+	                                  .background = PS_BACKGROUND_NONE,
+	                                  .memory_budget = 4 << 20,
+	                                  .log_bytes = 256 << 10,
+	                                  .initial_bytes = 512 << 10};
+	bool empty = sim_disk_size(w->disk) == 0;
+	return ps_base_open_io(sim_disk_io(w->disk), make && empty, &options, store);
+}
+
+static void start(struct world *w)
+{
+	int err = blobs_start(w->a, false);
+	if (err != PS_OK)
+		fail_msg("does not open: %s (%s)", ps_error_name(err), ps_last_error_message());
+	w->a->r->network->caps &= w->caps;
+}
+
+static void world_new(struct world *w, bool guarded)
+{
+	*w = (struct world){.caps = guarded ? ~0U : ~(uint32_t)PS_NET_CAP_GUARDED_REMOVE};
+	w->disk = sim_disk_new(NULL, 0);
+	sim_disk_set_tracing(w->disk, false);
+	struct ps_remote_seams seams = {.open_store = open_store, .store_arg = w};
+	w->a = gc_store_new("mem", &seams);
+	blobs_put(w->a, "synced", PAD + 1, 1);
+	blobs_put(w->a, "changed", 100, 2);
+	(void)sync_now(w->a);
+	blobs_update(w->a, "changed", 200, 3);
+	blobs_put(w->a, "not synced", PAD + 1, 4);
+	gc_leave_behind(w->a, LEFT / 2);
+	gc_let_ripen(w->a);
+	snprintf(w->folder, sizeof(w->folder), "%s", w->a->r->folder);
+	assert_ok(ps_anchor_read(w->folder, "main", &w->anchor));
+	blobs_close(w->a);
+	w->image_size = sim_disk_size(w->disk);
+	w->image = malloc(w->image_size);
+	assert_non_null(w->image);
+	sim_disk_image(w->disk, w->image);
+	assert_ok(ps_mem_snapshot_take(blobs_world(w->a), 0, &w->snapshot));
+}
+
+static void world_restore(struct world *w)
+{
+	ps_mem_rule_remove(blobs_world(w->a), 0);
+	(void)ps_mem_deliver(blobs_world(w->a));
+	assert_ok(ps_mem_restore(blobs_world(w->a), 0, w->snapshot));
+	sim_disk_reset(w->disk, w->image, w->image_size);
+	assert_ok(ps_anchor_forget(w->folder));
+	assert_ok(ps_anchor_write(w->folder, &w->anchor));
+	gc_now_s = 1000000 + GC_AGE_S;
+	start(w);
+}
+
+static void world_free(struct world *w)
+{
+	world_restore(w);
+	ps_mem_snapshot_free(w->snapshot);
+	blobs_free(w->a);
+	sim_disk_free(w->disk);
+	free(w->image);
+}
+
+static void expect_live(struct blobs *a)
+{
+	assert_ok(ps_remote_verify(a->r, NULL, NULL));
+	blobs_expect(a, "synced", PAD + 1, 1);
+	blobs_expect(a, "changed", 200, 3);
+	blobs_expect(a, "not synced", PAD + 1, 4);
+}
+
+/* The process is gone, the disk as it was at that moment; and a new process. */
+static void crash_and_reopen(struct world *w)
+{
+	static uint8_t *image; /* outlives the disk over it */
+	(void)ps_remote_close(w->a->r);
+	ps_mem_rule_remove(blobs_world(w->a), 0);
+	uint64_t size = sim_disk_size(w->disk);
+	uint8_t *now = malloc(size);
+	assert_non_null(now);
+	sim_disk_image(w->disk, now);
+	sim_disk_reset(w->disk, now, size); /* without its faults */
+	free(image);
+	image = now;
+	start(w);
+	expect_live(w->a);
+}
+
+/* A fence that was left of a deletion is a leftover of its own: a few rounds end that. */
+static void see_after(struct world *w)
+{
+	(void)ps_mem_deliver(blobs_world(w->a));
+	for (unsigned round = 0; round < 3; round++) {
+		(void)gc_now(w->a, true);
+		gc_now_s += GC_AGE_S;
+	}
+	assert_int_equal(gc_now(w->a, true).unnamed, 0);
+	expect_live(w->a);
+	blobs_check(w->a); /* nothing is listed that the index does not have */
+	blobs_close(w->a);
+}
+
+/* ---- cuts ---- */
+
+static void cut_at_requests(bool guarded, enum ps_mem_fault fault)
+{
+	struct world w;
+	bool hit = true;
+	unsigned states = 0;
+	world_new(&w, guarded);
+	for (uint64_t k = 1; hit; k++, states++) {
+		struct ps_mem_rule at = {.fault = fault, .first = k, .count = 1, .amount = 3};
+		struct ps_mem_rule then = {.fault = PS_MEM_VANISH, .first = k};
+		unsigned first = 0, second;
+		world_restore(&w);
+		if (fault != PS_MEM_VANISH)
+			assert_ok(ps_mem_rule_add(blobs_world(w.a), &at, &first));
+		assert_ok(ps_mem_rule_add(blobs_world(w.a), &then, &second));
+		(void)!gc_try(w.a, true, false, NULL);
+		hit = ps_mem_rule_hits(blobs_world(w.a), second) > 0 ||
+		      (first > 0 && ps_mem_rule_hits(blobs_world(w.a), first) > 0);
+		if (k % 2 == 0)
+			(void)ps_mem_deliver(blobs_world(w.a)); /* while nobody is there; else later */
+		crash_and_reopen(&w);
+		see_after(&w);
+	}
+	print_message("%u cuts at requests\n", states);
+	assert_true(states > 5 + LEFT);
+	world_free(&w);
+}
+
+static void a_cut_at_every_request(void **state)
+{
+	(void)state;
+	cut_at_requests(true, PS_MEM_VANISH);
+	cut_at_requests(true, PS_MEM_LATE);
+	cut_at_requests(false, PS_MEM_LOSE_REPLY);
+	if (!all)
+		return;
+	cut_at_requests(true, PS_MEM_LOSE_REPLY);
+	cut_at_requests(false, PS_MEM_VANISH);
+	cut_at_requests(false, PS_MEM_LATE);
+}
+
+static void a_cut_at_every_local_write(void **state)
+{
+	struct world w;
+	bool hit = true;
+	unsigned states = 0;
+	(void)state;
+	world_new(&w, true);
+	for (uint64_t k = 1; hit; k++, states++) {
+		world_restore(&w);
+		sim_disk_fail(w.disk, k, EIO, true);
+		(void)!gc_try(w.a, true, false, NULL);
+		hit = sim_disk_faults(w.disk) > 0;
+		crash_and_reopen(&w);
+		see_after(&w);
+	}
+	print_message("%u cuts at local writes\n", states);
+	assert_true(states > 1);
+	world_free(&w);
+}
+
+/* ---- lists that lie ---- */
+
+static struct ps_pad_name a_leftover(struct world *w)
+{
+	struct ps_pad_name names[64];
+	size_t count = ps_mem_names(blobs_world(w->a), 0, names, 64);
+	struct ps_remote_gc_result found;
+	/* Whichever: without it one fewer is ripe. */
+	for (size_t i = 0; i < count; i++) {
+		struct ps_mem_rule hide = {
+		    .fault = PS_MEM_ABSENT, .ops = 1U << PS_NET_LIST, .named = true, .name = names[i]};
+		unsigned rule;
+		assert_ok(ps_mem_rule_add(blobs_world(w->a), &hide, &rule));
+		assert_ok(gc_try(w->a, false, false, &found));
+		ps_mem_rule_remove(blobs_world(w->a), rule);
+		if (found.unnamed == LEFT - 1)
+			return names[i];
+	}
+	fail_msg("no pad is left over");
+	return names[0];
+}
+
+static void what_a_list_leaves_out_begins_anew(void **state)
+{
+	struct world w;
+	(void)state;
+	world_new(&w, true);
+	world_restore(&w);
+	struct ps_pad_name hidden = a_leftover(&w);
+	blobs_close(w.a);
+	world_restore(&w);
+	struct ps_mem_rule hide = {
+	    .fault = PS_MEM_ABSENT, .ops = 1U << PS_NET_LIST, .named = true, .name = hidden, .count = 1};
+	assert_ok(ps_mem_rule_add(blobs_world(w.a), &hide, NULL));
+	assert_int_equal(gc_now(w.a, false).ripe, LEFT - 1);
+	struct ps_remote_gc_result found = gc_now(w.a, true);
+	assert_int_equal(found.deleted, LEFT - 1);
+	assert_int_equal(found.unnamed, LEFT);
+	gc_now_s += GC_AGE_S;
+	assert_int_equal(gc_now(w.a, true).deleted, 1);
+	see_after(&w);
+	world_free(&w);
+}
+
+static void what_a_list_has_twice_or_without_a_pad_changes_nothing(void **state)
+{
+	struct world w;
+	unsigned rule;
+	(void)state;
+	world_new(&w, true);
+	world_restore(&w);
+	struct ps_mem_rule twice = {.fault = PS_MEM_TWICE, .ops = 1U << PS_NET_LIST};
+	assert_ok(ps_mem_rule_add(blobs_world(w.a), &twice, &rule));
+	struct ps_remote_gc_result found = gc_now(w.a, true);
+	assert_int_equal(found.deleted, LEFT);
+	ps_mem_rule_remove(blobs_world(w.a), rule);
+	/* An old list: with all that was there before. */
+	struct ps_mem_rule frozen = {
+	    .fault = PS_MEM_FROZEN, .ops = 1U << PS_NET_LIST, .snapshot = w.snapshot};
+	assert_ok(ps_mem_rule_add(blobs_world(w.a), &frozen, &rule));
+	found = gc_now(w.a, true);
+	assert_int_equal(found.deleted + found.unnamed + found.foreign, 0);
+	ps_mem_rule_remove(blobs_world(w.a), rule);
+	see_after(&w);
+	world_free(&w);
+}
+
+static void bytes_that_are_altered_are_not_ours(void **state)
+{
+	struct world w;
+	unsigned rule;
+	(void)state;
+	world_new(&w, true);
+	world_restore(&w);
+	struct ps_mem_rule flip = {.fault = PS_MEM_FLIP, .ops = 1U << PS_NET_GET_RANGE, .amount = 600};
+	assert_ok(ps_mem_rule_add(blobs_world(w.a), &flip, &rule));
+	struct ps_remote_gc_result found = gc_now(w.a, true);
+	assert_int_equal(found.deleted + found.unnamed, 0);
+	assert_int_equal(found.foreign, LEFT);
+	ps_mem_rule_remove(blobs_world(w.a), rule);
+	see_after(&w);
+	world_free(&w);
+}
+
+/* ---- another machine writes meanwhile ---- */
+
+/* Of another machine, whose put ended with everything lost but one write, which comes `after` requests of
+ * ours: into a pad that was free to it. */
+static void race(bool guarded, bool *more, uint64_t after)
+{
+	struct blobs *a = gc_store_new("mem", NULL), *b = machine_open(a);
+	struct ps_mem_rule late = {
+	    .fault = PS_MEM_LATE, .ops = 1U << PS_NET_REPLACE, .count = 1, .amount = after};
+	struct ps_mem_rule gone = {.fault = PS_MEM_VANISH};
+	uint8_t *bytes = blobs_bytes(PAD, 9);
+	uint32_t caps = guarded ? ~0U : ~(uint32_t)PS_NET_CAP_GUARDED_REMOVE;
+	struct ps_mem_figures before, now;
+	a->r->network->caps &= caps;
+	blobs_put(a, "of a", 10, 1);
+	(void)sync_now(a);
+	assert_ok(ps_remote_reserve(b->r, 1, 0));
+	gc_let_ripen(a);
+	(void)gc_now(a, false);
+	ps_mem_figures(blobs_world(a), &before, false);
+	assert_ok(ps_mem_rule_add(blobs_world(a), &late, NULL));
+	assert_ok(ps_mem_rule_add(blobs_world(a), &gone, NULL));
+	assert_int_not_equal(ps_remote_put(b->r, "of b", bytes, PAD, NULL), PS_OK);
+	ps_mem_rule_remove(blobs_world(a), 0);
+	assert_ok(gc_try(a, true, true, NULL));
+	ps_mem_figures(blobs_world(a), &now, false);
+	uint64_t asked = 0;
+	for (unsigned op = 0; op < PS_MEM_OPS; op++)
+		asked += now.requests[op] - before.requests[op];
+	*more = after < asked + 3;
+	(void)ps_mem_deliver(blobs_world(a));
+	/* b goes on, and tells of it. */
+	assert_ok(ps_remote_put(b->r, "of b", bytes, PAD, NULL));
+	blobs_expect(b, "of b", PAD, 9);
+	(void)sync_now(b);
+	(void)sync_now(a);
+	blobs_expect(a, "of b", PAD, 9);
+	blobs_expect(a, "of a", 10, 1);
+	test_free(bytes);
+	machine_free(b);
+	blobs_free(a);
+}
+
+static void who_writes_meanwhile_keeps_what_he_wrote(void **state)
+{
+	bool more = true;
+	uint64_t after;
+	(void)state;
+	for (after = 0; more; after++)
+		race(true, &more, after);
+	assert_true(after > 5);
+	more = true;
+	for (after = 0; more; after++)
+		race(false, &more, after);
+	assert_true(after > 5);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_cut_at_every_request),
+	    cmocka_unit_test(a_cut_at_every_local_write),
+	    cmocka_unit_test(what_a_list_leaves_out_begins_anew),
+	    cmocka_unit_test(what_a_list_has_twice_or_without_a_pad_changes_nothing),
+	    cmocka_unit_test(bytes_that_are_altered_are_not_ours),
+	    cmocka_unit_test(who_writes_meanwhile_keeps_what_he_wrote),
+	};
+	all = argc > 1 && strcmp(argv[1], "all") == 0;
+	return cmocka_run_group_tests_name("gc, crashes", tests, NULL, NULL);
+}
