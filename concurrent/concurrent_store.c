@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/cut.h"
 #include "store/placement.h"
 
 enum { LOCK_TIMEOUT_DEFAULT = 5000, BUCKETS_MAX = 1 << 24 };
@@ -223,6 +224,11 @@ int concurrent_each_space(ps_storer *s, ps_space_fn fn, void *arg)
 int concurrent_route_figures(ps_storer *s, struct ps_route_figures *figures, size_t count)
 {
 	return INNER(concurrent_of(s), ps_route_figures(s->inner, figures, count));
+}
+
+int concurrent_cut_store(ps_storer *s, ps_storer **below)
+{
+	return INNER(concurrent_of(s), ps_cut_store(s->inner, below));
 }
 
 /* ---- open and close ---- */

@@ -44,7 +44,9 @@ struct disk_classes {
 	ps_le16 size[112]; /* in granules, ascending; zero behind the last */
 };
 static_assert(sizeof(struct disk_classes) == 232, "classes");
-enum { INCOMPATIBLE_CLASSES = 1 }; /* feature: entries may name classes */
+/* Features: entries may name classes; entries may carry intervals. */
+enum { INCOMPATIBLE_CLASSES = 1, INCOMPATIBLE_INTERVALS = 2, INCOMPATIBLE_KNOWN = 3 };
+#define INTERVAL_OPEN UINT32_MAX /* of a store that is being restored: its entries carry those of another */
 
 struct disk_superblock {
 	char magic[8];
@@ -69,7 +71,7 @@ struct disk_superblock {
 	ps_le64 snapshot_offset, snapshot_len, snapshot_checksum;
 	ps_le64 objects, live_bytes; /* where clean */
 	struct disk_classes classes;
-	uint8_t reserved[8];
+	ps_le64 interval; /* that changes carry now; 0: none do */
 	ps_le64 checksum; /* XXH3 of all before, last */
 };
 static_assert(sizeof(struct disk_superblock) == SECTOR, "superblock is one sector");
@@ -136,6 +138,21 @@ struct disk_owner {
 	char text[SECTOR];
 };
 enum { OWNER_OFFSET = SECTOR };
+
+/* The note of a layer above, in the second sectors of the second and the third page: its last two values, in turns. */
+struct disk_note {
+	ps_le32 magic;
+	ps_le32 length;  /* of the bytes; zeros behind them */
+	ps_le64 number;  /* from 1; odd in the first place, even in the second */
+	ps_le64 store;   /* first half of the uuid */
+	uint8_t bytes[448];
+	uint8_t reserved[32];
+	ps_le64 checksum; /* XXH3 of all before, last */
+};
+static_assert(sizeof(struct disk_note) == SECTOR, "a note is one sector");
+static_assert(offsetof(struct disk_note, checksum) == 504, "checksum is last");
+#define NOTE_MAGIC 0x45544f4eU /* "NOTE" */
+enum { NOTES = 2 };
 
 static inline uint64_t superblock_offset(int slot)
 {

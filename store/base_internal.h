@@ -21,6 +21,7 @@
 #include "base/fail.h"
 #include "store/base_format.h"
 #include "store/base_store.h"
+#include "store/cut.h"
 #include "store/io.h"
 #include "store/pool.h"
 #include "store/staging.h"
@@ -37,7 +38,8 @@ enum entry_kind {
 };
 
 /* w0: place in granules (44 bits), kind (4), allocator class (8), map levels below the root (4); w1: size;
- * w2: checksum of the blob at the place; w3: generation (24), and what the kind says (32, from bit 32). */
+ * w2: checksum of the blob at the place; w3: generation (24), and from bit 32 the interval of the last change (0: before
+ * there were any). A FREE entry has the number of crashes there, and its interval in w1. */
 struct entry {
 	uint64_t w[4];
 };
@@ -69,6 +71,17 @@ static inline uint32_t entry_generation(const struct entry *e)
 {
 	return (uint32_t)(e->w[3] & GENERATION_MAX);
 }
+static inline uint32_t entry_interval(const struct entry *e)
+{
+	return (uint32_t)(entry_kind(e) == ENTRY_FREE ? e->w[1] : e->w[3] >> 32);
+}
+static inline void entry_set_interval(struct entry *e, uint32_t interval)
+{
+	if (entry_kind(e) == ENTRY_FREE)
+		e->w[1] = interval;
+	else
+		e->w[3] = (e->w[3] & UINT32_MAX) | (uint64_t)interval << 32;
+}
 static inline bool entry_equal(const struct entry *a, const struct entry *b)
 {
 	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
@@ -90,8 +103,8 @@ struct entry entry_make(enum entry_kind kind, uint64_t place, uint64_t size, uin
 			uint32_t generation);
 /* Bytes of the blob at the entry's place: contents, a map's root node, or 0. */
 uint64_t entry_blob_len(const struct entry *e);
-/* False for what no writer makes (table pages and log records come from outside). */
-bool entry_valid(const struct ps_class_map *classes, const struct entry *e, uint64_t slot);
+/* False for what no writer makes (table pages and log records come from outside): also an interval that has not begun. */
+bool entry_valid(const struct ps_class_map *classes, uint32_t interval, const struct entry *e, uint64_t slot);
 /* What it takes of the file: a slot, or an extent of the root; of a map only the root node. */
 struct ps_extent entry_extent(const struct ps_class_map *classes, const struct entry *e);
 /* Where the file must reach to, or 0: the end of the extent, or of the slot's slab. */
@@ -194,6 +207,15 @@ void table_set(struct table *t, uint64_t slot, const struct entry *e);
 int table_get(struct table *t, uint64_t slot, struct entry *e);
 /* The first slot from this one on that may have an entry; not below the table's end if there is none. */
 uint64_t table_next(struct table *t, uint64_t slot);
+/* Likewise under store.lock, but only what may have changed after that checkpoint; pages that did not are not read. Before it once
+ * table_reserve_places, with no checkpoint at work: so that what is dirty shows from the root. */
+uint64_t table_next_since(struct table *t, uint64_t slot, uint64_t checkpoint);
+/* So many groups hang from a root of that height. */
+static inline uint64_t table_groups(unsigned height)
+{
+	return (uint64_t)1 << 7 * (height - 1);
+}
+static_assert(FANOUT == 1 << 7, "a level is seven bits");
 /* A slot for a new object and the generation it will have. Under store.lock. */
 int table_take_slot(struct table *t, uint64_t *slot, uint32_t *generation);
 void table_give_slot(struct table *t, uint64_t slot);
@@ -222,6 +244,8 @@ int table_reserve_places(struct table *t);
  * no generation in them is above `generations`. */
 int table_move_pages(struct table *t, uint64_t limit);
 int table_drop_leaf(struct table *t, uint64_t number, uint64_t generations, uint64_t crashes, struct ps_extent *old);
+/* The highest generation that may ever have been given out in a leaf without objects; PS_EBUSY if it has objects, or ids whose end
+ * a later cut may have to tell. */
 int table_leaf_generations(struct table *t, uint64_t number, uint64_t *highest);
 uint64_t page_seed(unsigned level, uint64_t index);
 
@@ -436,6 +460,9 @@ struct store {
 	_Atomic(int) failed;               /* the error that made it read-only */
 	char reason[PS_REASON_MAX];
 	uint64_t crashes;
+	_Atomic(uint32_t) interval; /* that a commit's changes carry (store.lock); 0: none */
+	bool restoring;             /* from a cut, by this process (store.lock) */
+	struct disk_note note[NOTES]; /* as on disk (store.lock; changed under checkpoint.lock as well) */
 	uint64_t highest_superblock; /* number of any slot ever seen */
 	uint8_t uuid[16];
 	bool superblock_differs[SUPERBLOCKS];
@@ -463,7 +490,7 @@ struct store {
 	_Atomic(bool) wants_checkpoint; /* as the last commit found it */
 	_Atomic(bool) checkpoint_due;
 	uint64_t uncommitted_bytes; /* taken by changes that are not committed yet (store.lock) */
-	struct cut *cut; /* what a backup reads (backup.c); guarded by store.lock */
+	struct ps_cut *cut; /* that stands (cut.c); guarded by store.lock */
 };
 
 int ps_base_open_io(struct ps_io *io, bool created, const struct ps_base_options *opts, ps_storer **s);
@@ -483,6 +510,16 @@ int classes_reset(struct store *s);
 /* Superblock. */
 int superblock_read(struct store *s, struct disk_superblock *sb);
 int superblock_write(struct store *s, struct disk_superblock *sb);
+/* What the superblock alone knows, made durable before anything relies on it. Under checkpoint.lock, while s->writing; the store itself
+ * goes on with what it has. A failure makes it read-only. */
+struct superblock_numbers {
+	uint64_t interval, crashes, checkpoint;
+};
+int superblock_set_numbers(struct store *s, const struct superblock_numbers *to);
+/* Durable when it returns. Likewise under checkpoint.lock while s->writing: the note may share a sector with a superblock. */
+int superblock_write_note(struct store *s, int place, const struct disk_note *note);
+/* What a writer makes; place: which of the two. */
+bool note_sound(const struct disk_note *note, int place, const uint8_t *uuid);
 void superblock_log(struct store *s, struct disk_superblock *sb);
 bool superblock_decode(const uint8_t *sector, struct disk_superblock *sb);
 /* This open's epoch is durable after this: needed before the first id or commit. Under store.lock. */
@@ -538,7 +575,7 @@ struct log_record {
 };
 /* The record at *at; moves *at behind it. PS_ECORRUPT for what no writer makes. */
 int log_decode_record(const uint8_t *bytes, size_t len, size_t *at, struct log_record *record);
-int log_decode_operation(const struct ps_class_map *classes, const uint8_t *body, size_t len, size_t *at, struct log_operation *op);
+int log_decode_operation(const struct ps_class_map *classes, uint32_t interval, const uint8_t *body, size_t len, size_t *at, struct log_operation *op);
 
 /* ---- commits --------------------------------------------------------------------------------------------------- */
 
@@ -587,6 +624,7 @@ struct change {
 	uint32_t direct_from;     /* contents above this are written outside the log; 0: the store's limit */
 	bool keep;                /* contents are written from frames, where they stay: the old ones were in memory */
 	bool stream;              /* never kept */
+	bool keeps_interval;      /* the entry has its interval: it changes no contents, or is another store's */
 	bool committed;           /* ordered: nothing is given back any more */
 	struct extent_list taken; /* new extents: given back if the commit fails */
 	struct extent_list given; /* of a map that goes: given back when it is durable */
@@ -652,11 +690,23 @@ size_t log_commit_max(const struct log *log);
 int log_spill_reserve(struct log *log, size_t more);
 void log_spill_add(struct log *log, struct ps_extent extent);
 
-/* A cut: the table as it was at one commit, while others go on (backup.c). Under store.lock. */
+/* A cut: the table as it was at one commit, while others go on (cut.c). Under store.lock. */
 void cut_before_commit(struct store *s, const struct change *changes, size_t n);
 /* Writers need what it holds: its owner gets PS_ENOSPC. */
 void cut_drop(struct store *s);
 bool cut_holds(struct store *s, uint64_t bytes);
+/* A cut of everything that ends no interval; also of a store that is open read-only. */
+int cut_whole(struct store *s, struct ps_cut **cut, struct ps_cut_info *info);
+/* Of a store without intervals, which gets none: a backup's copy. */
+int restore_plain(struct store *s, struct ps_restore **r);
+/* PS_EREADONLY while a restore is under way, and after one that did not come to its end: only what keeps its interval may change. */
+int store_is_restored(const struct store *s);
+static inline int store_not_restored(const struct store *s)
+{
+	return atomic_load_explicit(&s->interval, memory_order_relaxed) == INTERVAL_OPEN ? store_is_restored(s) : PS_OK;
+}
+/* The base store below s. PS_ENOTSUP: there is none. */
+int store_below(ps_storer *s, struct store **below);
 
 /* The frame that the entry's contents lie in. */
 static inline uint64_t entry_frame(const struct store *s, const struct entry *e)

@@ -7,7 +7,7 @@
 
 #include "store/base_internal.h"
 
-enum { NEEDS_PAGE = 101, NEEDS_BUFFER, NEEDS_RING };
+enum { NEEDS_PAGE = 101, NEEDS_BUFFER, NEEDS_RING, NEEDS_SPILL };
 /* What recovery reads again after a crash in a commit's last moment: so many extents, in so many stretches of the file. */
 enum { FRESH_MAX = 1024, FRESH_STRETCHES = 64, FRESH_BYTES = 8 << 20 };
 
@@ -22,6 +22,7 @@ struct commit {
 	uint64_t buffer;   /* whose durability it waits for */
 	struct change spill; /* where the operations stand if the ring is too small for them */
 	bool spilled;
+	uint32_t interval; /* that the spilled operations carry */
 	size_t which;
 };
 
@@ -156,7 +157,9 @@ static bool frees_space(const struct change *change)
 
 static int prepare_change(struct commit *c, struct change *change)
 {
-	int err = validate(c, change);
+	int err = change->keeps_interval ? PS_OK : store_not_restored(c->s);
+	if (!err)
+		err = validate(c, change);
 	if (!err)
 		err = table_prepare(&c->s->table, id_slot(change->id), frees_space(change));
 	return err ? err : place_inline(c, change);
@@ -190,7 +193,23 @@ static int check_room(struct commit *c)
 	}
 }
 
+/* Operations that were spilled in an earlier interval carry its number. */
+static int check_interval(const struct commit *c)
+{
+	return c->spilled && c->interval != atomic_load_explicit(&c->s->interval, memory_order_relaxed) ? NEEDS_SPILL : PS_OK;
+}
+
 /* ---- what cannot fail --------------------------------------------------------------------------------------------------- */
+
+/* The interval in which the commit is ordered: a cut stands between two of them, and store.lock is held for both. */
+static void tag_entries(struct commit *c)
+{
+	c->interval = atomic_load_explicit(&c->s->interval, memory_order_relaxed);
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->changes[i].keeps_interval)
+			entry_set_interval(&c->changes[i].entry, c->interval);
+	}
+}
 
 static void append_record(struct commit *c)
 {
@@ -271,9 +290,12 @@ static int try_commit(struct commit *c)
 	if (!err)
 		err = prepare_all(c);
 	if (!err)
+		err = check_interval(c);
+	if (!err)
 		err = check_room(c);
 	if (err)
 		return err;
+	tag_entries(c);
 	if (s->cut)
 		cut_before_commit(s, c->changes, c->n);
 	for (size_t i = 0; i < c->n; i++)
@@ -347,19 +369,6 @@ static int bring_page(struct commit *c)
 	return err;
 }
 
-static int make_room(struct commit *c, int need)
-{
-	struct log *log = &c->s->log;
-	switch (need) {
-	case NEEDS_PAGE:
-		return bring_page(c);
-	case NEEDS_BUFFER:
-		return log_sync(log);
-	default:
-		return checkpoint_run(c->s);
-	}
-}
-
 /* A commit too large for the ring: its operations go to extents first. All places must be known by then. */
 static int place_all(struct commit *c)
 {
@@ -369,6 +378,8 @@ static int place_all(struct commit *c)
 		err = store_begin_writing(c->s);
 		if (!err)
 			err = prepare_all(c);
+		if (!err)
+			tag_entries(c);
 		pthread_mutex_unlock(&c->s->lock);
 		if (err == NEEDS_PAGE && bring_page(c) == PS_OK)
 			err = NEEDS_BUFFER;
@@ -408,6 +419,32 @@ static int spill(struct commit *c)
 	c->spilled = c->direct = true;
 	c->bytes = sizeof(struct disk_record) + c->spill.fresh_count * sizeof(struct disk_spill);
 	return err ? err : waited;
+}
+
+/* An interval ended since the operations were spilled. */
+static int spill_again(struct commit *c)
+{
+	change_undo(c->s, &c->spill);
+	change_done(c->s, &c->spill);
+	memset(&c->spill, 0, sizeof(c->spill));
+	c->spilled = false;
+	size_record(c);
+	return spill(c);
+}
+
+static int make_room(struct commit *c, int need)
+{
+	struct log *log = &c->s->log;
+	switch (need) {
+	case NEEDS_PAGE:
+		return bring_page(c);
+	case NEEDS_BUFFER:
+		return log_sync(log);
+	case NEEDS_SPILL:
+		return spill_again(c);
+	default:
+		return checkpoint_run(c->s);
+	}
 }
 
 static int after_commit(struct commit *c)
@@ -461,7 +498,7 @@ int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_du
 			relieved = true;
 			err = NEEDS_RING;
 		}
-		if (err != NEEDS_PAGE && err != NEEDS_BUFFER && err != NEEDS_RING)
+		if (err < NEEDS_PAGE)
 			break;
 		err = make_room(&c, err);
 	}

@@ -123,6 +123,8 @@ static int move_held(struct compact *c, ps_id id, const struct entry *e)
 	change.has_expected = true;
 	change.stream = true;
 	int err = entry_kind(e) == ENTRY_MAP ? move_map(c, &change, e) : move_blob(c, &change, e);
+	change.keeps_interval = true;
+	entry_set_interval(&change.entry, entry_interval(e));
 	if (!err)
 		err = commit_changes(s, &change, 1, PS_RELAXED, NULL);
 	if (err && !change.committed)
@@ -193,11 +195,8 @@ static int needed_generations(struct compact *c, uint64_t *needed)
 static int raise_crashes(struct store *s, uint64_t to)
 {
 	pthread_mutex_lock(&s->checkpoint.lock);
-	struct disk_superblock sb = s->sb;
-	sb.crashes = ps_set64(to);
-	int err = store_writable(s);
-	if (!err)
-		err = superblock_write(s, &sb);
+	const struct superblock_numbers numbers = {atomic_load(&s->interval), to, ps_get64(s->sb.checkpoint)};
+	int err = superblock_set_numbers(s, &numbers);
 	if (!err) {
 		pthread_mutex_lock(&s->lock);
 		s->crashes = to;

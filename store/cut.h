@@ -73,4 +73,7 @@ enum { PS_NOTE_MAX = 448 };
 PS_CHECKED int ps_note_set(ps_storer *s, const void *note, size_t len);
 PS_CHECKED int ps_note_get(ps_storer *s, void *buf, size_t cap, size_t *len);
 
+/* The store below all layers of s that the calls above work on: s itself, where it is one. PS_ENOTSUP: there is none. */
+PS_CHECKED int ps_cut_store(ps_storer *s, ps_storer **below);
+
 #endif

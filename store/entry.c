@@ -29,9 +29,10 @@ static bool place_sound(uint64_t place, uint64_t len)
 	return len < PAGE ? place % PAGE + len <= PAGE : place % PAGE == 0;
 }
 
-static bool free_sound(const struct entry *e)
+/* A slot that was never used carries no interval. */
+static bool free_sound(const struct entry *e, uint32_t interval)
 {
-	return !e->w[0] && !e->w[1] && !e->w[2] && !(e->w[3] & 0xff000000U);
+	return !e->w[0] && e->w[1] <= (e->w[3] ? interval : 0) && !e->w[2] && !(e->w[3] & 0xff000000U);
 }
 
 struct ps_extent entry_extent(const struct ps_class_map *classes, const struct entry *e)
@@ -63,10 +64,10 @@ static bool contents_sound(const struct ps_class_map *classes, const struct entr
 	return size <= g->slot_bytes && ps_class_place_sound(g, place);
 }
 
-static bool live_sound(const struct entry *e, uint64_t slot)
+static bool live_sound(const struct entry *e, uint32_t interval, uint64_t slot)
 {
 	uint32_t generation = entry_generation(e);
-	if (e->w[3] >> 24 || !generation || (slot == 0 && generation != 1))
+	if (e->w[3] & 0xff000000U || entry_interval(e) > interval || !generation || (slot == 0 && generation != 1))
 		return false;
 	bool may_have_class = entry_kind(e) == ENTRY_DATA || entry_kind(e) == ENTRY_RESERVED;
 	if (e->w[0] >> 60 || (entry_class(e) && !may_have_class) || entry_size(e) > PS_SIZE_MAX)
@@ -74,21 +75,21 @@ static bool live_sound(const struct entry *e, uint64_t slot)
 	return true;
 }
 
-bool entry_valid(const struct ps_class_map *classes, const struct entry *e, uint64_t slot)
+bool entry_valid(const struct ps_class_map *classes, uint32_t interval, const struct entry *e, uint64_t slot)
 {
 	if (slot >= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS)
 		return false;
 	uint64_t size = entry_size(e);
 	switch (entry_kind(e)) {
 	case ENTRY_FREE:
-		return free_sound(e);
+		return free_sound(e, interval);
 	case ENTRY_ZERO:
-		return live_sound(e, slot) && !entry_place(e) && !e->w[2] && !entry_level(e);
+		return live_sound(e, interval, slot) && !entry_place(e) && !e->w[2] && !entry_level(e);
 	case ENTRY_DATA:
 	case ENTRY_RESERVED:
-		return live_sound(e, slot) && size && size <= CHUNK && !entry_level(e) && contents_sound(classes, e);
+		return live_sound(e, interval, slot) && size && size <= CHUNK && !entry_level(e) && contents_sound(classes, e);
 	case ENTRY_MAP:
-		return live_sound(e, slot) && size > CHUNK && entry_level(e) == map_levels(size) &&
+		return live_sound(e, interval, slot) && size > CHUNK && entry_level(e) == map_levels(size) &&
 		       place_sound(entry_place(e), entry_blob_len(e));
 	default:
 		return false;

@@ -5,6 +5,7 @@
  * forwards of those slots are reached only where a layer opens sessions of its own without overriding all
  * their slots. */
 #include "base/fail.h"
+#include "store/cut.h"
 #include "store/placement.h"
 #include "store/storer_impl.h"
 
@@ -108,6 +109,7 @@ STORE_SLOT(use_placement, (ps_storer *s, struct ps_placement *placement), ps_use
 STORE_SLOT(each_space, (ps_storer *s, ps_space_fn fn, void *arg), ps_each_space(s->inner, fn, arg))
 STORE_SLOT(route_figures, (ps_storer *s, struct ps_route_figures *figures, size_t count),
 	   ps_route_figures(s->inner, figures, count))
+STORE_SLOT(cut_store, (ps_storer *s, ps_storer **below), ps_cut_store(s->inner, below))
 STORE_SLOT(close, (ps_storer *s), forward_close(s))
 /* clang-format on */
 

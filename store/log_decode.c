@@ -36,9 +36,9 @@ int log_decode_record(const uint8_t *bytes, size_t len, size_t *at, struct log_r
 	return PS_OK;
 }
 
-static int check_operation(const struct ps_class_map *classes, const struct log_operation *op)
+static int check_operation(const struct ps_class_map *classes, uint32_t interval, const struct log_operation *op)
 {
-	if (!entry_valid(classes, &op->entry, op->slot))
+	if (!entry_valid(classes, interval, &op->entry, op->slot))
 		return bad("impossible entry");
 	if (!op->nbytes)
 		return PS_OK;
@@ -47,7 +47,8 @@ static int check_operation(const struct ps_class_map *classes, const struct log_
 	return PS_OK;
 }
 
-int log_decode_operation(const struct ps_class_map *classes, const uint8_t *body, size_t len, size_t *at, struct log_operation *op)
+int log_decode_operation(const struct ps_class_map *classes, uint32_t interval, const uint8_t *body, size_t len, size_t *at,
+			 struct log_operation *op)
 {
 	struct disk_operation d;
 	if (len - *at < sizeof(d))
@@ -67,5 +68,5 @@ int log_decode_operation(const struct ps_class_map *classes, const uint8_t *body
 	for (int i = 0; i < 4; i++)
 		op->entry.w[i] = ps_get64(d.entry[i]);
 	*at += sizeof(d) + (size_t)fresh + (size_t)bytes;
-	return check_operation(classes, op);
+	return check_operation(classes, interval, op);
 }

@@ -485,6 +485,7 @@ static const struct ps_storer_ops memory_ops = {
     .use_placement = ps_unsupported_use_placement,
     .each_space = ps_unsupported_each_space,
     .route_figures = ps_unsupported_route_figures,
+    .cut_store = ps_unsupported_cut_store,
     .close = memory_close,
 };
 

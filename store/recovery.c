@@ -242,7 +242,7 @@ static int each_operation(struct recovery *r, const struct log_record *record, o
 	int err = record->flags & RECORD_SPILLED ? load_body(r->s, record, &body, &len) : PS_OK;
 	for (uint32_t i = 0; i < record->operations && !err; i++) {
 		struct log_operation op;
-		err = log_decode_operation(r->s->classes, body, len, &at, &op);
+		err = log_decode_operation(r->s->classes, atomic_load(&r->s->interval), body, len, &at, &op);
 		if (!err)
 			err = fn(r, &op);
 	}

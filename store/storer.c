@@ -4,6 +4,7 @@
  * A call that passes costs two loads, the comparisons and one indirect jump; all that refuses is out of line.
  */
 #include "base/fail.h"
+#include "store/cut.h"
 #include "store/placement.h"
 #include "store/session.h"
 #include "store/storer_impl.h"
@@ -403,6 +404,12 @@ int ps_route_figures(ps_storer *s, struct ps_route_figures *figures, size_t coun
 {
 	STORER(s, figures);
 	return s->ops->route_figures(s, figures, count);
+}
+
+int ps_cut_store(ps_storer *s, ps_storer **below)
+{
+	STORER(s, below);
+	return s->ops->cut_store(s, below);
 }
 
 int ps_use_tokens(ps_storer *s, struct ps_tokens *tokens)

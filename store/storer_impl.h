@@ -71,6 +71,7 @@ struct ps_route_figures;
 	X(use_placement, (ps_storer * s, struct ps_placement * placement))                                   \
 	X(each_space, (ps_storer * s, int (*fn)(void *arg, const struct ps_space_piece *piece), void *arg))  \
 	X(route_figures, (ps_storer * s, struct ps_route_figures * figures, size_t count))                   \
+	X(cut_store, (ps_storer * s, ps_storer * *below))                                                    \
 	X(close, (ps_storer * s))
 
 struct ps_storer_ops {

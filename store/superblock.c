@@ -53,6 +53,13 @@ static bool fields_sound(const struct disk_superblock *sb)
 	       ps_get64(sb->snapshot_len) <= file_bytes - ps_get64(sb->snapshot_offset);
 }
 
+/* Entries hold 32 bits of it. */
+static bool interval_sound(const struct disk_superblock *sb)
+{
+	bool feature = ps_get64(sb->incompatible) & INCOMPATIBLE_INTERVALS;
+	return feature == (ps_get64(sb->interval) != 0) && ps_get64(sb->interval) <= UINT32_MAX;
+}
+
 /* A version that is not ours decodes: its number counts, and the caller refuses it. */
 bool superblock_decode(const uint8_t *sector, struct disk_superblock *sb)
 {
@@ -63,9 +70,9 @@ bool superblock_decode(const uint8_t *sector, struct disk_superblock *sb)
 		return false;
 	if (ps_get32(sb->version) != FORMAT_VERSION)
 		return true;
-	if (ps_get64(sb->incompatible) & ~(uint64_t)INCOMPATIBLE_CLASSES)
+	if (ps_get64(sb->incompatible) & ~(uint64_t)INCOMPATIBLE_KNOWN)
 		return true;
-	return ps_get32(sb->length) == SECTOR && fields_sound(sb) && classes_sound(sb) && all_zero(sb->reserved, sizeof(sb->reserved));
+	return ps_get32(sb->length) == SECTOR && fields_sound(sb) && classes_sound(sb) && interval_sound(sb);
 }
 
 static int read_slots(struct store *s, struct disk_superblock slots[SUPERBLOCKS], bool valid[SUPERBLOCKS])
@@ -79,6 +86,8 @@ static int read_slots(struct store *s, struct disk_superblock slots[SUPERBLOCKS]
 	bool any = false;
 	for (int i = 0; i < SUPERBLOCKS && !err; i++)
 		any = any || !memcmp(buffer + superblock_offset(i), SUPER_MAGIC, 8);
+	for (int i = 0; i < NOTES && !err; i++)
+		memcpy(&s->note[i], buffer + superblock_offset(i + 1) + SECTOR, SECTOR);
 	free(buffer);
 	if (!err && !any)
 		return ps_fail(PS_EFORMAT, "%s: not a Padstone store (no superblock at offset 0)", s->path);
@@ -87,7 +96,7 @@ static int read_slots(struct store *s, struct disk_superblock slots[SUPERBLOCKS]
 
 static int check_version(struct store *s, const struct disk_superblock *sb)
 {
-	if (ps_get32(sb->version) != FORMAT_VERSION || ps_get64(sb->incompatible) & ~(uint64_t)INCOMPATIBLE_CLASSES)
+	if (ps_get32(sb->version) != FORMAT_VERSION || ps_get64(sb->incompatible) & ~(uint64_t)INCOMPATIBLE_KNOWN)
 		return ps_fail(PS_EVERSION, "%s: store has format %u with features %llx, this library reads format %d", s->path,
 			       ps_get32(sb->version), (unsigned long long)ps_get64(sb->incompatible), FORMAT_VERSION);
 	if (ps_get64(sb->readonly_compatible) && !s->read_only)
@@ -124,13 +133,15 @@ int superblock_read(struct store *s, struct disk_superblock *sb)
 	return check_version(s, sb);
 }
 
-/* With 4 KiB sectors the page is written whole; the owner's sector then shares slot 0's page. */
+/* With 4 KiB sectors the page is written whole; the owner's sector then shares slot 0's page, and the notes those behind it. */
 static int write_slot(struct store *s, uint8_t *page, int slot)
 {
 	size_t len = s->io->alignment > SECTOR ? PAGE : SECTOR;
 	memset(page + SECTOR, 0, SECTOR);
 	if (slot == 0)
 		memcpy(page + SECTOR, s->owner, sizeof(s->owner));
+	else if (slot <= NOTES)
+		memcpy(page + SECTOR, &s->note[slot - 1], SECTOR);
 	return ps_io_write(s->io, superblock_offset(slot), page, slot == 0 ? (len < 2 * SECTOR ? 2 * SECTOR : len) : len, false);
 }
 
@@ -181,6 +192,39 @@ int superblock_write(struct store *s, struct disk_superblock *sb)
 	free(page);
 	if (!err)
 		s->sb = *sb;
+	return err;
+}
+
+int superblock_write_note(struct store *s, int place, const struct disk_note *note)
+{
+	uint8_t *page = NULL;
+	uint64_t at = superblock_offset(place + 1);
+	if (posix_memalign((void **)&page, PAGE, PAGE))
+		return ps_fail(PS_ENOMEM, "%s: no memory for a note", s->path);
+	memset(page, 0, PAGE);
+	memcpy(page, &s->sb, SECTOR);
+	memcpy(page + SECTOR, note, SECTOR);
+	int err = s->io->alignment > SECTOR ? ps_io_write(s->io, at, page, PAGE, false)
+	                                    : ps_io_write(s->io, at + SECTOR, page + SECTOR, SECTOR, false);
+	if (!err)
+		err = s->io->ops->flush(s->io);
+	free(page);
+	return err;
+}
+
+int superblock_set_numbers(struct store *s, const struct superblock_numbers *to)
+{
+	struct disk_superblock sb = s->sb;
+	int err = store_writable(s);
+	if (err)
+		return err;
+	if (to->interval)
+		sb.incompatible = ps_set64(ps_get64(sb.incompatible) | INCOMPATIBLE_INTERVALS);
+	sb.interval = ps_set64(to->interval);
+	sb.crashes = ps_set64(to->crashes);
+	sb.checkpoint = ps_set64(to->checkpoint);
+	if ((err = superblock_write(s, &sb)) != PS_OK)
+		store_fail(s, err, "the superblock could not be written");
 	return err;
 }
 

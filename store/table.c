@@ -189,14 +189,6 @@ static int child_of(struct table *t, struct table_node *n, unsigned index, struc
 	return PS_OK;
 }
 
-static uint64_t groups_of(unsigned height)
-{
-	uint64_t groups = 1;
-	while (--height)
-		groups *= FANOUT;
-	return groups;
-}
-
 /* One more level: the old root becomes the first child. */
 static int grow_height(struct table *t)
 {
@@ -225,14 +217,14 @@ static int publish_group(struct table *t, struct table_node *g)
 static int find_group_locked(struct table *t, uint64_t number, struct table_node **group)
 {
 	struct table_node *n = t->root;
-	while (number >= groups_of(t->height)) {
+	while (number >= table_groups(t->height)) {
 		int err = grow_height(t);
 		if (err)
 			return err;
 		n = t->root;
 	}
 	for (unsigned level = t->height; level > 1; level--) {
-		uint64_t below = groups_of(level - 1);
+		uint64_t below = table_groups(level - 1);
 		int err = child_of(t, n, (unsigned)(number / below % FANOUT), &n);
 		if (err)
 			return err;
@@ -275,13 +267,14 @@ static void entries_store(struct table_node *g, unsigned leaf, const uint8_t *pa
 		atomic_store_explicit(&to[i], ps_get64(from[i]), memory_order_relaxed);
 }
 
-static bool leaf_sound(const struct ps_class_map *classes, const uint8_t *page, uint64_t first_slot, uint64_t end)
+static bool leaf_sound(const struct store *s, const uint8_t *page, uint64_t first_slot)
 {
+	uint32_t interval = atomic_load(&s->interval);
 	for (unsigned i = 0; i < FANOUT; i++) {
 		struct entry e;
 		for (int w = 0; w < ENTRY_WORDS; w++)
 			e.w[w] = ps_get64(((const ps_le64 *)(const void *)page)[i * ENTRY_WORDS + (unsigned)w]);
-		if (!entry_valid(classes, &e, first_slot + i) || entry_end(classes, &e) > end)
+		if (!entry_valid(s->classes, interval, &e, first_slot + i) || entry_end(s->classes, &e) > s->pool.mapped)
 			return false;
 	}
 	return true;
@@ -296,7 +289,7 @@ static int fill_leaf(struct table *t, struct table_node *g, unsigned leaf)
 	if (posix_memalign((void **)&page, PAGE, PAGE))
 		return ps_fail(PS_ENOMEM, "%s: no memory for a table page", t->store->path);
 	int err = read_page(t, &g->child[leaf], 0, number, page);
-	if (!err && !leaf_sound(t->store->classes, page, number * FANOUT, t->store->pool.mapped))
+	if (!err && !leaf_sound(t->store, page, number * FANOUT))
 		err = ps_fail(PS_ECORRUPT, "%s: table leaf %llu has impossible entries", t->store->path, (unsigned long long)number);
 	if (!err)
 		entries_store(g, leaf, page);
@@ -439,37 +432,6 @@ int table_get(struct table *t, uint64_t slot, struct entry *e)
 {
 	uint64_t version;
 	return table_read(t, slot, e, &version);
-}
-
-/* Under table.lock, which keeps nodes that are not in memory as they are: checkpoints change only what is. */
-static uint64_t next_present(const struct table *t, uint64_t slot)
-{
-	const struct table_node *n = t->root;
-	uint64_t leaf = slot / FANOUT;
-	if (leaf / FANOUT >= groups_of(t->height))
-		return UINT64_MAX;
-	for (unsigned level = t->height; level > 1; level--) {
-		uint64_t below = groups_of(level - 1), i = leaf / FANOUT / below % FANOUT;
-		if (!n->node[i])
-			return n->child[i].place[0] ? slot : (leaf / FANOUT / below + 1) * below * GROUP_SLOTS;
-		n = n->node[i];
-	}
-	if (atomic_load(&n->leaf[leaf % FANOUT].state) & LEAF_RESIDENT || n->child[leaf % FANOUT].place[0])
-		return slot;
-	return (leaf + 1) * FANOUT;
-}
-
-/* Leaves that are neither in memory nor on disk have no entries. */
-uint64_t table_next(struct table *t, uint64_t slot)
-{
-	uint64_t end = MAX(atomic_load(&t->slots), slot), next = slot;
-	pthread_mutex_lock(&t->lock);
-	do {
-		slot = next;
-		next = slot < end ? next_present(t, slot) : slot;
-	} while (next != slot);
-	pthread_mutex_unlock(&t->lock);
-	return MIN(slot, end);
 }
 
 /* ---- writing (store.lock held) ------------------------------------------------------------------------------------------ */
@@ -673,7 +635,7 @@ static int visit_node(struct table *t, struct table_node *n, const struct table_
 		pthread_mutex_lock(&t->lock);
 		int load = child_of(t, n, i, &child);
 		pthread_mutex_unlock(&t->lock);
-		uint64_t slots = groups_of(n->level - 1) * GROUP_SLOTS;
+		uint64_t slots = table_groups(n->level - 1) * GROUP_SLOTS;
 		if (!load)
 			err = visit_node(t, child, v);
 		else if (load != PS_ECORRUPT && load != PS_EIO)
@@ -734,7 +696,6 @@ int table_move_pages(struct table *t, uint64_t limit)
 	return move_below(t, t->root, limit);
 }
 
-/* The highest generation that may ever have been given out in a leaf without objects; PS_EBUSY if it has objects. */
 int table_leaf_generations(struct table *t, uint64_t number, uint64_t *highest)
 {
 	*highest = 0;
@@ -743,7 +704,7 @@ int table_leaf_generations(struct table *t, uint64_t number, uint64_t *highest)
 		int err = table_get(t, slot, &e);
 		if (err)
 			return err;
-		if (entry_kind(&e) != ENTRY_FREE)
+		if (entry_kind(&e) != ENTRY_FREE || entry_interval(&e))
 			return PS_EBUSY;
 		uint64_t last = e.w[3] ? entry_generation(&e) + (t->store->crashes - (e.w[3] >> 32)) : 0;
 		*highest = last > *highest ? last : *highest;

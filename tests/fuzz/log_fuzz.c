@@ -40,12 +40,12 @@ static unsigned try_operations(const uint8_t *body, size_t len, uint32_t count)
 	for (uint32_t i = 0; i < count; i++) {
 		struct log_operation op;
 		size_t before = at;
-		if (log_decode_operation(NULL, body, len, &at, &op) != PS_OK)
+		if (log_decode_operation(NULL, UINT32_MAX, body, len, &at, &op) != PS_OK)
 			break;
 		must(at > before && at <= len);
 		must_lie_within(op.fresh, op.fresh_count * sizeof(struct disk_fresh), body, len);
 		must_lie_within(op.bytes, op.nbytes, body, len);
-		must(entry_valid(NULL, &op.entry, op.slot));
+		must(entry_valid(NULL, UINT32_MAX, &op.entry, op.slot));
 		must(entry_blob_len(&op.entry) <= CHUNK && entry_level(&op.entry) <= 6);
 		sum +=
 		    touch(op.fresh, op.fresh_count * sizeof(struct disk_fresh)) + touch(op.bytes, op.nbytes);

@@ -237,7 +237,7 @@ static void repair_entry(struct repair *r, uint64_t slot, ps_le64 *words)
 	struct entry e = load_entry(words);
 	ps_id id = id_make(slot, entry_generation(&e));
 	const uint8_t *bytes = bytes_at(r->image, entry_place(&e) & ~(uint64_t)7, entry_blob_len(&e));
-	if (!entry_valid(NULL, &e, slot) || !bytes)
+	if (!entry_valid(NULL, UINT32_MAX, &e, slot) || !bytes)
 		return;
 	if (entry_kind(&e) == ENTRY_MAP)
 		words[2] = ps_set64(
@@ -267,7 +267,7 @@ static void repair_operations(struct repair *r, uint8_t *body, size_t len, uint3
 	struct log_operation op;
 	for (size_t at = 0; count--;) {
 		uint8_t *head = body + at;
-		if (log_decode_operation(NULL, body, len, &at, &op) != PS_OK)
+		if (log_decode_operation(NULL, UINT32_MAX, body, len, &at, &op) != PS_OK)
 			return;
 		ps_id id = id_make(op.slot, entry_generation(&op.entry));
 		bool map = entry_kind(&op.entry) == ENTRY_MAP;

@@ -74,6 +74,7 @@ static struct {
 	struct ps_stats stats;
 	struct ps_placement placement;
 	struct ps_route_figures figures[2];
+	ps_storer *below;
 	ps_writer *w;
 	ps_reader *r;
 	ps_batch *b;
@@ -138,6 +139,7 @@ static void one_of_each(ps_storer *s)
 	note(ps_use_placement(s, &given.placement));
 	note(ps_each_space(s, any_piece, given.bytes));
 	note(ps_route_figures(s, given.figures, 2));
+	note(ps_cut_store(s, &given.below));
 }
 
 static void each_call_goes_on_once_as_it_came(void **state)

@@ -99,7 +99,8 @@ static int answered(ps_storer *s, size_t number, int result)
 	X(use_placement, stand_in, (ps_storer * s, struct ps_placement * placement), (s, placement), ARGS1(placement)) \
 	X(each_space, stand_in, (ps_storer * s, ps_space_fn fn, void *arg), (s, fn, arg), ARGS2(fn, arg)) \
 	X(route_figures, stand_in, (ps_storer * s, struct ps_route_figures * figures, size_t count), (s, figures, count), \
-	  ARGS2(figures, count))
+	  ARGS2(figures, count)) \
+	X(cut_store, ps_forward, (ps_storer * s, ps_storer * *below), (s, below), ARGS1(below))
 /* clang-format on */
 
 /* ---- standing in for a store that places ---- */

@@ -4,6 +4,7 @@
 #ifndef SPY_LAYER_H
 #define SPY_LAYER_H
 
+#include "store/cut.h"
 #include "store/placement.h"
 
 enum { SPY_ARGS = 5, SPY_CALLS = 128 };

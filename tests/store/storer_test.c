@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "store/cut.h"
 #include "store/placement.h"
 #include "store/storer_impl.h"
 
@@ -71,7 +72,7 @@ static void a_layer_with_an_empty_slot_is_not_made(void **state)
 	(void)state;
 	const size_t first = offsetof(struct ps_storer_ops, caps);
 	const size_t count = (sizeof(struct ps_storer_ops) - first) / sizeof(void (*)(void));
-	assert_int_equal(count, 44);
+	assert_int_equal(count, 45);
 	for (size_t i = 0; i < count; i++) {
 		struct ps_storer_ops ops = nothing_ops;
 		ps_storer s = {0};
@@ -123,6 +124,7 @@ static void expect_store_calls(ps_storer *s, int expected)
 	struct ps_stats stats;
 	struct ps_placement placement = {0};
 	struct ps_route_figures figures;
+	ps_storer *below;
 	assert_int_equal(ps_put(s, "x", 1, &id), expected);
 	assert_int_equal(ps_get(s, id, &byte, 1, &n), expected);
 	assert_int_equal(ps_read_at(s, id, 0, &byte, 1, &n), expected);
@@ -150,6 +152,7 @@ static void expect_store_calls(ps_storer *s, int expected)
 	assert_int_equal(ps_use_placement(s, &placement), expected);
 	assert_int_equal(ps_each_space(s, ignore_piece, NULL), expected);
 	assert_int_equal(ps_route_figures(s, &figures, 1), expected);
+	assert_int_equal(ps_cut_store(s, &below), expected);
 	assert_int_equal(ps_close(s), expected);
 	assert_int_equal(id, 77);
 }

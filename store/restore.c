@@ -1,0 +1,398 @@
+/* A store filled from cuts (cut.h): objects with the ids, and the ends of ids, of another store, in commits
+ * of a few hundred.
+ *
+ * Until its end the store's interval is INTERVAL_OPEN, the highest that there is: so entries may carry any,
+ * and whoever finds the store after a crash sees that it is not whole. Nothing else changes it meanwhile, or
+ * ever: generations are only right with the count of crashes that comes at the end. The last superblock,
+ * written when all is durable, says the source's next interval, its count of crashes, and at least its number
+ * of checkpoints, so that a cut of the source serves as the beginning of a later cut of the copy. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+enum { COMMIT_OBJECTS = 256, COMMIT_BYTES = 4 << 20 };
+static const uint64_t SLOTS_MAX = (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS;
+
+struct ps_restore {
+	struct store *s;
+	bool plain; /* without intervals */
+	struct change *changes;
+	uint8_t *bytes; /* contents until their commit */
+	size_t count, used;
+	uint64_t weight;         /* bytes of objects since the last commit */
+	struct write_set writes; /* of all changes */
+	bool in_chunks;          /* the last object is large, and takes pieces */
+	struct ps_cut_object object;
+	struct map_writer map;
+	uint64_t next_piece;
+	uint64_t next_slot;          /* the least that may come */
+	uint64_t intervals, crashes; /* the highest that came */
+	int failed;                  /* nothing more is taken */
+};
+
+int store_is_restored(const struct store *s)
+{
+	return ps_fail(PS_EREADONLY,
+	               "%s: the store is being restored, or its restore did not come to its end", s->path);
+}
+
+/* ---- the beginning ---- */
+
+/* Under checkpoint.lock. */
+static int check_empty(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	int err = s->restoring ? ps_fail(PS_EBUSY, "%s: another restore is under way", s->path)
+	                       : store_begin_writing(s);
+	if (!err)
+		err = rebuild_finish(&s->space);
+	if (!err && atomic_load(&s->table.slots))
+		err =
+		    ps_fail(PS_EEXIST, "%s: only a store that never had an object can be restored", s->path);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+static int claim(struct ps_restore *r)
+{
+	struct store *s = r->s;
+	const struct superblock_numbers numbers = {INTERVAL_OPEN, s->crashes, ps_get64(s->sb.checkpoint)};
+	int err = store_writable(s);
+	if (!err)
+		err = check_empty(s);
+	if (!err && !r->plain)
+		err = superblock_set_numbers(s, &numbers);
+	if (err)
+		return err;
+	pthread_mutex_lock(&s->lock);
+	s->restoring = true;
+	if (!r->plain)
+		atomic_store(&s->interval, INTERVAL_OPEN);
+	pthread_mutex_unlock(&s->lock);
+	return PS_OK;
+}
+
+static void release(struct ps_restore *r)
+{
+	struct ps_memory *m = &r->s->memory;
+	ps_memory_free(m, r->changes, COMMIT_OBJECTS * sizeof(*r->changes));
+	ps_memory_free(m, r->bytes, COMMIT_BYTES + CHUNK);
+	ps_memory_free(m, r, sizeof(*r));
+}
+
+static int begin(struct store *s, bool plain, struct ps_restore **out)
+{
+	struct ps_restore *r = ps_memory_zalloc(&s->memory, sizeof(*r));
+	if (!r)
+		return ps_fail(PS_ENOMEM, "%s: no memory to restore", s->path);
+	r->s = s;
+	r->plain = plain;
+	r->changes = ps_memory_alloc(&s->memory, COMMIT_OBJECTS * sizeof(*r->changes));
+	r->bytes = ps_memory_alloc(&s->memory, COMMIT_BYTES + CHUNK);
+	int err = r->changes && r->bytes ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory to restore", s->path);
+	if (!err) {
+		pthread_mutex_lock(&s->checkpoint.lock);
+		err = claim(r);
+		pthread_mutex_unlock(&s->checkpoint.lock);
+	}
+	if (err) {
+		release(r);
+		return err;
+	}
+	atomic_fetch_add(&s->storer.sessions, 1);
+	*out = r;
+	return PS_OK;
+}
+
+int restore_plain(struct store *s, struct ps_restore **r)
+{
+	return begin(s, true, r);
+}
+
+int ps_restore_begin(ps_storer *st, struct ps_restore **r)
+{
+	struct store *s;
+	if (!r)
+		return ps_fail(PS_EINVAL, "ps_restore_begin: an argument is NULL");
+	int err = store_below(st, &s);
+	if (err)
+		return err;
+	err = begin(s, false, r);
+	return err ? store_end_call(s, err) : PS_OK;
+}
+
+/* ---- commits ---- */
+
+static void end_changes(struct ps_restore *r)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		if (!r->changes[i].committed)
+			change_undo(r->s, &r->changes[i]);
+		change_done(r->s, &r->changes[i]);
+	}
+	r->count = r->used = 0;
+	r->weight = 0;
+}
+
+static int commit(struct ps_restore *r)
+{
+	int err = r->count ? commit_changes(r->s, r->changes, r->count, PS_RELAXED, NULL) : PS_OK;
+	if (err)
+		staging_abandon(r->s, &r->writes);
+	end_changes(r);
+	return err;
+}
+
+/* ---- objects ---- */
+
+static int refuse(const struct ps_restore *r, ps_id id, const char *why)
+{
+	return ps_fail(PS_EINVAL, "%s: object 0x%llx cannot be restored: %s", r->s->path,
+	               (unsigned long long)id, why);
+}
+
+static bool id_possible(const struct ps_cut_object *o)
+{
+	uint64_t slot = id_slot(o->id);
+	uint32_t generation = id_generation(o->id);
+	if (!generation || slot >= SLOTS_MAX)
+		return false;
+	return slot || (generation == 1 && o->kind != PS_CUT_GONE);
+}
+
+static bool size_possible(const struct ps_cut_object *o, const void *bytes)
+{
+	switch (o->kind) {
+	case PS_CUT_GONE:
+		return !o->size && o->crashes <= UINT32_MAX;
+	case PS_CUT_ZERO:
+		return o->size <= PS_SIZE_MAX;
+	case PS_CUT_BYTES:
+		return bytes && o->size && o->size <= CHUNK;
+	case PS_CUT_CHUNKS:
+		return o->size > CHUNK && o->size <= PS_SIZE_MAX;
+	default:
+		return false;
+	}
+}
+
+static int check_object(const struct ps_restore *r, const struct ps_cut_object *o, const void *bytes)
+{
+	if (!id_possible(o))
+		return refuse(r, o->id, "no such id was ever given");
+	if (id_slot(o->id) < r->next_slot)
+		return refuse(r, o->id, "not in the order of slots");
+	if (!size_possible(o, bytes))
+		return refuse(r, o->id, "impossible kind, size or bytes");
+	if (!r->plain && (!o->interval || o->interval >= INTERVAL_OPEN))
+		return refuse(r, o->id, "impossible interval");
+	return PS_OK;
+}
+
+/* The entry is made: it keeps its number, which is another store's. */
+static void keep_interval(struct ps_restore *r, struct change *c, uint64_t interval)
+{
+	if (r->plain)
+		return;
+	c->keeps_interval = true;
+	entry_set_interval(&c->entry, (uint32_t)interval);
+}
+
+static void count_object(struct ps_restore *r, const struct ps_cut_object *o)
+{
+	keep_interval(r, &r->changes[r->count], o->interval);
+	r->count++;
+	r->weight += o->kind == PS_CUT_ZERO ? 0 : o->size;
+	r->intervals = MAX(r->intervals, o->interval);
+	r->crashes = MAX(r->crashes, o->crashes);
+}
+
+/* The large object that takes pieces has them all. */
+static int end_chunks(struct ps_restore *r)
+{
+	if (!r->in_chunks)
+		return PS_OK;
+	int err = map_writer_finish(&r->map, r->object.size);
+	map_writer_done(&r->map);
+	r->in_chunks = false;
+	if (!err) {
+		count_object(r, &r->object);
+		return PS_OK;
+	}
+	change_undo(r->s, &r->changes[r->count]);
+	change_done(r->s, &r->changes[r->count]);
+	return err;
+}
+
+static int make_room(struct ps_restore *r)
+{
+	int err = end_chunks(r);
+	bool full = r->count == COMMIT_OBJECTS || r->weight >= COMMIT_BYTES;
+	return err || !full ? err : commit(r);
+}
+
+static int add_bytes(struct ps_restore *r, struct change *c, const void *bytes, uint64_t size)
+{
+	uint8_t *copy = r->bytes + r->used;
+	memcpy(copy, bytes, size);
+	r->used += size;
+	return change_contents(r->s, c, copy, size);
+}
+
+static int add_object(struct ps_restore *r, const struct ps_cut_object *o, const void *bytes)
+{
+	struct change *c = &r->changes[r->count];
+	int err = PS_OK;
+	change_init(c, o->kind == PS_CUT_GONE ? CHANGE_UNUSED : CHANGE_NEW, o->id);
+	c->set = &r->writes;
+	if (o->kind == PS_CUT_CHUNKS) {
+		c->stream = true;
+		map_writer_init(&r->map, r->s, c, NULL);
+		r->object = *o;
+		r->in_chunks = true;
+		r->next_piece = 0;
+		return PS_OK;
+	}
+	if (o->kind == PS_CUT_GONE)
+		c->entry = (struct entry){{0, 0, 0, id_generation(o->id) | o->crashes << 32}};
+	else if (o->kind == PS_CUT_ZERO)
+		c->entry = entry_make(ENTRY_ZERO, 0, o->size, 0, 0, id_generation(o->id));
+	else
+		err = add_bytes(r, c, bytes, o->size);
+	if (!err) {
+		count_object(r, o);
+		return PS_OK;
+	}
+	change_undo(r->s, c);
+	change_done(r->s, c);
+	return err;
+}
+
+static int failed_before(const struct ps_restore *r)
+{
+	return ps_fail(r->failed, "%s: an earlier step of the restore failed", r->s->path);
+}
+
+int ps_restore_object(struct ps_restore *r, const struct ps_cut_object *object, const void *bytes)
+{
+	if (!r || !object)
+		return ps_fail(PS_EINVAL, "ps_restore_object: an argument is NULL");
+	if (r->failed)
+		return failed_before(r);
+	int err = check_object(r, object, bytes);
+	if (err)
+		return err;
+	err = make_room(r);
+	if (!err)
+		err = add_object(r, object, bytes);
+	r->next_slot = id_slot(object->id) + 1;
+	r->failed = err;
+	return err ? store_end_call(r->s, err) : PS_OK;
+}
+
+int ps_restore_piece(struct ps_restore *r, uint64_t offset, const void *data, size_t len)
+{
+	if (!r || !data)
+		return ps_fail(PS_EINVAL, "ps_restore_piece: an argument is NULL");
+	if (r->failed)
+		return failed_before(r);
+	if (!r->in_chunks)
+		return ps_fail(PS_EINVAL, "%s: no object that takes pieces", r->s->path);
+	uint64_t size = r->object.size;
+	bool fits = offset % CHUNK == 0 && offset >= r->next_piece && offset < size &&
+	            len == MIN((uint64_t)CHUNK, size - offset);
+	if (!fits)
+		return refuse(r, r->object.id, "a piece in the wrong place, or of the wrong length");
+	r->failed = map_write_chunks(&r->map, offset / CHUNK, data, len);
+	r->next_piece = offset + CHUNK;
+	return r->failed ? store_end_call(r->s, r->failed) : PS_OK;
+}
+
+/* ---- the end ---- */
+
+/* What came can be of a store that is at `info`. */
+static int check_info(const struct ps_restore *r, const struct ps_cut_info *info)
+{
+	bool possible = info->crashes >= r->crashes && info->crashes <= UINT32_MAX &&
+	                info->slots >= r->next_slot && info->slots <= SLOTS_MAX;
+	if (!r->plain)
+		possible = possible && info->here.interval >= MAX(r->intervals, (uint64_t)1) &&
+		           info->here.interval + 1 < INTERVAL_OPEN;
+	if (possible)
+		return PS_OK;
+	return ps_fail(
+	    PS_EINVAL,
+	    "%s: objects were restored that cannot be of interval %llu, %llu crashes and %llu slots",
+	    r->s->path, (unsigned long long)info->here.interval, (unsigned long long)info->crashes,
+	    (unsigned long long)info->slots);
+}
+
+/* All is durable: the store is whole with this superblock. Under checkpoint.lock. */
+static int say_whole(struct ps_restore *r, const struct ps_cut_info *info)
+{
+	struct store *s = r->s;
+	const struct superblock_numbers numbers = {
+	    r->plain ? 0 : info->here.interval + 1, MAX(s->crashes, info->crashes),
+	    MAX(ps_get64(s->sb.checkpoint), r->plain ? 0 : info->here.checkpoint)};
+	int err = superblock_set_numbers(s, &numbers);
+	if (err)
+		return err;
+	pthread_mutex_lock(&s->lock);
+	atomic_store(&s->interval, (uint32_t)numbers.interval);
+	s->crashes = numbers.crashes;
+	atomic_store(&s->log.checkpoint, numbers.checkpoint);
+	if (!r->plain && atomic_load(&s->table.slots) < info->slots)
+		atomic_store(&s->table.slots, info->slots);
+	pthread_mutex_unlock(&s->lock);
+	return PS_OK;
+}
+
+static int finish(struct ps_restore *r, const struct ps_cut_info *info)
+{
+	struct store *s = r->s;
+	int err = r->failed ? failed_before(r) : check_info(r, info);
+	if (!err)
+		err = end_chunks(r);
+	if (!err)
+		err = commit(r);
+	if (!err)
+		err = log_sync(&s->log);
+	/* The table's pages are written by a checkpoint before the source's next one. */
+	if (!err)
+		err = checkpoint_run(s);
+	if (err)
+		return err;
+	pthread_mutex_lock(&s->checkpoint.lock);
+	err = say_whole(r, info);
+	pthread_mutex_unlock(&s->checkpoint.lock);
+	return err;
+}
+
+int ps_restore_finish(struct ps_restore *r, const struct ps_cut_info *info)
+{
+	if (!r)
+		return ps_fail(PS_EINVAL, "ps_restore_finish: an argument is NULL");
+	struct store *s = r->s;
+	int err = info ? finish(r, info) : ps_fail(PS_EINVAL, "ps_restore_finish: an argument is NULL");
+	ps_restore_abort(r);
+	return err ? store_end_call(s, err) : PS_OK;
+}
+
+void ps_restore_abort(struct ps_restore *r)
+{
+	if (!r)
+		return;
+	struct store *s = r->s;
+	staging_abandon(s, &r->writes);
+	if (r->in_chunks) {
+		map_writer_done(&r->map);
+		change_undo(s, &r->changes[r->count]);
+		change_done(s, &r->changes[r->count]);
+	}
+	end_changes(r);
+	release(r);
+	pthread_mutex_lock(&s->lock);
+	s->restoring = false;
+	pthread_mutex_unlock(&s->lock);
+	atomic_fetch_sub_explicit(&s->storer.sessions, 1, memory_order_release);
+}

@@ -1,0 +1,59 @@
+/* The next leaf that has, or may have, entries: without reading what lies between. */
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+
+/* A page is written by each checkpoint that writes any below it, and its pointer has that one's number. */
+static bool leaf_may_have_changed(const struct table_node *g, unsigned leaf, uint64_t since)
+{
+	uint64_t state = atomic_load(&g->leaf[leaf].state);
+	if (!since)
+		return state & LEAF_RESIDENT || g->child[leaf].place[0];
+	return state & LEAF_DIRTY || g->child[leaf].checkpoint > since;
+}
+
+static bool node_may_have_changed(const struct table_node *n, unsigned i, uint64_t since)
+{
+	const struct table_node *child = n->node[i];
+	if (!since)
+		return child || n->child[i].place[0];
+	return (child && child->dirty) || n->child[i].checkpoint > since;
+}
+
+/* The slot itself, or the first one behind what its highest page says that it can pass over. Under
+ * table.lock, which keeps nodes that are not in memory as they are: checkpoints change only what is. */
+static uint64_t pass_over(const struct table *t, uint64_t slot, uint64_t since)
+{
+	const struct table_node *n = t->root;
+	uint64_t leaf = slot / FANOUT;
+	if (leaf / FANOUT >= table_groups(t->height))
+		return UINT64_MAX;
+	for (unsigned level = t->height; level > 1; level--) {
+		uint64_t below = table_groups(level - 1);
+		unsigned i = (unsigned)(leaf / FANOUT / below % FANOUT);
+		if (!node_may_have_changed(n, i, since))
+			return (leaf / FANOUT / below + 1) * below * GROUP_SLOTS;
+		if (!n->node[i])
+			return slot;
+		n = n->node[i];
+	}
+	return leaf_may_have_changed(n, (unsigned)(leaf % FANOUT), since) ? slot : (leaf + 1) * FANOUT;
+}
+
+uint64_t table_next_since(struct table *t, uint64_t slot, uint64_t checkpoint)
+{
+	uint64_t end = MAX(atomic_load(&t->slots), slot), next = slot;
+	pthread_mutex_lock(&t->lock);
+	do {
+		slot = next;
+		next = slot < end ? pass_over(t, slot, checkpoint) : slot;
+	} while (next != slot);
+	pthread_mutex_unlock(&t->lock);
+	return MIN(slot, end);
+}
+
+/* Leaves that are neither in memory nor on disk have no entries. */
+uint64_t table_next(struct table *t, uint64_t slot)
+{
+	return table_next_since(t, slot, 0);
+}
