@@ -292,8 +292,8 @@ static int commit(ps_index_txn *txn)
 	pthread_mutex_lock(&index->lock);
 	if (err == PS_OK)
 		apply_locked(txn);
-	else if (err == PS_EIO || err == PS_EREADONLY)
-		__atomic_store_n(&index->broken, true, __ATOMIC_RELEASE);
+	else
+		index_note_failure(index, err);
 	index->promised -= txn->effects_count;
 	pthread_mutex_unlock(&index->lock);
 	return err;
@@ -306,6 +306,8 @@ int ps_index_commit(ps_index_txn *txn)
 	              : index_check(txn->index);
 	if (err == PS_OK)
 		err = check_moves(&txn->left, &txn->came);
+	if (err == PS_OK)
+		err = index_summary_drop(txn->index);
 	if (err == PS_OK)
 		err = promise(txn);
 	if (err != PS_OK) {

@@ -114,14 +114,37 @@ static_assert(sizeof(struct ps_note_bytes) == PS_NOTE_HEAD_BYTES, "no padding");
 struct ps_index_bytes {
 	uint8_t magic[8];
 	ps_le32 format;
-	ps_le32 features; /* what a reader must know; 0 */
+	ps_le32 features; /* what a reader must know: PS_INDEX_HAS_SUMMARY, or 0 */
 	uint8_t network[16];
 	uint8_t key_check[32];
 	uint8_t store_len;
 	uint8_t store[255];
-	uint8_t reserved[192];
+	ps_le64 summary; /* the summary's object; 0: none */
+	uint8_t reserved[184];
 };
 static_assert(sizeof(struct ps_index_bytes) == PS_INDEX_HEAD_BYTES, "the prime object is 512 bytes");
+enum { PS_INDEX_HAS_SUMMARY = 1 };
+
+/* What is in memory of an index, as a clean close has left it. Then: the figures, 8 bytes each, and the
+ * objects of its pieces, 8 bytes each. */
+struct ps_summary_bytes {
+	uint8_t magic[4];
+	uint8_t format;
+	uint8_t reserved[3];
+	uint8_t hash_key[16];
+	ps_le64 counts[4]; /* entries: names, dirty records, the index's own, spare pads and notes */
+	ps_le32 pieces, figures;
+};
+static_assert(sizeof(struct ps_summary_bytes) == 64, "no padding");
+
+/* Then its entries: a name's hash and object, 16 bytes, or an object alone, 8. */
+struct ps_piece_bytes {
+	uint8_t magic[4];
+	uint8_t format, section;
+	uint8_t reserved[2];
+	ps_le32 number, count;
+};
+static_assert(sizeof(struct ps_piece_bytes) == 16, "no padding");
 
 /* A part of a run. Then: the store's name, the first and the last name that has bytes here, the body, zeros.
  * In the body: `carried` bytes of a record that began before; then records, each a length of 4 bytes and the

@@ -333,7 +333,9 @@ int ps_index_list(ps_index *index, unsigned kind, const char *prefix, unsigned f
 	                    .prefix = prefix,
 	                    .prefix_len = prefix ? strlen(prefix) : 0,
 	                    .slots = flags & PS_LIST_SLOTS};
-	struct ps_id_table *table = flags & PS_LIST_DIRTY ? &index->dirty : &index->names;
+	struct ps_id_table *table = kind == PS_RECORD_SYSTEM ? &index->own : &index->names;
+	if (flags & PS_LIST_DIRTY)
+		table = &index->dirty;
 	ps_id *ids = NULL;
 	int err = index_check(index);
 	if (err == PS_OK)

@@ -68,6 +68,10 @@ int index_object_decode(ps_index *index, ps_id id, const void *bytes, size_t len
 		object->kind = INDEX_OBJECT_NOTE;
 		return note_decode(bytes, len, &object->note);
 	}
+	if (index_is_summary(bytes, len)) {
+		object->kind = INDEX_OBJECT_SUMMARY;
+		return PS_OK;
+	}
 	object->kind = INDEX_OBJECT_RECORD;
 	return ps_record_decode(bytes, len, &index->memory, &object->record);
 }
@@ -345,17 +349,36 @@ static int scan_add(void *arg, ps_id id)
 	return scan->n == SCAN && scan_flush(scan) != PS_OK;
 }
 
+static int scan_begin(struct scan *scan)
+{
+	scan->buffers = ps_memory_alloc(&scan->index->memory, (size_t)SCAN * SMALL);
+	return scan->buffers ? PS_OK : ps_fail(PS_ENOMEM, "no memory for reading the local index");
+}
+
+static int scan_end(struct scan *scan, int err)
+{
+	if (err == PS_OK)
+		err = scan_flush(scan);
+	ps_memory_free(&scan->index->memory, scan->buffers, (size_t)SCAN * SMALL);
+	return err == PS_ECANCELED ? scan->result : err;
+}
+
 int index_scan(ps_index *index, index_object_fn fn, void *arg)
 {
 	struct scan scan = {.index = index, .fn = fn, .arg = arg};
-	scan.buffers = ps_memory_alloc(&index->memory, (size_t)SCAN * SMALL);
-	if (!scan.buffers)
-		return ps_fail(PS_ENOMEM, "no memory for reading the local index");
-	int err = ps_each(index->store, 1, scan_add, &scan);
-	if (err == PS_OK)
-		err = scan_flush(&scan);
-	ps_memory_free(&index->memory, scan.buffers, (size_t)SCAN * SMALL);
-	return err == PS_ECANCELED ? scan.result : err;
+	int err = scan_begin(&scan);
+	return err == PS_OK ? scan_end(&scan, ps_each(index->store, 1, scan_add, &scan)) : err;
+}
+
+int index_scan_ids(ps_index *index, const ps_id *ids, size_t count, index_object_fn fn, void *arg)
+{
+	struct scan scan = {.index = index, .fn = fn, .arg = arg};
+	int err = scan_begin(&scan);
+	if (err != PS_OK)
+		return err;
+	for (size_t i = 0; i < count && err == PS_OK; i++)
+		err = scan_add(&scan, ids[i]) ? PS_ECANCELED : PS_OK;
+	return scan_end(&scan, err);
 }
 
 static int load_record(ps_index *index, ps_id id, const struct ps_record *record)
@@ -375,18 +398,24 @@ static int load_record(ps_index *index, ps_id id, const struct ps_record *record
 	int err = ps_id_table_reserve(&index->names, 1);
 	if (err == PS_OK)
 		err = ps_id_table_reserve(&index->dirty, 1);
+	if (err == PS_OK)
+		err = ps_id_table_reserve(&index->own, 1);
 	if (err != PS_OK)
 		return err;
 	ps_id_table_add(&index->names, hash, id);
+	if (record->kind == PS_RECORD_SYSTEM)
+		ps_id_table_add(&index->own, ps_id_key(id), id);
 	if (record->flags & PS_RECORD_DIRTY)
 		ps_id_table_add(&index->dirty, ps_id_key(id), id);
 	index_count_record(&index->figures, record, 1);
 	return PS_OK;
 }
 
-static int load_object(void *arg, struct index_object *object)
+int index_load_object(void *arg, struct index_object *object)
 {
 	ps_index *index = arg;
+	if (object->kind == INDEX_OBJECT_SUMMARY)
+		return ps_fail(PS_ECORRUPT, "the local index has a summary that it does not name");
 	if (object->kind == INDEX_OBJECT_RECORD)
 		return load_record(index, object->id, &object->record);
 	if (object->kind == INDEX_OBJECT_NOTE) {
@@ -407,5 +436,6 @@ static int load_object(void *arg, struct index_object *object)
 
 int index_load(ps_index *index)
 {
-	return index_scan(index, load_object, index);
+	return index->summary != PS_ID_NONE ? index_summary_load(index)
+	                                    : index_scan(index, index_load_object, index);
 }

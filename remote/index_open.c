@@ -18,7 +18,11 @@
 
 static_assert(crypto_shorthash_KEYBYTES == INDEX_HASH_KEY && crypto_shorthash_BYTES == 8, "SipHash-2-4");
 
-enum { DEFAULT_BUDGET = 32 << 20, LIST_KEEP_BYTES = 256 << 20 };
+enum {
+	DEFAULT_BUDGET = 32 << 20,
+	LIST_KEEP_BYTES = 256 << 20,
+	SUMMARY_FROM = 1 << 14, /* fewer records are looked at as fast as a summary is written */
+};
 
 static const uint8_t index_magic[8] = {'P', 'S', 'L', 'I', 'N', 'D', 'E', 'X'};
 
@@ -28,6 +32,12 @@ int index_check(ps_index *index)
 	           ? ps_fail(PS_EIO,
 	                     "the local index does not know what became of its last commit: open it anew")
 	           : PS_OK;
+}
+
+void index_note_failure(ps_index *index, int err)
+{
+	if (err == PS_EIO || err == PS_EREADONLY)
+		__atomic_store_n(&index->broken, true, __ATOMIC_RELEASE);
 }
 
 uint64_t index_name_hash(const ps_index *index, unsigned kind, const char *name, size_t name_len)
@@ -60,7 +70,7 @@ static int check_binding(const struct ps_index_bytes *is, const struct ps_index_
 {
 	if (memcmp(is->magic, index_magic, sizeof(is->magic)) != 0)
 		return ps_fail(PS_EFORMAT, "this store is not a local index; it is left as it is");
-	if (ps_get32(is->format) != PS_INDEX_FORMAT || ps_get32(is->features) != 0)
+	if (ps_get32(is->format) != PS_INDEX_FORMAT || ps_get32(is->features) > PS_INDEX_HAS_SUMMARY)
 		return ps_fail(PS_EVERSION, "the local index has format %u; this program knows %d",
 		               ps_get32(is->format), PS_INDEX_FORMAT);
 	if (memcmp(is->key_check, should->key_check, sizeof(is->key_check)) != 0)
@@ -70,7 +80,9 @@ static int check_binding(const struct ps_index_bytes *is, const struct ps_index_
 	if (is->store_len != should->store_len || memcmp(is->store, should->store, sizeof(is->store)) != 0)
 		return ps_fail(PS_EAUTH,
 		               "the local index belongs to another store name; it is left as it is");
-	return ps_all_zero(is->reserved, sizeof(is->reserved))
+	bool summary = ps_get32(is->features) == PS_INDEX_HAS_SUMMARY;
+	return ps_all_zero(is->reserved, sizeof(is->reserved)) &&
+	               summary == (ps_get64(is->summary) != PS_ID_NONE)
 	           ? PS_OK
 	           : ps_fail(PS_ECORRUPT, "the local index's first object has reserved bytes set");
 }
@@ -96,7 +108,7 @@ static int make_binding(ps_storer *store, const struct ps_index_bytes *bytes)
 	return err == PS_OK ? ps_sync(store) : err;
 }
 
-static int read_binding(ps_storer *store, const struct ps_index_bytes *should)
+static int read_binding(ps_storer *store, const struct ps_index_bytes *should, ps_id *summary)
 {
 	struct ps_index_bytes is;
 	size_t got;
@@ -106,7 +118,10 @@ static int read_binding(ps_storer *store, const struct ps_index_bytes *should)
 		               "the local index is empty: it was lost or never made; it is left as it is");
 	if (err == PS_ERANGE || (err == PS_OK && got != sizeof(is)))
 		return ps_fail(PS_EFORMAT, "this store is not a local index; it is left as it is");
-	return err == PS_OK ? check_binding(&is, should) : err;
+	if (err == PS_OK)
+		err = check_binding(&is, should);
+	*summary = err == PS_OK ? ps_get64(is.summary) : PS_ID_NONE;
+	return err;
 }
 
 /* ---- life ---- */
@@ -115,6 +130,7 @@ static void init_tables(ps_index *index)
 {
 	ps_id_table_init(&index->names, &index->memory);
 	ps_id_table_init(&index->dirty, &index->memory);
+	ps_id_table_init(&index->own, &index->memory);
 	ps_id_table_init(&index->held, &index->memory);
 	ps_id_table_init(&index->claimed, &index->memory);
 	for (unsigned i = 0; i < INDEX_PAD_KINDS; i++)
@@ -127,6 +143,7 @@ static void done_tables(ps_index *index)
 {
 	ps_id_table_done(&index->names);
 	ps_id_table_done(&index->dirty);
+	ps_id_table_done(&index->own);
 	ps_id_table_done(&index->held);
 	ps_id_table_done(&index->claimed);
 	for (unsigned i = 0; i < INDEX_PAD_KINDS; i++)
@@ -140,6 +157,7 @@ static void index_free(ps_index *index)
 {
 	done_tables(index);
 	pthread_mutex_destroy(&index->lock);
+	pthread_mutex_destroy(&index->summary_lock);
 	ps_memory_done(&index->memory);
 	free(index);
 }
@@ -154,7 +172,9 @@ static ps_index *index_new(ps_storer *store, const struct ps_allocator_fns *allo
 	index->list_keep_bytes = LIST_KEEP_BYTES;
 	init_tables(index);
 	randombytes_buf(index->hash_key, sizeof(index->hash_key));
+	index->summary_from = SUMMARY_FROM;
 	pthread_mutex_init(&index->lock, NULL);
+	pthread_mutex_init(&index->summary_lock, NULL);
 	return index;
 }
 
@@ -162,16 +182,18 @@ int ps_index_over(ps_storer *store, const struct ps_index_binding *binding, bool
                   const struct ps_allocator_fns *allocator, ps_index **index)
 {
 	struct ps_index_bytes bytes;
+	ps_id summary = PS_ID_NONE;
 	if (sodium_init() < 0)
 		return ps_fail(PS_EIO, "libsodium cannot be initialised");
 	int err = encode_binding(binding, &bytes);
 	if (err == PS_OK)
-		err = make ? make_binding(store, &bytes) : read_binding(store, &bytes);
+		err = make ? make_binding(store, &bytes) : read_binding(store, &bytes, &summary);
 	if (err != PS_OK)
 		return err;
 	ps_index *made = index_new(store, allocator);
 	if (!made)
 		return ps_fail(PS_ENOMEM, "no memory for a local index");
+	made->summary = summary;
 	err = index_load(made);
 	if (err != PS_OK) {
 		index_free(made);
@@ -190,6 +212,8 @@ int ps_index_close(ps_index *index)
 	pthread_mutex_unlock(&index->lock);
 	if (open > 0)
 		return ps_fail(PS_EBUSY, "%zu transactions of the local index are open", open);
+	/* Without one the next open looks at all records. */
+	(void)!index_summary_write(index);
 	int err = ps_close(index->store);
 	if (err == PS_EBUSY)
 		return err;

@@ -248,6 +248,8 @@ static int put_record(ps_index_txn *txn, const struct ps_record *record, bool ad
 		err = write_record(txn, record, &id);
 	if (err == PS_OK && fresh)
 		err = index_txn_effect(txn, &txn->index->names, hash, id, true);
+	if (err == PS_OK && fresh && record->kind == PS_RECORD_SYSTEM)
+		err = index_txn_effect(txn, &txn->index->own, ps_id_key(id), id, true);
 	if (err == PS_OK && was_dirty != dirty)
 		err = index_txn_effect(txn, &txn->index->dirty, ps_id_key(id), id, dirty);
 	return err;
@@ -263,7 +265,7 @@ int ps_txn_adopt(ps_index_txn *txn, const struct ps_record *record)
 	return index_txn_spoil(txn, put_record(txn, record, true));
 }
 
-static int remove_record(ps_index_txn *txn, uint64_t hash, ps_id id, bool adopt)
+static int remove_record(ps_index_txn *txn, unsigned kind, uint64_t hash, ps_id id, bool adopt)
 {
 	bool was_dirty = false;
 	int err = touch_once(txn, hash);
@@ -273,6 +275,8 @@ static int remove_record(ps_index_txn *txn, uint64_t hash, ps_id id, bool adopt)
 		err = ps_batch_delete(txn->batch, id);
 	if (err == PS_OK)
 		err = index_txn_effect(txn, &txn->index->names, hash, id, false);
+	if (err == PS_OK && kind == PS_RECORD_SYSTEM)
+		err = index_txn_effect(txn, &txn->index->own, ps_id_key(id), id, false);
 	if (err == PS_OK && was_dirty)
 		err = index_txn_effect(txn, &txn->index->dirty, ps_id_key(id), id, false);
 	return err;
@@ -286,7 +290,7 @@ int ps_txn_remove(ps_index_txn *txn, unsigned kind, const char *name, size_t nam
 	int err = look_under(txn, kind, name, name_len, &hash, &id, &old);
 	if (err == PS_ENOTFOUND)
 		return err; /* nothing was done: the transaction goes on */
-	return index_txn_spoil(txn, err == PS_OK ? remove_record(txn, hash, id, adopt) : err);
+	return index_txn_spoil(txn, err == PS_OK ? remove_record(txn, kind, hash, id, adopt) : err);
 }
 
 static int set_slot(ps_index_txn *txn, ps_id id, uint64_t offset, const struct ps_pad_slot *slot)

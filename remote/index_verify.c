@@ -37,6 +37,9 @@ static int see_record(struct verification *v, ps_id id, const struct ps_record *
 		find_locked(v, "is not in the table of names", record->name);
 	if (ps_id_table_has(&index->dirty, ps_id_key(id), id) != !!(record->flags & PS_RECORD_DIRTY))
 		find_locked(v, "is dirty and not known to be, or known to be and not", record->name);
+	if (ps_id_table_has(&index->own, ps_id_key(id), id) != (record->kind == PS_RECORD_SYSTEM))
+		find_locked(v, "is the index's own and not known to be, or known to be and not",
+		            record->name);
 	pthread_mutex_unlock(&index->lock);
 	if (record->flags & PS_RECORD_PUBLIC)
 		err = ps_serial_set_add(&v->serials, &record->index_pad.serial);
@@ -69,10 +72,12 @@ static int see(void *arg, struct index_object *object)
 	pthread_mutex_lock(&v->index->lock);
 	if (object->kind == INDEX_OBJECT_NOTE)
 		see_note_locked(v, object);
-	else
+	else if (object->kind == INDEX_OBJECT_SPARE)
 		see_spare_locked(v, object);
+	else if (v->index->summary == PS_ID_NONE)
+		find_locked(v, "a summary that nobody names", "");
 	pthread_mutex_unlock(&v->index->lock);
-	if (object->kind == INDEX_OBJECT_NOTE)
+	if (object->kind != INDEX_OBJECT_SPARE)
 		return PS_OK;
 	v->spares++;
 	index_count_spare(&v->figures, &object->spare.slot, 1);

@@ -10,7 +10,7 @@
 
 enum { INDEX_HASH_KEY = 16, INDEX_PAD_KINDS = 9 };
 
-enum index_object_kind { INDEX_OBJECT_RECORD, INDEX_OBJECT_SPARE, INDEX_OBJECT_NOTE };
+enum index_object_kind { INDEX_OBJECT_RECORD, INDEX_OBJECT_SPARE, INDEX_OBJECT_NOTE, INDEX_OBJECT_SUMMARY };
 
 /* `lock` guards all below it. No I/O is done under it. */
 struct ps_index {
@@ -18,9 +18,13 @@ struct ps_index {
 	struct ps_memory memory;
 	uint8_t hash_key[INDEX_HASH_KEY];
 	size_t list_keep_bytes; /* of records that a list reads before it tells of them; never changes */
+	size_t summary_from;    /* records that an index has at least for which a close leaves a summary */
+	ps_id summary; /* its object, while nothing has changed; whoever takes it away has summary_lock */
+	pthread_mutex_t summary_lock; /* before `lock`; the one that is held during a commit */
 	pthread_mutex_t lock;
 	struct ps_id_table names;                  /* hash of kind and name → record */
 	struct ps_id_table dirty;                  /* records */
+	struct ps_id_table own;                    /* records of the index itself */
 	struct ps_id_table free[INDEX_PAD_KINDS];  /* spare pads that may be taken, by class and mode */
 	struct ps_id_table held;                   /* free, key: hold * 16 + class and mode */
 	struct ps_id_table open[PS_SLOT_STATUSES]; /* other spare pads, by status */
@@ -42,6 +46,8 @@ struct index_object {
 };
 
 int index_check(ps_index *index); /* PS_EIO once broken */
+/* After a commit that failed: whether what it did is known. */
+void index_note_failure(ps_index *index, int err);
 uint64_t index_name_hash(const ps_index *index, unsigned kind, const char *name, size_t name_len);
 static inline unsigned index_pad_kind(const struct ps_pad_slot *slot)
 {
@@ -81,7 +87,21 @@ int index_snapshot(ps_index *index, struct ps_id_table *const *tables, size_t ta
 /* Calls fn for each object of the store but the prime one. */
 typedef int (*index_object_fn)(void *arg, struct index_object *object);
 int index_scan(ps_index *index, index_object_fn fn, void *arg) __attribute__((warn_unused_result));
+/* The same for some objects; those that are not there are left out. */
+int index_scan_ids(ps_index *index, const ps_id *ids, size_t count, index_object_fn fn, void *arg)
+    __attribute__((warn_unused_result));
 int index_load(ps_index *index) __attribute__((warn_unused_result));
+/* One object into the tables: an index_object_fn. */
+int index_load_object(void *index, struct index_object *object) __attribute__((warn_unused_result));
+
+/* ---- the summary (index_summary.c) ---- */
+
+bool index_is_summary(const void *bytes, size_t len);
+/* Of an index that is about to be closed, if it is worth one and has none. */
+int index_summary_write(ps_index *index) __attribute__((warn_unused_result));
+int index_summary_load(ps_index *index) __attribute__((warn_unused_result));
+/* Durable when it returns: before anything is changed. */
+int index_summary_drop(ps_index *index) __attribute__((warn_unused_result));
 
 /* ---- transactions ---- */
 

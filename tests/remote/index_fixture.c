@@ -4,8 +4,10 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "remote/local_index_internal.h"
 #include "store/base_internal.h"
 
+size_t test_summary_from;
 const struct ps_index_binding test_binding = {.network = {1, 2, 3}, .key_check = {9, 8, 7}, .store = "main"};
 
 uint64_t roll(struct dice *dice)
@@ -98,6 +100,8 @@ int index_try(struct sim_disk *disk, bool make, const struct ps_index_binding *b
 	err = ps_index_over(store, binding, make, NULL, index);
 	if (err != PS_OK)
 		(void)!ps_close(store);
+	else if (test_summary_from > 0)
+		(*index)->summary_from = test_summary_from;
 	return err;
 }
 
@@ -129,13 +133,21 @@ static int sum_spare(void *arg, const struct ps_spare *spare)
 	return 0;
 }
 
+int index_try_sum(ps_index *index, uint64_t *sum)
+{
+	int err = PS_OK;
+	*sum = 0;
+	for (unsigned kind = 0; kind < PS_RECORD_KINDS && err == PS_OK; kind++)
+		err = ps_index_list(index, kind, NULL, PS_LIST_SLOTS, sum_record, sum);
+	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES && err == PS_OK; status++)
+		err = ps_index_each_spare(index, status, sum_spare, sum);
+	return err;
+}
+
 uint64_t index_sum(ps_index *index)
 {
-	uint64_t sum = 0;
-	for (unsigned kind = 0; kind < PS_RECORD_KINDS; kind++)
-		ok(ps_index_list(index, kind, NULL, PS_LIST_SLOTS, sum_record, &sum));
-	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES; status++)
-		ok(ps_index_each_spare(index, status, sum_spare, &sum));
+	uint64_t sum;
+	ok(index_try_sum(index, &sum));
 	return sum;
 }
 

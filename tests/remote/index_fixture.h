@@ -48,11 +48,15 @@ void make_blob(struct dice *dice, struct ps_memory *memory, const char *name, un
                struct ps_record *record);
 
 extern const struct ps_index_binding test_binding;
+/* Records that an index has at least for which its close leaves a summary; 0: as many as without a test. */
+extern size_t test_summary_from;
 /* make: on an empty disk. */
 ps_index *index_on(struct sim_disk *disk, bool make);
 int index_try(struct sim_disk *disk, bool make, const struct ps_index_binding *binding, ps_index **index);
 /* Of all records and spare pads: equal states have equal sums. */
 uint64_t index_sum(ps_index *index);
+/* The same, or the failure of the first one that cannot be read. */
+int index_try_sum(ps_index *index, uint64_t *sum);
 void verify_index(ps_index *index);
 
 #endif

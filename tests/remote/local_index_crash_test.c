@@ -160,7 +160,16 @@ static int recovers(void *arg, const struct crash_state *state)
 	return 0;
 }
 
-static void explore(uint64_t seed)
+/* Closed as a program does that ends, and opened again. */
+static void reopen(struct history *h)
+{
+	ok(ps_index_close(h->index));
+	h->index = index_on(h->disk, false);
+	assert_int_equal(index_sum(h->index), h->sums[h->count - 1]);
+}
+
+/* reopen_every: so many steps; 0: never. */
+static void explore(uint64_t seed, unsigned reopen_every)
 {
 	struct history *h = calloc(1, sizeof(*h));
 	uint64_t size;
@@ -178,8 +187,11 @@ static void explore(uint64_t seed)
 	h->sums[h->count] = index_sum(h->index);
 	h->ended[h->count] = h->begun[h->count] = 0;
 	h->count++;
-	for (unsigned i = 0; i < STEPS; i++)
+	for (unsigned i = 1; i <= STEPS; i++) {
 		step(h);
+		if (reopen_every > 0 && i % reopen_every == 0)
+			reopen(h);
+	}
 	(void)crash_explore(image, size, sim_disk_trace(h->disk), &options, recovers, h, NULL);
 	print_message("%zu commits, %llu crash states\n", h->count - 1, (unsigned long long)h->states);
 	ok(ps_index_close(h->index));
@@ -195,11 +207,24 @@ static void a_power_cut_leaves_before_or_after(void **state)
 	(void)state;
 	uint64_t seed = test_seed(11);
 	for (uint64_t i = 0; i < 3; i++)
-		explore(seed + i);
+		explore(seed + i, 0);
+}
+
+/* What a close leaves in place of a look at all records is there, and believed, only while it is true. */
+static void a_power_cut_leaves_no_summary_of_what_was_before(void **state)
+{
+	(void)state;
+	uint64_t seed = test_seed(21);
+	test_summary_from = 1;
+	for (uint64_t i = 0; i < 3; i++)
+		explore(seed + i, 1 + (unsigned)i * 2);
+	test_summary_from = 0;
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_power_cut_leaves_before_or_after)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_power_cut_leaves_before_or_after),
+	    cmocka_unit_test(a_power_cut_leaves_no_summary_of_what_was_before)};
 	return cmocka_run_group_tests_name("local index, crashes", tests, NULL, NULL);
 }
