@@ -83,6 +83,8 @@ static bool holds(const struct level *l, ps_storer *s, size_t low, size_t high, 
 	char message[ORACLE_WHY] = "";
 	if (!oracle_match(l->run->oracle, s, low, high, commit, message))
 		return wrong(l, "contents", message);
+	if (!marks_hold(&l->run->marks, l->run->oracle, s, *commit, l->point, message))
+		return wrong(l, "marks", message);
 	if (ps_check(s, PS_CHECK_QUICK, say_finding, message) != PS_OK)
 		return wrong(l, "check", message[0] ? message : ps_last_error_message());
 	return true;

@@ -239,6 +239,23 @@ bool oracle_was_given(const struct oracle *o, ps_id id, size_t now)
 	return false;
 }
 
+int oracle_changes(const struct oracle *o, size_t from, size_t to, oracle_change_fn fn, void *arg)
+{
+	const struct commit *a = &o->commits[from], *b = &o->commits[to];
+	size_t i = 0, k = 0;
+	int result = 0;
+	while (!result && (i < a->count || k < b->count)) {
+		ps_id before = i < a->count ? a->objects[i].id : UINT64_MAX,
+		      now = k < b->count ? b->objects[k].id : UINT64_MAX;
+		ps_id id = before < now ? before : now;
+		result = fn(arg, id, before == id ? a->objects[i].content : NULL,
+		            now == id ? b->objects[k].content : NULL);
+		i += before == id;
+		k += now == id;
+	}
+	return result;
+}
+
 static int note_object(void *arg, ps_id id)
 {
 	struct oracle *o = arg;

@@ -53,6 +53,12 @@ size_t oracle_lowest(const struct oracle *o, size_t now);  /* the last commit th
 size_t oracle_highest(const struct oracle *o, size_t now); /* the last that can be */
 bool oracle_was_given(const struct oracle *o, ps_id id, size_t now);
 
+/* Each id that either of two commits has an object of, in order, with its content then and now; NULL: not
+ * there. Contents that were not changed are the same pointer. Non-zero from fn ends it. */
+typedef int (*oracle_change_fn)(void *arg, ps_id id, const struct oracle_content *before,
+                                const struct oracle_content *now);
+int oracle_changes(const struct oracle *o, size_t from, size_t to, oracle_change_fn fn, void *arg);
+
 /* Reads the whole store and compares: true if it is what one of the commits low to high left, which goes to
  * *commit. Otherwise a sentence goes to `why`. */
 enum { ORACLE_WHY = 400 };

@@ -204,6 +204,7 @@ uint8_t *run_setup(struct run *run, const struct script *script, uint64_t *size)
 		abort();
 	sim_disk_image(run->disk, image);
 	oracle_restart(run->oracle);
+	marks_restart(&run->marks);
 	sim_disk_reset(run->disk, image, *size);
 	return image;
 }
@@ -531,6 +532,29 @@ void step_compact(struct run *run)
 	int err = run->s ? ps_compact(run->s, 0, NULL, NULL) : PS_OK;
 	if (err != PS_ENOTSUP)
 		(void)failed(run, err, "compact");
+}
+
+static size_t now_of(void *arg)
+{
+	return now(arg);
+}
+
+void step_cut(struct run *run)
+{
+	char why[ORACLE_WHY] = "";
+	if (!run->s || run->unknown)
+		return;
+	int err = marks_cut(&run->marks, run->oracle, run->s, now_of, run, why);
+	if (err > 0)
+		fail_msg("%s", why);
+	if (!failed(run, err, "cut"))
+		oracle_durable(run->oracle, now(run));
+}
+
+void step_note(struct run *run)
+{
+	if (run->s)
+		(void)failed(run, marks_note(&run->marks, run->s, now_of, run), "note");
 }
 
 void step_reopen(struct run *run)

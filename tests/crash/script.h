@@ -7,6 +7,7 @@
 #ifndef SCRIPT_H
 #define SCRIPT_H
 
+#include "tests/crash/marks.h"
 #include "tests/crash/oracle.h"
 #include "tests/support/sim_disk.h"
 
@@ -23,6 +24,7 @@ struct run {
 	unsigned failures;         /* steps that failed */
 	uint64_t contents;         /* made so far: each from a seed of its own */
 	ps_id ids[SCRIPT_OBJECTS]; /* PS_ID_NONE: not made, or deleted */
+	struct marks marks;
 };
 
 enum batch_op_kind { BATCH_PUT = 1, BATCH_REPLACE, BATCH_DELETE, BATCH_WRITE_AT, BATCH_ALLOC };
@@ -73,6 +75,9 @@ void step_read(struct run *run, unsigned object);
 void step_sync(struct run *run);
 void step_compact(struct run *run);
 void step_reopen(struct run *run);
+/* A cut since the last one, compared with what the oracle knows; all in it is durable. */
+void step_cut(struct run *run);
+void step_note(struct run *run);
 
 /* Each modifying call, a few at a time. */
 extern const struct script scripts[];

@@ -399,6 +399,73 @@ static void batch_of_slabs(struct run *run)
 	step_delete(run, 21);
 }
 
+static void cuts(struct run *run)
+{
+	step_cut(run);
+	step_replace(run, 1, 300);
+	step_put(run, 10, 50);
+	step_cut(run);
+	step_delete(run, 10);
+	step_write_at(run, 2, 100, 200);
+	step_reopen(run);
+	step_cut(run);
+}
+
+/* Commits that nobody waits for are durable with the cut that they are in. */
+static void cuts_of_relaxed(struct run *run)
+{
+	step_put(run, 10, 50);
+	step_cut(run);
+	step_replace(run, 10, 60);
+	step_delete(run, 0);
+	step_cut(run);
+	step_put(run, 11, 5 * K);
+}
+
+static void cuts_of_spilled(struct run *run)
+{
+	step_cut(run);
+	batch_larger_than_the_ring(run);
+	step_cut(run);
+	step_replace(run, 1, 80);
+}
+
+static void ends_of_ids(struct run *run)
+{
+	for (unsigned i = 0; i < 5; i++)
+		step_delete(run, i);
+	step_cut(run);
+	step_put(run, 10, 70);
+	step_delete(run, 10);
+	step_compact(run);
+	step_cut(run);
+}
+
+static void cut_and_compact(struct run *run)
+{
+	step_cut(run);
+	step_delete(run, 1);
+	step_compact(run);
+	step_cut(run);
+}
+
+static void notes(struct run *run)
+{
+	step_note(run);
+	step_put(run, 10, 50);
+	step_note(run);
+	step_note(run);
+	step_reopen(run);
+	step_note(run);
+	step_cut(run);
+	step_note(run);
+}
+
+static void first_note(struct run *run)
+{
+	step_note(run);
+}
+
 const struct script scripts[] = {
     {"format", NULL, nothing, false},
     {"first put", NULL, put_small, false},
@@ -443,6 +510,13 @@ const struct script scripts[] = {
     {"run over slabs", slabs_of_quarters, run_over_slabs, false},
     {"compact slabs", sparse_slabs, compact_slabs, false},
     {"batch of slabs", slabs_of_quarters, batch_of_slabs, false},
+    {"cuts", a_few, cuts, false},
+    {"cuts of relaxed", a_few, cuts_of_relaxed, true},
+    {"cuts of spilled", a_few, cuts_of_spilled, false},
+    {"ends of ids", a_few, ends_of_ids, false},
+    {"cut and compact", a_few, cut_and_compact, false},
+    {"first note", NULL, first_note, false},
+    {"notes", a_few, notes, false},
 };
 const size_t script_count = LENGTH(scripts);
 

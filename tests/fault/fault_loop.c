@@ -37,6 +37,8 @@ static void check_afterwards(struct run *run, const char *name, const char *faul
 	if (!oracle_match(run->oracle, s, oracle_lowest(run->oracle, SIZE_MAX - 1),
 	                  oracle_commits(run->oracle), &commit, why))
 		fail_msg("%s, %s, k = %llu: contents: %s", name, fault, (unsigned long long)kth, why);
+	if (!marks_hold(&run->marks, run->oracle, s, commit, SIZE_MAX - 1, why))
+		fail_msg("%s, %s, k = %llu: marks: %s", name, fault, (unsigned long long)kth, why);
 	if (ps_check(s, PS_CHECK_FULL, say_finding, why) != PS_OK)
 		fail_msg("%s, %s, k = %llu: check: %s", name, fault, (unsigned long long)kth, why);
 	if (ps_put(s, "after", 5, &id) != PS_OK || oracle_was_given(run->oracle, id, SIZE_MAX) ||

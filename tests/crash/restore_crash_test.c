@@ -1,0 +1,194 @@
+/* A power cut at every point of a restore, in every state that the disk may then be in: either the store is
+ * not whole, and says so to whoever wants to change it, or it is all that was given, and goes on as the
+ * source would. Once ps_restore_finish has returned it is whole. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+#include "store/base_internal.h"
+#include "tests/support/crash_states.h"
+#include "tests/support/sim_disk.h"
+
+#define OK(call) assert_int_equal((call), PS_OK)
+#define ID(slot, generation) ((ps_id)(slot) << 24 | (generation))
+
+enum { LARGE = 3 * PS_CUT_PIECE - 100, CRASHES = 7, INTERVAL = 40, SLOTS = 400 };
+
+static uint8_t bytes[LARGE];
+
+static ps_storer *open_disk(struct sim_disk *disk)
+{
+	const struct ps_base_options options = {.size = sizeof(options),
+	                                        .background = PS_BACKGROUND_NONE,
+	                                        .log_bytes = 32 << 10,
+	                                        .initial_bytes = 64 << 10,
+	                                        .memory_budget = 64 << 20};
+	bool created = sim_disk_size(disk) == 0;
+	ps_storer *s = NULL;
+	OK(ps_base_open_io(sim_disk_io(disk), created, &options, &s));
+	return s;
+}
+
+/* Small ones in several commits, a large one, ids that are gone, and none at all where a slot was never used.
+ */
+static struct ps_cut_object object_of(uint64_t slot)
+{
+	struct ps_cut_object o = {.id = ID(slot, 1 + slot % 3), .interval = 1 + slot % INTERVAL};
+	if (slot == 200) {
+		o.kind = PS_CUT_CHUNKS;
+		o.size = LARGE;
+	} else if (slot % 7 == 3) {
+		o.kind = PS_CUT_GONE;
+		o.crashes = slot % (CRASHES + 1);
+	} else {
+		o.kind = slot % 5 ? PS_CUT_BYTES : PS_CUT_ZERO;
+		o.size = 1 + slot % 40 * 5;
+	}
+	return o;
+}
+
+static bool is_used(uint64_t slot)
+{
+	return slot && slot % 31 != 1;
+}
+
+static void restore(ps_storer *s)
+{
+	struct ps_restore *r;
+	const struct ps_cut_info info = {.here = {INTERVAL, 20}, .slots = SLOTS + 50, .crashes = CRASHES};
+	OK(ps_restore_begin(s, &r));
+	for (uint64_t slot = 0; slot < SLOTS; slot++) {
+		struct ps_cut_object o = object_of(slot);
+		if (!is_used(slot))
+			continue;
+		OK(ps_restore_object(r, &o, o.kind == PS_CUT_BYTES ? bytes + slot : NULL));
+		for (uint64_t at = 0; o.kind == PS_CUT_CHUNKS && at < LARGE; at += PS_CUT_PIECE)
+			OK(ps_restore_piece(r, at, bytes + at,
+			                    MIN((uint64_t)LARGE - at, (uint64_t)PS_CUT_PIECE)));
+	}
+	OK(ps_restore_finish(r, &info));
+}
+
+struct explored {
+	struct sim_disk *disk;
+	size_t finished; /* so many events until finish had returned */
+	uint64_t whole, cut_off;
+};
+
+/* What is there is as it was given. */
+static uint64_t count_objects(ps_storer *s)
+{
+	static uint8_t back[LARGE], zeros[LARGE];
+	uint64_t there = 0;
+	for (uint64_t slot = 0; slot < SLOTS; slot++) {
+		struct ps_cut_object o = object_of(slot);
+		size_t len;
+		int err = ps_get(s, o.id, back, sizeof(back), &len);
+		if (err == PS_ENOTFOUND)
+			continue;
+		OK(err);
+		assert_true(is_used(slot) && o.kind != PS_CUT_GONE);
+		assert_int_equal(len, o.size);
+		assert_memory_equal(back,
+		                    o.kind == PS_CUT_ZERO    ? zeros
+		                    : o.kind == PS_CUT_BYTES ? bytes + slot
+		                                             : bytes,
+		                    len);
+		there++;
+	}
+	return there;
+}
+
+static uint64_t all_objects(void)
+{
+	uint64_t all = 0;
+	for (uint64_t slot = 0; slot < SLOTS; slot++)
+		all += is_used(slot) && object_of(slot).kind != PS_CUT_GONE;
+	return all;
+}
+
+static void must_go_on(ps_storer *s)
+{
+	const struct ps_cut_from from = {INTERVAL, 20};
+	struct ps_cut *cut;
+	struct ps_cut_info info;
+	struct ps_cut_object o;
+	ps_id id;
+	OK(ps_put(s, "new", 3, &id));
+	for (uint64_t slot = 0; slot < SLOTS; slot++)
+		assert_true(!is_used(slot) || id != object_of(slot).id);
+	OK(ps_cut_begin(s, &from, &cut, &info));
+	assert_true(info.crashes >= CRASHES && info.here.interval == INTERVAL + 1);
+	OK(ps_cut_next(cut, &o));
+	assert_int_equal(o.id, id);
+	assert_int_equal(ps_cut_next(cut, &o), PS_ENOTFOUND);
+	ps_cut_end(cut);
+}
+
+static int look(void *arg, const struct crash_state *state)
+{
+	struct explored *e = arg;
+	ps_id id;
+	sim_disk_reset(e->disk, state->image, state->size);
+	ps_storer *s = open_disk(e->disk);
+	uint64_t there = count_objects(s);
+	uint32_t interval = atomic_load(&store_of(s)->interval);
+	assert_true(interval == 0 || interval == INTERVAL_OPEN || interval == INTERVAL + 1);
+	if (interval == INTERVAL + 1) {
+		assert_int_equal(there, all_objects());
+		must_go_on(s);
+		e->whole++;
+	} else {
+		assert_true(state->point < e->finished);
+		if (interval == INTERVAL_OPEN)
+			assert_int_equal(ps_put(s, "x", 1, &id), PS_EREADONLY);
+		else
+			assert_int_equal(there, 0);
+		e->cut_off++;
+	}
+	OK(ps_check(s, PS_CHECK_QUICK, NULL, NULL));
+	OK(ps_close(s));
+	return 0;
+}
+
+static void a_restore_is_whole_or_says_that_it_is_not(void **state)
+{
+	const struct crash_options options = {.seed = 1, .exhaustive = 64, .samples = 8, .singles = 8};
+	struct sim_disk *disk = sim_disk_new(NULL, 0);
+	struct explored e = {.disk = sim_disk_new(NULL, 0)};
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(1 + i * 7 + i / 251);
+	sim_disk_set_tracing(e.disk, false);
+	ps_storer *s = open_disk(disk);
+	OK(ps_close(s));
+	uint64_t size = sim_disk_size(disk);
+	uint8_t *image = malloc(size);
+	assert_non_null(image);
+	sim_disk_image(disk, image);
+	sim_disk_reset(disk, image, size);
+	s = open_disk(disk);
+	restore(s);
+	e.finished = sim_disk_trace(disk)->count;
+	OK(ps_close(s));
+	uint64_t states = crash_explore(image, size, sim_disk_trace(disk), &options, look, &e, NULL);
+	print_message("%llu states: %llu whole, %llu not\n", (unsigned long long)states,
+	              (unsigned long long)e.whole, (unsigned long long)e.cut_off);
+	assert_true(e.whole && e.cut_off);
+	sim_disk_free(disk);
+	sim_disk_free(e.disk);
+	free(image);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(a_restore_is_whole_or_says_that_it_is_not)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
