@@ -6,7 +6,7 @@
 
 #include "store/base_internal.h"
 
-enum { ARENA_BYTES = 64 << 10 };
+enum { ARENA_BYTES = 64 << 10, INLINE_WORTH = 64 << 10 };
 
 struct arena {
 	struct arena *next;
@@ -179,7 +179,7 @@ static int set_contents(struct base_batch *b, struct change *c, const void *data
 {
 	struct store *s = store_of_batch(b);
 	/* Many contents are not worth writing twice, to the log and to their places. */
-	if (b->inline_bytes > MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16))
+	if (b->inline_bytes > MIN(MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16), (uint64_t)INLINE_WORTH))
 		c->direct_from = PAGE - 1;
 	int err = change_contents(s, c, data, len);
 	/* Frames and buffers that this batch still writes from may be all that is in the way of more memory. */

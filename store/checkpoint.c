@@ -182,11 +182,48 @@ static int leaf_step(struct run *r, size_t *next)
 	return err;
 }
 
+struct placed_leaf {
+	uint64_t place, number;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+	const struct placed_leaf *x = a, *y = b;
+	return compare_numbers(&x->place, &y->place);
+}
+
+static void look_up_places(struct run *r, struct placed_leaf *placed)
+{
+	enum { AT_ONCE = 1024 };
+	for (size_t from = 0; from < r->leaf_count; from += AT_ONCE) {
+		pthread_mutex_lock(&r->s->lock);
+		for (size_t i = from; i < MIN(from + AT_ONCE, r->leaf_count); i++) {
+			uint64_t number = r->leaves[i];
+			struct table_node *g = table_group(&r->s->table, number / FANOUT);
+			placed[i] = (struct placed_leaf){g->leaf[number % FANOUT].new_place, number};
+		}
+		pthread_mutex_unlock(&r->s->lock);
+	}
+}
+
+/* In the order of their new places, so that neighbours go in one request. Without memory for that, as they come. */
+static void order_leaves(struct run *r)
+{
+	struct placed_leaf *placed = ps_memory_alloc(&r->s->memory, r->leaf_count * sizeof(*placed));
+	if (!placed)
+		return;
+	look_up_places(r, placed);
+	qsort(placed, r->leaf_count, sizeof(*placed), compare_places);
+	for (size_t i = 0; i < r->leaf_count; i++)
+		r->leaves[i] = placed[i].number;
+	ps_memory_free(&r->s->memory, placed, r->leaf_count * sizeof(*placed));
+}
+
 static int write_leaves(struct run *r)
 {
 	int err = PS_OK;
-	if (r->leaf_count)
-		qsort(r->leaves, r->leaf_count, sizeof(*r->leaves), compare_numbers);
+	if (r->leaf_count > 1)
+		order_leaves(r);
 	for (size_t next = 0; next < r->leaf_count && !err;)
 		err = leaf_step(r, &next);
 	return err;
