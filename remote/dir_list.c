@@ -85,8 +85,9 @@ static int read_names(const struct dir_folder *folder, unsigned number, const ui
 	return err;
 }
 
-/* As many of the names as the page has room for; those that are gone by now are left out. */
-static void list_names(const struct dir_folder *folder, const struct names *names, struct ps_net_list *list)
+/* As many of the names as the page has room for; those that are gone by now are left out, and no others: what
+ * cannot be looked at may be a record. */
+static int list_names(const struct dir_folder *folder, const struct names *names, struct ps_net_list *list)
 {
 	size_t i = 0;
 	for (; i < names->count && list->count < list->capacity; i++) {
@@ -96,13 +97,16 @@ static void list_names(const struct dir_folder *folder, const struct names *name
 		list->cursor[CURSOR_SET] = 1;
 		list->cursor[CURSOR_FOLDER_DONE] = 0;
 		memcpy(list->cursor + CURSOR_NAME, names->names[i].bytes, PS_PAD_NAME);
-		if (fstatat(folder->fd, file, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
-		    !S_ISREG(status.st_mode) || status.st_size < DIR_RECORD_AT)
+		bool there = fstatat(folder->fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0;
+		if (!there && errno != ENOENT)
+			return errno;
+		if (!there || !S_ISREG(status.st_mode) || status.st_size < DIR_RECORD_AT)
 			continue;
 		list->listed[list->count].name = names->names[i];
 		list->listed[list->count++].size = (uint64_t)status.st_size - DIR_RECORD_AT;
 	}
 	list->more = i < names->count;
+	return 0;
 }
 
 static int list_folder(struct dir_network *n, unsigned number, const uint8_t *after, struct ps_net_list *list)
@@ -115,7 +119,7 @@ static int list_folder(struct dir_network *n, unsigned number, const uint8_t *af
 	if (!err && names.count)
 		err = dir_folder_settle(&folder);
 	if (!err)
-		list_names(&folder, &names, list);
+		err = list_names(&folder, &names, list);
 	ps_memory_free(names.memory, names.names, names.room * sizeof(*names.names));
 	dir_folder_close(&folder);
 	return err;

@@ -96,6 +96,8 @@ static int leave(enum calls_act act, int result)
 
 WRAP(int, flock, (int fd, int how), (fd, how), false, false)
 WRAP(int, fstat, (int fd, struct stat *status), (fd, status), false, false)
+WRAP(int, fstatat, (int folder, const char *name, struct stat *status, int flags),
+     (folder, name, status, flags), false, false)
 WRAP(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at), (fd, bytes, len, at), false, false)
 WRAP(int, fdatasync, (int fd), (fd), false, false)
 WRAP(int, fsync, (int fd), (fd), false, false)

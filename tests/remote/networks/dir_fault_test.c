@@ -181,6 +181,37 @@ static void every_failing_call_is_told_as_what_it_left(void **state)
 	print_message("%u faults\n", faults);
 }
 
+/* A name that cannot be looked at is not left out: a page is complete, or an error. */
+static void a_listing_that_cannot_look_says_so(void **state)
+{
+	struct net_side *side = *state;
+	static const int errors[] = {EIO, EACCES, EMFILE};
+	struct ps_net_listed listed[3];
+	unsigned faults = 0;
+	for (uint64_t i = 0; i < 3; i++) {
+		struct ps_pad_name name = net_name(i);
+		name.bytes[0] = 0; /* the first folder is the only one that this page reads */
+		assert_int_equal(net_create(side->client, &name, net_identity(1, 0), RECORD), PS_NET_DONE);
+	}
+	for (size_t e = 0; e < sizeof(errors) / sizeof(*errors); e++) {
+		bool through = false;
+		for (uint64_t nth = 1; !through; nth++) {
+			struct ps_net_list list = {.listed = listed, .capacity = 3};
+			struct ps_net_request r = {.op = PS_NET_LIST, .list = &list};
+			calls_arm(CALLS_FAIL, nth, errors[e], false);
+			ps_client_call(side->client, &r);
+			through = nth > calls_disarm();
+			if (through || r.outcome == PS_NET_DONE)
+				assert_true(r.outcome == PS_NET_DONE && list.count == 3);
+			else if (r.outcome != PS_NET_DENIED || errors[e] != EACCES)
+				assert_int_equal(r.outcome, PS_NET_UNAVAILABLE);
+			faults += !through;
+		}
+	}
+	print_message("%u faults\n", faults);
+	assert_true(faults > 15);
+}
+
 /* ---- killed at the nth call ---- */
 
 static void in_child(const char *url, enum ps_net_op op, const struct ps_pad_name *name, enum calls_act act,
@@ -702,6 +733,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    NET_TEST(every_failing_call_is_told_as_what_it_left),
+	    NET_TEST(a_listing_that_cannot_look_says_so),
 	    NET_TEST(a_kill_at_any_call_leaves_old_or_new),
 	    NET_TEST(a_kill_at_any_moment_leaves_old_or_new),
 	    NET_TEST(two_processes_lose_no_increment),
