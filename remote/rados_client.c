@@ -57,12 +57,12 @@ static bool has_landed(struct rados_flight *f)
 
 /* librados is asked to let go of it while it still lands here, so that nobody frees it meanwhile. Then
  * either it has landed, and its result counts; or it is lost: true. */
-static bool lose(struct rados_client *c, struct rados_flight *f)
+static bool lose(struct rados_client *c, struct rados_flight *f, int reason)
 {
 	struct rados_network *n = c->network;
 	if (has_landed(f))
 		return false;
-	f->recalled = true;
+	f->recalled = reason;
 	if (f->completion)
 		n->calls->rados_aio_cancel(n->io, f->completion);
 	pthread_mutex_lock(&n->lock);
@@ -81,11 +81,9 @@ static void give_up(struct rados_client *c, struct rados_flight *f, int error)
 {
 	struct ps_net_request *request = f->request;
 	enum ps_outcome outcome = ps_net_op_writes(f->op) ? PS_NET_UNKNOWN : PS_NET_UNAVAILABLE;
-	if (!lose(c, f))
+	if (!lose(c, f, error))
 		return;
-	ps_request_finish(&c->network->base, request, outcome, "%s: %s", ps_outcome_text(outcome),
-	                  error == PS_ECANCELED ? "canceled by the caller" : "no answer in time");
-	request->error = error;
+	ps_rados_tell_recalled(&c->network->base, request, outcome, error);
 	request->state = NULL;
 	push_settled(c, request);
 }
@@ -217,7 +215,7 @@ static void client_close(ps_client *client)
 	/* Those that have landed are freed only when none can be posted behind them any more. */
 	for (struct rados_flight *f = c->aloft, *next; f; f = next) {
 		next = f->next;
-		lose(c, f);
+		lose(c, f, PS_ECANCELED);
 	}
 	while (c->aloft) {
 		struct rados_flight *f = c->aloft;

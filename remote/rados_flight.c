@@ -239,11 +239,24 @@ static void settle_read(struct rados_flight *f)
 	ps_request_finish(n, r, PS_NET_DONE, "%s", "");
 }
 
+void ps_rados_tell_recalled(const ps_network *n, struct ps_net_request *r, enum ps_outcome outcome,
+                            int reason)
+{
+	ps_request_finish(n, r, outcome, "%s: %s", ps_outcome_text(outcome),
+	                  reason == PS_ECANCELED ? "canceled by the caller" : "no answer in time");
+	r->error = reason;
+}
+
 static void settle_failure(struct rados_flight *f, enum ps_outcome outcome)
 {
 	struct ps_net_request *r = f->request;
 	const ps_network *n = &f->network->base;
 	const char *what = strerrordesc_np(-f->result);
+	/* The recall's own answer, which may come at once. */
+	if (f->recalled && f->result == -ECANCELED) {
+		ps_rados_tell_recalled(n, r, outcome, f->recalled);
+		return;
+	}
 	if (f->result == -ESHUTDOWN)
 		what = "the cluster has shut this client out; only a network opened anew gets in again";
 	else if (f->result == -ENOENT && outcome == PS_NET_UNAVAILABLE)

@@ -48,10 +48,11 @@ struct rados_flight {
 	struct rados_flight *next, **before; /* the owner's: among those aloft; lock: among the lost */
 	struct rados_flight *next_posted;    /* lock: among the landed, or the listings */
 	bool landed;                         /* lock */
-	bool recalled;                       /* the owner's: librados was asked to let go of it */
-	struct ps_net_request *request;      /* the owner's; never touched once the flight is lost */
-	struct ps_net_buffer *buffer;        /* a reference of its own */
-	struct rados_listing *listing;       /* of a list only */
+	int recalled; /* the owner's: librados was asked to let go of it, for PS_ETIMEDOUT, PS_ECANCELED; or 0
+	               */
+	struct ps_net_request *request; /* the owner's; never touched once the flight is lost */
+	struct ps_net_buffer *buffer;   /* a reference of its own */
+	struct rados_listing *listing;  /* of a list only */
 	enum ps_net_op op;
 	uint64_t deadline_ns;
 	char name[RADOS_OBJECT_NAME];
@@ -84,6 +85,9 @@ void ps_rados_flight_landed(struct rados_flight *flight, int result);
 /* Outcome and answer into its request. */
 void ps_rados_flight_settle(struct rados_flight *flight);
 void ps_rados_flight_free(struct rados_flight *flight); /* NULL is fine */
+/* The end of a request that was given up for this reason (PS_ETIMEDOUT, PS_ECANCELED). */
+void ps_rados_tell_recalled(const ps_network *network, struct ps_net_request *request,
+                            enum ps_outcome outcome, int reason);
 
 /* ---- networks (rados_network.c) ---- */
 

@@ -27,6 +27,13 @@ static struct script {
 	unsigned recalled; /* operations */
 	bool answer_recalls;
 	struct sent *last;
+	/* Of a read. */
+	uint64_t size;
+	size_t received;
+	const char *attribute; /* NULL: there is none */
+	char value[RADOS_VERSION];
+	size_t value_len;
+	bool shown;
 } script;
 
 static int create_completion(void *arg, rados_callback_t callback, rados_completion_t *completion)
@@ -122,7 +129,7 @@ static int send_write(rados_write_op_t op, rados_ioctx_t io, rados_completion_t 
 static void op_stat(rados_read_op_t op, uint64_t *size, time_t *mtime, int *result)
 {
 	(void)op, (void)mtime;
-	*size = 0;
+	*size = script.size;
 	*result = 0;
 }
 
@@ -135,8 +142,10 @@ static void op_attributes(rados_read_op_t op, rados_xattrs_iter_t *iterator, int
 
 static void op_read(rados_read_op_t op, uint64_t offset, size_t len, char *to, size_t *received, int *result)
 {
-	(void)op, (void)offset, (void)len, (void)to;
-	*received = 0;
+	(void)op, (void)offset;
+	assert_true(script.received <= len);
+	memset(to, 'x', script.received);
+	*received = script.received;
 	*result = 0;
 }
 
@@ -149,8 +158,11 @@ static int send_read(rados_read_op_t op, rados_ioctx_t io, rados_completion_t co
 
 static int next_attribute(rados_xattrs_iter_t iterator, const char **name, const char **value, size_t *len)
 {
-	(void)iterator, (void)value, (void)len;
-	*name = NULL;
+	(void)iterator;
+	*name = script.shown ? NULL : script.attribute;
+	*value = script.value;
+	*len = script.value_len;
+	script.shown = true;
 	return 0;
 }
 
@@ -312,6 +324,87 @@ static void what_was_not_sent_is_surely_not_carried_out(void **state)
 	}
 }
 
+/* ---- what a read brings ---- */
+
+/* Size, bytes and the identity's number, as an OSD may tell them. */
+static struct ps_net_request read_of(struct side *s, enum ps_net_op op, uint64_t size, size_t received,
+                                     const char *attribute, size_t value_len)
+{
+	struct ps_net_request r = request(s, op);
+	script.size = size;
+	script.received = received;
+	script.attribute = attribute;
+	script.value_len = value_len;
+	script.value[7] = 9;
+	script.shown = false;
+	assert_int_equal(ps_client_submit(s->client, &r), PS_OK);
+	answer(script.last, 0);
+	assert_ptr_equal(ps_client_wait(s->client, 0), &r);
+	return r;
+}
+
+/* Stale ones, too: it is shown with its own identity, so whoever reads can tell. */
+static void a_read_tells_whose_bytes_they_are(void **state)
+{
+	for (enum ps_net_op op = PS_NET_GET; op <= PS_NET_HEAD; op++) {
+		size_t received = op == PS_NET_HEAD ? 0 : 700;
+		struct ps_net_request r =
+		    read_of(*state, op, 700, received, RADOS_VERSION_NAME, RADOS_VERSION);
+		assert_int_equal(r.outcome, PS_NET_DONE);
+		assert_int_equal(r.identity.counter, 9);
+		assert_int_equal(r.size, 700);
+	}
+}
+
+static void what_has_no_identity_of_ours_shows_none(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t len;
+	} rows[] = {{NULL, 0},
+	            {"w", RADOS_VERSION},
+	            {RADOS_VERSION_NAME, 0},
+	            {RADOS_VERSION_NAME, RADOS_VERSION - 1},
+	            {RADOS_VERSION_NAME, RADOS_VERSION + 1}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct ps_net_request r = read_of(*state, PS_NET_GET, 10, 10, rows[i].name, rows[i].len);
+		assert_int_equal(r.outcome, PS_NET_DONE);
+		assert_true(ps_identity_none(&r.identity));
+	}
+}
+
+static void bytes_of_another_length_than_the_object_s_are_refused(void **state)
+{
+	struct side *s = *state;
+	static const struct {
+		enum ps_net_op op;
+		uint64_t size;
+		size_t received;
+		enum ps_outcome outcome;
+	} rows[] = {
+	    {PS_NET_GET, 700, 699, PS_NET_UNAVAILABLE},
+	    {PS_NET_GET, 700, 701, PS_NET_UNAVAILABLE},
+	    {PS_NET_GET, 700, 0, PS_NET_UNAVAILABLE},
+	    {PS_NET_GET, 0, 1, PS_NET_UNAVAILABLE},
+	    {PS_NET_GET, 0, 0, PS_NET_DONE},
+	    {PS_NET_GET, ROOM + 1, ROOM, PS_NET_TOO_BIG},
+	    {PS_NET_GET, UINT64_MAX, 0, PS_NET_TOO_BIG},
+	    {PS_NET_GET_RANGE, ROOM + 1, ROOM, PS_NET_DONE},
+	    {PS_NET_GET_RANGE, ROOM - 1, ROOM - 1, PS_NET_DONE},
+	    {PS_NET_GET_RANGE, ROOM - 1, ROOM, PS_NET_UNAVAILABLE},
+	    {PS_NET_GET_RANGE, UINT64_MAX, ROOM - 1, PS_NET_UNAVAILABLE},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct ps_net_request r =
+		    read_of(s, rows[i].op, rows[i].size, rows[i].received, RADOS_VERSION_NAME, RADOS_VERSION);
+		assert_int_equal(r.outcome, rows[i].outcome);
+		if (r.outcome == PS_NET_UNAVAILABLE)
+			assert_int_equal(r.error, PS_EIO);
+		if (r.outcome == PS_NET_DONE)
+			assert_int_equal(s->buffer->len, rows[i].received);
+	}
+}
+
 /* ---- late answers ---- */
 
 static void a_late_answer_finds_its_buffer(void **state)
@@ -340,6 +433,26 @@ static void a_recalled_write_is_not_a_conflict(void **state)
 	assert_int_equal(r.outcome, PS_NET_UNKNOWN);
 	assert_int_equal(r.error, PS_ECANCELED);
 	answer(script.last, -ECANCELED);
+}
+
+/* librados may answer the recall before it returns: the reason is still the time, or the caller. */
+static void a_recall_that_is_answered_at_once_tells_why(void **state)
+{
+	struct side *s = *state;
+	script.answer_recalls = true;
+	for (enum ps_net_op op = PS_NET_GET; op < PS_NET_LIST; op++)
+		for (int cancels = 0; cancels < 2; cancels++) {
+			struct ps_net_request r = request(s, op);
+			r.timeout_ms = cancels ? 1000 : 1;
+			assert_int_equal(ps_client_submit(s->client, &r), PS_OK);
+			if (cancels)
+				ps_client_cancel(s->client, &r);
+			assert_ptr_equal(ps_client_wait(s->client, 1000), &r);
+			assert_int_equal(r.outcome,
+			                 ps_net_op_writes(op) ? PS_NET_UNKNOWN : PS_NET_UNAVAILABLE);
+			assert_int_equal(r.error, cancels ? PS_ECANCELED : PS_ETIMEDOUT);
+			assert_non_null(strstr(r.sentence, cancels ? "canceled by" : "no answer in time"));
+		}
 }
 
 static void what_has_landed_is_not_cancelled_any_more(void **state)
@@ -412,8 +525,12 @@ int main(void)
 	    TEST(a_read_is_never_unknown),
 	    TEST(only_a_remove_forces_its_way_into_a_full_pool),
 	    TEST(what_was_not_sent_is_surely_not_carried_out),
+	    TEST(a_read_tells_whose_bytes_they_are),
+	    TEST(what_has_no_identity_of_ours_shows_none),
+	    TEST(bytes_of_another_length_than_the_object_s_are_refused),
 	    TEST(a_late_answer_finds_its_buffer),
 	    TEST(a_recalled_write_is_not_a_conflict),
+	    TEST(a_recall_that_is_answered_at_once_tells_why),
 	    TEST(what_has_landed_is_not_cancelled_any_more),
 	    TEST(answers_come_after_their_client_too),
 	    TEST(answers_come_while_their_client_closes),
