@@ -27,16 +27,25 @@ int blobs_start(struct blobs *b, bool init)
 	return err;
 }
 
+/* Somewhere that nobody used before, on the engine that PS_TEST_NETWORK names. Its time-outs are those of an
+ * engine that has other work as well. */
+static void place_on_engine(struct blobs *b, unsigned number)
+{
+	const char *url = getenv("PS_TEST_NETWORK"), *place = url ? strstr(url, "%s") : NULL;
+	if (!place)
+		fail_msg("PS_TEST_NETWORK is to be a URL with %%s where the place goes (on_engine sets it)");
+	int len = snprintf(b->url, sizeof(b->url), "%.*sblobs-%d-%u%s", (int)(place - url), url,
+	                   (int)getpid(), number, place + 2);
+	assert_true(len > 0 && (size_t)len < sizeof(b->url));
+	b->options.timeout_ms = 20000;
+}
+
 static struct blobs *new_in(const char *folder, const char *scheme, const struct ps_remote_seams *seams)
 {
 	static unsigned number;
 	struct blobs *b = test_calloc(1, sizeof(*b));
 	snprintf(b->folder, sizeof(b->folder), "%s/padstone-blobs-XXXXXX", folder);
 	assert_non_null(mkdtemp(b->folder));
-	if (strcmp(scheme, "dir") == 0)
-		snprintf(b->url, sizeof(b->url), "dir:%s/network", b->folder);
-	else
-		snprintf(b->url, sizeof(b->url), "mem:blobs-%d-%u", (int)getpid(), ++number);
 	blobs_fill(b->key, sizeof(b->key), 4711);
 	if (seams)
 		b->seams = *seams;
@@ -48,6 +57,12 @@ static struct blobs *new_in(const char *folder, const char *scheme, const struct
 	                                        .timeout_ms = 2000,
 	                                        .retries = 4,
 	                                        .create = 1};
+	if (strcmp(scheme, "dir") == 0)
+		snprintf(b->url, sizeof(b->url), "dir:%s/network", b->folder);
+	else if (strcmp(scheme, BLOBS_ENGINE) == 0)
+		place_on_engine(b, ++number);
+	else
+		snprintf(b->url, sizeof(b->url), "mem:blobs-%d-%u", (int)getpid(), ++number);
 	if (strcmp(scheme, "mem") == 0)
 		assert_ok(ps_network_open(b->url, NULL, &b->watch));
 	assert_ok(blobs_start(b, true));
@@ -249,6 +264,46 @@ void blobs_check(struct blobs *b)
 	free(listed.all);
 }
 
+/* ---- those that must be there ---- */
+
+static void add_sure(struct names *names, const struct ps_pad_slot *slot)
+{
+	if (slot->status == PS_SLOT_WRITTEN || slot->status == PS_SLOT_CONFIRMED ||
+	    slot->status == PS_SLOT_FREE)
+		add_name(names, &slot->name);
+}
+
+static int see_sure_record(void *arg, const struct ps_record *record)
+{
+	for (unsigned set = 0; set < PS_SETS; set++)
+		for (uint32_t i = 0; i < record->sets[set].count; i++)
+			add_sure(arg, &record->sets[set].slots[i]);
+	return PS_OK;
+}
+
+static int see_sure_spare(void *arg, const struct ps_spare *spare)
+{
+	add_sure(arg, &spare->slot);
+	return PS_OK;
+}
+
+void blobs_check_exactly(struct blobs *b)
+{
+	struct names sure = {0}, listed = {0};
+	blobs_check(b);
+	for (unsigned kind = 0; kind < PS_RECORD_KINDS; kind++)
+		assert_ok(ps_index_list(b->r->index, kind, NULL, PS_LIST_SLOTS, see_sure_record, &sure));
+	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES; status++)
+		assert_ok(ps_index_each_spare(b->r->index, status, see_sure_spare, &sure));
+	listed_names(b, &listed);
+	qsort(listed.all, listed.count, sizeof(*listed.all), compare_names);
+	for (size_t i = 0; i < sure.count; i++)
+		if (!bsearch(&sure.all[i], listed.all, listed.count, sizeof(*listed.all), compare_names))
+			fail_msg("a pad that the index counts on is not on the network");
+	free(sure.all);
+	free(listed.all);
+}
+
 size_t blobs_listed(struct blobs *b)
 {
 	struct names listed = {0};
@@ -261,13 +316,43 @@ size_t blobs_listed(struct blobs *b)
 	return count;
 }
 
+/* What a mem: network has, whatever it would list; what another lists. */
+static void there_names(struct blobs *b, struct names *names)
+{
+	if (!b->watch) {
+		listed_names(b, names);
+		qsort(names->all, names->count, sizeof(*names->all), compare_names);
+		return;
+	}
+	names->capacity = 256;
+	names->all = malloc(names->capacity * sizeof(*names->all));
+	assert_non_null(names->all);
+	names->count = ps_mem_names(blobs_world(b), 0, names->all, names->capacity);
+	assert_true(names->count <= names->capacity);
+}
+
 size_t blobs_names(struct blobs *b, struct ps_pad_name *names, size_t capacity)
 {
-	struct ps_pad_name all[256], head = head_name(b);
-	size_t there = ps_mem_names(blobs_world(b), 0, all, 256), count = 0;
-	assert_true(there <= 256);
-	for (size_t i = 0; i < there; i++)
-		if (compare_names(&all[i], &head) != 0 && count < capacity)
-			names[count++] = all[i];
+	struct ps_pad_name head = head_name(b);
+	struct names there = {0};
+	size_t count = 0;
+	there_names(b, &there);
+	for (size_t i = 0; i < there.count; i++)
+		if (compare_names(&there.all[i], &head) != 0 && count < capacity)
+			names[count++] = there.all[i];
+	free(there.all);
 	return count;
+}
+
+void blobs_lose(struct blobs *b, const struct ps_pad_name *name)
+{
+	struct ps_net_request look = {.op = PS_NET_HEAD, .name = *name};
+	struct ps_net_request take = {.op = PS_NET_REMOVE, .name = *name};
+	ps_client *client;
+	assert_ok(ps_client_open(b->r->network, &client));
+	assert_int_equal(ps_client_call(client, &look), PS_NET_DONE);
+	take.expected = look.identity;
+	take.token = look.token;
+	assert_int_equal(ps_client_call(client, &take), PS_NET_DONE);
+	ps_client_close(client);
 }

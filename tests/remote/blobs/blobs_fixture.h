@@ -26,6 +26,9 @@
 			         ps_error_name(expected), ps_last_error_message());                          \
 	} while (0)
 
+/* The scheme of a store on the engine that the environment names: on_engine.c. */
+#define BLOBS_ENGINE "engine"
+
 struct blobs {
 	char folder[128]; /* the state's; dir: networks lie in it */
 	char url[256];
@@ -36,7 +39,8 @@ struct blobs {
 	ps_network *watch; /* keeps a mem: world alive; NULL for others */
 };
 
-/* A new store, open. `scheme`: "mem", "dir". Sizes are small and time-outs short, so that a test is quick. */
+/* A new store, open. `scheme`: "mem", "dir", BLOBS_ENGINE. Sizes are small and time-outs short, so that a
+ * test is quick. */
 struct blobs *blobs_new(const char *scheme);
 /* Its files in a folder of this one, instead of in memory. */
 struct blobs *blobs_new_in(const char *folder, const char *scheme);
@@ -58,9 +62,14 @@ bool blobs_is(struct blobs *b, const char *key, size_t len, uint64_t seed);
 void blobs_stats(struct blobs *b, struct ps_remote_stats *stats);
 /* The index agrees with itself, and every pad that the network lists stands in it. */
 void blobs_check(struct blobs *b);
+/* And every pad that the index counts as written, confirmed or free is listed: what the network has is what
+ * the index names, but for pads whose outcome is open and those that were given up. */
+void blobs_check_exactly(struct blobs *b);
 /* Pads that the network lists, but for the head. */
 size_t blobs_listed(struct blobs *b);
-/* Their names on a mem: network, in order; how many there are. */
+/* Their names, in order; how many there are. */
 size_t blobs_names(struct blobs *b, struct ps_pad_name *names, size_t capacity);
+/* Takes one away, behind the store's back. */
+void blobs_lose(struct blobs *b, const struct ps_pad_name *name);
 
 #endif

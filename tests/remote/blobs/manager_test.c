@@ -7,6 +7,7 @@
 
 enum { PAD = 128 << 10 };
 
+static const char *scheme = "mem";
 static uint64_t wall_ns = 1000 * PS_SECOND_NS;
 
 static uint64_t wall(void *arg)
@@ -18,7 +19,7 @@ static uint64_t wall(void *arg)
 static struct blobs *new_blobs(void)
 {
 	struct ps_remote_seams seams = {.wall_ns = wall, .backoff_ms = 1};
-	return blobs_new_with("mem", &seams);
+	return blobs_new_with(scheme, &seams);
 }
 
 static unsigned add_rule(struct blobs *b, const struct ps_mem_rule *rule)
@@ -99,7 +100,7 @@ static void all_free_pads_may_be_lost(void **state)
 	struct ps_pad_name names[16];
 	size_t count = blobs_names(b, names, 16);
 	for (size_t i = 0; i < count; i++)
-		assert_ok(ps_mem_set(blobs_world(b), 0, &names[i], NULL, NULL, 0));
+		blobs_lose(b, &names[i]);
 	blobs_put(b, "key", 3 * PAD, 2);
 	blobs_expect(b, "key", 3 * PAD, 2);
 	blobs_check(b);
@@ -289,7 +290,6 @@ static void pads_are_made_ahead(void **state)
 {
 	struct blobs *b = new_blobs();
 	struct ps_remote_stats stats;
-	struct ps_mem_figures figures;
 	struct ps_remote_plan plan;
 	(void)state;
 	assert_ok(ps_remote_reserve(b->r, 5, 0));
@@ -302,11 +302,10 @@ static void pads_are_made_ahead(void **state)
 	assert_int_equal(plan.reused_pads, 5);
 	assert_int_equal(plan.requests, 12);
 	assert_ok(ps_remote_reserve(b->r, 5, 0)); /* they are there */
-	ps_mem_figures(blobs_world(b), &figures, true);
 	blobs_put(b, "key", 5 * PAD, 1);
-	ps_mem_figures(blobs_world(b), &figures, false);
-	assert_int_equal(figures.requests[PS_NET_CREATE], 0);
-	assert_int_equal(figures.requests[PS_NET_REPLACE], 5);
+	blobs_stats(b, &stats);
+	assert_int_equal(stats.free_pads, 0);
+	assert_int_equal(blobs_listed(b), 5);
 	blobs_expect(b, "key", 5 * PAD, 1);
 	blobs_check(b);
 	blobs_free(b);
@@ -373,7 +372,7 @@ static void a_lost_pad_is_told_marked_and_repaired(void **state)
 	(void)state;
 	blobs_put(b, "key", 4 * PAD, 1);
 	assert_int_equal(blobs_names(b, names, 8), 4);
-	assert_ok(ps_mem_set(blobs_world(b), 0, &names[1], NULL, NULL, 0));
+	blobs_lose(b, &names[1]);
 	assert_error(ps_remote_get(b->r, "key", is, 4 * PAD, &len, NULL), PS_ELOST);
 	assert_non_null(strstr(ps_last_error_message(), "\"key\": chunk"));
 	assert_non_null(strstr(ps_last_error_message(), "pad "));
@@ -401,15 +400,21 @@ static void a_lost_pad_is_told_marked_and_repaired(void **state)
 struct seen {
 	struct ps_remote_plan plan;
 	unsigned plans, ends, calls, cancel_at;
-	ps_mem_world *world;
+	struct blobs *b;
 	uint64_t requests; /* at the plan */
 };
 
-static uint64_t requests_of(ps_mem_world *world)
+/* As a mem: network counts them; elsewhere as they are counted here. */
+static uint64_t requests_of(struct blobs *b)
 {
 	struct ps_mem_figures figures;
+	struct ps_remote_stats stats;
 	uint64_t sum = 0;
-	ps_mem_figures(world, &figures, false);
+	if (!b->watch) {
+		blobs_stats(b, &stats);
+		return stats.requests;
+	}
+	ps_mem_figures(blobs_world(b), &figures, false);
 	for (unsigned i = 0; i < PS_MEM_OPS; i++)
 		sum += figures.requests[i];
 	return sum;
@@ -422,7 +427,7 @@ static int watch(void *arg, const struct ps_remote_progress *progress)
 	if (progress->phase == PS_REMOTE_PLAN) {
 		seen->plan = progress->plan;
 		seen->plans++;
-		seen->requests = requests_of(seen->world);
+		seen->requests = requests_of(seen->b);
 	}
 	seen->ends += progress->phase == PS_REMOTE_END;
 	return seen->cancel_at > 0 && seen->calls >= seen->cancel_at;
@@ -431,11 +436,11 @@ static int watch(void *arg, const struct ps_remote_progress *progress)
 static void a_plan_comes_first_and_may_be_refused(void **state)
 {
 	struct blobs *b = new_blobs();
-	struct seen seen = {.world = blobs_world(b)};
+	struct seen seen = {.b = b};
 	struct ps_remote_put o = {.size = sizeof(o), .progress = watch, .progress_arg = &seen};
 	(void)state;
 	b->r->options.rates = (struct ps_remote_rates){.per_new_pad = 2, .per_request = 0.5};
-	uint64_t before = requests_of(seen.world);
+	uint64_t before = requests_of(b);
 	assert_ok(put(b, "key", 3 * PAD + 1, 1, &o));
 	assert_int_equal(seen.plans, 1);
 	assert_int_equal(seen.ends, 1);
@@ -443,11 +448,11 @@ static void a_plan_comes_first_and_may_be_refused(void **state)
 	assert_int_equal(seen.plan.new_pads, 4);
 	assert_int_equal(seen.plan.requests, 8);
 	assert_true(seen.plan.price == 4 * 2 + 8 * 0.5);
-	assert_int_equal(requests_of(seen.world) - before, 8);
-	seen = (struct seen){.world = blobs_world(b), .cancel_at = 1};
-	before = requests_of(seen.world);
+	assert_int_equal(requests_of(b) - before, 8);
+	seen = (struct seen){.b = b, .cancel_at = 1};
+	before = requests_of(b);
 	assert_error(put(b, "other", PAD, 1, &o), PS_ECANCELED);
-	assert_int_equal(requests_of(seen.world), before);
+	assert_int_equal(requests_of(b), before);
 	seen.cancel_at = 0;
 	o.max_pads = 3;
 	assert_error(put(b, "other", 3 * PAD + 1, 1, &o), PS_EQUOTA);
@@ -464,7 +469,7 @@ static void a_plan_comes_first_and_may_be_refused(void **state)
 static void calls_can_be_ended_in_every_phase(void **state)
 {
 	struct blobs *b = new_blobs();
-	struct seen seen = {.world = blobs_world(b)};
+	struct seen seen = {.b = b};
 	struct ps_remote_put o = {.size = sizeof(o), .replace = 1, .progress = watch, .progress_arg = &seen};
 	struct ps_remote_get g = {.size = sizeof(g), .progress = watch, .progress_arg = &seen};
 	uint8_t *is = test_malloc(6 * PAD);
@@ -473,7 +478,7 @@ static void calls_can_be_ended_in_every_phase(void **state)
 	(void)state;
 	blobs_put(b, "key", 6 * PAD, 1);
 	for (unsigned at = 1; err == PS_ECANCELED; at++) {
-		seen = (struct seen){.world = blobs_world(b), .cancel_at = at};
+		seen = (struct seen){.b = b, .cancel_at = at};
 		err = put(b, "key", 6 * PAD, 2, &o);
 		assert_true(err == PS_OK || err == PS_ECANCELED);
 		blobs_check(b);
@@ -483,14 +488,14 @@ static void calls_can_be_ended_in_every_phase(void **state)
 	blobs_expect(b, "key", 6 * PAD, 2);
 	err = PS_ECANCELED;
 	for (unsigned at = 1; err == PS_ECANCELED; at++) {
-		seen = (struct seen){.world = blobs_world(b), .cancel_at = at};
+		seen = (struct seen){.b = b, .cancel_at = at};
 		err = ps_remote_get(b->r, "key", is, 6 * PAD, &len, &g);
 		assert_true(err == PS_OK || err == PS_ECANCELED);
 	}
 	b->r->options.free_keep = 1;
 	err = PS_ECANCELED;
 	for (unsigned at = 1; err == PS_ECANCELED; at++) {
-		seen = (struct seen){.world = blobs_world(b), .cancel_at = at};
+		seen = (struct seen){.b = b, .cancel_at = at};
 		err = ps_remote_purge(b->r, watch, &seen, NULL);
 		assert_true(err == PS_OK || err == PS_ECANCELED);
 		blobs_check(b);
@@ -619,36 +624,47 @@ static void nothing_is_asked_while_idle(void **state)
 	do /* until the workers have nothing left to do */
 		ps_workers_figures(b->r->workers, &before);
 	while (before.asleep < b->r->options.workers);
-	uint64_t requests = requests_of(blobs_world(b));
+	uint64_t requests = requests_of(b);
 	assert_int_equal(before.in_flight, 0);
 	ps_workers_figures(b->r->workers, &after);
 	assert_int_equal(after.sleeps, before.sleeps);
-	assert_int_equal(requests_of(blobs_world(b)), requests);
+	assert_int_equal(requests_of(b), requests);
 	blobs_free(b);
 }
 
-int main(void)
+/* Those that need no network which misbehaves on command. */
+static const struct CMUnitTest anywhere[] = {
+    cmocka_unit_test(all_free_pads_may_be_lost),
+    cmocka_unit_test(a_pad_is_forgotten_after_spaced_answers_only),
+    cmocka_unit_test(pads_are_made_ahead),
+    cmocka_unit_test(an_unverified_value_is_read_with_the_flag_only),
+    cmocka_unit_test(a_lost_pad_is_told_marked_and_repaired),
+    cmocka_unit_test(a_plan_comes_first_and_may_be_refused),
+    cmocka_unit_test(calls_can_be_ended_in_every_phase),
+    cmocka_unit_test(chunks_that_agree_in_crc32_are_sent),
+    cmocka_unit_test(a_stream_stops_at_the_quota),
+    cmocka_unit_test(nothing_is_asked_while_idle),
+};
+
+static const struct CMUnitTest on_mem[] = {
+    cmocka_unit_test(a_pad_that_cannot_be_written_is_replaced_by_another),
+    cmocka_unit_test(recycling_ends),
+    cmocka_unit_test(a_full_network_is_told_and_the_rest_sent_later),
+    cmocka_unit_test(a_hundred_pads_cut_off_after_fifty),
+    cmocka_unit_test(an_interrupted_put_with_other_contents_starts_anew),
+    cmocka_unit_test(what_is_unfinished_can_be_given_up),
+    cmocka_unit_test(late_writes_meet_a_fence),
+    cmocka_unit_test(a_late_create_is_found_and_deleted),
+    cmocka_unit_test(a_put_can_read_back_what_it_sent),
+};
+
+/* manager_test [SCHEME] */
+int main(int argc, char **argv)
 {
-	static const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_pad_that_cannot_be_written_is_replaced_by_another),
-	    cmocka_unit_test(recycling_ends),
-	    cmocka_unit_test(all_free_pads_may_be_lost),
-	    cmocka_unit_test(a_full_network_is_told_and_the_rest_sent_later),
-	    cmocka_unit_test(a_hundred_pads_cut_off_after_fifty),
-	    cmocka_unit_test(an_interrupted_put_with_other_contents_starts_anew),
-	    cmocka_unit_test(what_is_unfinished_can_be_given_up),
-	    cmocka_unit_test(late_writes_meet_a_fence),
-	    cmocka_unit_test(a_pad_is_forgotten_after_spaced_answers_only),
-	    cmocka_unit_test(a_late_create_is_found_and_deleted),
-	    cmocka_unit_test(pads_are_made_ahead),
-	    cmocka_unit_test(an_unverified_value_is_read_with_the_flag_only),
-	    cmocka_unit_test(a_lost_pad_is_told_marked_and_repaired),
-	    cmocka_unit_test(a_plan_comes_first_and_may_be_refused),
-	    cmocka_unit_test(calls_can_be_ended_in_every_phase),
-	    cmocka_unit_test(a_put_can_read_back_what_it_sent),
-	    cmocka_unit_test(chunks_that_agree_in_crc32_are_sent),
-	    cmocka_unit_test(a_stream_stops_at_the_quota),
-	    cmocka_unit_test(nothing_is_asked_while_idle),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (argc > 1)
+		scheme = argv[1];
+	int failed = cmocka_run_group_tests_name(scheme, anywhere, NULL, NULL);
+	if (strcmp(scheme, "mem") == 0)
+		failed += cmocka_run_group_tests_name("mem, with faults", on_mem, NULL, NULL);
+	return failed;
 }

@@ -1,9 +1,10 @@
-/* Machines that sync at the same time: two processes, each with a state folder of its own, over one folder.
+/* Machines that sync at the same time: two processes, each with a state folder of its own, over one folder or
+ * on an engine.
  *
  * Every value that is written is another one, and whoever writes notes which one it replaced. At the end each
  * value is there, under its key or in a conflict copy, or somebody has replaced it knowingly: no update is
  * lost. The heads have one writer each, and a sync never sees less than one that had ended before it began.
- */
+ * usage: race_test [ROUNDS STEPS [KILLS [SCHEME]]] */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -221,15 +223,19 @@ static void check_history(struct history *h)
 
 /* ---- the race ---- */
 
-static pid_t start_machine(const struct blobs *b, unsigned id, uint64_t seed, unsigned steps, const char *log)
+static unsigned rounds = 1, steps = 15, kills = 2;
+static const char *scheme = "dir";
+
+static pid_t start_machine(const struct blobs *b, unsigned id, uint64_t seed, unsigned count, const char *log)
 {
 	char number[16], seed_text[24], steps_text[16];
 	snprintf(number, sizeof(number), "%u", id);
 	snprintf(seed_text, sizeof(seed_text), "%" PRIu64, seed);
-	snprintf(steps_text, sizeof(steps_text), "%u", steps);
+	snprintf(steps_text, sizeof(steps_text), "%u", count);
 	pid_t child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execl("/proc/self/exe", "race_test", "machine", b->folder, b->url, number, seed_text,
 		      steps_text, log, (char *)NULL);
 		_exit(3);
@@ -248,11 +254,12 @@ static void read_log(struct history *h, const char *path)
 }
 
 /* Again and again, each time as another writer of values with the same state folder. */
-static void kill_machine(const struct blobs *b, struct dice *dice, struct history *h, unsigned kills,
-                         const char *log)
+static void kill_machine(const struct blobs *b, struct dice *dice, struct history *h, const char *log)
 {
 	for (unsigned i = 0; i < kills; i++) {
-		struct timespec while_it_runs = {.tv_nsec = (long)(1 + roll_below(dice, 60)) * 1000000};
+		/* An engine takes longer to open. */
+		uint64_t most_ms = strcmp(scheme, BLOBS_ENGINE) == 0 ? 500 : 60;
+		struct timespec while_it_runs = {.tv_nsec = (long)(1 + roll_below(dice, most_ms)) * 1000000};
 		pid_t child = start_machine(b, 100 + i, roll(dice), 1000, log);
 		int status;
 		(void)nanosleep(&while_it_runs, NULL); /* killed wherever it is by then */
@@ -263,9 +270,9 @@ static void kill_machine(const struct blobs *b, struct dice *dice, struct histor
 	}
 }
 
-static void race(uint64_t seed, unsigned steps, unsigned kills)
+static void race(uint64_t seed)
 {
-	struct blobs *first = blobs_new("dir"), *others[MACHINES];
+	struct blobs *first = blobs_new(scheme), *others[MACHINES];
 	struct history h = {0};
 	char log[MACHINES][200];
 	pid_t child[MACHINES];
@@ -281,7 +288,7 @@ static void race(uint64_t seed, unsigned steps, unsigned kills)
 	FILE *empty = fopen(killed_log, "a"); /* it may be killed before it makes one */
 	assert_non_null(empty);
 	assert_int_equal(fclose(empty), 0);
-	kill_machine(killed, &dice, &h, kills, killed_log);
+	kill_machine(killed, &dice, &h, killed_log);
 	for (unsigned i = 0; i < MACHINES; i++) {
 		int status;
 		assert_int_equal(waitpid(child[i], &status, 0), child[i]);
@@ -315,14 +322,12 @@ static void race(uint64_t seed, unsigned steps, unsigned kills)
 	free(h.syncs);
 }
 
-static unsigned rounds = 1, steps = 15, kills = 2;
-
 static void no_update_is_lost_between_processes(void **state)
 {
 	(void)state;
 	uint64_t seed = test_seed(1);
 	for (unsigned i = 0; i < rounds; i++)
-		race(seed + i, steps, kills);
+		race(seed + i);
 }
 
 int main(int argc, char **argv)
@@ -335,5 +340,7 @@ int main(int argc, char **argv)
 		steps = (unsigned)atoi(argv[2]);
 		kills = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 	}
+	if (argc > 4)
+		scheme = argv[4];
 	return cmocka_run_group_tests_name("sync, races", tests, NULL, NULL);
 }

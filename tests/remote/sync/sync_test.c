@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *scheme = "mem";
+
 static void a_store_has_a_head_from_its_beginning(void **state)
 {
 	(void)state;
 	struct ps_remote_head head;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	assert_ok(ps_remote_head(a->r, &head));
 	assert_int_equal(head.counter, 1);
 	assert_int_equal(head.unanchored, 0);
@@ -21,7 +23,7 @@ static void a_store_has_a_head_from_its_beginning(void **state)
 static void opening_where_no_store_is_finds_none(void **state)
 {
 	(void)state;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	struct blobs *b = machine_new(a);
 	b->key[0] ^= 1;
 	assert_error(blobs_start(b, false), PS_ENOTFOUND);
@@ -32,7 +34,7 @@ static void opening_where_no_store_is_finds_none(void **state)
 static void what_one_machine_puts_another_reads(void **state)
 {
 	(void)state;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	blobs_put(a, "empty", 0, 1);
 	blobs_put(a, "small", 10, 2);
 	blobs_put(a, "large", 300000, 3);
@@ -63,7 +65,7 @@ static void a_sync_without_changes_writes_nothing(void **state)
 {
 	(void)state;
 	struct ps_mem_figures figures;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	blobs_put(a, "key", 10, 1);
 	(void)sync_now(a);
 	ps_mem_figures(blobs_world(a), &figures, true);
@@ -80,7 +82,7 @@ static void a_sync_without_changes_writes_nothing(void **state)
 static void a_removed_key_stays_removed(void **state)
 {
 	(void)state;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	blobs_put(a, "key", 1000, 1);
 	blobs_put(a, "other", 1000, 2);
 	(void)sync_now(a);
@@ -103,7 +105,7 @@ static void a_removed_key_stays_removed(void **state)
 static void a_renamed_value_outlives_a_change_of_its_old_key(void **state)
 {
 	(void)state;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	blobs_put(a, "old", 300000, 1);
 	(void)sync_now(a);
 	struct blobs *b = machine_open(a);
@@ -134,7 +136,7 @@ static void a_renamed_value_outlives_a_change_of_its_old_key(void **state)
 static void both_changes_of_one_key_are_kept(void **state)
 {
 	(void)state;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	blobs_put(a, "key", 1000, 1);
 	(void)sync_now(a);
 	struct blobs *b = machine_open(a);
@@ -158,7 +160,7 @@ static void many_syncs_leave_few_runs(void **state)
 {
 	(void)state;
 	struct ps_remote_head head;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	struct blobs *b = machine_open(a);
 	for (unsigned i = 0; i < 60; i++) {
 		char key[16];
@@ -232,7 +234,7 @@ static void changes_go_on_while_a_sync_is_under_way(void **state)
 {
 	struct writer writers[2];
 	pthread_t threads[2];
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	struct blobs *b = machine_open(a);
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
@@ -310,7 +312,7 @@ static void what_a_call_has_is_settled_when_it_gives_it_back(void **state)
 	struct meeting m = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 	struct ps_remote_seams seams = {.wall_ns = tell_time, .wall_arg = &m};
 	struct ps_remote_info info;
-	struct blobs *a = blobs_new_with("mem", &seams);
+	struct blobs *a = blobs_new_with(scheme, &seams);
 	(void)state;
 	blobs_put(a, "key", 100, 1);
 	blobs_put(a, "other", 100, 2);
@@ -360,7 +362,7 @@ static void start_reader(struct blobs *reader, struct blobs *first)
 static void a_key_that_only_reads_takes_and_never_writes(void **state)
 {
 	struct ps_mem_figures figures;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	struct blobs *b = machine_new(a);
 	(void)state;
 	blobs_put(a, "key", 300000, 1);
@@ -397,7 +399,7 @@ static void a_removed_key_stays_removed_for_one_who_was_away(void **state)
 {
 	struct ps_remote_stats stats;
 	char key[16];
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	struct blobs *reader = machine_new(a);
 	(void)state;
 	for (unsigned i = 0; i < 20; i++) {
@@ -440,7 +442,7 @@ static void a_removed_key_stays_removed_for_one_who_was_away(void **state)
 static void a_machine_far_behind_takes_a_head_code(void **state)
 {
 	struct ps_remote_head head;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	struct blobs *b = machine_open(a);
 	(void)state;
 	for (unsigned i = 0; i < 258; i++) {
@@ -479,7 +481,7 @@ static int sync_within(void *arg, const struct ps_remote_progress *progress)
 static void a_second_sync_is_refused_and_a_cancelled_one_goes_on_later(void **state)
 {
 	unsigned calls = 0;
-	struct blobs *a = blobs_new("mem");
+	struct blobs *a = blobs_new(scheme);
 	(void)state;
 	blobs_put(a, "key", 1000, 1);
 	int err = ps_remote_sync(a->r, refuse, &calls, NULL);
@@ -492,23 +494,34 @@ static void a_second_sync_is_refused_and_a_cancelled_one_goes_on_later(void **st
 	blobs_free(a);
 }
 
-int main(void)
+static const struct CMUnitTest anywhere[] = {
+    cmocka_unit_test(a_store_has_a_head_from_its_beginning),
+    cmocka_unit_test(opening_where_no_store_is_finds_none),
+    cmocka_unit_test(what_one_machine_puts_another_reads),
+    cmocka_unit_test(a_removed_key_stays_removed),
+    cmocka_unit_test(a_renamed_value_outlives_a_change_of_its_old_key),
+    cmocka_unit_test(both_changes_of_one_key_are_kept),
+    cmocka_unit_test(many_syncs_leave_few_runs),
+    cmocka_unit_test(changes_go_on_while_a_sync_is_under_way),
+    cmocka_unit_test(what_a_call_has_is_settled_when_it_gives_it_back),
+    cmocka_unit_test(a_removed_key_stays_removed_for_one_who_was_away),
+    cmocka_unit_test(a_second_sync_is_refused_and_a_cancelled_one_goes_on_later),
+};
+
+/* Those that look at what the network was asked, or need more syncs than an engine makes in a second. */
+static const struct CMUnitTest on_mem[] = {
+    cmocka_unit_test(a_sync_without_changes_writes_nothing),
+    cmocka_unit_test(a_key_that_only_reads_takes_and_never_writes),
+    cmocka_unit_test(a_machine_far_behind_takes_a_head_code),
+};
+
+/* sync_test [SCHEME] */
+int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_store_has_a_head_from_its_beginning),
-	    cmocka_unit_test(opening_where_no_store_is_finds_none),
-	    cmocka_unit_test(what_one_machine_puts_another_reads),
-	    cmocka_unit_test(a_sync_without_changes_writes_nothing),
-	    cmocka_unit_test(a_removed_key_stays_removed),
-	    cmocka_unit_test(a_renamed_value_outlives_a_change_of_its_old_key),
-	    cmocka_unit_test(both_changes_of_one_key_are_kept),
-	    cmocka_unit_test(many_syncs_leave_few_runs),
-	    cmocka_unit_test(changes_go_on_while_a_sync_is_under_way),
-	    cmocka_unit_test(what_a_call_has_is_settled_when_it_gives_it_back),
-	    cmocka_unit_test(a_key_that_only_reads_takes_and_never_writes),
-	    cmocka_unit_test(a_removed_key_stays_removed_for_one_who_was_away),
-	    cmocka_unit_test(a_machine_far_behind_takes_a_head_code),
-	    cmocka_unit_test(a_second_sync_is_refused_and_a_cancelled_one_goes_on_later),
-	};
-	return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
+	if (argc > 1)
+		scheme = argv[1];
+	int failed = cmocka_run_group_tests_name("sync", anywhere, NULL, NULL);
+	if (strcmp(scheme, "mem") == 0)
+		failed += cmocka_run_group_tests_name("sync, mem", on_mem, NULL, NULL);
+	return failed;
 }

@@ -1,0 +1,246 @@
+/* Blobs on a real cluster of which parts die, hang, fill up, and come back, under load: over rados: and over
+ * its gateway (s3:) at the same time, so that each fault is waited for once. What blobs_load.h has is true
+ * afterwards: nothing acknowledged is lost, nothing is written twice.
+ * usage: engine_fault_test [PATTERN of names]; PS_SKIP_NETWORKS leaves one of the two out */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/remote/blobs/blobs_load.h"
+#include "tests/remote/ceph_cluster.h"
+
+/* So many calls make sure that the load runs; after a fault, that it runs again. */
+enum { SOME = 25, FEW = 3, SHORT_MS = 2000, LONG_MS = 60000 };
+
+static struct ceph_cluster *cluster;
+static struct ceph_gateway gateway;
+
+static struct side {
+	const char *name;
+	char url[256];
+	struct blobs *b;
+	struct blobs_load *load;
+} sides[2];
+static unsigned sides_count;
+
+static void do_(const char *command, const char *argument)
+{
+	if (!ceph_cluster_do(cluster, command, argument))
+		fail_msg("ceph-local %s %s failed", command, argument ? argument : "");
+}
+
+static bool uses_gateway(void)
+{
+	return sides_count > 0 && strcmp(sides[sides_count - 1].name, "s3") == 0;
+}
+
+static void start_gateway(void)
+{
+	if (uses_gateway())
+		do_("start-rgw", strrchr(gateway.endpoint, ':') + 1);
+}
+
+/* ---- both sides ---- */
+
+/* `short_time`: calls fail while the network is not there, instead of waiting for it. */
+static void start(bool short_time)
+{
+	for (unsigned i = 0; i < sides_count; i++) {
+		struct side *s = &sides[i];
+		setenv("PS_TEST_NETWORK", s->url, 1);
+		s->b = blobs_new(BLOBS_ENGINE);
+		blobs_close(s->b);
+		s->b->options.timeout_ms = short_time ? SHORT_MS : LONG_MS;
+		s->b->options.retries = short_time ? 1 : 20;
+		assert_ok(blobs_start(s->b, false));
+		s->load = blobs_load_start(s->b, s->name);
+	}
+}
+
+static void wait_done(uint64_t more)
+{
+	for (unsigned i = 0; i < sides_count; i++)
+		blobs_load_wait_done(sides[i].load, more);
+}
+
+static void wait_failed(uint64_t more)
+{
+	for (unsigned i = 0; i < sides_count; i++)
+		blobs_load_wait_failed(sides[i].load, more);
+}
+
+/* The counts of both together. */
+static struct blobs_load_counts end(const char *what)
+{
+	struct blobs_load_counts sum = {0};
+	do_("wait", NULL);
+	for (unsigned i = 0; i < sides_count; i++) {
+		struct blobs_load_counts c = blobs_load_end(sides[i].load, what);
+		sum.failed += c.failed;
+		sum.full += c.full;
+		blobs_free(sides[i].b);
+		sides[i].b = NULL;
+	}
+	return sum;
+}
+
+static void end_without_errors(const char *what)
+{
+	struct blobs_load_counts sum = end(what);
+	assert_int_equal(sum.failed + sum.full, 0);
+}
+
+/* ---- faults ---- */
+
+static void one_osd_killed_under_load_is_no_error(void **state)
+{
+	(void)state;
+	start(false);
+	wait_done(SOME);
+	do_("kill-osd", "0");
+	wait_done(2 * SOME);
+	do_("start-osd", "0");
+	wait_done(SOME);
+	end_without_errors("one OSD killed");
+}
+
+static void two_osds_killed_leave_open_outcomes_that_all_settle(void **state)
+{
+	(void)state;
+	start(true);
+	wait_done(SOME);
+	do_("kill-osd", "0");
+	do_("kill-osd", "1");
+	wait_failed(FEW);
+	do_("start-osd", "0");
+	do_("start-osd", "1");
+	wait_done(SOME);
+	struct blobs_load_counts sum = end("two OSDs killed");
+	assert_true(sum.failed >= FEW);
+}
+
+static void a_stopped_osd_holds_up_and_loses_nothing(void **state)
+{
+	(void)state;
+	start(false);
+	wait_done(SOME);
+	do_("pause-osd", "2");
+	/* The others take over once it is marked down: five heartbeats and more. */
+	wait_done(2 * SOME);
+	do_("resume-osd", "2");
+	wait_done(SOME);
+	end_without_errors("one OSD stopped");
+}
+
+static void without_a_monitor_the_load_goes_on(void **state)
+{
+	(void)state;
+	start(false);
+	wait_done(SOME);
+	do_("kill-mon", NULL);
+	wait_done(SOME);
+	do_("start-mon", NULL);
+	wait_done(SOME);
+	end_without_errors("the monitor killed");
+}
+
+static void everything_killed_and_started_again_loses_nothing(void **state)
+{
+	(void)state;
+	start(true);
+	wait_done(SOME);
+	if (!ceph_cluster_kill_all(cluster))
+		fail();
+	wait_failed(FEW);
+	do_("start", NULL);
+	start_gateway();
+	wait_done(SOME);
+	struct blobs_load_counts sum = end("everything killed");
+	assert_true(sum.failed >= FEW);
+}
+
+static void a_gateway_that_restarts_in_mid_upload_loses_nothing(void **state)
+{
+	(void)state;
+	if (!uses_gateway())
+		skip();
+	start(true);
+	wait_done(SOME);
+	do_("stop-rgw", NULL);
+	blobs_load_wait_failed(sides[sides_count - 1].load, FEW);
+	start_gateway();
+	wait_done(SOME);
+	struct blobs_load_counts sum = end("the gateway restarted");
+	assert_true(sum.failed >= FEW);
+}
+
+/* All three: an OSD takes the largest of them for full. */
+static void set_full_ratios(const char *ratio)
+{
+	static const char *const commands[] = {"set-nearfull-ratio", "set-backfillfull-ratio",
+	                                       "set-full-ratio"};
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
+		const char *const words[] = {"osd", commands[i], ratio, NULL};
+		if (!ceph_cluster_tell(cluster, words))
+			fail_msg("the full ratio cannot be set");
+	}
+}
+
+/* RADOS says so at once; radosgw waits for room, so that requests run out of time. */
+static void a_full_cluster_is_told_and_the_rest_is_sent_later(void **state)
+{
+	(void)state;
+	start(true);
+	wait_done(SOME);
+	set_full_ratios("0.0001");
+	wait_failed(FEW);
+	set_full_ratios("0.75");
+	wait_done(SOME);
+	struct blobs_load_counts sum = end("the pool full");
+	assert_true(sum.full > 0 || strcmp(sides[0].name, "rados") != 0);
+}
+
+/* ---- */
+
+static bool add_sides(void)
+{
+	if (!network_is_skipped("rados")) {
+		struct side *s = &sides[sides_count++];
+		s->name = "rados";
+		snprintf(s->url, sizeof(s->url), "rados://pads/%%s?conf=%s", ceph_cluster_conf(cluster));
+	}
+	if (!network_is_skipped("s3")) {
+		struct side *s = &sides[sides_count++];
+		s->name = "s3";
+		if (!ceph_cluster_gateway(cluster, &gateway))
+			return false;
+		snprintf(s->url, sizeof(s->url), "s3://faults/%%s?endpoint=%s", gateway.endpoint);
+		setenv("AWS_ACCESS_KEY_ID", gateway.access_key, 1);
+		setenv("AWS_SECRET_ACCESS_KEY", gateway.secret_key, 1);
+		unsetenv("AWS_SESSION_TOKEN");
+	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(one_osd_killed_under_load_is_no_error),
+	    cmocka_unit_test(two_osds_killed_leave_open_outcomes_that_all_settle),
+	    cmocka_unit_test(a_stopped_osd_holds_up_and_loses_nothing),
+	    cmocka_unit_test(without_a_monitor_the_load_goes_on),
+	    cmocka_unit_test(everything_killed_and_started_again_loses_nothing),
+	    cmocka_unit_test(a_gateway_that_restarts_in_mid_upload_loses_nothing),
+	    cmocka_unit_test(a_full_cluster_is_told_and_the_rest_is_sent_later),
+	};
+	if (network_is_skipped("rados") && network_is_skipped("s3"))
+		return CEPH_SKIPPED;
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	int failed = 1;
+	cluster = ceph_cluster_start("bluestore", 0);
+	if (cluster && add_sides())
+		failed = cmocka_run_group_tests_name("engine faults", tests, NULL, NULL);
+	ceph_cluster_destroy(cluster);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
