@@ -274,6 +274,8 @@ int ps_remote_purge(ps_remote *r, ps_remote_progress_fn progress, void *progress
 		ps_memory_free(&r->memory, p.absences, p.absences_count * sizeof(*p.absences));
 	if (p.now)
 		ps_memory_free(&r->memory, p.now, p.now_capacity * sizeof(*p.now));
+	if (err == PS_OK)
+		err = ps_sync_tidy(r, progress, progress_arg);
 	if (err == PS_OK && result)
 		*result = p.result;
 	return err;

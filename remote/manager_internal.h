@@ -115,6 +115,9 @@ int ps_sync_find_network(ps_remote *r) __attribute__((warn_unused_result));
 int ps_sync_rebuild(ps_remote *r, struct ps_remote_rebuild_result *result) __attribute__((warn_unused_result));
 /* A second network's head: the first one's has to go back to it. PS_ENOTFOUND: it has none. */
 int ps_sync_ask_witness(ps_remote *r, ps_network *witness) __attribute__((warn_unused_result));
+/* Writes runs anew that are to become one, if some are; sends nothing that was changed. Without any it asks no
+ * network. Nothing is done while another call syncs. */
+int ps_sync_tidy(ps_remote *r, ps_remote_progress_fn progress, void *arg) __attribute__((warn_unused_result));
 /* What the index remembers of heads, into r. */
 int ps_sync_remember(ps_remote *r) __attribute__((warn_unused_result));
 

@@ -298,8 +298,9 @@ struct ps_remote_purge_result {
 	uint64_t forgotten; /* not found again and again: their serials never come back */
 	uint64_t waiting;   /* still to be looked at later */
 };
-/* Finds out about pads whose outcome is open, deletes free ones beyond free_keep and invalid ones. A pad is
- * forgotten only after `not_found_times` answers at least `not_found_gap_s` apart: call it again, later. */
+/* Finds out about pads whose outcome is open, deletes free ones beyond free_keep and invalid ones, and merges
+ * what syncs have left (as ps_remote_tidy, and sends no change). A pad is forgotten only after
+ * `not_found_times` answers at least `not_found_gap_s` apart: call it again, later. */
 PS_CHECKED PS_API int ps_remote_purge(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
 				      struct ps_remote_purge_result *result);
 
@@ -381,12 +382,22 @@ struct ps_remote_sync_result {
 	uint64_t lost_races;                /* heads that others were faster with; what they had was sent again */
 	uint64_t run_bytes, head_bytes;     /* sent: of the index, of heads */
 	uint64_t fetched_bytes;             /* of the index */
+	uint64_t merged_bytes; /* of run_bytes: parts of the index that were there before, and are fewer now */
+	uint64_t merge_due;    /* bytes that are still to be merged: by ps_remote_tidy, ps_remote_purge, or the next
+	                          sync that has nothing to send */
+	uint32_t merge_forced; /* 1: more was merged than a sync does while somebody waits, since nobody ever did */
 };
 /* Brings this machine's index and the network's together: takes what other machines changed, then sends what
  * was changed here. Values stay where they are. A key that only reads takes and does not send. result may be
  * NULL. PS_EBUSY: another call is syncing, or has a key that another machine has changed. PS_EROLLBACK,
  * PS_EFORK, PS_ELOST: nothing is taken; after a cut or PS_EUNAVAILABLE the next call goes on. */
 PS_CHECKED PS_API int ps_remote_sync(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
+				     struct ps_remote_sync_result *result);
+
+/* The same for when nobody waits: it also merges what the syncs before have left, each of which sends little
+ * beside what was changed. What the index takes on the network stays in proportion to what it holds, and a new
+ * machine has it sooner. */
+PS_CHECKED PS_API int ps_remote_tidy(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
 				     struct ps_remote_sync_result *result);
 
 struct ps_remote_head {

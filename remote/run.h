@@ -80,9 +80,31 @@ int ps_run_merge_next(ps_run_merge *merge, struct ps_record *record, bool *found
     __attribute__((warn_unused_result));
 void ps_run_merge_free(ps_run_merge *merge);
 
-/* Which of the runs, oldest (the base) first, a sync that is about to write `delta` bytes merges with it:
- * those from the returned index on; `count` itself: none. All of them once the deltas pass a quarter of the
- * base; else the newest ones of like size, eight at a time, so that there are never many. */
-size_t ps_runs_to_merge(const uint64_t *bytes, size_t count, uint64_t delta);
+/* ---- which runs become one (run_choice.c) ---- */
+
+enum ps_merge_pace {
+	PS_MERGE_WAITED, /* somebody waits for it: little, and the rest is left */
+	PS_MERGE_DUE,    /* nobody does: all that is due */
+};
+enum {
+	/* Bytes of a run that is written while somebody waits, with what is merged into it: one pad of 32
+	 * KiB, padding and all. Where more is to be sent anyway, as much again is merged. */
+	PS_MERGE_WAITED_BYTES = 30 << 10,
+	/* Runs that a head may list before such a sync merges more than that: one of each costs 146 bytes of
+	 * every head. */
+	PS_MERGE_WAITED_RUNS = 64,
+};
+struct ps_merge_choice {
+	size_t from;    /* the runs from this one on become one with what is written; their count: none do */
+	uint64_t bytes; /* of them */
+	bool forced;    /* more than PS_MERGE_WAITED allows: the list was too long */
+};
+/* Of the runs, oldest (the base) first, with `delta` bytes that are about to be written behind them (0:
+ * nothing is). Due is: all of them once the deltas pass a quarter of the base; else eight of like size,
+ * newest first, and eight of what these make. Where too many were left undone, a step of it is made however
+ * long somebody waits: eight of the smallest class that has so many, with what is smaller behind them; up to
+ * 2 MiB more of that class; and the base only if it is smaller than these. */
+void ps_runs_choose(const uint64_t *bytes, size_t count, uint64_t delta, enum ps_merge_pace pace,
+                    struct ps_merge_choice *choice);
 
 #endif

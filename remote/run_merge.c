@@ -1,4 +1,4 @@
-/* Several runs as one, and which of them become one. */
+/* Several runs as one. */
 #include <string.h>
 
 #include "base/fail.h"
@@ -99,36 +99,4 @@ int ps_run_merge_next(ps_run_merge *m, struct ps_record *record, bool *found)
 		*found = true;
 		return PS_OK;
 	}
-}
-
-/* 4 KiB to 32 KiB: 0, to 256 KiB: 1, … */
-static unsigned size_class(uint64_t bytes)
-{
-	unsigned class = 0;
-	for (uint64_t most = 32 << 10; bytes > most && class < 16; most *= 8)
-		class ++;
-	return class;
-}
-
-size_t ps_runs_to_merge(const uint64_t *bytes, size_t count, uint64_t delta)
-{
-	uint64_t deltas = delta;
-	for (size_t i = 1; i < count; i++)
-		deltas += bytes[i];
-	if (count == 0 || deltas > bytes[0] / 4)
-		return 0;
-	size_t from = count;
-	uint64_t merged = delta;
-	/* What eight of a class make may be the eighth of the next. */
-	for (unsigned class = size_class(delta); from > 1; class = size_class(merged)) {
-		size_t first = from;
-		uint64_t sum = merged;
-		while (first > 1 && size_class(bytes[first - 1]) <= class)
-			sum += bytes[--first];
-		if (from - first < 7)
-			break;
-		from = first;
-		merged = sum;
-	}
-	return from;
 }

@@ -354,25 +354,41 @@ int sync_take(struct ps_sync *s)
 	return try_on(s, false);
 }
 
-static int sync_all(struct ps_sync *s)
+int sync_all(struct ps_sync *s)
 {
 	bool sends = ps_keys_can_write(s->r->keys);
 	int err = sends ? resume(s) : PS_OK;
 	return err == PS_OK ? try_on(s, sends) : err;
 }
 
-int ps_remote_sync(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
-                   struct ps_remote_sync_result *result)
+static int call(ps_remote *r, enum sync_merging merging, ps_remote_progress_fn progress, void *progress_arg,
+                struct ps_remote_sync_result *result)
 {
 	struct ps_sync s;
 	int err = sync_begin(&s, r, "sync", progress, progress_arg);
 	if (err != PS_OK)
 		return err;
-	(void)ps_operation_fail(&s.op, sync_all(&s));
+	s.merging = merging;
+	err = sync_all(&s);
+	if (err == PS_OK)
+		err = sync_due(&s, &s.result.merge_due);
+	(void)ps_operation_fail(&s.op, err);
 	s.result.head = s.base.head.counter;
 	struct ps_remote_sync_result told = s.result;
 	err = sync_end(&s);
 	if (err == PS_OK && result)
 		*result = told;
 	return err;
+}
+
+int ps_remote_sync(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
+                   struct ps_remote_sync_result *result)
+{
+	return call(r, SYNC_MERGES_LITTLE, progress, progress_arg, result);
+}
+
+int ps_remote_tidy(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
+                   struct ps_remote_sync_result *result)
+{
+	return call(r, SYNC_MERGES_DUE, progress, progress_arg, result);
 }

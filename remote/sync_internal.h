@@ -45,6 +45,13 @@ struct sync_intent {
 	bool skipped;          /* something that was changed is not in it */
 };
 
+/* Of runs, with what is sent. */
+enum sync_merging {
+	SYNC_MERGES_LITTLE, /* somebody waits */
+	SYNC_MERGES_DUE,
+	SYNC_MERGES_ONLY, /* what is due, and nothing that was changed is sent */
+};
+
 struct ps_sync {
 	struct ps_operation op; /* first */
 	ps_remote *r;
@@ -56,6 +63,7 @@ struct ps_sync {
 	bool skipped;  /* something that was changed is not in the run */
 	bool rebuilds; /* runs that are no more are this machine's to let go */
 	bool wrote;    /* a run, after all that was left was seen to */
+	enum sync_merging merging;
 	struct ps_remote_sync_result result;
 };
 
@@ -72,6 +80,8 @@ int sync_forget_intent(struct ps_sync *s) __attribute__((warn_unused_result));
  * the base then. `seen`: the anchor is at it, or later. */
 int sync_finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
     __attribute__((warn_unused_result));
+/* Takes what the network has, and sends what was changed here. */
+int sync_all(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Takes what the network has, and sends nothing; again where it moves meanwhile. */
 int sync_take(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Waits, unless the caller cancels. */
@@ -124,6 +134,14 @@ enum sync_fate { SYNC_CONFIRMED, SYNC_CONFLICT, SYNC_OPEN };
  * SYNC_OPEN comes with an error. */
 int sync_send_head(struct ps_sync *s, const struct sync_intent *intent, enum sync_fate *fate)
     __attribute__((warn_unused_result));
+
+/* ---- sync_tidy.c ---- */
+
+/* Which of the base's runs are written anew with `delta` bytes of changes (0: there are none). */
+int sync_choose_merge(struct ps_sync *s, uint64_t delta, struct ps_merge_choice *choice)
+    __attribute__((warn_unused_result));
+/* Bytes of runs that a sync at ease would write anew now. */
+int sync_due(struct ps_sync *s, uint64_t *bytes) __attribute__((warn_unused_result));
 
 /* ---- run_send.c ---- */
 
@@ -188,8 +206,8 @@ void sync_keys_done(struct ps_sync *s, struct sync_keys *keys);
 
 /* ---- sync_send.c ---- */
 
-/* Writes what was changed here into a run, and marks it as sent; found false: there was nothing. The head
- * that is to list it is `next`. */
+/* Writes what was changed here into a run, with older runs that are to become one with it, and marks it as
+ * sent; found false: there was nothing. The head that is to list it is `next`. */
 int sync_write_run(struct ps_sync *s, struct ps_head *next, struct sync_run *run, bool *found)
     __attribute__((warn_unused_result));
 /* What was sent is known to be in that head (0: in none, and never will be). */

@@ -172,7 +172,7 @@ static int write_all(struct writing *w, struct ps_run_figures *figures)
 {
 	struct ps_sync *s = w->batch.s;
 	int err = next_older(w);
-	if (err == PS_OK)
+	if (err == PS_OK && s->merging != SYNC_MERGES_ONLY)
 		err = ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_DIRTY, write_changed, w);
 	if (err == PS_OK)
 		err = add_marked(w);
@@ -187,7 +187,7 @@ static int write_all(struct writing *w, struct ps_run_figures *figures)
 	return err == PS_OK ? ps_run_writer_finish(w->writer, figures) : err;
 }
 
-/* ---- how much, and with which runs ---- */
+/* ---- how much ---- */
 
 struct changed {
 	uint64_t count, bytes;
@@ -203,23 +203,14 @@ static int count_changed(void *arg, const struct ps_record *record)
 	return PS_OK;
 }
 
-/* From which of the base's runs on; *bytes grows by them. Where the head would have no room for more pads,
- * all. */
-static int choose_runs(struct ps_sync *s, uint64_t *bytes, uint32_t *from)
+static int count_all(struct ps_sync *s, struct changed *changed)
 {
-	const struct ps_head *head = &s->base.head;
-	uint64_t *sizes = ps_memory_alloc(&s->r->memory, (head->runs_count + 1) * sizeof(*sizes));
-	if (!sizes)
-		return ps_fail(PS_ENOMEM, "no memory for %u runs", head->runs_count);
-	for (uint32_t i = 0; i < head->runs_count; i++)
-		sizes[i] = head->runs[i].bytes;
-	*from = (uint32_t)ps_runs_to_merge(sizes, head->runs_count, *bytes);
-	size_t head_most = s->r->payloads[PS_PAD_LARGE];
-	if (head->runs_count + 1 >= PS_HEAD_RUNS_MAX || ps_head_bytes(head) + (head_most >> 3) > head_most)
-		*from = 0;
-	for (uint32_t i = *from; i < head->runs_count; i++)
-		*bytes += sizes[i];
-	ps_memory_free(&s->r->memory, sizes, (head->runs_count + 1) * sizeof(*sizes));
+	struct ps_index_figures figures;
+	if (s->merging != SYNC_MERGES_ONLY)
+		return ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_DIRTY, count_changed,
+		                     changed);
+	ps_index_figures(s->r->index, &figures);
+	s->skipped = figures.dirty > 0;
 	return PS_OK;
 }
 
@@ -295,17 +286,20 @@ static int write_run(struct ps_sync *s, uint64_t bytes, uint32_t from, struct ps
 int sync_write_run(struct ps_sync *s, struct ps_head *next, struct sync_run *run, bool *found)
 {
 	struct changed changed = {0};
-	uint32_t from = 0;
-	int err = ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_DIRTY, count_changed, &changed);
-	*found = err == PS_OK && changed.count > 0;
-	if (!*found)
-		return err;
+	struct ps_merge_choice choice;
 	uint64_t before = s->result.sent;
-	err = choose_runs(s, &changed.bytes, &from);
+	int err = count_all(s, &changed);
 	if (err == PS_OK)
-		err = write_run(s, changed.bytes, from, next, run);
+		err = sync_choose_merge(s, changed.bytes, &choice);
+	bool merges = err == PS_OK && choice.bytes > 0;
+	*found = merges || changed.count > 0;
+	if (err != PS_OK || !*found)
+		return err;
+	err = write_run(s, changed.bytes + choice.bytes, (uint32_t)choice.from, next, run);
+	s->result.merged_bytes += choice.bytes;
+	s->result.merge_forced |= choice.forced;
 	/* Other calls had all of it. */
-	*found = s->result.sent > before;
+	*found = merges || s->result.sent > before;
 	return err;
 }
 

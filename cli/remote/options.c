@@ -38,6 +38,7 @@ enum {
 	KEY_AGE,
 	KEY_IGNORE_SILENT,
 	KEY_QUICK,
+	KEY_TIDY,
 };
 
 static const struct argp_option where_options[] = {
@@ -116,6 +117,8 @@ static const struct argp_option gc_options[] = {
     {0}};
 static const struct argp_option audit_options[] = {
     {"quick", KEY_QUICK, NULL, 0, "Only list; do not look at the header of every pad", 0}, {0}};
+static const struct argp_option sync_options[] = {
+    {"tidy", KEY_TIDY, NULL, 0, "Also merge what syncs have left; it may send much", 0}, {0}};
 static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "Do not ask", 0}, {0}};
 
 const struct cli_command cli_remote_commands[] = {
@@ -160,8 +163,10 @@ const struct cli_command cli_remote_commands[] = {
      "Bring this machine's index and the network's together.\v"
      "What other machines changed is taken, and what was changed here is sent. Values are sent by put; "
      "others see "
-     "them after a sync. Names that were changed here and elsewhere keep both contents.",
-     NULL, 0, 0, cli_run_remote_sync},
+     "them after a sync. Names that were changed here and elsewhere keep both contents. A sync sends little "
+     "beside what was changed; the parts of the index that this leaves are merged by --tidy, by purge, or by a "
+     "sync that has nothing to send.",
+     sync_options, 0, 0, cli_run_remote_sync},
     {"remote head-code", "",
      "Show a code for the newest state, to compare it elsewhere.\v"
      "With --expect-head CODE, the code that another machine shows (in quotes: it may end in * or $): exit "
@@ -348,9 +353,9 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 	struct cli_remote_options *o = &cli->remote;
 	const char **texts[] = {&o->network, &o->key, &cli->passphrase_file, &cli->store_name};
 	bool *const flags[] = {&o->create, &o->replace, &o->dry_run, &o->unverified,    &o->read,
-	                       &o->yes,    &o->apply,   &o->quick,   &o->ignore_silent};
+	                       &o->yes,    &o->apply,   &o->quick,   &o->ignore_silent, &o->tidy};
 	static const int flag_keys[] = {KEY_CREATE, KEY_REPLACE, KEY_DRY_RUN, KEY_UNVERIFIED,   KEY_READ,
-	                                KEY_YES,    KEY_APPLY,   KEY_QUICK,   KEY_IGNORE_SILENT};
+	                                KEY_YES,    KEY_APPLY,   KEY_QUICK,   KEY_IGNORE_SILENT, KEY_TIDY};
 
 	for (size_t i = 0; i < sizeof(flag_keys) / sizeof(*flag_keys); i++)
 		if (key == flag_keys[i]) {

@@ -16,7 +16,7 @@ struct cli_remote_options {
 	uint64_t max_pads;         /* 0: no limit */
 	double max_cost;
 	double rates[4]; /* a new pad, a request, a GiB up, a GiB down */
-	bool create, replace, unverified, read, yes, dry_run, apply, ignore_silent, quick;
+	bool create, replace, unverified, read, yes, dry_run, apply, ignore_silent, quick, tidy;
 	double age_hours; /* 0: the library's */
 	bool part; /* get --range */
 	uint64_t from, len;

@@ -21,6 +21,8 @@ static json_t *sync_json(const struct ps_remote_sync_result *s, const struct ps_
 	              (json_int_t)s->lost_races, "run_bytes", (json_int_t)s->run_bytes, "head_bytes",
 	              (json_int_t)s->head_bytes, "fetched_bytes", (json_int_t)s->fetched_bytes);
 
+	json_object_set_new(object, "merged_bytes", json_integer((json_int_t)s->merged_bytes));
+	json_object_set_new(object, "merge_due", json_integer((json_int_t)s->merge_due));
 	json_object_set_new(object, "head_code", json_string(head->code));
 	json_object_set_new(object, "unanchored", json_boolean(head->unanchored));
 	return object;
@@ -30,7 +32,7 @@ static int sync_run(struct cli *cli, ps_remote *r)
 {
 	struct ps_remote_sync_result s;
 	struct ps_remote_head head;
-	int err = ps_remote_sync(r, NULL, NULL, &s);
+	int err = (cli->remote.tidy ? ps_remote_tidy : ps_remote_sync)(r, NULL, NULL, &s);
 
 	if (err == PS_OK)
 		err = ps_remote_head(r, &head);
@@ -44,6 +46,13 @@ static int sync_run(struct cli *cli, ps_remote *r)
 		         "%" PRIu64 " were changed here and elsewhere: the earlier contents are under \"NAME "
 		         "(conflict MACHINE N)\"",
 		         s.conflicts);
+	if (s.merge_forced)
+		cli_warn(
+		    cli,
+		    "the index had too many parts, so that this sync sent %" PRIu64
+		    " bytes to merge some: `sync --tidy' or `purge' now and then does it before somebody "
+		    "waits",
+		    s.merged_bytes);
 	say_trust(cli, &head);
 	return CLI_DONE;
 }

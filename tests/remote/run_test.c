@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "remote/anchor.h"
+#include "remote/pad.h"
 #include "remote/state.h"
 #include "tests/remote/index_fixture.h"
 
@@ -237,28 +238,140 @@ static void newest_wins_and_old_tombstones_go(void **state)
 	}
 }
 
-/* A million keys and one change a sync: each sync writes little, and the list of runs stays short. */
-static void deltas_stay_few_and_syncs_small(void **state)
+/* ---- which runs become one ---- */
+
+enum { ONE_CHANGE = 400, SYNCS = 20000, BASE_BYTES = 270 << 20 };
+
+/* The runs of an index of a million keys, and what syncs have sent. */
+struct model {
+	uint64_t bytes[1000];
+	size_t count, longest;
+	uint64_t syncs, sum;                /* of syncs that somebody waited for */
+	uint64_t most, forced, forced_most; /* most: of those that were not forced */
+	uint64_t idle, idle_sum;
+};
+
+/* As a pad, or several, what sealing and padding add with it. */
+static uint64_t sent_for(uint64_t bytes)
 {
+	return bytes <= 8 << 20 ? ps_pad_record_bytes(bytes) : bytes;
+}
+
+/* What is sent for it. */
+static uint64_t apply(struct model *m, const struct ps_merge_choice *choice, uint64_t delta)
+{
+	uint64_t written = delta;
+	assert_in_range(choice->from, 0, m->count);
+	for (size_t i = choice->from; i < m->count; i++)
+		written += m->bytes[i];
+	assert_int_equal(written, delta + choice->bytes);
+	if (written == 0)
+		return 0;
+	m->bytes[choice->from] = written;
+	m->count = choice->from + 1;
+	m->longest = m->count > m->longest ? m->count : m->longest;
+	return sent_for(written);
+}
+
+static void sync_model(struct model *m, uint64_t delta)
+{
+	struct ps_merge_choice choice;
+	ps_runs_choose(m->bytes, m->count, delta, PS_MERGE_WAITED, &choice);
+	uint64_t written = apply(m, &choice, delta);
+	uint64_t *most = choice.forced ? &m->forced_most : &m->most;
+	*most = written > *most ? written : *most;
+	m->forced += choice.forced;
+	m->sum += written;
+	m->syncs++;
+}
+
+static void rest_model(struct model *m)
+{
+	struct ps_merge_choice choice;
+	ps_runs_choose(m->bytes, m->count, 0, PS_MERGE_DUE, &choice);
+	m->idle_sum += apply(m, &choice, 0);
+	m->idle++;
+	ps_runs_choose(m->bytes, m->count, 0, PS_MERGE_DUE, &choice);
+	assert_int_equal(choice.bytes, 0); /* nothing is left to do */
+}
+
+static void say_model(const char *what, const struct model *m)
+{
+	print_message(
+	    "%s: %llu bytes a sync on average, %llu at most, %llu forced of at most %llu; idle: %llu "
+	    "times, %llu KiB; at most %zu runs\n",
+	    what, (unsigned long long)(m->sum / m->syncs), (unsigned long long)m->most,
+	    (unsigned long long)m->forced, (unsigned long long)m->forced_most, (unsigned long long)m->idle,
+	    (unsigned long long)(m->idle_sum >> 10), m->longest);
+}
+
+/* With an idle moment now and then every sync of one change sends little, not only most of them. */
+static void no_sync_of_one_change_sends_more_than_64_kib(void **state)
+{
+	static struct model m;
 	(void)state;
-	uint64_t bytes[1000] = {270 << 20}, most = 0, sum = 0;
-	size_t count = 1, longest = 0;
-	for (unsigned sync = 0; sync < 20000; sync++) {
-		size_t from = ps_runs_to_merge(bytes, count, 400);
-		uint64_t written = 400;
-		for (size_t i = from; i < count; i++)
-			written += bytes[i];
-		bytes[from] = written;
-		count = from + 1;
-		longest = count > longest ? count : longest;
-		most = written > most ? written : most;
-		sum += written;
+	for (unsigned every = 10; every <= 2500; every *= 5) {
+		m = (struct model){.bytes = {BASE_BYTES}, .count = 1};
+		for (unsigned i = 1; i <= SYNCS; i++) {
+			sync_model(&m, ONE_CHANGE);
+			if (i % every == 0)
+				rest_model(&m);
+		}
+		say_model("with idle moments", &m);
+		assert_in_range(m.most, ONE_CHANGE, 64 << 10);
+		assert_int_equal(m.forced, 0);
+		assert_in_range(m.longest, 2, PS_MERGE_WAITED_RUNS);
+		assert_in_range(m.sum / m.syncs, ONE_CHANGE, 8192);
 	}
-	print_message("at most %zu runs, %llu bytes a sync on average, %llu at most\n", longest,
-	              (unsigned long long)(sum / 20000), (unsigned long long)most);
-	assert_in_range(longest, 2, 80);
-	assert_in_range(sum / 20000, 400, 64 << 10);
-	assert_int_equal(ps_runs_to_merge(bytes, count, 70 << 20), 0);
+}
+
+/* Where nobody ever leaves it alone the list stays short all the same: some syncs merge more, a step at a
+ * time. */
+static void without_idle_moments_the_list_stays_short_by_bounded_steps(void **state)
+{
+	static struct model m;
+	(void)state;
+	m = (struct model){.bytes = {BASE_BYTES}, .count = 1};
+	for (unsigned i = 1; i <= SYNCS; i++) {
+		sync_model(&m, ONE_CHANGE);
+		if (i == 3000)
+			assert_int_equal(m.forced, 0);
+	}
+	say_model("never idle", &m);
+	assert_in_range(m.most, ONE_CHANGE, 64 << 10);
+	assert_in_range(m.forced, 1, SYNCS / 400);
+	assert_in_range(m.forced_most, 1, 4 << 20);
+	assert_in_range(m.longest, 2, PS_MERGE_WAITED_RUNS);
+	assert_in_range(m.sum / m.syncs, ONE_CHANGE, 8192);
+	rest_model(&m);
+	assert_in_range(m.count, 1, 8);
+}
+
+/* Changes of any size, idle moments or none: what is waited for is bounded by what is sent anyway, but for
+ * forced steps, and these come down from a list that is too long. */
+static void whatever_is_synced_the_choice_keeps_its_bounds(void **state)
+{
+	static struct model m;
+	struct dice dice = {test_seed(11)};
+	(void)state;
+	for (unsigned round = 0; round < 16; round++) {
+		m = (struct model){.count = 0};
+		unsigned most_bits = 8 + (unsigned)roll_below(&dice, 20),
+		         every = 1 + (unsigned)roll_below(&dice, 400);
+		for (unsigned i = 0; i < 1500; i++) {
+			struct ps_merge_choice choice;
+			uint64_t delta = 60 + roll_below(&dice, 1ULL << (1 + roll_below(&dice, most_bits)));
+			size_t before = m.count;
+			ps_runs_choose(m.bytes, m.count, delta, PS_MERGE_WAITED, &choice);
+			assert_true(choice.forced || choice.bytes <= delta ||
+			            choice.bytes + delta <= PS_MERGE_WAITED_BYTES);
+			assert_true(!choice.forced || before >= PS_MERGE_WAITED_RUNS);
+			(void)apply(&m, &choice, delta);
+			assert_in_range(m.count, 1, PS_MERGE_WAITED_RUNS);
+			if (round % 2 && i % every == 0)
+				rest_model(&m);
+		}
+	}
 }
 
 static void one_change_in_a_million_is_one_small_delta(void **state)
@@ -452,7 +565,9 @@ int main(void)
 	    cmocka_unit_test(names_out_of_order_are_refused),
 	    cmocka_unit_test(parts_of_another_order_run_or_number_are_refused),
 	    cmocka_unit_test(newest_wins_and_old_tombstones_go),
-	    cmocka_unit_test(deltas_stay_few_and_syncs_small),
+	    cmocka_unit_test(no_sync_of_one_change_sends_more_than_64_kib),
+	    cmocka_unit_test(without_idle_moments_the_list_stays_short_by_bounded_steps),
+	    cmocka_unit_test(whatever_is_synced_the_choice_keeps_its_bounds),
 	    cmocka_unit_test(one_change_in_a_million_is_one_small_delta),
 	    cmocka_unit_test(a_head_says_the_same_again_and_nothing_cut),
 	    cmocka_unit_test(a_head_code_finds_each_slip),

@@ -23,9 +23,12 @@ struct machine {
 	char folder[256];
 };
 
+/* What is cut. */
+enum call { SYNC, SYNC_OF_MANY, TIDY, PURGE };
+
 struct world {
 	struct machine a, b;
-	bool many; /* keys and runs */
+	enum call call;
 	ps_mem_snapshot *snapshot;
 };
 
@@ -66,9 +69,10 @@ static void new_disk(struct machine *m)
 	sim_disk_set_tracing(m->disk, false);
 }
 
-/* A large base, and as many deltas as the next sync merges into one. */
-static void make_runs(struct blobs *a)
+/* A large base, and as many deltas as the next sync merges into one, or only one that nobody waits for. */
+static void make_runs(struct blobs *a, bool due)
 {
+	unsigned syncs = due ? 45 : 7;
 	struct ps_remote_head head;
 	char key[16];
 	for (unsigned i = 0; i < 150; i++) {
@@ -76,12 +80,14 @@ static void make_runs(struct blobs *a)
 		blobs_put(a, key, 10, i);
 	}
 	(void)sync_now(a);
-	for (unsigned i = 0; i < 7; i++) {
-		blobs_update(a, "many 7", 20 + i, i);
-		(void)sync_now(a);
+	for (unsigned i = 0; i < syncs; i++) {
+		snprintf(key, sizeof(key), "many %u", due ? i : 7);
+		blobs_update(a, key, 20 + i, i);
+		struct ps_remote_sync_result result = sync_now(a);
+		assert_true(i + 1 < syncs || due == (result.merge_due > 0));
 	}
 	assert_ok(ps_remote_head(a->r, &head));
-	assert_in_range(head.runs, 3, 9);
+	assert_in_range(head.runs, 3, 20);
 }
 
 /* Both machines have changed what they had in common; b has synced, a has not. */
@@ -89,8 +95,8 @@ static void change_all(struct world *w)
 {
 	struct blobs *a = w->a.b, *b = w->b.b;
 	char key[16];
-	if (w->many)
-		make_runs(a);
+	if (w->call != SYNC)
+		make_runs(a, w->call != SYNC_OF_MANY);
 	for (unsigned i = 0; i < 6; i++) {
 		snprintf(key, sizeof(key), "key %u", i);
 		blobs_put(a, key, 100 + i, i);
@@ -110,10 +116,10 @@ static void change_all(struct world *w)
 	blobs_put(a, "of a", 90, 27);
 }
 
-static void world_new(struct world *w, bool many)
+static void world_new(struct world *w, enum call call)
 {
 	memset(w, 0, sizeof(*w));
-	w->many = many;
+	w->call = call;
 	new_disk(&w->a);
 	new_disk(&w->b);
 	struct ps_remote_seams seams = {.open_store = open_store, .store_arg = &w->a, .backoff_ms = 1};
@@ -191,10 +197,8 @@ static void see_after(struct world *w)
 {
 	struct blobs *machines[] = {w->a.b, w->b.b};
 	assert_ok(blobs_start(w->b.b, false));
-	(void)sync_now(w->a.b);
-	(void)sync_now(w->b.b);
-	(void)sync_now(w->a.b);
-	expect_all(w->a.b, w->many ? 150 : 0);
+	sync_all_machines(machines, 2);
+	expect_all(w->a.b, w->call != SYNC ? 150 : 0);
 	expect_same(w->a.b, w->b.b);
 	check_machines(machines, 2);
 	blobs_close(w->a.b);
@@ -203,16 +207,27 @@ static void see_after(struct world *w)
 
 /* ---- the loops ---- */
 
-static void crash_at_local_writes(bool many)
+static void call_cut(const struct world *w)
+{
+	ps_remote *r = w->a.b->r;
+	if (w->call == PURGE)
+		(void)!ps_remote_purge(r, NULL, NULL, NULL);
+	else if (w->call == TIDY)
+		(void)!ps_remote_tidy(r, NULL, NULL, NULL);
+	else
+		(void)!ps_remote_sync(r, NULL, NULL, NULL);
+}
+
+static void crash_at_local_writes(enum call call)
 {
 	struct world w;
 	bool hit = true;
 	unsigned states = 0;
-	world_new(&w, many);
+	world_new(&w, call);
 	for (uint64_t k = 1; hit; k++, states++) {
 		world_restore(&w);
 		sim_disk_fail(w.a.disk, k, EIO, true);
-		(void)!ps_remote_sync(w.a.b->r, NULL, NULL, NULL);
+		call_cut(&w);
 		hit = sim_disk_faults(w.a.disk) > 0;
 		crash_and_reopen(&w);
 		see_after(&w);
@@ -225,9 +240,8 @@ static void crash_at_local_writes(bool many)
 static void a_crash_at_every_local_write(void **state)
 {
 	(void)state;
-	crash_at_local_writes(false);
-	if (all)
-		crash_at_local_writes(true);
+	for (enum call call = SYNC; call <= (all ? PURGE : SYNC); call++)
+		crash_at_local_writes(call);
 }
 
 /* The request is the last one that anybody hears of; `fault` says whether it is carried out. */
@@ -243,7 +257,7 @@ static unsigned crash_at_requests(struct world *w, enum ps_mem_fault fault)
 		if (fault != PS_MEM_VANISH)
 			assert_ok(ps_mem_rule_add(blobs_world(w->a.b), &at, &first));
 		assert_ok(ps_mem_rule_add(blobs_world(w->a.b), &then, &second));
-		(void)!ps_remote_sync(w->a.b->r, NULL, NULL, NULL);
+		call_cut(w);
 		hit = ps_mem_rule_hits(blobs_world(w->a.b), second) > 0 ||
 		      (first > 0 && ps_mem_rule_hits(blobs_world(w->a.b), first) > 0);
 		if (k % 2 == 0)
@@ -259,10 +273,10 @@ static void a_crash_at_every_request(void **state)
 {
 	static const enum ps_mem_fault faults[] = {PS_MEM_VANISH, PS_MEM_LOSE_REPLY, PS_MEM_LATE};
 	(void)state;
-	for (unsigned many = 0; many <= all; many++) {
+	for (enum call call = SYNC; call <= (all ? PURGE : SYNC); call++) {
 		struct world w;
 		unsigned states = 0;
-		world_new(&w, many);
+		world_new(&w, call);
 		for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
 			states += crash_at_requests(&w, faults[f]);
 		print_message("%u crashes at requests\n", states);
@@ -276,7 +290,7 @@ static void no_memory_at_any_moment(void **state)
 	struct world w;
 	unsigned failed = 0;
 	(void)state;
-	world_new(&w, false);
+	world_new(&w, SYNC);
 	for (uint64_t n = 1; n < 400; n += !all ? 29 : n < 40 ? 1 : 7) {
 		world_restore(&w);
 		(void)ps_memory_fail_nth(n, false);
@@ -297,7 +311,7 @@ static void a_second_crash_while_it_goes_on(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w, false);
+	world_new(&w, SYNC);
 	for (uint64_t k = 1; k <= 12; k++) {
 		bool hit = true;
 		for (uint64_t n = 1; hit; n++, states++) {

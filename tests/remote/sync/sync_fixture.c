@@ -75,7 +75,7 @@ void sync_all_machines(struct blobs **all, size_t count)
 		moved = false;
 		for (size_t i = 0; i < count; i++) {
 			struct ps_remote_sync_result result = sync_now(all[i]);
-			moved |= result.sent + result.received + result.removed > 0;
+			moved |= result.sent + result.received + result.removed + result.run_bytes > 0;
 		}
 	}
 }

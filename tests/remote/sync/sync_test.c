@@ -190,6 +190,111 @@ static void many_syncs_leave_few_runs(void **state)
 	blobs_free(a);
 }
 
+/* ---- merging when nobody waits ---- */
+
+static uint32_t runs_of(struct blobs *b)
+{
+	struct ps_remote_head head;
+	assert_ok(ps_remote_head(b->r, &head));
+	return head.runs;
+}
+
+/* A base that is too large to be merged while somebody waits, and deltas of more than a quarter of it. */
+static void make_due(struct blobs *a)
+{
+	char key[300];
+	for (unsigned i = 0; i < 220; i++) {
+		snprintf(key, sizeof(key), "%0250u", i);
+		blobs_put(a, key, 10, i);
+	}
+	(void)sync_now(a);
+	for (unsigned i = 0; i < 70; i++) {
+		snprintf(key, sizeof(key), "%0250u", i);
+		blobs_update(a, key, 20, i);
+		struct ps_remote_sync_result result = sync_now(a);
+		assert_int_equal(result.sent, 1);
+		assert_int_equal(result.merge_forced, 0);
+		assert_in_range(result.run_bytes, 1, 64 << 10);
+	}
+	assert_true(runs_of(a) > 1);
+}
+
+static void a_sync_with_nothing_to_send_merges_what_was_left(void **state)
+{
+	struct blobs *a = blobs_new("mem");
+	(void)state;
+	make_due(a);
+	struct blobs *b = machine_open(a);
+	blobs_put(a, "last", 10, 1);
+	uint64_t due = sync_now(a).merge_due;
+	assert_in_range(due, 64 << 10, 1 << 20);
+	/* Who only looks writes nothing. */
+	struct ps_remote_sync_result result = sync_now(b);
+	assert_int_equal(result.run_bytes + result.head_bytes, 0);
+	assert_int_equal(result.merge_due, due);
+	result = sync_now(a);
+	assert_int_equal(result.sent, 0);
+	assert_int_equal(result.merged_bytes, due);
+	assert_int_equal(result.merge_due, 0);
+	assert_int_equal(runs_of(a), 1);
+	result = sync_now(a);
+	assert_int_equal(result.run_bytes + result.head_bytes, 0);
+	assert_int_equal(sync_now(b).received, 0);
+	expect_same(a, b);
+	struct blobs *fresh = machine_open(a);
+	expect_same(a, fresh);
+	check_machines((struct blobs *[]){a, b}, 2);
+	machine_free(fresh);
+	machine_free(b);
+	blobs_free(a);
+}
+
+static void tidying_also_sends_what_was_changed(void **state)
+{
+	struct ps_remote_sync_result result;
+	struct blobs *a = blobs_new("mem");
+	struct blobs *b = machine_open(a);
+	(void)state;
+	make_due(a);
+	(void)sync_now(b);
+	blobs_put(b, "of b", 10, 1);
+	assert_ok(ps_remote_tidy(b->r, NULL, NULL, &result));
+	assert_int_equal(result.sent, 1);
+	assert_true(result.merged_bytes > 0);
+	assert_int_equal(result.merge_due, 0);
+	assert_int_equal(runs_of(b), 1);
+	(void)sync_now(a);
+	expect_same(a, b);
+	check_machines((struct blobs *[]){a, b}, 2);
+	machine_free(b);
+	blobs_free(a);
+}
+
+/* What was changed and not synced stays so: its pads, too. */
+static void a_purge_merges_and_sends_no_change(void **state)
+{
+	struct ps_remote_info info;
+	struct blobs *a = blobs_new("mem");
+	struct blobs *b = machine_open(a);
+	(void)state;
+	make_due(a);
+	blobs_put(a, "not synced", 10, 1);
+	blobs_update(a, "not synced", 300, 2);
+	assert_ok(ps_remote_purge(a->r, NULL, NULL, NULL));
+	assert_int_equal(runs_of(a), 1);
+	assert_ok(ps_remote_stat(a->r, "not synced", &info));
+	assert_int_equal(info.synced, 0);
+	blobs_expect(a, "not synced", 300, 2);
+	(void)sync_now(b);
+	expect_none(b, "not synced");
+	assert_int_equal(sync_now(a).sent, 1);
+	(void)sync_now(b);
+	expect_same(a, b);
+	check_machines((struct blobs *[]){a, b}, 2);
+	machine_free(b);
+	blobs_free(a);
+}
+
 /* ---- syncs beside other calls ---- */
 
 struct writer {
@@ -511,6 +616,9 @@ static const struct CMUnitTest anywhere[] = {
 /* Those that look at what the network was asked, or need more syncs than an engine makes in a second. */
 static const struct CMUnitTest on_mem[] = {
     cmocka_unit_test(a_sync_without_changes_writes_nothing),
+    cmocka_unit_test(a_sync_with_nothing_to_send_merges_what_was_left),
+    cmocka_unit_test(tidying_also_sends_what_was_changed),
+    cmocka_unit_test(a_purge_merges_and_sends_no_change),
     cmocka_unit_test(a_key_that_only_reads_takes_and_never_writes),
     cmocka_unit_test(a_machine_far_behind_takes_a_head_code),
 };
