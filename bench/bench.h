@@ -65,6 +65,7 @@ void *xalloc(size_t size); /* page-aligned */
 const char *bench_path(const struct bench *b, const char *name);
 uint64_t disk_bytes(const char *path); /* st_blocks x 512 */
 void remove_file(const char *path);
+void remove_folder(const char *path); /* and all that is in it, as far as that goes */
 ps_storer *store_open(const char *path, const struct ps_base_options *options);
 /* Answers PS_OK at once to what layers are timed with (nothing.c). */
 ps_storer *nothing_open(void);
@@ -104,5 +105,6 @@ void bench_reopen(const struct bench *b);
 void bench_space(const struct bench *b);
 void bench_locks(const struct bench *b);
 void bench_routes(const struct bench *b);
+void bench_remote(const struct bench *b);
 
 #endif

@@ -1,5 +1,6 @@
 /* What the workloads share: figures, time, chance, files. */
 #include <errno.h>
+#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +195,17 @@ void remove_file(const char *path)
 {
 	if (unlink(path) && errno != ENOENT)
 		die("%s: %s", path, strerror(errno));
+}
+
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
+{
+	(void)info, (void)type, (void)walk;
+	return remove(path);
+}
+
+void remove_folder(const char *path)
+{
+	(void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 ps_storer *store_open(const char *path, const struct ps_base_options *options)

@@ -16,7 +16,7 @@ static const struct target {
     {"allocators", bench_allocators}, {"cached", bench_cached}, {"durable", bench_durable},
     {"large", bench_large},           {"load", bench_load},     {"memory", bench_memory},
     {"reopen", bench_reopen},         {"space", bench_space},   {"locks", bench_locks},
-    {"routes", bench_routes},
+    {"routes", bench_routes},         {"remote", bench_remote},
 };
 enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
 
@@ -29,6 +29,8 @@ static void remove_left(const char *dir, pid_t pid)
 		if (snprintf(path, sizeof(path), BENCH_FILE, dir, (int)pid, names[i]) < (int)sizeof(path))
 			(void)unlink(path);
 	}
+	if (snprintf(path, sizeof(path), BENCH_FILE, dir, (int)pid, "remote") < (int)sizeof(path))
+		remove_folder(path);
 }
 
 /* In a process of its own: what one leaves in memory is not the next one's. */

@@ -262,18 +262,6 @@ static bool group_run(const struct group *g, const struct settings *s, const cha
 	return good;
 }
 
-/* What a peer that died has left. */
-static void remove_folder(const char *folder)
-{
-	pid_t pid = fork();
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", "--", folder, (char *)NULL);
-		_exit(1);
-	}
-	if (pid > 0)
-		(void)waitpid(pid, NULL, 0);
-}
-
 unsigned workload_groups(const struct workload *w, const struct settings *s)
 {
 	static struct group g[GROUPS_MOST];

@@ -2,19 +2,14 @@
  * processors at S bytes a second, raw files written (read) at the same depth at D. Both in a row would be
  * 1 / (1/S + 1/D): the ratio is of that. And the memory that it takes, beside max_inflight.
  * usage: throughput_test [FOLDER [MIB]] */
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "bench/remote_work.h"
 #include "tests/remote/blobs/blobs_fixture.h"
 
-enum { PAD = 2 << 20, WORKERS = 2, DEPTH = 10, INFLIGHT = 64 << 20 };
+enum { WORKERS = 2, DEPTH = 10, INFLIGHT = 64 << 20 };
 
 static const char *folder = "/dev/shm";
 static size_t bytes = (size_t)64 << 20;
@@ -27,109 +22,7 @@ static double now_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* ---- the halves ---- */
-
-struct half {
-	struct blobs *b;
-	uint8_t *value;
-	char path[128];
-	atomic_uint next;
-	bool writes;
-	void (*one)(struct half *half, unsigned number);
-};
-
-static void seal_one(struct half *half, unsigned number)
-{
-	struct ps_pad_slot slot;
-	struct ps_net_buffer *buffer;
-	struct ps_serial serial;
-	struct ps_pad_name name = {{1}};
-	uint8_t *plain = malloc(PAD);
-	ps_serial_new(&serial);
-	ps_slot_new(&slot, &serial, &name, PS_PAD_PRIVATE, PS_PAD_MEDIUM);
-	if (!plain || ps_manager_seal(half->b->r, &slot, PS_ROLE_DATA, NULL, 0,
-	                              half->value + (size_t)number * PAD, PAD, &buffer) != PS_OK)
-		abort();
-	ps_net_buffer_release(buffer);
-	free(plain);
-}
-
-/* A record that was sealed before, opened as many times as there are pads. */
-static struct ps_pad_slot sealed_slot;
-static struct ps_net_buffer *sealed;
-
-static void open_one(struct half *half, unsigned number)
-{
-	struct ps_net_buffer *copy = ps_net_buffer_new(&half->b->r->network->memory, sealed->len);
-	uint8_t *plain = malloc(PAD);
-	(void)number;
-	if (!copy || !plain)
-		abort();
-	memcpy(copy->bytes, sealed->bytes, sealed->len);
-	copy->len = sealed->len;
-	if (ps_pad_read_record(half->b->r, &sealed_slot, PS_ROLE_DATA, NULL, copy, plain, 0, PAD, NULL) !=
-	    PS_OK)
-		abort();
-	ps_net_buffer_release(copy);
-	free(plain);
-}
-
-static void file_one(struct half *half, unsigned number)
-{
-	char path[192];
-	size_t size = ps_pad_record_bytes(PAD);
-	uint8_t *block = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
-	snprintf(path, sizeof(path), "%s/raw-%u", half->path, number);
-	int fd = open(path, half->writes ? O_CREAT | O_TRUNC | O_WRONLY : O_RDONLY, 0600);
-	if (fd < 0 || !block)
-		abort();
-	memset(block, (int)number, size);
-	ssize_t n = half->writes ? write(fd, block, size) : read(fd, block, size);
-	if (n != (ssize_t)size || (half->writes && fsync(fd) != 0))
-		abort();
-	(void)close(fd);
-	free(block);
-}
-
-static void *run_half(void *arg)
-{
-	struct half *half = arg;
-	for (;;) {
-		unsigned number = atomic_fetch_add(&half->next, 1);
-		if ((size_t)number * PAD >= bytes)
-			return NULL;
-		half->one(half, number);
-	}
-}
-
-static double time_half(struct half *half, void (*one)(struct half *, unsigned), unsigned threads,
-                        bool writes)
-{
-	pthread_t all[64];
-	half->one = one;
-	half->writes = writes;
-	atomic_store(&half->next, 0);
-	double from = now_s();
-	for (unsigned i = 0; i < threads; i++)
-		assert_int_equal(pthread_create(&all[i], NULL, run_half, half), 0);
-	for (unsigned i = 0; i < threads; i++)
-		assert_int_equal(pthread_join(all[i], NULL), 0);
-	return now_s() - from;
-}
-
 /* ---- the whole ---- */
-
-static size_t resident(void)
-{
-	char text[256];
-	size_t pages = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-	assert_non_null(f);
-	if (fgets(text, sizeof(text), f))
-		(void)sscanf(text, "%*u %zu", &pages);
-	fclose(f);
-	return pages * 4096;
-}
 
 struct watch {
 	size_t most_resident, most_counted;
@@ -140,7 +33,7 @@ static int watch(void *arg, const struct ps_remote_progress *progress)
 {
 	struct watch *w = arg;
 	struct ps_remote_stats stats;
-	size_t now = resident();
+	size_t now = remote_resident_bytes();
 	(void)progress;
 	assert_ok(ps_remote_stats(w->b->r, &stats));
 	w->most_resident = now > w->most_resident ? now : w->most_resident;
@@ -180,47 +73,55 @@ static double ratio_of(double whole, double seal, double raw, const char *name)
 	return ratio;
 }
 
-static void in_a_row_is_no_slower_than_its_halves(void **state)
+static double half(const struct remote_halves *halves, enum remote_half which)
 {
-	struct blobs *b = blobs_new_in(folder, "dir");
-	struct half half = {.b = b, .value = malloc(bytes)};
-	struct ps_pad_name name = {{1}};
-	struct ps_serial serial;
-	(void)state;
-	assert_non_null(half.value);
-	blobs_fill(half.value, bytes, 1);
-	snprintf(half.path, sizeof(half.path), "%s", b->folder);
+	double seconds = 0;
+	assert_ok(remote_half_time(halves, which, &seconds));
+	return seconds;
+}
+
+static void start_measured(struct blobs *b, uint64_t inflight)
+{
 	blobs_close(b);
 	b->options.mode = PS_REMOTE_MEDIUM;
 	b->options.workers = WORKERS;
 	b->options.depth = DEPTH;
-	b->options.max_inflight = INFLIGHT;
+	b->options.max_inflight = inflight;
 	assert_ok(blobs_start(b, false));
-	ps_serial_new(&serial);
-	assert_ok(ps_pad_name(b->r->keys, &serial, &name));
-	ps_slot_new(&sealed_slot, &serial, &name, PS_PAD_PRIVATE, PS_PAD_MEDIUM);
-	assert_ok(ps_manager_seal(b->r, &sealed_slot, PS_ROLE_DATA, NULL, 0, half.value, PAD, &sealed));
-	double seal = time_half(&half, seal_one, WORKERS, true);
-	double opens = time_half(&half, open_one, WORKERS, true);
-	double raw = time_half(&half, file_one, WORKERS * DEPTH, true);
-	double from = now_s();
-	assert_ok(ps_remote_put(b->r, "value", half.value, bytes, NULL));
-	double put = now_s() - from;
-	double raw_read = time_half(&half, file_one, WORKERS * DEPTH, false);
-	uint8_t *is = malloc(bytes);
+}
+
+static void in_a_row_is_no_slower_than_its_halves(void **state)
+{
+	struct blobs *b = blobs_new_in(folder, "dir");
+	uint8_t *value = malloc(bytes), *is = malloc(bytes);
 	size_t len;
-	assert_non_null(is);
+	(void)state;
+	assert_true(value && is);
+	blobs_fill(value, bytes, 1);
 	memset(is, 0, bytes);
+	start_measured(b, INFLIGHT);
+	struct remote_halves halves = {.keys = b->r->keys,
+	                               .value = value,
+	                               .bytes = bytes,
+	                               .folder = b->folder,
+	                               .threads = WORKERS,
+	                               .depth = WORKERS * DEPTH};
+	double seal = half(&halves, REMOTE_SEAL), opens = half(&halves, REMOTE_OPEN);
+	double raw = half(&halves, REMOTE_WRITE);
+	double from = now_s();
+	assert_ok(ps_remote_put(b->r, "value", value, bytes, NULL));
+	double put = now_s() - from;
+	double raw_read = half(&halves, REMOTE_READ);
 	from = now_s();
 	assert_ok(ps_remote_get(b->r, "value", is, bytes, &len, NULL));
 	double get = now_s() - from;
-	assert_memory_equal(is, half.value, bytes);
+	assert_memory_equal(is, value, bytes);
 	double put_ratio = ratio_of(put, seal, raw, "put");
 	double get_ratio = ratio_of(get, opens, raw_read, "get");
 	assert_true(!measures || (put_ratio >= 0.85 && get_ratio >= 0.85));
+	remote_halves_done(&halves);
 	free(is);
-	ps_net_buffer_release(sealed);
-	free(half.value);
+	free(value);
 	blobs_free(b);
 }
 
@@ -235,13 +136,8 @@ static void memory_is_within_two_and_a_half_times_what_is_in_flight(void **state
 	(void)state;
 	assert_non_null(value);
 	blobs_fill(value, bytes, 1);
-	blobs_close(b);
-	b->options.mode = PS_REMOTE_MEDIUM;
-	b->options.workers = WORKERS;
-	b->options.depth = DEPTH;
-	b->options.max_inflight = bytes / 8;
-	assert_ok(blobs_start(b, false));
-	size_t before = resident();
+	start_measured(b, bytes / 8);
+	size_t before = remote_resident_bytes();
 	struct stream s = {.value = value};
 	assert_ok(ps_remote_put_stream(b->r, "value", UINT64_MAX, read_some, &s, &put));
 	s.at = 0;

@@ -1,0 +1,345 @@
+/* Remote stores: a large value on dir: beside its two halves in a row, a small one, a sync of one change
+ * among many keys, and memory. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "bench/remote_work.h"
+#include "remote/remote.h"
+
+enum { DEPTH = 10, INFLIGHT = 128 << 20, SMALL = 1024, SYNCS = 200, PUTS_AT_MOST = 32 };
+static const size_t LARGE = (size_t)256 << 20;
+
+struct stage {
+	const struct bench *b;
+	char folder[1024], state[1100], url[1100];
+	uint8_t key[PS_KEY];
+	struct ps_remote_options options;
+	ps_remote *r;
+};
+
+static uint32_t processors(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n < 1 ? 1 : (uint32_t)MIN(n, 8);
+}
+
+/* `network`: NULL for one in files. */
+static void stage_open(struct stage *s, const struct bench *b, const char *network, uint64_t inflight)
+{
+	struct ps_remote_key key = {.user_key = s->key};
+	struct chance c = chance_from(b->seed);
+	*s = (struct stage){.b = b};
+	chance_fill(&c, s->key, sizeof(s->key) - 8);
+	(void)snprintf(s->folder, sizeof(s->folder), "%s", bench_path(b, "remote"));
+	remove_folder(s->folder);
+	if (mkdir(s->folder, 0700))
+		die("%s cannot be made", s->folder);
+	(void)snprintf(s->state, sizeof(s->state), "%s/state", s->folder);
+	if (network)
+		(void)snprintf(s->url, sizeof(s->url), "%s", network);
+	else
+		(void)snprintf(s->url, sizeof(s->url), "dir:%s/pads", s->folder);
+	s->options = (struct ps_remote_options){.size = sizeof(s->options),
+	                                        .state = s->state,
+	                                        .workers = processors(),
+	                                        .depth = DEPTH,
+	                                        .max_inflight = inflight,
+	                                        .create = 1};
+	MUST(ps_remote_init(s->url, &key, &s->options, &s->r));
+}
+
+static void stage_close(struct stage *s)
+{
+	MUST(ps_remote_close(s->r));
+	remove_folder(s->folder);
+}
+
+static uint64_t requests_of(const struct stage *s)
+{
+	struct ps_remote_stats stats;
+	MUST(ps_remote_stats(s->r, &stats));
+	return stats.requests;
+}
+
+/* ---- a large value ---- */
+
+struct large {
+	const struct bench *b;
+	struct stage stage;
+	struct remote_halves halves;
+	uint8_t *value, *is;
+	size_t bytes;
+};
+
+static double half(const struct large *l, enum remote_half which)
+{
+	double seconds = 0;
+	MUST(remote_half_time(&l->halves, which, &seconds));
+	return seconds;
+}
+
+static double time_put(struct large *l)
+{
+	struct ps_remote_put options = {.size = sizeof(options), .replace = 1};
+	double start = now();
+	MUST(ps_remote_put(l->stage.r, "large", l->value, l->bytes, &options));
+	return now() - start;
+}
+
+static double time_get(struct large *l)
+{
+	size_t len = 0;
+	double start = now();
+	MUST(ps_remote_get(l->stage.r, "large", l->is, l->bytes, &len, NULL));
+	double seconds = now() - start;
+	if (len != l->bytes || memcmp(l->is, l->value, len) != 0)
+		die("the large value reads back as another");
+	return seconds;
+}
+
+/* Of the whole and its halves, in MiB a second, and what both in a row would be. */
+struct speeds {
+	const char *names[4];
+	struct figure whole, work, files, ratio;
+};
+
+static void add_round(const struct large *l, struct speeds *s, double whole, double work, double files)
+{
+	double mib = (double)l->bytes / (1 << 20);
+	figure_add(&s->whole, mib / whole);
+	figure_add(&s->work, mib / work);
+	figure_add(&s->files, mib / files);
+	figure_add(&s->ratio, (work + files) / whole);
+}
+
+static void report_speeds(const struct bench *b, const struct speeds *s)
+{
+	report(b, s->names[0], "MiB/s", &s->work, GOAL_NONE, 0);
+	report(b, s->names[1], "MiB/s", &s->files, GOAL_NONE, 0);
+	report(b, s->names[2], "MiB/s", &s->whole, GOAL_NONE, 0);
+	report(b, s->names[3], "x", &s->ratio, GOAL_AT_LEAST, 0.85);
+}
+
+/* Each round writes other contents: the same ones would stay where they are. */
+static void run_large(struct large *l)
+{
+	struct speeds put = {.names = {"sealing, all processors", "raw files written, flushed",
+	                               "put of one value, dir:", "put over 1/(1/S + 1/D)"}};
+	struct speeds get = {.names = {"opening, all processors", "raw files read",
+	                               "get of one value, dir:", "get over 1/(1/S + 1/D)"}};
+	struct chance c = chance_from(l->b->seed);
+	for (unsigned r = 0; r < l->b->rounds; r++) {
+		chance_fill(&c, l->value, l->bytes - 8);
+		double work = half(l, REMOTE_SEAL), files = half(l, REMOTE_WRITE);
+		add_round(l, &put, time_put(l), work, files);
+		work = half(l, REMOTE_OPEN);
+		files = half(l, REMOTE_READ);
+		add_round(l, &get, time_get(l), work, files);
+		remote_halves_done(&l->halves);
+	}
+	report_speeds(l->b, &put);
+	report_speeds(l->b, &get);
+}
+
+static void measure_large(const struct bench *b)
+{
+	struct large l = {.b = b, .bytes = MAX(b->size ? (size_t)b->size : LARGE, (size_t)4096)};
+	ps_keys *keys;
+	l.value = xalloc(l.bytes);
+	l.is = xalloc(l.bytes);
+	memset(l.value, 0, l.bytes);
+	memset(l.is, 0, l.bytes); /* its pages are there before a clock runs */
+	stage_open(&l.stage, b, NULL, INFLIGHT);
+	MUST(ps_keys_new(l.stage.key, NULL, &keys));
+	l.halves = (struct remote_halves){.keys = keys,
+	                                  .value = l.value,
+	                                  .bytes = l.bytes,
+	                                  .folder = l.stage.folder,
+	                                  .threads = processors(),
+	                                  .depth = processors() * DEPTH};
+	run_large(&l);
+	ps_keys_free(keys);
+	stage_close(&l.stage);
+	free(l.value);
+	free(l.is);
+}
+
+/* ---- memory ---- */
+
+struct memory_watch {
+	ps_remote *r;
+	size_t counted, resident;
+};
+
+static int watch(void *arg, const struct ps_remote_progress *progress)
+{
+	struct memory_watch *w = arg;
+	struct ps_remote_stats stats;
+	size_t resident = remote_resident_bytes();
+	(void)progress;
+	MUST(ps_remote_stats(w->r, &stats));
+	w->counted = MAX(w->counted, (size_t)stats.memory);
+	w->resident = MAX(w->resident, resident);
+	return 0;
+}
+
+struct stream {
+	uint64_t seed, at, bytes;
+};
+
+static int give(void *arg, void *buf, size_t len, size_t *got)
+{
+	struct stream *s = arg;
+	size_t n = (size_t)MIN((uint64_t)len, s->bytes - s->at);
+	memset(buf, (int)(s->at >> 20 & 0xff), n);
+	s->at += n;
+	*got = n;
+	return PS_OK;
+}
+
+static int take(void *arg, const void *data, size_t len)
+{
+	(void)data;
+	((struct stream *)arg)->at += len;
+	return PS_OK;
+}
+
+/* Of a value eight times as large as what may be on its way. */
+static void measure_memory(const struct bench *b)
+{
+	uint64_t bytes = b->size ? MAX(b->size, (uint64_t)64 << 20) : LARGE, inflight = bytes / 8;
+	struct stage s;
+	stage_open(&s, b, NULL, inflight);
+	struct memory_watch w = {.r = s.r};
+	struct stream in = {.bytes = bytes}, out = {.bytes = bytes};
+	struct ps_remote_put put = {.size = sizeof(put), .progress = watch, .progress_arg = &w};
+	struct ps_remote_get get = {.size = sizeof(get), .progress = watch, .progress_arg = &w};
+	size_t before = remote_resident_bytes();
+	MUST(ps_remote_put_stream(s.r, "stream", UINT64_MAX, give, &in, &put));
+	MUST(ps_remote_get_stream(s.r, "stream", 0, UINT64_MAX, take, &out, &get));
+	if (out.at != bytes)
+		die("a stream came back with another length");
+	report_one(b, "memory counted over max_inflight", "x", (double)w.counted / (double)inflight,
+	           GOAL_AT_MOST, 2.5);
+	report_one(b, "memory resident over max_inflight", "x",
+	           (double)(w.resident > before ? w.resident - before : 0) / (double)inflight, GOAL_AT_MOST,
+	           2.5);
+	stage_close(&s);
+}
+
+/* ---- a small value, and a sync ---- */
+
+static void put_number(struct stage *s, uint64_t number, uint64_t version, size_t size)
+{
+	struct ps_remote_put options = {.size = sizeof(options), .replace = 1, .mode = PS_REMOTE_SMALL};
+	uint8_t bytes[SMALL];
+	char key[64];
+	(void)snprintf(key, sizeof(key), "some/folder/key %07llu", (unsigned long long)number);
+	contents_fill(s->b->seed, number, version, bytes, size);
+	MUST(ps_remote_put(s->r, key, bytes, size, &options));
+}
+
+static void measure_small(struct stage *s)
+{
+	struct figure requests = {0}, time = {0};
+	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
+		uint64_t before = requests_of(s);
+		double start = now();
+		put_number(s, i, 1, SMALL);
+		figure_add(&time, (now() - start) * 1e6);
+		figure_add(&requests, (double)(requests_of(s) - before));
+	}
+	report(s->b, "put of 1 KiB, mem:", "us", &time, GOAL_NONE, 0);
+	report(s->b, "put of 1 KiB, requests until confirmed", "", &requests, GOAL_AT_MOST, 2);
+}
+
+/* Several threads, each with its share. Empty values have no pads: an index of a million takes no network of
+ * a million pads. */
+struct filler {
+	struct stage *s;
+	pthread_t thread;
+	uint64_t from, to;
+};
+
+static void *fill_share(void *arg)
+{
+	struct filler *f = arg;
+	for (uint64_t i = f->from; i < f->to; i++)
+		put_number(f->s, i, 1, 0);
+	return NULL;
+}
+
+static void fill(struct stage *s, uint64_t count)
+{
+	struct filler all[PUTS_AT_MOST];
+	for (unsigned i = 0; i < PUTS_AT_MOST; i++) {
+		all[i] = (struct filler){
+		    .s = s, .from = count * i / PUTS_AT_MOST, .to = count * (i + 1) / PUTS_AT_MOST};
+		if (pthread_create(&all[i].thread, NULL, fill_share, &all[i]))
+			die("no thread");
+	}
+	for (unsigned i = 0; i < PUTS_AT_MOST; i++)
+		pthread_join(all[i].thread, NULL);
+}
+
+static void report_most(const struct bench *b, const char *name, const char *unit, const struct figure *f,
+                        double target)
+{
+	double most = 0;
+	for (unsigned i = 0; i < f->count; i++)
+		most = MAX(most, f->value[i]);
+	report_one(b, name, unit, most, target > 0 ? GOAL_AT_MOST : GOAL_NONE, target);
+}
+
+/* One change a sync, again and again: what counts is the worst of them. */
+static void measure_sync(struct stage *s)
+{
+	struct figure runs = {0}, heads = {0}, requests = {0}, time = {0};
+	struct ps_remote_sync_result result;
+	uint64_t count = s->b->count;
+	for (unsigned i = 0; i < MIN(SYNCS, ROUNDS_MAX); i++) {
+		put_number(s, (uint64_t)i * 7919 % count, 2 + i, 1);
+		uint64_t before = requests_of(s);
+		double start = now();
+		MUST(ps_remote_sync(s->r, NULL, NULL, &result));
+		figure_add(&time, (now() - start) * 1e3);
+		figure_add(&requests, (double)(requests_of(s) - before));
+		figure_add(&runs, (double)result.run_bytes);
+		figure_add(&heads, (double)result.head_bytes);
+	}
+	report(s->b, "sync of one change, beside the head", "bytes", &runs, GOAL_NONE, 0);
+	report_most(s->b, "the most of it that one sync sent", "bytes", &runs, 64 << 10);
+	report(s->b, "sync of one change, the head", "bytes", &heads, GOAL_NONE, 0);
+	report(s->b, "sync of one change, requests", "", &requests, GOAL_NONE, 0);
+	report(s->b, "sync of one change, mem:", "ms", &time, GOAL_NONE, 0);
+}
+
+static void measure_index(const struct bench *b)
+{
+	struct ps_remote_sync_result result;
+	struct stage s;
+	char world[64];
+	(void)snprintf(world, sizeof(world), "mem:bench-%d", (int)getpid());
+	stage_open(&s, b, world, INFLIGHT);
+	measure_small(&s);
+	fill(&s, b->count);
+	double start = now();
+	MUST(ps_remote_sync(s.r, NULL, NULL, &result));
+	report_one(b, "first sync of all keys, mem:", "s", now() - start, GOAL_NONE, 0);
+	report_one(b, "keys in the index", "", (double)result.sent, GOAL_NONE, 0);
+	measure_sync(&s);
+	stage_close(&s);
+}
+
+void bench_remote(const struct bench *b)
+{
+	measure_large(b);
+	measure_memory(b);
+	measure_index(b);
+}
