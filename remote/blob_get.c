@@ -138,6 +138,7 @@ static int give_lane(struct get *get, struct get_lane *lane)
 		return ps_fail(err, "\"%.64s\": the callback that takes the contents failed", get->shown);
 	get->op.shown.pads_done++;
 	get->op.shown.fetched++;
+	get->op.shown.fallback += lane->fetch.read.elsewhere;
 	get->op.shown.bytes_done += len;
 	rest_lane(get, lane);
 	return PS_OK;
@@ -168,6 +169,8 @@ static int give(struct get *get)
 static int take_back(struct get *get, struct ps_lane *back)
 {
 	struct get_lane *lane = (struct get_lane *)(void *)back;
+	if (ps_fallback_asked(&get->op, &lane->fetch.read))
+		return PS_OK;
 	get->on_way--;
 	if (lane->fetch.read.task.fate != PS_FATE_DONE) {
 		int err = lane_error(get, lane);
@@ -243,8 +246,7 @@ static int fetch_all(struct get *get)
 
 static void give_up(struct get *get)
 {
-	ps_group_cancel(get->op.group);
-	(void)!ps_group_wait(get->op.group);
+	ps_operation_settle(&get->op, true);
 	while (get->on_way > 0) {
 		get->on_way -= ps_lanes_next(&get->lanes, PS_NEVER) != NULL;
 	}
@@ -311,7 +313,7 @@ int get_slots(struct get *get)
 	if (err != PS_OK)
 		give_up(get);
 	else
-		err = ps_operation_fail(&get->op, ps_group_wait(get->op.group));
+		ps_operation_settle(&get->op, false);
 	return err;
 }
 

@@ -191,30 +191,72 @@ static int seal_again(struct patient *p, const struct examined *e, struct ps_pad
 	if (sodium_is_zero(slot->nonce, sizeof(slot->nonce)))
 		return ps_fail(PS_ENOTSUP, "chunk %u was written by another machine, which can repair it",
 		               e->chunk);
-	*send = (struct ps_pad_send){.slot = *slot, .role = PS_ROLE_DATA, .len = slot->length};
-	if (e->there)
-		send->expected = e->identity;
 	ps_chunk_description(e->chunk, description);
 	return ps_manager_seal(p->h->r, &send->slot, PS_ROLE_DATA, description, sizeof(description), payload,
 	                       slot->length, &send->sealed);
 }
 
-static bool may_repair(const struct patient *p, const struct examined *e)
+/* From the fallback as it lies there; else from a local copy of the contents. */
+static int find_record(struct patient *p, const struct examined *e, struct ps_pad_send *send)
 {
-	return p->h->options->contents && e->looked && e->error != PS_OK &&
-	       (!e->there || e->error == PS_EROLLBACK);
+	uint32_t bytes = slot_of(p, e)->length > 0 ? slot_of(p, e)->length : 1;
+	*send =
+	    (struct ps_pad_send){.slot = *slot_of(p, e), .role = PS_ROLE_DATA, .len = slot_of(p, e)->length};
+	if (e->there)
+		send->expected = e->identity;
+	int err = ps_fallback_record(&p->h->op, &send->slot, PS_ROLE_DATA, &send->sealed);
+	if (err == PS_OK || p->h->op.canceled || !p->h->options->contents)
+		return err;
+	uint8_t *payload = ps_memory_alloc(&p->h->r->memory, bytes);
+	if (!payload)
+		return ps_fail(PS_ENOMEM, "no memory for a chunk");
+	err = seal_again(p, e, send, payload);
+	ps_memory_free(&p->h->r->memory, payload, bytes);
+	return err;
+}
+
+/* The right version is there, and does not read as that: networks replace a version only by another one. */
+static bool is_damaged(struct patient *p, const struct examined *e)
+{
+	struct ps_pad_identity ours = ps_slot_identity(slot_of(p, e));
+	return e->there && ps_identity_same(&e->identity, &ours) &&
+	       (e->error == PS_EAUTH || e->error == PS_ECORRUPT || e->error == PS_ELOST);
+}
+
+/* So it goes first, and the same bytes are created anew. A cut in between leaves a pad that is lost. */
+static int take_away(struct patient *p, const struct examined *e, struct ps_pad_send *send)
+{
+	struct ps_pad_send removal = {.slot = send->slot, .removes = true, .expected = e->identity};
+	if (!(ps_network_caps(p->h->r->network) & PS_NET_CAP_GUARDED_REMOVE))
+		return ps_fail(PS_ENOTSUP, "this network deletes without comparing what it deletes");
+	int err = ps_pads_send(&p->h->op, &removal, 1, PS_VERIFY_HEAD);
+	if (err == PS_OK && removal.settle.task.fate != PS_FATE_DONE)
+		err =
+		    ps_fail(removal.settle.task.error != PS_OK ? removal.settle.task.error : PS_EUNAVAILABLE,
+		            "the damaged record is still there: %.180s", removal.settle.task.sentence);
+	send->expected = (struct ps_pad_identity){0};
+	return err;
+}
+
+static bool may_repair(struct patient *p, const struct examined *e)
+{
+	return (p->h->options->contents || p->h->r->fallback.network) && e->looked && e->error != PS_OK &&
+	       (!e->there || e->error == PS_EROLLBACK || is_damaged(p, e));
 }
 
 static int repair(struct patient *p, struct examined *e)
 {
-	uint32_t bytes = slot_of(p, e)->length;
-	uint8_t *payload = ps_memory_alloc(&p->h->r->memory, bytes > 0 ? bytes : 1);
 	struct ps_pad_send send = {0};
-	if (!payload)
-		return ps_operation_fail(&p->h->op, ps_fail(PS_ENOMEM, "no memory for a chunk"));
-	int sealed = seal_again(p, e, &send, payload);
-	ps_memory_free(&p->h->r->memory, payload, bytes > 0 ? bytes : 1);
+	bool damaged = is_damaged(p, e);
+	int sealed = find_record(p, e, &send);
+	if (sealed == PS_OK && damaged)
+		sealed = take_away(p, e, &send);
+	if (p->h->op.error != PS_OK) {
+		ps_net_buffer_release(send.sealed);
+		return p->h->op.error;
+	}
 	if (sealed != PS_OK) {
+		ps_net_buffer_release(send.sealed);
 		char why[PS_NET_SENTENCE]; /* the finding stands, and why it was not repaired */
 		snprintf(why, sizeof(why), "%s", ps_last_error_message());
 		keep_error(e, ps_fail(e->error, "chunk %u was not repaired: %.200s", e->chunk, why));
@@ -224,7 +266,7 @@ static int repair(struct patient *p, struct examined *e)
 	set_status(p, e, PS_SLOT_GENERATED);
 	int err = ps_operation_fail(&p->h->op, write_record(p));
 	if (err == PS_OK)
-		err = ps_pads_send(&p->h->op, &send, 1, PS_VERIFY_HEAD);
+		err = ps_pads_send(&p->h->op, &send, 1, damaged ? PS_VERIFY_READ : PS_VERIFY_HEAD);
 	ps_net_buffer_release(send.sealed);
 	unsigned status = ps_manager_status(&send.settle, PS_SLOT_PENDING);
 	set_status(p, e, status);

@@ -105,7 +105,8 @@ int ps_remote_stats(ps_remote *r, struct ps_remote_stats *stats)
 	                                  .free_pads = f.pads[PS_SLOT_FREE],
 	                                  .requests = workers.requests,
 	                                  .sent_bytes = limits.sent,
-	                                  .received_bytes = limits.received};
+	                                  .received_bytes = limits.received,
+	                                  .fallback_pads = atomic_load(&r->fallback_pads)};
 	for (unsigned status = 0; status < PS_SLOT_STATUSES; status++) {
 		stats->pads += f.pads[status];
 		stats->pad_bytes += f.pad_bytes[status];

@@ -13,6 +13,7 @@
 #include "remote/fetch.h"
 #include "remote/limits.h"
 #include "remote/local_index.h"
+#include "remote/second.h"
 #include "remote/settle.h"
 #include "remote/state.h"
 #include "remote/workers.h"
@@ -44,6 +45,8 @@ struct ps_remote {
 	ps_index *index;
 	ps_workers *workers;
 	struct ps_limits limits;
+	struct ps_second fallback; /* has copies of pads; may be none */
+	atomic_uint_fast64_t fallback_pads; /* read from there */
 	struct ps_remote_options options; /* with defaults filled in; its strings are not kept */
 	struct ps_remote_seams seams;
 	char *folder;      /* of this store's state */
@@ -82,6 +85,9 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **r) __attrib
 int ps_remote_start_keyless(const char *url, const struct ps_remote_options *options,
                             const struct ps_remote_seams *seams, ps_remote **r)
     __attribute__((warn_unused_result));
+/* Limits and workers for a network, as the options have them. */
+int ps_remote_start_workers(ps_remote *r, ps_network *network, struct ps_limits *limits, bool *limits_ready,
+                            ps_workers **workers) __attribute__((warn_unused_result));
 uint64_t ps_remote_wall_ns(ps_remote *r);
 /* The keys that an application's key stands for; head_name is written where the key tells it. */
 int ps_remote_open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys,
@@ -134,6 +140,7 @@ struct ps_operation {
 	ps_remote *r;
 	struct ps_busy_key busy;
 	ps_group *group;
+	ps_group *second; /* on another network's workers */
 	ps_remote_progress_fn progress;
 	void *progress_arg;
 	struct ps_remote_progress shown; /* the caller fills pads_done, … */
@@ -153,6 +160,11 @@ int ps_operation_begin(struct ps_operation *op, ps_remote *r, const char *name, 
     __attribute__((warn_unused_result));
 /* A group to work with; once. */
 int ps_operation_group(struct ps_operation *op) __attribute__((warn_unused_result));
+/* One on another network's workers, too; once it is there it stays. */
+int ps_operation_second(struct ps_operation *op, struct ps_second *second)
+    __attribute__((warn_unused_result));
+/* Until every task of its groups has ended; what became of each its task tells. `cancel`: recalls them first. */
+void ps_operation_settle(struct ps_operation *op, bool cancel);
 /* Shows the plan. PS_ECANCELED, or PS_EQUOTA by the options' and these limits (0: none). */
 int ps_operation_plan(struct ps_operation *op, const struct ps_remote_plan *plan, uint64_t max_pads,
                       double max_cost) __attribute__((warn_unused_result));
@@ -179,6 +191,10 @@ void ps_lanes_done(struct ps_lanes *lanes);
 void ps_lanes_back(struct ps_lanes *lanes, struct ps_lane *lane);
 /* The next that is back; NULL if there is none until then. */
 struct ps_lane *ps_lanes_next(struct ps_lanes *lanes, uint64_t until_ns);
+/* The next that is back, while it is shown how far the operation is. PS_ECANCELED; *back may be there all the
+ * same. */
+int ps_operation_await(struct ps_operation *op, struct ps_lanes *lanes, struct ps_lane **back)
+    __attribute__((warn_unused_result));
 /* How many tasks of so many bytes fit: one at least, `most` at most. */
 uint32_t ps_lanes_count(const ps_remote *r, uint64_t bytes, uint64_t most);
 
@@ -248,6 +264,9 @@ struct ps_pad_read {
 	void (*ended)(struct ps_pad_read *read); /* task.fate, error and sentence are set */
 	/* Told. */
 	struct ps_pad_contents contents;
+	bool elsewhere; /* asked of the fallback, since the first network failed with first_error */
+	int first_error;
+	char first_sentence[PS_NET_SENTENCE];
 	/* Its own. */
 	struct ps_pad_header header;
 	uint32_t attempts;
@@ -255,12 +274,29 @@ struct ps_pad_read {
 	struct ps_lane lane;
 };
 void ps_pad_read_init(struct ps_pad_read *read);
+/* Whether a verified header is this slot's, in its very version, on the network of that id: the errors of
+ * ps_pad_check. */
+int ps_pad_check_slot(const uint8_t *network, const struct ps_pad_slot *slot, unsigned role,
+                      const struct ps_pad_header *header) __attribute__((warn_unused_result));
 /* Opens a whole record that was fetched: PS_OK only if it is this slot's, and has its contents. `out` may be
  * NULL. */
 int ps_pad_read_record(ps_remote *r, const struct ps_pad_slot *slot, unsigned role,
                        const uint8_t *content_key, const struct ps_net_buffer *record, uint8_t *out,
                        uint32_t from, uint32_t to, struct ps_pad_contents *contents)
     __attribute__((warn_unused_result));
+
+/* ---- where a read goes that failed (fallback.c) ---- */
+
+/* A read has ended. True: it failed on the first network, the fallback may have that very version of the pad,
+ * and the read was made ready for r->fallback.workers; its end comes once more. False: that is what became of
+ * it; where the fallback had nothing better the error is the first network's, and the sentence has both. */
+bool ps_fallback_takes(struct ps_pad_read *read);
+/* The same, and the read is on its way again, in op->second. */
+bool ps_fallback_asked(struct ps_operation *op, struct ps_pad_read *read);
+/* The record of a pad as the fallback has it, in the first network's memory, verified and of this very version.
+ * PS_ENOTFOUND: there is no fallback. */
+int ps_fallback_record(struct ps_operation *op, const struct ps_pad_slot *slot, unsigned role,
+                       struct ps_net_buffer **record) __attribute__((warn_unused_result));
 
 /* ---- many pads at once (pad_tasks.c): each has its own result, the call's is that of the operation ---- */
 

@@ -76,7 +76,7 @@ static int network_open(const char *rest, const struct ps_network_options *optio
 	network_of(n)->world = world;
 	atomic_init(&network_of(n)->view, 0);
 	n->caps |= PS_NET_CAP_GUARDED_REMOVE;
-	n->largest = LARGEST;
+	n->largest = world->largest > 0 ? world->largest : LARGEST;
 	*network = n;
 	return PS_OK;
 }

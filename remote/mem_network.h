@@ -79,6 +79,8 @@ void ps_mem_rule_remove(ps_mem_world *world, unsigned number); /* 0: all of them
 uint64_t ps_mem_rule_hits(ps_mem_world *world, unsigned number);
 /* Of all that is drawn from now on; 1 at first. */
 void ps_mem_set_seed(ps_mem_world *world, uint64_t seed);
+/* Bytes of a record, on networks that are opened from now on; 0: as at first. */
+void ps_mem_set_largest(ps_mem_world *world, uint64_t bytes);
 /* Versions of a name that are kept beside the newest, from now on; 0 at first. */
 void ps_mem_keep_past(ps_mem_world *world, unsigned versions);
 /* All that was to come after more requests comes now. How many took effect: a write's guard may refuse it. */

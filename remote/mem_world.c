@@ -137,6 +137,13 @@ void ps_mem_set_seed(ps_mem_world *world, uint64_t seed)
 	pthread_mutex_unlock(&world->lock);
 }
 
+void ps_mem_set_largest(ps_mem_world *world, uint64_t bytes)
+{
+	pthread_mutex_lock(&world->lock);
+	world->largest = bytes;
+	pthread_mutex_unlock(&world->lock);
+}
+
 void ps_mem_keep_past(ps_mem_world *world, unsigned versions)
 {
 	pthread_mutex_lock(&world->lock);

@@ -43,6 +43,7 @@ struct ps_mem_world {
 	unsigned past;
 	uint64_t versions; /* stored so far */
 	uint64_t answered, seed;
+	uint64_t largest; /* bytes of a record, for networks opened from now on; 0: as many as there may be */
 	struct mem_rule *rules;
 	size_t rule_room;
 	struct mem_late *late; /* in no order: they are few */

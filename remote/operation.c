@@ -118,6 +118,23 @@ int ps_operation_group(struct ps_operation *op)
 	return ps_operation_fail(op, ps_group_new(op->r->workers, &options, &op->group));
 }
 
+int ps_operation_second(struct ps_operation *op, struct ps_second *second)
+{
+	struct ps_group_options options = {.size = sizeof(options)};
+	return op->second ? PS_OK : ps_group_new(second->workers, &options, &op->second);
+}
+
+void ps_operation_settle(struct ps_operation *op, bool cancel)
+{
+	ps_group *groups[] = {op->group, op->second};
+	for (size_t i = 0; i < 2 && cancel; i++)
+		if (groups[i])
+			ps_group_cancel(groups[i]);
+	for (size_t i = 0; i < 2; i++)
+		if (groups[i])
+			(void)!ps_group_wait(groups[i]);
+}
+
 int ps_operation_fail(struct ps_operation *op, int err)
 {
 	if (err != PS_OK && op->error == PS_OK) {
@@ -131,10 +148,14 @@ int ps_operation_fail(struct ps_operation *op, int err)
 
 static void take_counts(struct ps_operation *op)
 {
-	struct ps_group_progress progress;
+	struct ps_group_progress progress, second = {0};
 	if (!op->group)
 		return;
 	ps_group_progress(op->group, &progress);
+	if (op->second)
+		ps_group_progress(op->second, &second);
+	for (unsigned i = 0; i < PS_PROGRESSES; i++)
+		progress.counts[i] += second.counts[i];
 	op->shown.written = progress.counts[PS_PROGRESS_WRITTEN];
 	op->shown.confirmed = progress.counts[PS_PROGRESS_CONFIRMED];
 	op->shown.retried = progress.counts[PS_PROGRESS_RETRIED];
@@ -186,6 +207,7 @@ int ps_operation_end(struct ps_operation *op)
 {
 	(void)show(op, PS_REMOTE_END);
 	ps_group_free(op->group);
+	ps_group_free(op->second);
 	leave(op);
 	return op->error == PS_OK ? PS_OK : ps_fail(op->error, "%s", op->sentence);
 }
@@ -234,6 +256,17 @@ struct ps_lane *ps_lanes_next(struct ps_lanes *lanes, uint64_t until_ns)
 	}
 	pthread_mutex_unlock(&lanes->lock);
 	return lane;
+}
+
+int ps_operation_await(struct ps_operation *op, struct ps_lanes *lanes, struct ps_lane **back)
+{
+	int err = PS_OK;
+	*back = NULL;
+	while (err == PS_OK && !*back) {
+		*back = ps_lanes_next(lanes, ps_clock_now(lanes->clock) + PS_SHOW_MS * PS_MS_NS);
+		err = ps_operation_show(op);
+	}
+	return err;
 }
 
 uint32_t ps_lanes_count(const ps_remote *r, uint64_t bytes, uint64_t most)

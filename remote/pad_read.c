@@ -24,18 +24,22 @@ static void expect(const uint8_t *network, const struct ps_pad_slot *slot, unsig
 	memcpy(expected->network, network, sizeof(expected->network));
 }
 
-static int open_header(const uint8_t *network, const struct ps_pad_slot *slot, unsigned role,
-                       const void *bytes, size_t len, struct ps_pad_header *header)
+int ps_pad_check_slot(const uint8_t *network, const struct ps_pad_slot *slot, unsigned role,
+                      const struct ps_pad_header *header)
 {
 	struct ps_pad_expected expected;
-	int err = ps_pad_open_header(bytes, len, &slot->name, header);
-	if (err != PS_OK)
-		return err;
 	expect(network, slot, role, &expected);
-	err = ps_pad_check(header, &expected);
+	int err = ps_pad_check(header, &expected);
 	if (err == PS_OK && header->payload != ps_pad_padded(slot->length))
 		err = ps_fail(PS_EAUTH, "a pad of another length than is known");
 	return err;
+}
+
+static int open_header(const uint8_t *network, const struct ps_pad_slot *slot, unsigned role,
+                       const void *bytes, size_t len, struct ps_pad_header *header)
+{
+	int err = ps_pad_open_header(bytes, len, &slot->name, header);
+	return err == PS_OK ? ps_pad_check_slot(network, slot, role, header) : err;
 }
 
 /* Opens segments [first, end) of `sealed`, which holds these and nothing else, and copies what is wanted. */
@@ -114,7 +118,8 @@ static bool reads_whole(const struct ps_pad_read *read)
 static int new_buffer(struct ps_pad_read *read, struct ps_net_request *request, size_t bytes)
 {
 	ps_net_buffer_release(request->buffer);
-	request->buffer = ps_net_buffer_new(&read->r->network->memory, bytes);
+	ps_network *network = read->elsewhere ? read->r->fallback.network : read->r->network;
+	request->buffer = ps_net_buffer_new(&network->memory, bytes);
 	return request->buffer ? PS_OK : ps_fail(PS_ENOMEM, "no memory for a record of %zu bytes", bytes);
 }
 

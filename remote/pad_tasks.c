@@ -36,9 +36,7 @@ static int end_work(struct pads_work *work, int err)
 {
 	if (err == PS_OK)
 		err = wait_for_all(work, 0);
-	if (err != PS_OK)
-		ps_group_cancel(work->op->group);
-	(void)!ps_group_wait(work->op->group); /* each task has its own result */
+	ps_operation_settle(work->op, err != PS_OK); /* each task has its own result */
 	while (work->on_way > 0)
 		work->on_way -= ps_lanes_next(&work->lanes, PS_NEVER) != NULL;
 	ps_lanes_done(&work->lanes);

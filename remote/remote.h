@@ -72,6 +72,7 @@ struct ps_remote_progress {
 	uint64_t bytes_done, bytes_total; /* of contents */
 	uint64_t reserved, written, confirmed, fetched, kept, recycled, retried; /* pads; retried: requests */
 	uint64_t sent_bytes, received_bytes;                                     /* of records */
+	uint64_t fallback;                                                       /* pads read from the fallback */
 };
 /* Other than 0 ends the call with PS_ECANCELED: within a second, whatever the network does. */
 typedef int (*ps_remote_progress_fn)(void *arg, const struct ps_remote_progress *progress);
@@ -111,8 +112,12 @@ struct ps_remote_options {
 	void *progress_arg;
 	const char *head_code; /* of this store, as another machine shows it: PS_EROLLBACK, PS_EFORK unless the
 	                          network's head goes back to it. Proves what is else taken on trust */
-	const char *witness;   /* URL of a second network that has copies of this one's pads: as a head code; its
-	                          other options are the first one's */
+	const char *witness;   /* URL of a second network that has copies of this one's pads (ps_remote_copy): as
+	                          a head code; its other options are the first one's */
+	const char *fallback;  /* URL of such a network: a pad that the first one lost, refuses or gives wrong is
+	                          read there, in the very version that is looked for or not at all, and repaired
+	                          from there by a health check; the witness, if that is given. An error of
+	                          opening it is one of opening the store */
 	/* Of the network (remote/README.md has the URLs). */
 	const char *region, *profile, *ca_file; /* s3: */
 	const char *config, *user, *keyring;    /* rados: */
@@ -248,6 +253,10 @@ typedef int (*ps_remote_info_fn)(void *arg, const struct ps_remote_info *info);
  * PS_ECANCELED. */
 PS_CHECKED PS_API int ps_remote_list(ps_remote *r, const char *prefix, ps_remote_info_fn fn, void *arg);
 PS_CHECKED PS_API int ps_remote_stat(ps_remote *r, const char *key, struct ps_remote_info *info);
+/* Whether the value has exactly the `size` bytes that `read` gives: by the size and the hash in the index, asks no
+ * network. `read` is called only where the sizes agree. *same: 1 or 0. PS_ENOTFOUND. */
+PS_CHECKED PS_API int ps_remote_compare(ps_remote *r, const char *key, uint64_t size, ps_remote_read_fn read,
+					void *arg, uint32_t *same);
 
 struct ps_remote_stats {
 	uint64_t values, complete, updating, tombstones, unsynced, public_values;
@@ -256,6 +265,7 @@ struct ps_remote_stats {
 	uint64_t confirmed, written, pending, generated, invalid; /* pads by status */
 	uint64_t free_pads;
 	uint64_t requests, sent_bytes, received_bytes; /* since open */
+	uint64_t fallback_pads;                        /* read from the fallback since open */
 	uint64_t memory;                               /* bytes allocated now */
 };
 PS_CHECKED PS_API int ps_remote_stats(ps_remote *r, struct ps_remote_stats *stats);

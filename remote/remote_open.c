@@ -59,7 +59,7 @@ static int take_options(ps_remote *r, const struct ps_remote_options *o)
 		memcpy(r->head_code, o->head_code, strlen(o->head_code) + 1);
 	/* Whatever the strings were, they are the caller's again after the call. */
 	r->options.store = r->options.state = r->options.region = r->options.profile = NULL;
-	r->options.head_code = r->options.witness = NULL;
+	r->options.head_code = r->options.witness = r->options.fallback = NULL;
 	r->options.ca_file = r->options.config = r->options.user = r->options.keyring = NULL;
 	r->options.workers = or32(r->options.workers, processors());
 	r->options.depth = or32(r->options.depth, DEFAULT_DEPTH);
@@ -131,7 +131,8 @@ static int open_network(ps_remote *r, const struct ps_remote_setup *setup, const
 	return err;
 }
 
-static int start_workers(ps_remote *r)
+int ps_remote_start_workers(ps_remote *r, ps_network *network, struct ps_limits *limits_of,
+                            bool *limits_ready, ps_workers **workers)
 {
 	struct ps_limits_options limits = {r->options.bytes_up, r->options.bytes_down, r->options.requests};
 	struct ps_workers_options options = {.size = sizeof(options),
@@ -143,11 +144,23 @@ static int start_workers(ps_remote *r)
 	                                     .seed = r->seams.seed,
 	                                     .backoff_ms = r->seams.backoff_ms,
 	                                     .backoff_most_ms = r->seams.backoff_ms,
-	                                     .limits = &r->limits,
+	                                     .limits = limits_of,
 	                                     .clock = r->seams.clock};
-	ps_limits_init(&r->limits, &limits, ps_clock_now(r->seams.clock));
-	r->limits_ready = true;
-	return ps_workers_new(r->network, &options, &r->workers);
+	ps_limits_init(limits_of, &limits, ps_clock_now(r->seams.clock));
+	*limits_ready = true;
+	return ps_workers_new(network, &options, workers);
+}
+
+/* One that is named and not to be had is an error now: found out when it is needed, it would be too late. */
+static int open_fallback(ps_remote *r, const struct ps_remote_setup *setup,
+                         const struct ps_allocator_fns *fns)
+{
+	struct ps_network_options options = network_options(r, setup, fns);
+	const struct ps_remote_options *o = setup->options;
+	const char *url = !o ? NULL : o->fallback ? o->fallback : o->witness;
+	options.read_only = true;
+	options.create = false;
+	return url ? ps_second_open(r, url, &options, &r->fallback) : PS_OK;
 }
 
 static void bind(const ps_remote *r, struct ps_index_binding *binding)
@@ -309,6 +322,7 @@ static int find_store(ps_remote *r, const struct ps_allocator_fns *fns)
 static int drop(ps_remote *r)
 {
 	int err = ps_workers_free(r->workers);
+	(void)!ps_second_close(&r->fallback); /* no group is left */
 	if (r->limits_ready)
 		ps_limits_done(&r->limits);
 	int closed = ps_index_close(r->index);
@@ -355,7 +369,9 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 	if (err == PS_OK)
 		err = ask_witness(r, setup, fns);
 	if (err == PS_OK)
-		err = start_workers(r);
+		err = ps_remote_start_workers(r, r->network, &r->limits, &r->limits_ready, &r->workers);
+	if (err == PS_OK)
+		err = open_fallback(r, setup, fns);
 	if (err == PS_OK && setup->rebuild)
 		err = rebuild_store(r, fns, setup->rebuild);
 	else if (err == PS_OK)
@@ -405,7 +421,7 @@ int ps_remote_start_keyless(const char *url, const struct ps_remote_options *opt
 	if (err == PS_OK)
 		err = find_anchors(r, options ? options->state : NULL);
 	if (err == PS_OK)
-		err = start_workers(r);
+		err = ps_remote_start_workers(r, r->network, &r->limits, &r->limits_ready, &r->workers);
 	if (err == PS_OK)
 		*out = r;
 	else

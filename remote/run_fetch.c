@@ -38,6 +38,13 @@ static int read_part(struct run_parts *parts, uint32_t part, const struct ps_pad
 	                           .ended = ended};
 	ps_pad_read_init(&read);
 	int err = sync_run_task(parts->s, &read.task);
+	if (err != PS_OK && ps_fallback_takes(&read)) {
+		err = sync_run_task_on(parts->s, read.r->fallback.workers, &read.task);
+		(void)ps_fallback_takes(&read);
+		err = err == PS_OK || read.task.fate != PS_FATE_FAILED
+		          ? err
+		          : ps_fail(read.task.error, "%s", read.task.sentence);
+	}
 	if (err == PS_OK)
 		parts->s->result.fetched_bytes += ps_pad_record_bytes(slot->length);
 	return err;

@@ -79,6 +79,11 @@ static int show(void *arg, const struct ps_group_progress *progress)
 
 int sync_run_task(struct ps_sync *s, struct ps_task *task)
 {
+	return sync_run_task_on(s, s->r->workers, task);
+}
+
+int sync_run_task_on(struct ps_sync *s, ps_workers *workers, struct ps_task *task)
+{
 	const struct ps_remote_progress *now = &s->op.shown;
 	struct shown shown = {s, now->sent_bytes, now->received_bytes, now->retried};
 	struct ps_group_options options = {.size = sizeof(options), .progress = show, .arg = &shown};
@@ -86,7 +91,7 @@ int sync_run_task(struct ps_sync *s, struct ps_task *task)
 	ps_group *group;
 	if (s->op.canceled)
 		return ps_fail(PS_ECANCELED, "%s", s->op.sentence);
-	int err = ps_group_new(s->r->workers, &options, &group);
+	int err = ps_group_new(workers, &options, &group);
 	if (err != PS_OK)
 		return err;
 	err = ps_group_add(group, task);

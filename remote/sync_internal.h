@@ -74,6 +74,9 @@ int sync_begin(struct ps_sync *s, ps_remote *r, const char *name, ps_remote_prog
 int sync_end(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Runs a task to its end: its failure, or that the caller cancelled. */
 int sync_run_task(struct ps_sync *s, struct ps_task *task) __attribute__((warn_unused_result));
+/* The same on another network's workers. */
+int sync_run_task_on(struct ps_sync *s, ps_workers *workers, struct ps_task *task)
+    __attribute__((warn_unused_result));
 /* No head is on its way any more; with it what is left to be settled. */
 int sync_forget_intent(struct ps_sync *s) __attribute__((warn_unused_result));
 /* An intent's head is history: what it has is settled, and what only the heads before it had is let go; it is

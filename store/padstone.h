@@ -8,6 +8,7 @@
 #include <padstone/memory_store.h>
 #include <padstone/multi_store.h>
 #include <padstone/remote.h>
+#include <padstone/remote_copy.h>
 #include <padstone/stack.h>
 #include <padstone/storer.h>
 #include <padstone/token_pool.h>

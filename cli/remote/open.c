@@ -11,10 +11,8 @@
 #include "cli/key_secret.h"
 #include "cli/remote/remote.h"
 
-enum { URL_BYTES = PATH_MAX + 8 };
-
 /* The folder that a path would name if it were made. */
-static void find_new_folder(const char *path, char url[URL_BYTES])
+static void find_new_folder(const char *path, char url[REMOTE_URL])
 {
 	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
 	char parent[PATH_MAX], folder[PATH_MAX];
@@ -22,25 +20,28 @@ static void find_new_folder(const char *path, char url[URL_BYTES])
 	(void)snprintf(parent, sizeof(parent), "%.*s.", (int)(name - path), path);
 	if (*name == '\0' || realpath(parent, folder) == NULL)
 		return;
-	(void)snprintf(url, URL_BYTES, "dir:%s/%s", strcmp(folder, "/") == 0 ? "" : folder, name);
+	(void)snprintf(url, REMOTE_URL, "dir:%s/%s", strcmp(folder, "/") == 0 ? "" : folder, name);
 }
 
-/* What this machine knows of a store is kept by the network's URL, so a folder has one URL wherever we are:
- * without links, dots and double slashes. */
-static void take_network(struct cli *cli, char url[URL_BYTES])
+const char *remote_plain_url(const char *given, char url[REMOTE_URL])
 {
-	const char *given = cli->remote.network != NULL ? cli->remote.network : getenv("PADSTONE_NETWORK");
 	char folder[PATH_MAX];
 
-	cli->remote.network = given;
 	if (given == NULL || strncmp(given, "dir:", 4) != 0 || strlen(given) >= PATH_MAX)
-		return;
-	(void)snprintf(url, URL_BYTES, "%s", given);
+		return given;
+	(void)snprintf(url, REMOTE_URL, "%s", given);
 	if (realpath(given + 4, folder) != NULL)
-		(void)snprintf(url, URL_BYTES, "dir:%s", folder);
+		(void)snprintf(url, REMOTE_URL, "dir:%s", folder);
 	else
 		find_new_folder(given + 4, url);
-	cli->remote.network = url;
+	return url;
+}
+
+static void take_network(struct cli *cli, char url[REMOTE_URL])
+{
+	const char *given = cli->remote.network != NULL ? cli->remote.network : getenv("PADSTONE_NETWORK");
+
+	cli->remote.network = remote_plain_url(given, url);
 }
 
 static const char *key_path(const struct cli *cli)
@@ -81,6 +82,8 @@ static struct ps_remote_options options_of(const struct cli *cli)
 	options.bytes_down = given->down;
 	options.create = given->create;
 	options.head_code = given->head_code;
+	options.witness = given->witness;
+	options.fallback = given->fallback;
 	options.progress = remote_watch_progress;
 	options.progress_arg = given->watch;
 	return options;
@@ -187,7 +190,7 @@ static int open_and_run(struct cli *cli, enum remote_way way, int (*run)(struct 
 int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli, ps_remote *r))
 {
 	struct remote_watch watch = {.cli = cli, .what = strchr(cli->command->name, ' ') + 1};
-	char url[URL_BYTES];
+	char url[REMOTE_URL];
 	int result;
 
 	cli->remote.watch = &watch;
@@ -283,7 +286,7 @@ static int ask(const struct cli *cli)
 
 int cli_run_remote_forget(struct cli *cli)
 {
-	char url[URL_BYTES];
+	char url[REMOTE_URL];
 	json_t *object;
 	int result, err;
 

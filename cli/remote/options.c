@@ -34,6 +34,11 @@ enum {
 	KEY_EXPECT_HEAD,
 	KEY_YES,
 	KEY_COMPARE_WITH,
+	KEY_WITNESS,
+	KEY_FALLBACK,
+	KEY_TO,
+	KEY_ALL,
+	KEY_BEHIND,
 	KEY_APPLY,
 	KEY_AGE,
 	KEY_IGNORE_SILENT,
@@ -52,6 +57,10 @@ static const struct argp_option where_options[] = {
     {"down", KEY_DOWN, "SIZE", 0, "At most so many bytes a second from the network", 2},
     {"expect-head", KEY_EXPECT_HEAD, "CODE", 0,
      "Take nothing from a network whose head does not go back to this head code", 2},
+    {"witness", KEY_WITNESS, "URL", 0,
+     "Take nothing from a network whose head does not go back to that of its copy at URL", 2},
+    {"fallback", KEY_FALLBACK, "URL", 0,
+     "Read, and repair, from the copy at URL what the network lost (default: the witness)", 2},
     {"inflight", KEY_INFLIGHT, "SIZE", 0, "Bytes on their way at a time (default: 128M)", 2},
     {0}};
 
@@ -119,6 +128,18 @@ static const struct argp_option audit_options[] = {
     {"quick", KEY_QUICK, NULL, 0, "Only list; do not look at the header of every pad", 0}, {0}};
 static const struct argp_option sync_options[] = {
     {"tidy", KEY_TIDY, NULL, 0, "Also merge what syncs have left; it may send much", 0}, {0}};
+static const struct argp_option copy_options[] = {
+    {"to", KEY_TO, "URL", 0, "The second network", 0},
+    {"create", KEY_CREATE, NULL, 0, "Make the folder (dir:) or bucket (s3:) that it names", 0},
+    {"all", KEY_ALL, NULL, 0, "Look at every pad, not only at what changed since the last copy", 0},
+    {"behind", KEY_BEHIND, NULL, 0, "Also over a copy that is more than 256 heads behind", 0},
+    LIMITS,
+    RATES,
+    DRY_RUN("Say what it would take at most; send nothing"),
+    {0}};
+static const struct argp_option export_options[] = {
+    {"replace", KEY_REPLACE, NULL, 0, "Replace files that have other contents", 0}, {0}};
+static const struct argp_option import_options[] = {MODE, VERIFY, LIMITS, RATES, {0}};
 static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "Do not ask", 0}, {0}};
 
 const struct cli_command cli_remote_commands[] = {
@@ -149,8 +170,7 @@ const struct cli_command cli_remote_commands[] = {
      "Give a value another name.\v"
      "No pad is touched, unless other machines share the store: then the value is copied to pads of its own. "
      "A NEW that has a value is refused.",
-     NULL, 2, 2,
-     cli_run_remote_mv},
+     NULL, 2, 2, cli_run_remote_mv},
     {"remote rm", "NAME...",
      "Remove values.\v"
      "All must be there, or none is removed. Their pads become free, and are used again or purged.",
@@ -164,7 +184,8 @@ const struct cli_command cli_remote_commands[] = {
      "What other machines changed is taken, and what was changed here is sent. Values are sent by put; "
      "others see "
      "them after a sync. Names that were changed here and elsewhere keep both contents. A sync sends little "
-     "beside what was changed; the parts of the index that this leaves are merged by --tidy, by purge, or by a "
+     "beside what was changed; the parts of the index that this leaves are merged by --tidy, by purge, or by "
+     "a "
      "sync that has nothing to send.",
      sync_options, 0, 0, cli_run_remote_sync},
     {"remote head-code", "",
@@ -189,8 +210,10 @@ const struct cli_command cli_remote_commands[] = {
      NULL, 0, 0, cli_run_remote_purge},
     {"remote gc", "",
      "Find pads that nothing names any more, and delete them.\v"
-     "They are left by a machine that is lost, or by a write that came late. Only what this key has made, and what two "
-     "runs of this command find, a day apart, is deleted, and only with --apply. Let every machine sync in between: "
+     "They are left by a machine that is lost, or by a write that came late. Only what this key has made, "
+     "and what two "
+     "runs of this command find, a day apart, is deleted, and only with --apply. Let every machine sync in "
+     "between: "
      "what was uploaded and not synced for longer than --age is not known to others.",
      gc_options, 0, 0, cli_run_remote_gc},
     {"remote audit", "",
@@ -205,6 +228,29 @@ const struct cli_command cli_remote_commands[] = {
      "were "
      "synced have to be there. Exit status 5 if anything is not as it should be.",
      drill_options, 0, 0, cli_run_remote_drill},
+    {"remote copy", "",
+     "Bring a second network to the newest synced state.\v"
+     "Pads byte for byte, the head as the last: the copy is a store of its own, a witness (--witness) and "
+     "what "
+     "others fall "
+     "back to (--fallback). What is there already is not sent again. A copy that is newer, or another store, "
+     "is "
+     "left as it is. Exit status 5 if pads are lost here: all others are copied then.",
+     copy_options, 0, 0, cli_run_remote_copy},
+    {"remote export", "FOLDER [PREFIX]",
+     "Write all values, or those that begin with PREFIX, as files.\v"
+     "Slashes in names part folders; what cannot stand in a path is written as %XX, and import understands "
+     "it. "
+     "Files that are the same already are left alone, so an interrupted export goes on. Exit status 5 if a "
+     "value "
+     "cannot be read whole, 1 if files with other contents are in the way.",
+     export_options, 1, 2, cli_run_remote_export},
+    {"remote import", "FOLDER",
+     "Store all files below a folder, by their paths.\v"
+     "Values that have the same contents already are left alone, others are replaced, and what no file "
+     "stands "
+     "for stays. Links and special files are skipped. --max-pads and --max-cost are for each file.",
+     import_options, 1, 1, cli_run_remote_import},
     {"remote rebuild", "",
      "Make a new head for a store whose network lost it.\v"
      "Looks at every pad, and takes the newest whole state of the index that is left, with what this machine "
@@ -352,14 +398,27 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 {
 	struct cli_remote_options *o = &cli->remote;
 	const char **texts[] = {&o->network, &o->key, &cli->passphrase_file, &cli->store_name};
-	bool *const flags[] = {&o->create, &o->replace, &o->dry_run, &o->unverified,    &o->read,
-	                       &o->yes,    &o->apply,   &o->quick,   &o->ignore_silent, &o->tidy};
-	static const int flag_keys[] = {KEY_CREATE, KEY_REPLACE, KEY_DRY_RUN, KEY_UNVERIFIED,   KEY_READ,
-	                                KEY_YES,    KEY_APPLY,   KEY_QUICK,   KEY_IGNORE_SILENT, KEY_TIDY};
+	const struct {
+		int key;
+		bool *flag;
+	} flags[] = {
+	    {KEY_CREATE, &o->create},
+	    {KEY_REPLACE, &o->replace},
+	    {KEY_DRY_RUN, &o->dry_run},
+	    {KEY_UNVERIFIED, &o->unverified},
+	    {KEY_READ, &o->read},
+	    {KEY_YES, &o->yes},
+	    {KEY_APPLY, &o->apply},
+	    {KEY_QUICK, &o->quick},
+	    {KEY_IGNORE_SILENT, &o->ignore_silent},
+	    {KEY_TIDY, &o->tidy},
+	    {KEY_ALL, &o->all},
+	    {KEY_BEHIND, &o->behind},
+	};
 
-	for (size_t i = 0; i < sizeof(flag_keys) / sizeof(*flag_keys); i++)
-		if (key == flag_keys[i]) {
-			*flags[i] = true;
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
+		if (key == flags[i].key) {
+			*flags[i].flag = true;
 			return true;
 		}
 	if (key >= KEY_NETWORK && key <= KEY_STORE)
@@ -370,8 +429,14 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 		o->head_code = arg;
 	else if (key == KEY_COMPARE_WITH)
 		o->compare_with = arg;
+	else if (key == KEY_WITNESS)
+		o->witness = arg;
+	else if (key == KEY_FALLBACK)
+		o->fallback = arg;
+	else if (key == KEY_TO)
+		o->copy_to = arg;
 	return (key >= KEY_NETWORK && key <= KEY_STORE) || key == KEY_REPAIR_FROM || key == KEY_EXPECT_HEAD ||
-	       key == KEY_COMPARE_WITH;
+	       (key >= KEY_COMPARE_WITH && key <= KEY_TO);
 }
 
 static void end_of_operands(const struct cli *cli, struct argp_state *state)

@@ -22,6 +22,9 @@ struct cli_remote_options {
 	uint64_t from, len;
 	double share;
 	const char *repair_from, *head_code, *compare_with;
+	const char *witness, *fallback; /* URLs of copies */
+	const char *copy_to;
+	bool all, behind; /* of a copy */
 	enum cli_remote_stage {
 		CLI_REMOTE_KEY,     /* what fails now is about the key */
 		CLI_REMOTE_NETWORK, /* about the network, and the state on this machine */

@@ -2,6 +2,8 @@
 #ifndef PS_CLI_REMOTE_H
 #define PS_CLI_REMOTE_H
 
+#include <limits.h>
+
 #include <padstone/remote.h>
 
 #include "cli/cli.h"
@@ -26,6 +28,11 @@ int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli
 /* The same store once more, as a machine sees it that has nothing but the key: with its state in the folder
  * `state`. The caller closes it. */
 PS_CHECKED int remote_open_scratch(struct cli *cli, const char *state, ps_remote **r);
+
+enum { REMOTE_URL = PATH_MAX + 8 };
+/* What this machine knows of a store is kept by the network's URL, so a folder has one URL wherever we are: without
+ * links, dots and double slashes. Of other networks what is given. */
+const char *remote_plain_url(const char *given, char url[REMOTE_URL]);
 
 /* ---- pads.c ---- */
 
@@ -81,5 +88,8 @@ int cli_run_remote_forget(struct cli *cli);
 int cli_run_remote_drill(struct cli *cli);
 int cli_run_remote_gc(struct cli *cli);
 int cli_run_remote_audit(struct cli *cli);
+int cli_run_remote_copy(struct cli *cli);
+int cli_run_remote_export(struct cli *cli);
+int cli_run_remote_import(struct cli *cli);
 
 #endif

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The tool's remote commands over a dir: network: every command, every exit status, every JSON line.
-#   remote_test.sh PADSTONE [shared|interrupted]
-# With `shared' machines that share a store, damage and drills; with `interrupted' what takes longer: kills, Ctrl-C, full
+#   remote_test.sh PADSTONE [shared|copies|interrupted]
+# With `shared' machines that share a store, damage and drills; with `copies' files in and out and a second network; with `interrupted' what takes longer: kills, Ctrl-C, full
 # disks, passphrases, a terminal.
 set -u
 tool=$(readlink -f "$1")
@@ -411,6 +411,7 @@ shared() {
 }
 
 . "$here/remote_interrupted.sh"
+. "$here/remote_copies.sh"
 "$part"
 [ $failures = 0 ] || { echo "$failures of $checks checks failed"; exit 1; }
 echo "$checks checks"
