@@ -2,7 +2,7 @@
 # targets are written by hand in padstone-config.cmake.in: install(EXPORT) cannot name the object library inside.
 
 # pkg-config modules, and flags, that the static library needs from whoever links it.
-set(PS_PRIVATE_MODULES liburing libxxhash libsodium)
+set(PS_PRIVATE_MODULES liburing libxxhash libsodium libzstd)
 set(PS_PRIVATE_LIBS -pthread)
 # By name, not as modules: libcurl's own private libraries are not all to be had as static ones, so a program that holds
 # this one linked statically takes these as shared libraries.

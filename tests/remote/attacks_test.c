@@ -55,7 +55,7 @@ static void store_new(struct store *s, uint64_t seed)
 	s->b->options.not_found_times = 1;
 	for (unsigned i = 0; i < KEYS; i++)
 		assert_ok(put_one(s, i, 1 + roll_below(&s->dice, MOST), ++s->seeds));
-	(void)sync_now(s->b);
+	(void)sync_machine(s->b);
 	put_any(s); /* and pads that are free */
 	assert_ok(ps_remote_reserve(s->b->r, 3, 0));
 }
@@ -200,12 +200,12 @@ static void a_machine_that_was_asleep_is_fenced(void **state)
 			char key[16];
 			snprintf(key, sizeof(key), "other %u", (unsigned)n);
 			blobs_put(other, key, 100 + n, n);
-			(void)sync_now(other);
+			(void)sync_machine(other);
 		}
 		assert_int_equal(ps_mem_deliver(blobs_world(s.b)), 0);
-		(void)sync_now(other);
+		(void)sync_machine(other);
 		assert_ok(ps_remote_head(other->r, &theirs));
-		(void)sync_now(s.b);
+		(void)sync_machine(s.b);
 		assert_ok(ps_remote_head(s.b->r, &ours));
 		assert_true(ours.counter > theirs.counter);
 		sync_all_machines((struct blobs *[]){s.b, other}, 2);
@@ -222,7 +222,7 @@ static void work(struct store *s)
 {
 	for (unsigned n = 0; n < 8; n++)
 		put_any(s);
-	(void)sync_now(s->b);
+	(void)sync_machine(s->b);
 }
 
 /* How many writes the same work takes when all is well. */

@@ -320,7 +320,7 @@ static void check_all(struct blobs_load *l)
 	check_values(l);
 	settle_all(l);
 	blobs_check_exactly(l->b);
-	(void)sync_now(l->b);
+	(void)sync_machine(l->b);
 	struct blobs *fresh = machine_open(l->b);
 	expect_same(l->b, fresh);
 	machine_free(fresh);

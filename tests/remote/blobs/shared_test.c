@@ -187,7 +187,7 @@ static void a_head_that_was_lost_gives_its_pads_back_to_the_one_before(void **st
 	size_t len;
 	(void)state;
 	assert_ok(ps_remote_put(a->r, "key", first, 4 * PAD, NULL));
-	sync_now(a);
+	sync_machine(a);
 	bytes[PAD] ^= 1;
 	assert_ok(ps_remote_update(a->r, "key", bytes, 4 * PAD, NULL));
 	assert_ok(ps_mem_rule_add(blobs_world(a), &lost, &number));
@@ -201,7 +201,7 @@ static void a_head_that_was_lost_gives_its_pads_back_to_the_one_before(void **st
 	/* Another machine's head is there first; what becomes history now is not what was sent. */
 	struct blobs *b = machine_open(a);
 	blobs_put(b, "theirs", 10, 3);
-	sync_now(b);
+	sync_machine(b);
 	assert_ok(ps_mem_rule_add(blobs_world(a), &lost, &number));
 	sync_fails(a, PS_EUNAVAILABLE);
 	ps_mem_rule_remove(blobs_world(a), 0);
@@ -213,7 +213,7 @@ static void a_head_that_was_lost_gives_its_pads_back_to_the_one_before(void **st
 	assert_ok(ps_remote_get(fresh->r, "key", is, 4 * PAD, &len, NULL));
 	assert_memory_equal(is, first, 4 * PAD);
 	machine_free(fresh);
-	sync_now(a);
+	sync_machine(a);
 	assert_ok(ps_remote_get(a->r, "key", is, 4 * PAD, &len, NULL));
 	assert_memory_equal(is, bytes, 4 * PAD);
 	struct blobs *all[] = {a, b};
@@ -233,7 +233,7 @@ static void what_did_not_change_is_not_sent_after_a_sync_either(void **state)
 	uint8_t *bytes = blobs_bytes(4 * PAD, 1);
 	(void)state;
 	assert_ok(ps_remote_put(a->r, "key", bytes, 4 * PAD, NULL));
-	sync_now(a);
+	sync_machine(a);
 	bytes[PAD] ^= 1;
 	blobs_stats(a, &before);
 	assert_ok(ps_remote_update(a->r, "key", bytes, 4 * PAD, NULL));
@@ -242,10 +242,10 @@ static void what_did_not_change_is_not_sent_after_a_sync_either(void **state)
 	blobs_check(a);
 	/* Another machine could free what the head names: with one, nothing that it names is shared. */
 	struct blobs *b = machine_open(a);
-	sync_now(a);
+	sync_machine(a);
 	blobs_put(b, "other", 10, 2);
-	sync_now(b);
-	sync_now(a);
+	sync_machine(b);
+	sync_machine(a);
 	bytes[2 * PAD] ^= 1;
 	blobs_stats(a, &before);
 	assert_ok(ps_remote_update(a->r, "key", bytes, 4 * PAD, NULL));
@@ -258,7 +258,7 @@ static void what_did_not_change_is_not_sent_after_a_sync_either(void **state)
 	assert_true(after.sent_bytes - before.sent_bytes < 2 * PAD);
 	/* The other machine changes it as well, and takes pads anew: neither loses a byte. */
 	blobs_update(b, "key", 3 * PAD, 9);
-	sync_now(b);
+	sync_machine(b);
 	blobs_update(b, "key", 2 * PAD, 10);
 	blobs_put(b, "more", 4 * PAD, 11);
 	struct blobs *all[] = {a, b};

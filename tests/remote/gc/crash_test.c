@@ -56,7 +56,7 @@ static void world_new(struct world *w, bool guarded)
 	w->a = gc_store_new("mem", &seams);
 	blobs_put(w->a, "synced", PAD + 1, 1);
 	blobs_put(w->a, "changed", 100, 2);
-	(void)sync_now(w->a);
+	(void)sync_machine(w->a);
 	blobs_update(w->a, "changed", 200, 3);
 	blobs_put(w->a, "not synced", PAD + 1, 4);
 	gc_leave_behind(w->a, LEFT / 2);
@@ -292,7 +292,7 @@ static void race(bool guarded, bool *more, uint64_t after)
 	struct ps_mem_figures before, now;
 	a->r->network->caps &= caps;
 	blobs_put(a, "of a", 10, 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	assert_ok(ps_remote_reserve(b->r, 1, 0));
 	gc_let_ripen(a);
 	(void)gc_now(a, false);
@@ -311,8 +311,8 @@ static void race(bool guarded, bool *more, uint64_t after)
 	/* b goes on, and tells of it. */
 	assert_ok(ps_remote_put(b->r, "of b", bytes, PAD, NULL));
 	blobs_expect(b, "of b", PAD, 9);
-	(void)sync_now(b);
-	(void)sync_now(a);
+	(void)sync_machine(b);
+	(void)sync_machine(a);
 	blobs_expect(a, "of b", PAD, 9);
 	blobs_expect(a, "of a", 10, 1);
 	test_free(bytes);

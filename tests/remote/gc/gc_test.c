@@ -18,7 +18,7 @@ static struct blobs *store_with_values(void)
 		snprintf(key, sizeof(key), "key %u", i);
 		blobs_put(a, key, i * PAD / 2, i);
 	}
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	blobs_update(a, "key 1", 300, 11);          /* pads of a base version */
 	assert_ok(ps_remote_remove(a->r, "key 5")); /* and of a tombstone */
 	assert_ok(ps_remote_reserve(a->r, 3, 0));   /* free ones */
@@ -118,17 +118,17 @@ static void a_machine_that_was_not_heard_of_stops_it(void **state)
 	struct blobs *a = store_with_values(), *b = machine_open(a);
 	struct ps_remote_gc_result found;
 	(void)state;
-	(void)sync_now(a);
-	(void)sync_now(b);
+	(void)sync_machine(a);
+	(void)sync_machine(b);
 	blobs_put(b, "of b", PAD + 1, 50);
-	(void)sync_now(b); /* listed from now on */
+	(void)sync_machine(b); /* listed from now on */
 	blobs_put(b, "later", 8 * PAD, 51);
 	gc_let_ripen(a);
 	assert_int_equal(gc_now(a, false).silent, 1);
 	assert_error(gc_try(a, true, false, NULL), PS_EBUSY);
 	blobs_expect(b, "later", 8 * PAD, 51);
 	/* What it has synced meanwhile is named. */
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	found = gc_now(a, true);
 	assert_int_equal(found.deleted + found.ripe + found.silent, 0);
 	blobs_expect(b, "later", 8 * PAD, 51);
@@ -140,7 +140,7 @@ static void a_machine_that_was_not_heard_of_stops_it(void **state)
 	assert_ok(gc_try(a, true, true, &found));
 	assert_true(found.deleted >= 2);
 	assert_int_equal(found.silent, 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	blobs_expect(a, "of b", PAD + 1, 50);
 	blobs_expect(a, "later", 8 * PAD, 51);
 	expect_values(a);
@@ -156,11 +156,11 @@ static void what_the_newest_head_names_is_spared(void **state)
 	struct ps_remote_gc_result found = gc_now(a, false);
 	assert_true(found.unnamed >= 2);
 	gc_now_s += GC_AGE_S;
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	found = gc_now(a, true); /* a itself has not synced */
 	assert_int_equal(found.deleted, 0);
 	blobs_expect(b, "of b", PAD + 1, 50);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	blobs_expect(a, "of b", PAD + 1, 50);
 	machine_free(b);
 	blobs_free(a);
@@ -185,8 +185,8 @@ static void a_pad_that_is_used_again_begins_anew(void **state)
 	blobs_put(b, "more of b", 2 * PAD, 61);
 	blobs_expect(b, "of b", 3 * PAD, 60);
 	blobs_expect(b, "more of b", 2 * PAD, 61);
-	(void)sync_now(b);
-	(void)sync_now(a);
+	(void)sync_machine(b);
+	(void)sync_machine(a);
 	blobs_expect(a, "of b", 3 * PAD, 60);
 	machine_free(b);
 	blobs_free(a);
@@ -201,7 +201,7 @@ static void an_interrupted_put_of_a_shared_store_finds_out(void **state)
 	uint8_t *bytes = blobs_bytes(4 * PAD, 70);
 	(void)state, (void)stop;
 	blobs_put(b, "first", 10, 69);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	if (strcmp(scheme, "mem") != 0) {
 		machine_free(b);
 		blobs_free(a);
@@ -219,8 +219,8 @@ static void an_interrupted_put_of_a_shared_store_finds_out(void **state)
 	assert_int_equal(found.deleted, 2);
 	assert_ok(ps_remote_put(b->r, "big", bytes, 4 * PAD, NULL));
 	blobs_expect(b, "big", 4 * PAD, 70);
-	(void)sync_now(b);
-	(void)sync_now(a);
+	(void)sync_machine(b);
+	(void)sync_machine(a);
 	blobs_expect(a, "big", 4 * PAD, 70);
 	test_free(bytes);
 	machine_free(b);
@@ -375,7 +375,7 @@ static void a_key_that_only_reads_deletes_nothing(void **state)
 	struct blobs *a = store_with_values(), *reader = machine_new(a);
 	struct ps_remote_audit_result audit;
 	(void)state;
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	gc_leave_behind(a, 1);
 	assert_ok(start_reader(reader, a));
 	assert_error(gc_try(reader, false, false, NULL), PS_EREADONLY);

@@ -109,7 +109,7 @@ static void change_one(struct walk *w, struct blobs *b)
 
 static void sync_one(struct walk *w, unsigned i)
 {
-	(void)sync_now(w->all[i]);
+	(void)sync_machine(w->all[i]);
 	w->synced_s[i] = gc_now_s;
 }
 

@@ -17,8 +17,8 @@ static void set_up(struct scene *s)
 	s->b = machine_open(s->a);
 	s->reader = reader_new(s->a);
 	put_public(s->a, "key", 2 * PAD, 1, s->address);
-	(void)sync_now(s->a);
-	(void)sync_now(s->b);
+	(void)sync_machine(s->a);
+	(void)sync_machine(s->b);
 }
 
 static void tear_down(struct scene *s)
@@ -52,8 +52,8 @@ static void either_machine_changes_what_an_address_shows(void **state)
 		struct blobs *one = seed % 2 ? s.a : s.b, *other = seed % 2 ? s.b : s.a;
 		assert_ok(update(one, seed * 30000, seed));
 		reader_expect(s.reader, s.address, seed * 30000, seed);
-		(void)sync_now(one);
-		(void)sync_now(other);
+		(void)sync_machine(one);
+		(void)sync_machine(other);
 		blobs_expect(other, "key", seed * 30000, seed);
 	}
 	tear_down(&s);
@@ -75,8 +75,8 @@ static void a_machine_that_is_behind_is_told_so(void **state)
 	ps_mem_figures(blobs_world(s.a), &figures, true);
 	assert_int_equal(figures.requests[PS_NET_REPLACE] + figures.requests[PS_NET_REMOVE], 0);
 	reader_expect(s.reader, s.address, PAD, 2);
-	(void)sync_now(s.a);
-	(void)sync_now(s.b);
+	(void)sync_machine(s.a);
+	(void)sync_machine(s.b);
 	assert_ok(ps_remote_stat(s.b->r, "key", &info));
 	assert_int_equal(info.size, PAD);
 	assert_ok(update(s.b, PAD, 3));
@@ -129,10 +129,10 @@ static void who_loses_the_race_keeps_its_contents(void **state)
 	assert_int_equal(info.is_public, 0);
 	assert_ok(ps_remote_stat(s.b->r, "key", &info));
 	assert_int_equal(info.updating, 0);
-	(void)sync_now(s.a);
-	(void)sync_now(s.b);
+	(void)sync_machine(s.a);
+	(void)sync_machine(s.b);
 	blobs_expect(s.b, "key", PAD + 7, 50);
-	(void)sync_now(s.a);
+	(void)sync_machine(s.a);
 	blobs_expect(s.a, copy, 3 * PAD + 9, 60);
 	assert_ok(update(s.b, 100, 70));
 	reader_expect(s.reader, s.address, 100, 70);
@@ -155,9 +155,9 @@ static void an_address_outlives_the_machine_that_changed_it(void **state)
 	reader_expect(s.reader, s.address, 2 * PAD, 1);
 	assert_ok(update(s.b, PAD, 3));
 	reader_expect(s.reader, s.address, PAD, 3);
-	(void)sync_now(s.b);
+	(void)sync_machine(s.b);
 	/* It was not: it is told, and both contents are there. */
-	(void)sync_now(s.a);
+	(void)sync_machine(s.a);
 	assert_int_equal(count_keys(s.a, "key"), 2);
 	tear_down(&s);
 }
@@ -170,8 +170,8 @@ static void an_end_travels(void **state)
 	(void)state;
 	set_up(&s);
 	assert_ok(ps_remote_unpublish(s.b->r, "key", NULL));
-	(void)sync_now(s.b);
-	(void)sync_now(s.a);
+	(void)sync_machine(s.b);
+	(void)sync_machine(s.a);
 	assert_ok(ps_remote_stat(s.a->r, "key", &info));
 	assert_int_equal(info.is_public, 0);
 	assert_error(ps_remote_address(s.a->r, "key", address), PS_ENOTFOUND);
@@ -180,11 +180,11 @@ static void an_end_travels(void **state)
 	/* And a new beginning. */
 	assert_ok(ps_remote_publish(s.a->r, "key", NULL, address));
 	assert_string_not_equal(address, s.address);
-	(void)sync_now(s.a);
-	(void)sync_now(s.b);
+	(void)sync_machine(s.a);
+	(void)sync_machine(s.b);
 	assert_ok(ps_remote_remove(s.b->r, "key"));
-	(void)sync_now(s.b);
-	(void)sync_now(s.a);
+	(void)sync_machine(s.b);
+	(void)sync_machine(s.a);
 	expect_none(s.a, "key");
 	assert_error(reader_get(s.reader, address, 2 * PAD, 1), PS_ENOTFOUND);
 	tear_down(&s);
@@ -198,13 +198,13 @@ static void publishing_what_another_changes_is_a_conflict(void **state)
 	(void)state;
 	set_up(&s);
 	blobs_put(s.a, "other", 1000, 1);
-	(void)sync_now(s.a);
-	(void)sync_now(s.b);
+	(void)sync_machine(s.a);
+	(void)sync_machine(s.b);
 	assert_ok(ps_remote_publish(s.a->r, "other", NULL, address));
 	blobs_update(s.b, "other", 2000, 2);
-	(void)sync_now(s.b);
-	(void)sync_now(s.a);
-	(void)sync_now(s.b);
+	(void)sync_machine(s.b);
+	(void)sync_machine(s.a);
+	(void)sync_machine(s.b);
 	assert_int_equal(count_keys(s.a, "other"), 2);
 	reader_expect(s.reader, address, 1000, 1);
 	tear_down(&s);
@@ -216,8 +216,8 @@ static void a_shared_public_key_keeps_its_name(void **state)
 	(void)state;
 	set_up(&s);
 	assert_ok(update(s.b, 10, 2)); /* so that each has written a head */
-	(void)sync_now(s.b);
-	(void)sync_now(s.a);
+	(void)sync_machine(s.b);
+	(void)sync_machine(s.a);
 	assert_error(ps_remote_rename(s.a->r, "key", "moved"), PS_ENOTSUP);
 	reader_expect(s.reader, s.address, 10, 2);
 	tear_down(&s);

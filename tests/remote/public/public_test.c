@@ -565,7 +565,7 @@ static void a_key_that_only_reads_publishes_nothing(void **state)
 	ps_remote *r;
 	(void)state;
 	put_public(b, "key", 100, 1, address);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	ps_keys_read_root(b->r->keys, root);
 	struct ps_pad_name head = head_name_of(b);
 	snprintf(folder, sizeof(folder), "%s/reader", b->folder);

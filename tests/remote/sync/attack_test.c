@@ -32,7 +32,7 @@ static void change(struct store *s, struct blobs *who)
 static void change_and_sync(struct store *s, struct blobs *who)
 {
 	change(s, who);
-	(void)sync_now(who);
+	(void)sync_machine(who);
 }
 
 static void store_new(struct store *s, uint64_t seed)
@@ -186,7 +186,7 @@ static void a_split_view_is_a_fork(void **state)
 		ps_mem_set_view(s.a->r->network, 1);
 		sync_fails(s.a, more_b < more_a ? PS_EROLLBACK : PS_EFORK);
 		ps_mem_set_view(s.a->r->network, 0);
-		(void)sync_now(s.a);
+		(void)sync_machine(s.a);
 		machine_free(b);
 	}
 }
@@ -245,7 +245,7 @@ static void a_part_of_the_index_that_is_gone_is_a_loss(void **state)
 		assert_error(blobs_start(fresh, false), PS_ELOST);
 		machine_free(fresh);
 		assert_ok(ps_mem_restore(world_of(&s), 0, truth));
-		(void)sync_now(b);
+		(void)sync_machine(b);
 		expect_same(s.a, b);
 		machine_free(b);
 		truth_heals(&s, truth);
@@ -353,7 +353,7 @@ static void a_head_whose_answer_is_lost_is_written_once(void **state)
 			ps_mem_rule_remove(world_of(&s), number);
 			(void)ps_mem_deliver(world_of(&s)); /* what comes late now is refused by its guard */
 		}
-		assert_int_equal(sync_now(s.a).head, before.counter + sizeof(faults) / sizeof(*faults));
+		assert_int_equal(sync_machine(s.a).head, before.counter + sizeof(faults) / sizeof(*faults));
 		struct blobs *fresh = machine_open(s.a);
 		expect_same(s.a, fresh);
 		check_machines((struct blobs *[]){s.a, fresh}, 2);
@@ -380,15 +380,15 @@ static void a_frozen_view_is_told(void **state)
 		ps_mem_set_view(b->r->network, 1); /* the same, but for the rule */
 		assert_ok(ps_mem_rule_add(world_of(&s), &rule, &number));
 		change_and_sync(&s, s.a);
-		assert_int_equal(sync_now(b).received, 0);
+		assert_int_equal(sync_machine(b).received, 0);
 		assert_ok(ps_remote_head(s.a->r, &now));
 		assert_error(ps_remote_check_head(b->r, now.code), PS_EROLLBACK);
 		change(&s, b);
 		sync_fails(b, PS_EUNAVAILABLE);
 		ps_mem_rule_remove(world_of(&s), 0);
-		(void)sync_now(b);
-		(void)sync_now(s.a);
-		(void)sync_now(b);
+		(void)sync_machine(b);
+		(void)sync_machine(s.a);
+		(void)sync_machine(b);
 		expect_same(s.a, b);
 		assert_ok(ps_mem_rule_add(world_of(&s), &rule, &number));
 		sync_fails(b, PS_EROLLBACK);
@@ -418,7 +418,7 @@ static void damage_is_not_believed(void **state)
 			sync_fails(b, PS_EAUTH);
 			ps_mem_rule_remove(world_of(&s), 0);
 		}
-		(void)sync_now(b);
+		(void)sync_machine(b);
 		expect_same(s.a, b);
 		machine_free(b);
 	}

@@ -79,11 +79,11 @@ static void make_runs(struct blobs *a, bool due)
 		snprintf(key, sizeof(key), "many %u", i);
 		blobs_put(a, key, 10, i);
 	}
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	for (unsigned i = 0; i < syncs; i++) {
 		snprintf(key, sizeof(key), "many %u", due ? i : 7);
 		blobs_update(a, key, 20 + i, i);
-		struct ps_remote_sync_result result = sync_now(a);
+		struct ps_remote_sync_result result = sync_machine(a);
 		assert_true(i + 1 < syncs || due == (result.merge_due > 0));
 	}
 	assert_ok(ps_remote_head(a->r, &head));
@@ -102,13 +102,13 @@ static void change_all(struct world *w)
 		blobs_put(a, key, 100 + i, i);
 	}
 	blobs_put(a, "two pads", 200000, 6);
-	(void)sync_now(a);
-	(void)sync_now(b);
+	(void)sync_machine(a);
+	(void)sync_machine(b);
 	blobs_update(b, "key 0", 50, 10);
 	assert_ok(ps_remote_remove(b->r, "key 1"));
 	blobs_update(b, "key 2", 60, 12);
 	blobs_put(b, "of b", 70, 13);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	blobs_update(a, "key 2", 80, 22); /* both */
 	assert_ok(ps_remote_remove(a->r, "key 3"));
 	assert_ok(ps_remote_rename(a->r, "key 4", "moved"));
@@ -392,7 +392,7 @@ static void a_crash_while_a_store_is_made(void **state)
 			b->key[1] = (uint8_t)local;
 			hit = start_twice(b, &m, blobs_world(first), true, local, k);
 			blobs_put(b, "key", 10, 1);
-			(void)sync_now(b);
+			(void)sync_machine(b);
 			blobs_expect(b, "key", 10, 1);
 			start_done(b, &m);
 		}
@@ -407,9 +407,9 @@ static void a_crash_while_a_store_is_taken(void **state)
 	struct blobs *first = blobs_new_with("mem", &(struct ps_remote_seams){.backoff_ms = 1});
 	(void)state;
 	blobs_put(first, "key", 10, 1);
-	(void)sync_now(first);
+	(void)sync_machine(first);
 	blobs_put(first, "two pads", 200000, 2);
-	(void)sync_now(first);
+	(void)sync_machine(first);
 	for (unsigned local = 0; local < 2; local++) {
 		bool hit = true;
 		unsigned states = 0;

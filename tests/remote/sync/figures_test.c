@@ -81,7 +81,7 @@ static void sync_again_and_again(struct blobs *b)
 		blobs_update(b, "one", 1000 + i, i);
 		ps_mem_figures(blobs_world(b), &figures, true);
 		double from = seconds();
-		struct ps_remote_sync_result result = sync_now(b);
+		struct ps_remote_sync_result result = sync_machine(b);
 		longest = seconds() - from > longest ? seconds() - from : longest;
 		ps_mem_figures(blobs_world(b), &figures, false);
 		uint64_t beside = figures.bytes_in - result.head_bytes;
@@ -104,7 +104,7 @@ static void one_change_among_a_million_sends_little(void **state)
 	(void)state;
 	add_keys(b);
 	double begun = seconds();
-	struct ps_remote_sync_result result = sync_now(b);
+	struct ps_remote_sync_result result = sync_machine(b);
 	print_message("%u keys: the first sync took %.1f s and sent %llu MiB\n", keys, seconds() - begun,
 	              (unsigned long long)(result.run_bytes >> 20));
 	assert_int_equal(result.sent, keys);
@@ -117,7 +117,7 @@ static void one_change_among_a_million_sends_little(void **state)
 			assert_ok(ps_remote_remove(b->r, "some/folder/key 0000777"));
 		ps_mem_figures(blobs_world(b), &figures, true);
 		begun = seconds();
-		result = sync_now(b);
+		result = sync_machine(b);
 		ps_mem_figures(blobs_world(b), &figures, false);
 		uint64_t beside = figures.bytes_in - result.head_bytes;
 		print_message(
@@ -147,7 +147,7 @@ static void no_request_while_idle(void **state)
 	const struct timespec while_idle = {.tv_nsec = 300000000};
 	(void)state;
 	blobs_put(b, "key", 10, 1);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	ps_mem_figures(blobs_world(b), &figures, true);
 	(void)nanosleep(&while_idle, NULL); /* nothing happens in it: there is no event to wait for */
 	ps_mem_figures(blobs_world(b), &figures, true);

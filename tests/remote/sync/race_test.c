@@ -297,17 +297,17 @@ static void race(uint64_t seed)
 	/* All see the same in the end. */
 	for (unsigned i = 0; i < MACHINES; i++) {
 		assert_ok(blobs_start(others[i], false));
-		(void)sync_now(others[i]);
+		(void)sync_machine(others[i]);
 		read_log(&h, log[i]);
 	}
 	assert_ok(blobs_start(killed, false));
-	(void)sync_now(killed);
+	(void)sync_machine(killed);
 	h.kills *= 2; /* what each had left, and the head of the sync after it */
 	if (kills > 0)
 		read_log(&h, killed_log);
 	for (unsigned i = 0; i < MACHINES; i++)
-		(void)sync_now(others[i]);
-	(void)sync_now(first);
+		(void)sync_machine(others[i]);
+	(void)sync_machine(first);
 	h.reader = first;
 	check_history(&h);
 	expect_same(first, killed);

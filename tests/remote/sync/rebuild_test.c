@@ -44,10 +44,10 @@ static struct blobs *store_new(uint64_t seed, struct dice *dice)
 		snprintf(key, sizeof(key), "key %u", i);
 		blobs_put(a, key, 50 + i, i);
 	}
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	for (uint64_t n = 2 + roll_below(dice, 12); n > 0; n--) {
 		change(a, dice);
-		(void)sync_now(a);
+		(void)sync_machine(a);
 	}
 	return a;
 }
@@ -90,7 +90,7 @@ static void a_machine_with_only_the_key_finds_the_newest_state(void **state)
 		assert_ok(ps_remote_verify(b->r, NULL, NULL));
 		/* It goes on from there, and others take it. */
 		change(b, &dice);
-		(void)sync_now(b);
+		(void)sync_machine(b);
 		struct blobs *fresh = machine_open(a);
 		expect_same(b, fresh);
 		/* A machine that remembers heads which nobody could remember here is told. */
@@ -157,7 +157,7 @@ static void what_the_network_has_lost_is_sent_again(void **state)
 		lose_head(a);
 		blobs_close(a);
 		assert_ok(start_rebuild(a, &result));
-		(void)sync_now(a);
+		(void)sync_machine(a);
 		struct blobs *fresh = machine_open(a);
 		expect_same(a, fresh);
 		check_machines((struct blobs *[]){a}, 1);
@@ -210,7 +210,7 @@ static void nothing_that_is_not_authentic_is_adopted(void **state)
 		blobs_put(other, "of another", 10, 1);
 		other_dice = dice;
 		change(other, &other_dice);
-		(void)sync_now(other);
+		(void)sync_machine(other);
 		lose_head(a);
 		assert_ok(start_rebuild(b, &result));
 		assert_true(result.refused > 0);

@@ -60,7 +60,7 @@ void machine_free(struct blobs *b)
 	test_free(b);
 }
 
-struct ps_remote_sync_result sync_now(struct blobs *b)
+struct ps_remote_sync_result sync_machine(struct blobs *b)
 {
 	struct ps_remote_sync_result result = {0};
 	assert_ok(ps_remote_sync(b->r, NULL, NULL, &result));
@@ -74,7 +74,7 @@ void sync_all_machines(struct blobs **all, size_t count)
 		assert_true(round < 10);
 		moved = false;
 		for (size_t i = 0; i < count; i++) {
-			struct ps_remote_sync_result result = sync_now(all[i]);
+			struct ps_remote_sync_result result = sync_machine(all[i]);
 			moved |= result.sent + result.received + result.removed + result.run_bytes > 0;
 		}
 	}

@@ -11,7 +11,7 @@ struct blobs *machine_open(struct blobs *first);
 void machine_free(struct blobs *b);
 
 /* Syncs, and gives what came of it. */
-struct ps_remote_sync_result sync_now(struct blobs *b);
+struct ps_remote_sync_result sync_machine(struct blobs *b);
 /* Syncs all, in turn, until nothing moves any more. */
 void sync_all_machines(struct blobs **all, size_t count);
 void sync_fails(struct blobs *b, int error);

@@ -38,7 +38,7 @@ static void what_one_machine_puts_another_reads(void **state)
 	blobs_put(a, "empty", 0, 1);
 	blobs_put(a, "small", 10, 2);
 	blobs_put(a, "large", 300000, 3);
-	struct ps_remote_sync_result result = sync_now(a);
+	struct ps_remote_sync_result result = sync_machine(a);
 	assert_int_equal(result.sent, 3);
 	assert_int_equal(result.head, 2);
 	blobs_check(a);
@@ -51,10 +51,10 @@ static void what_one_machine_puts_another_reads(void **state)
 	blobs_expect(b, "empty", 0, 1);
 	blobs_expect(b, "small", 10, 2);
 	blobs_expect(b, "large", 300000, 3);
-	assert_int_equal(sync_now(b).sent, 0);
+	assert_int_equal(sync_machine(b).sent, 0);
 	blobs_update(b, "large", 200000, 4);
-	assert_int_equal(sync_now(b).sent, 1);
-	assert_int_equal(sync_now(a).received, 1);
+	assert_int_equal(sync_machine(b).sent, 1);
+	assert_int_equal(sync_machine(a).received, 1);
 	blobs_expect(a, "large", 200000, 4);
 	check_machines((struct blobs *[]){a, b}, 2);
 	machine_free(b);
@@ -67,9 +67,9 @@ static void a_sync_without_changes_writes_nothing(void **state)
 	struct ps_mem_figures figures;
 	struct blobs *a = blobs_new(scheme);
 	blobs_put(a, "key", 10, 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	ps_mem_figures(blobs_world(a), &figures, true);
-	struct ps_remote_sync_result result = sync_now(a);
+	struct ps_remote_sync_result result = sync_machine(a);
 	assert_int_equal(result.head, 2);
 	ps_mem_figures(blobs_world(a), &figures, true);
 	assert_int_equal(figures.requests[PS_NET_HEAD], 1);
@@ -85,15 +85,15 @@ static void a_removed_key_stays_removed(void **state)
 	struct blobs *a = blobs_new(scheme);
 	blobs_put(a, "key", 1000, 1);
 	blobs_put(a, "other", 1000, 2);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	struct blobs *b = machine_open(a);
 	assert_ok(ps_remote_remove(a->r, "key"));
-	assert_int_equal(sync_now(a).sent, 1);
-	assert_int_equal(sync_now(b).removed, 1);
+	assert_int_equal(sync_machine(a).sent, 1);
+	assert_int_equal(sync_machine(b).removed, 1);
 	expect_none(b, "key");
 	blobs_update(b, "other", 500, 3);
-	(void)sync_now(b);
-	(void)sync_now(a);
+	(void)sync_machine(b);
+	(void)sync_machine(a);
 	expect_none(a, "key");
 	expect_same(a, b);
 	check_machines((struct blobs *[]){a, b}, 2);
@@ -107,22 +107,22 @@ static void a_renamed_value_outlives_a_change_of_its_old_key(void **state)
 	(void)state;
 	struct blobs *a = blobs_new(scheme);
 	blobs_put(a, "old", 300000, 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	struct blobs *b = machine_open(a);
 	blobs_put(b, "of b", 10, 2);
-	(void)sync_now(b);
-	(void)sync_now(a);
+	(void)sync_machine(b);
+	(void)sync_machine(a);
 	assert_ok(ps_remote_rename(a->r, "old", "new"));
 	blobs_expect(a, "new", 300000, 1);
 	expect_none(a, "old");
 	blobs_update(b, "old", 300000, 3);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	for (unsigned i = 0; i < 4; i++) {
 		char key[16];
 		snprintf(key, sizeof(key), "reuse %u", i);
 		blobs_put(b, key, 300000, 4 + i);
 	}
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	sync_all_machines((struct blobs *[]){a, b}, 2);
 	blobs_expect(a, "new", 300000, 1);
 	blobs_expect(b, "new", 300000, 1);
@@ -138,14 +138,14 @@ static void both_changes_of_one_key_are_kept(void **state)
 	(void)state;
 	struct blobs *a = blobs_new(scheme);
 	blobs_put(a, "key", 1000, 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	struct blobs *b = machine_open(a);
 	blobs_update(a, "key", 2000, 2);
 	blobs_update(b, "key", 3000, 3);
-	(void)sync_now(a);
-	struct ps_remote_sync_result result = sync_now(b);
+	(void)sync_machine(a);
+	struct ps_remote_sync_result result = sync_machine(b);
 	assert_int_equal(result.conflicts, 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	assert_int_equal(count_keys(a, "key"), 2);
 	assert_int_equal(count_keys(a, "key (conflict "), 1);
 	expect_same(a, b);
@@ -175,8 +175,8 @@ static void many_syncs_leave_few_runs(void **state)
 			assert_ok(ps_remote_put(who->r, key, bytes, 100 + i, &options));
 			test_free(bytes);
 		}
-		(void)sync_now(who);
-		(void)sync_now(who == a ? b : a);
+		(void)sync_machine(who);
+		(void)sync_machine(who == a ? b : a);
 	}
 	assert_ok(ps_remote_head(a->r, &head));
 	assert_in_range(head.runs, 1, 10);
@@ -207,11 +207,11 @@ static void make_due(struct blobs *a)
 		snprintf(key, sizeof(key), "%0250u", i);
 		blobs_put(a, key, 10, i);
 	}
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	for (unsigned i = 0; i < 70; i++) {
 		snprintf(key, sizeof(key), "%0250u", i);
 		blobs_update(a, key, 20, i);
-		struct ps_remote_sync_result result = sync_now(a);
+		struct ps_remote_sync_result result = sync_machine(a);
 		assert_int_equal(result.sent, 1);
 		assert_int_equal(result.merge_forced, 0);
 		assert_in_range(result.run_bytes, 1, 64 << 10);
@@ -226,20 +226,20 @@ static void a_sync_with_nothing_to_send_merges_what_was_left(void **state)
 	make_due(a);
 	struct blobs *b = machine_open(a);
 	blobs_put(a, "last", 10, 1);
-	uint64_t due = sync_now(a).merge_due;
+	uint64_t due = sync_machine(a).merge_due;
 	assert_in_range(due, 64 << 10, 1 << 20);
 	/* Who only looks writes nothing. */
-	struct ps_remote_sync_result result = sync_now(b);
+	struct ps_remote_sync_result result = sync_machine(b);
 	assert_int_equal(result.run_bytes + result.head_bytes, 0);
 	assert_int_equal(result.merge_due, due);
-	result = sync_now(a);
+	result = sync_machine(a);
 	assert_int_equal(result.sent, 0);
 	assert_int_equal(result.merged_bytes, due);
 	assert_int_equal(result.merge_due, 0);
 	assert_int_equal(runs_of(a), 1);
-	result = sync_now(a);
+	result = sync_machine(a);
 	assert_int_equal(result.run_bytes + result.head_bytes, 0);
-	assert_int_equal(sync_now(b).received, 0);
+	assert_int_equal(sync_machine(b).received, 0);
 	expect_same(a, b);
 	struct blobs *fresh = machine_open(a);
 	expect_same(a, fresh);
@@ -256,14 +256,14 @@ static void tidying_also_sends_what_was_changed(void **state)
 	struct blobs *b = machine_open(a);
 	(void)state;
 	make_due(a);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	blobs_put(b, "of b", 10, 1);
 	assert_ok(ps_remote_tidy(b->r, NULL, NULL, &result));
 	assert_int_equal(result.sent, 1);
 	assert_true(result.merged_bytes > 0);
 	assert_int_equal(result.merge_due, 0);
 	assert_int_equal(runs_of(b), 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	expect_same(a, b);
 	check_machines((struct blobs *[]){a, b}, 2);
 	machine_free(b);
@@ -285,10 +285,10 @@ static void a_purge_merges_and_sends_no_change(void **state)
 	assert_ok(ps_remote_stat(a->r, "not synced", &info));
 	assert_int_equal(info.synced, 0);
 	blobs_expect(a, "not synced", 300, 2);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	expect_none(b, "not synced");
-	assert_int_equal(sync_now(a).sent, 1);
-	(void)sync_now(b);
+	assert_int_equal(sync_machine(a).sent, 1);
+	(void)sync_machine(b);
 	expect_same(a, b);
 	check_machines((struct blobs *[]){a, b}, 2);
 	machine_free(b);
@@ -347,8 +347,8 @@ static void changes_go_on_while_a_sync_is_under_way(void **state)
 		assert_int_equal(pthread_create(&threads[i], NULL, write_all_the_time, &writers[i]), 0);
 	}
 	for (unsigned i = 0; i < 10; i++) {
-		(void)sync_now(a);
-		(void)sync_now(b);
+		(void)sync_machine(a);
+		(void)sync_machine(b);
 	}
 	for (unsigned i = 0; i < 2; i++) {
 		void *failed;
@@ -423,12 +423,12 @@ static void what_a_call_has_is_settled_when_it_gives_it_back(void **state)
 	blobs_put(a, "other", 100, 2);
 	m.b = a;
 	m.armed = true;
-	assert_int_equal(sync_now(a).sent, 2);
+	assert_int_equal(sync_machine(a).sent, 2);
 	assert_true(m.reading);
 	assert_ok(ps_remote_stat(a->r, "other", &info));
 	assert_int_equal(info.synced, 1);
 	/* Another sync neither takes the key from the put nor sends it twice. */
-	assert_int_equal(sync_now(a).sent, 0);
+	assert_int_equal(sync_machine(a).sent, 0);
 	assert_error(ps_remote_close(a->r), PS_EBUSY);
 	pthread_mutex_lock(&m.lock);
 	m.may_end = true;
@@ -436,7 +436,7 @@ static void what_a_call_has_is_settled_when_it_gives_it_back(void **state)
 	pthread_mutex_unlock(&m.lock);
 	assert_int_equal(pthread_join(m.thread, NULL), 0);
 	assert_ok(m.err);
-	assert_int_equal(sync_now(a).sent, 1);
+	assert_int_equal(sync_machine(a).sent, 1);
 	blobs_expect(a, "key", 500, 5);
 	assert_ok(ps_remote_stat(a->r, "key", &info));
 	assert_int_equal(info.synced, 1);
@@ -471,7 +471,7 @@ static void a_key_that_only_reads_takes_and_never_writes(void **state)
 	struct blobs *b = machine_new(a);
 	(void)state;
 	blobs_put(a, "key", 300000, 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	ps_mem_figures(blobs_world(a), &figures, true);
 	start_reader(b, a);
 	blobs_expect(b, "key", 300000, 1);
@@ -482,9 +482,9 @@ static void a_key_that_only_reads_takes_and_never_writes(void **state)
 	                     figures.requests[PS_NET_REMOVE],
 	                 0);
 	blobs_update(a, "key", 100, 2);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	ps_mem_figures(blobs_world(a), &figures, true);
-	assert_int_equal(sync_now(b).received, 1);
+	assert_int_equal(sync_machine(b).received, 1);
 	blobs_expect(b, "key", 100, 2);
 	blobs_close(b);
 	start_reader(b, a);
@@ -511,20 +511,20 @@ static void a_removed_key_stays_removed_for_one_who_was_away(void **state)
 		snprintf(key, sizeof(key), "key %u", i);
 		blobs_put(a, key, 100, i);
 	}
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	/* A reader is not listed: nobody waits for it. */
 	start_reader(reader, a);
 	assert_ok(ps_remote_remove(a->r, "key 3"));
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	for (unsigned i = 4; i < 20; i++) { /* the base is merged, again and again */
 		snprintf(key, sizeof(key), "key %u", i);
 		blobs_update(a, key, 200, i);
-		(void)sync_now(a);
+		(void)sync_machine(a);
 	}
 	blobs_stats(a, &stats);
 	assert_int_equal(stats.tombstones, 0);
 	assert_int_equal(count_keys(reader, "key 3"), 1);
-	(void)sync_now(reader);
+	(void)sync_machine(reader);
 	expect_none(reader, "key 3");
 	expect_same(a, reader);
 	machine_free(reader);
@@ -532,10 +532,10 @@ static void a_removed_key_stays_removed_for_one_who_was_away(void **state)
 	struct blobs *b = machine_open(a);
 	assert_ok(ps_remote_remove(a->r, "key 4"));
 	assert_ok(ps_remote_remove(a->r, "key 5"));
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	blobs_update(b, "key 5", 300, 55);
-	(void)sync_now(b);
-	(void)sync_now(a);
+	(void)sync_machine(b);
+	(void)sync_machine(a);
 	expect_none(b, "key 4");
 	blobs_expect(a, "key 5", 300, 55);
 	expect_same(a, b);
@@ -554,7 +554,7 @@ static void a_machine_far_behind_takes_a_head_code(void **state)
 		assert_ok(ps_remote_put(
 		    a->r, "key", &i, sizeof(i),
 		    &(struct ps_remote_put){.size = sizeof(struct ps_remote_put), .replace = 1}));
-		(void)sync_now(a);
+		(void)sync_machine(a);
 	}
 	blobs_put(b, "of b", 10, 1);
 	sync_fails(b, PS_EFORK);
@@ -562,8 +562,8 @@ static void a_machine_far_behind_takes_a_head_code(void **state)
 	assert_ok(ps_remote_head(a->r, &head));
 	b->options.head_code = head.code;
 	assert_ok(blobs_start(b, false));
-	assert_int_equal(sync_now(b).received, 1);
-	(void)sync_now(a);
+	assert_int_equal(sync_machine(b).received, 1);
+	(void)sync_machine(a);
 	expect_same(a, b);
 	machine_free(b);
 	blobs_free(a);

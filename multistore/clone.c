@@ -1,0 +1,308 @@
+/* ps_clone and ps_push_history. A clone is written under a temporary name beside its own, and takes its own
+ * only when all of it is durable, its note included: a crash leaves a ".partial-" file, or the whole clone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <padstone/multi_store.h>
+
+#include "base/fail.h"
+#include "multistore/push_internal.h"
+#include "multistore/state_reader.h"
+
+struct clone {
+	ps_remote *r;
+	struct ps_memory memory;
+	struct ps_clone_options options;
+	struct ps_push_manifest manifest;
+	const struct ps_push_manifest_state *state;
+	struct ps_restore *restore;
+	ps_state_reader *reader;
+	uint64_t objects, bytes; /* so far */
+	char temporary[PATH_MAX];
+};
+
+static int show(struct clone *c)
+{
+	struct ps_progress shown = {.phase = "clone", .done = c->bytes, .total = c->state->info.live_bytes};
+	if (!c->options.progress || c->options.progress(c->options.progress_arg, &shown) == 0)
+		return PS_OK;
+	return ps_fail(PS_ECANCELED, "the clone was given up by its caller");
+}
+
+/* ---- which state ---- */
+
+static int find_state(struct clone *c)
+{
+	const struct ps_push_manifest *m = &c->manifest;
+	for (uint32_t i = 0; i < m->state_count && !c->state; i++)
+		if (c->options.state == 0 || m->states[i].info.here.interval == c->options.state)
+			c->state = &m->states[i];
+	return c->state ? PS_OK
+	                : ps_fail(PS_ENOTFOUND, "state %llu is not kept here",
+	                          (unsigned long long)c->options.state);
+}
+
+/* ---- contents ---- */
+
+/* What cannot be restored is none of what a store has, whoever sealed it. */
+static int not_possible(const struct clone *c, int err)
+{
+	char sentence[512];
+	if (err != PS_EINVAL)
+		return err;
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	return ps_fail(PS_ECORRUPT, "state %llu: %s", (unsigned long long)c->state->info.here.interval,
+	               sentence);
+}
+
+static int copy_pieces(struct clone *c)
+{
+	uint64_t offset;
+	const uint8_t *bytes;
+	size_t len;
+	int err;
+	while ((err = ps_state_reader_piece(c->reader, &offset, &bytes, &len)) == PS_OK) {
+		err = not_possible(c, ps_restore_piece(c->restore, offset, bytes, len));
+		if (!err)
+			err = show(c);
+		if (err)
+			return err;
+	}
+	return err == PS_ENOTFOUND ? PS_OK : err;
+}
+
+static int copy_object(struct clone *c, const struct ps_cut_object *object, const uint8_t *bytes)
+{
+	int err = not_possible(
+	    c, ps_restore_object(c->restore, object, object->kind == PS_CUT_BYTES ? bytes : NULL));
+	if (!err && object->kind == PS_CUT_CHUNKS)
+		err = copy_pieces(c);
+	c->objects += object->kind != PS_CUT_GONE;
+	c->bytes += object->size;
+	return err ? err : show(c);
+}
+
+static int copy_all(struct clone *c)
+{
+	struct ps_cut_object object;
+	const uint8_t *bytes;
+	int err = PS_OK;
+	while (!err) {
+		err = ps_state_reader_next(c->reader, &object, &bytes);
+		if (!err)
+			err = copy_object(c, &object, bytes);
+		else if (err == PS_ENOTFOUND)
+			break;
+	}
+	if (err != PS_ENOTFOUND)
+		return err;
+	const struct ps_cut_info *info = &c->state->info;
+	if (c->objects != info->objects || c->bytes != info->live_bytes)
+		return ps_fail(
+		    PS_ECORRUPT,
+		    "state %llu has %llu objects of %llu bytes in its packs, and should have %llu of %llu",
+		    (unsigned long long)info->here.interval, (unsigned long long)c->objects,
+		    (unsigned long long)c->bytes, (unsigned long long)info->objects,
+		    (unsigned long long)info->live_bytes);
+	return PS_OK;
+}
+
+static int fill(struct clone *c, ps_storer *s)
+{
+	int err = ps_restore_begin(s, &c->restore);
+	if (err)
+		return err;
+	err = ps_state_reader_new(&c->memory, c->r, &c->manifest, c->state, &c->reader);
+	if (!err)
+		err = copy_all(c);
+	if (!err)
+		err = ps_restore_finish(c->restore, &c->state->info);
+	else
+		ps_restore_abort(c->restore);
+	return err;
+}
+
+/* A clone of an earlier state has no note: what it would push is another line of states. */
+static int note_state(struct clone *c, ps_storer *s)
+{
+	struct ps_push_note note = {.number = c->state->info.here.interval};
+	struct ps_stats stats;
+	if (c->state != ps_push_manifest_newest(&c->manifest))
+		return PS_OK;
+	int err = ps_stats(s, &stats);
+	if (err)
+		return err;
+	memcpy(note.last, c->state->mark, sizeof(note.last));
+	note.commit = stats.last_commit;
+	note.seen_ns = push_manifest_time(c->r);
+	return ps_push_note_set(s, &note);
+}
+
+/* ---- the file ---- */
+
+static int sync_folder(const char *path)
+{
+	char copy[PATH_MAX];
+	snprintf(copy, sizeof(copy), "%s", path);
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = fd < 0 || fsync(fd) ? ps_fail_errno(errno, "%s: cannot sync its folder", path) : PS_OK;
+	if (fd >= 0)
+		(void)close(fd);
+	return err;
+}
+
+/* Small contents go to classes, as in a store that multi opens for the first time. */
+static int open_new(struct clone *c, ps_storer **s)
+{
+	struct ps_base_options options = {.size = sizeof(options)};
+	ps_storer *base;
+	if (c->options.base)
+		memcpy(&options, c->options.base, c->options.base->size);
+	options.mode = PS_OPEN_CREATE_NEW;
+	int err = ps_base_open(c->temporary, &options, &base);
+	if (err)
+		return err;
+	err = ps_multi_open(base, NULL, s);
+	if (err) {
+		(void)!ps_close(base);
+		(void)unlink(c->temporary);
+	}
+	return err;
+}
+
+static int write_file(struct clone *c, const char *path)
+{
+	ps_storer *s;
+	int err = open_new(c, &s);
+	if (err)
+		return err;
+	err = fill(c, s);
+	ps_state_reader_free(c->reader);
+	if (!err)
+		err = note_state(c, s);
+	char sentence[512];
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	int closed = ps_close(s);
+	if (err)
+		err = ps_fail(err, "%s", sentence);
+	else
+		err = closed;
+	if (!err && renameat2(AT_FDCWD, c->temporary, AT_FDCWD, path, RENAME_NOREPLACE))
+		err = errno == EEXIST
+		          ? ps_fail(PS_EEXIST, "%s: exists already", path)
+		          : ps_fail_errno(errno, "%s: cannot be renamed to %s", c->temporary, path);
+	if (err)
+		(void)unlink(c->temporary);
+	return err ? err : sync_folder(path);
+}
+
+/* ---- the calls ---- */
+
+static int take_options(struct clone *c, const struct ps_clone_options *options)
+{
+	c->options = (struct ps_clone_options){.size = sizeof(c->options)};
+	if (options && (options->size > sizeof(c->options) || options->size < sizeof(options->size)))
+		return ps_fail(PS_EINVAL, "clone options: size %zu is not that of a known struct",
+		               options->size);
+	if (options)
+		memcpy(&c->options, options, options->size);
+	const struct ps_base_options *base = c->options.base;
+	if (base && (base->size > sizeof(*base) || base->size < sizeof(base->size) || base->use_fd))
+		return ps_fail(PS_EINVAL,
+		               "clone options: the base options are no known struct, or name a descriptor");
+	return PS_OK;
+}
+
+static int look(struct clone *c)
+{
+	int err = ps_remote_sync(c->r, NULL, NULL, NULL);
+	if (!err)
+		err = push_read_manifest(c->r, PS_PUSH_MANIFEST_KEY, &c->manifest);
+	return err ? err : find_state(c);
+}
+
+static int clone_to(struct clone *c, const char *path, struct ps_clone_result *result)
+{
+	struct ps_remote_stats before, after;
+	int err = ps_remote_stats(c->r, &before);
+	if (!err)
+		err = look(c);
+	if (!err)
+		err = write_file(c, path);
+	if (!err)
+		err = ps_remote_stats(c->r, &after);
+	if (!err && result)
+		*result = (struct ps_clone_result){
+		    .state = c->state->info.here.interval,
+		    .commit = c->state->info.commit,
+		    .objects = c->objects,
+		    .bytes = c->bytes,
+		    .received_bytes = after.received_bytes - before.received_bytes,
+		    .requests = after.requests - before.requests,
+		};
+	return err;
+}
+
+int ps_clone(ps_remote *r, const char *path, const struct ps_clone_options *options,
+             struct ps_clone_result *result)
+{
+	struct clone c = {.r = r};
+	if (!r || !path)
+		return ps_fail(PS_EINVAL, "ps_clone: no remote, or no path");
+	int err = take_options(&c, options);
+	if (err)
+		return err;
+	if (access(path, F_OK) == 0)
+		return ps_fail(PS_EEXIST, "%s: exists already", path);
+	if (snprintf(c.temporary, sizeof(c.temporary), "%s.partial-%ld", path, (long)getpid()) >=
+	    (int)sizeof(c.temporary))
+		return ps_fail(PS_EINVAL, "clone: the path is too long");
+	ps_memory_init(&c.memory, NULL);
+	ps_push_manifest_init(&c.manifest, &c.memory);
+	err = clone_to(&c, path, result);
+	ps_push_manifest_done(&c.manifest);
+	ps_memory_done(&c.memory);
+	return err;
+}
+
+static struct ps_push_state told_state(const struct ps_push_manifest *m,
+                                       const struct ps_push_manifest_state *s)
+{
+	struct ps_push_state told = {.state = s->info.here.interval,
+	                             .commit = s->info.commit,
+	                             .time_ns = s->time_ns,
+	                             .objects = s->info.objects,
+	                             .bytes = s->info.live_bytes,
+	                             .runs = s->runs,
+	                             .newest = s == ps_push_manifest_newest(m)};
+	for (uint32_t i = 0; i < s->runs; i++) {
+		told.packs += m->runs[s->run[i]].packs;
+		told.pack_bytes += m->runs[s->run[i]].bytes;
+	}
+	return told;
+}
+
+int ps_push_history(ps_remote *r, ps_push_state_fn fn, void *arg)
+{
+	struct ps_memory memory;
+	struct ps_push_manifest m;
+	if (!r || !fn)
+		return ps_fail(PS_EINVAL, "ps_push_history: no remote, or no callback");
+	ps_memory_init(&memory, NULL);
+	ps_push_manifest_init(&m, &memory);
+	int err = push_read_manifest(r, PS_PUSH_MANIFEST_KEY, &m);
+	for (uint32_t i = 0; i < m.state_count && !err; i++) {
+		struct ps_push_state told = told_state(&m, &m.states[i]);
+		if (fn(arg, &told) != 0)
+			err = ps_fail(PS_ECANCELED, "the list of states was given up by its caller");
+	}
+	ps_push_manifest_done(&m);
+	ps_memory_done(&memory);
+	return err;
+}

@@ -1,0 +1,152 @@
+#include "multistore/manifest.h"
+
+#include <string.h>
+
+#include "base/fail.h"
+
+void ps_push_manifest_init(struct ps_push_manifest *m, struct ps_memory *memory)
+{
+	*m = (struct ps_push_manifest){.memory = memory};
+}
+
+void ps_push_manifest_done(struct ps_push_manifest *m)
+{
+	if (!m->memory)
+		return;
+	ps_memory_free(m->memory, m->packs, m->pack_capacity * sizeof(*m->packs));
+	ps_memory_free(m->memory, m->runs, m->run_capacity * sizeof(*m->runs));
+	ps_memory_free(m->memory, m->states, m->state_capacity * sizeof(*m->states));
+	ps_push_manifest_init(m, m->memory);
+}
+
+const struct ps_push_manifest_state *ps_push_manifest_newest(const struct ps_push_manifest *m)
+{
+	return m->state_count ? &m->states[0] : NULL;
+}
+
+/* ---- adding ---- */
+
+/* Room for one more. */
+static int grow(struct ps_memory *memory, void **list, uint32_t count, uint32_t *capacity, size_t size)
+{
+	if (count < *capacity)
+		return PS_OK;
+	uint32_t wanted = *capacity ? *capacity * 2 : 16;
+	if (wanted < *capacity)
+		return ps_fail(PS_ERANGE, "a manifest has more than %u entries of a kind", *capacity);
+	void *grown = ps_memory_resize(memory, *list, *capacity * size, wanted * size);
+	if (!grown)
+		return ps_fail(PS_ENOMEM, "no memory for a manifest of %u entries", wanted);
+	*list = grown;
+	*capacity = wanted;
+	return PS_OK;
+}
+
+int ps_push_manifest_add_pack(struct ps_push_manifest *m, const struct ps_push_manifest_pack *pack)
+{
+	void *list = m->packs;
+	int err = grow(m->memory, &list, m->pack_count, &m->pack_capacity, sizeof(*pack));
+	m->packs = list;
+	if (!err)
+		m->packs[m->pack_count++] = *pack;
+	return err;
+}
+
+int ps_push_manifest_add_run(struct ps_push_manifest *m, const struct ps_push_manifest_run *run)
+{
+	void *list = m->runs;
+	if (m->run_count == PS_PUSH_MANIFEST_RUNS_MAX)
+		return ps_fail(PS_ERANGE, "a manifest has %d runs already: keep fewer states",
+		               PS_PUSH_MANIFEST_RUNS_MAX);
+	int err = grow(m->memory, &list, m->run_count, &m->run_capacity, sizeof(*run));
+	m->runs = list;
+	if (!err)
+		m->runs[m->run_count++] = *run;
+	return err;
+}
+
+int ps_push_manifest_add_state(struct ps_push_manifest *m, const struct ps_push_manifest_state *state)
+{
+	void *list = m->states;
+	if (m->state_count == PS_PUSH_MANIFEST_STATES_MAX)
+		return ps_fail(PS_ERANGE, "a manifest has %d states already", PS_PUSH_MANIFEST_STATES_MAX);
+	int err = grow(m->memory, &list, m->state_count, &m->state_capacity, sizeof(*state));
+	m->states = list;
+	if (!err)
+		m->states[m->state_count++] = *state;
+	return err;
+}
+
+/* ---- the next one ---- */
+
+/* The run with its packs. */
+static int add_whole_run(struct ps_push_manifest *m, const struct ps_push_manifest_run *run,
+                         const struct ps_push_manifest_pack *packs)
+{
+	struct ps_push_manifest_run added = *run;
+	added.first_pack = m->pack_count;
+	int err = PS_OK;
+	for (uint32_t i = 0; i < run->packs && !err; i++)
+		err = ps_push_manifest_add_pack(m, &packs[i]);
+	return err ? err : ps_push_manifest_add_run(m, &added);
+}
+
+static uint32_t kept_states(const struct ps_push_manifest *old, uint32_t history)
+{
+	uint32_t most = history < PS_PUSH_MANIFEST_STATES_MAX - 1 ? history : PS_PUSH_MANIFEST_STATES_MAX - 1;
+	return old->state_count < most ? old->state_count : most;
+}
+
+static void mark_needed(const struct ps_push_manifest *old, const struct ps_push_manifest_next *next,
+                        bool *needed)
+{
+	for (uint32_t i = 0; i < next->keep; i++)
+		needed[old->states[0].run[i]] = true;
+	for (uint32_t s = 0; s < kept_states(old, next->history); s++)
+		for (uint32_t i = 0; i < old->states[s].runs; i++)
+			needed[old->states[s].run[i]] = true;
+}
+
+/* Runs keep their order, so that what does not change of a long manifest does not move in it. */
+static int copy_runs(const struct ps_push_manifest *old, const struct ps_push_manifest_next *next,
+                     uint32_t *number, struct ps_push_manifest *m)
+{
+	bool needed[PS_PUSH_MANIFEST_RUNS_MAX] = {false};
+	int err = PS_OK;
+	mark_needed(old, next, needed);
+	for (uint32_t i = 0; i < old->run_count && !err; i++) {
+		const struct ps_push_manifest_run *run = &old->runs[i];
+		number[i] = m->run_count;
+		if (needed[i])
+			err = add_whole_run(m, run, old->packs + run->first_pack);
+	}
+	return err ? err : add_whole_run(m, &next->run, next->packs);
+}
+
+static int add_states(const struct ps_push_manifest *old, const struct ps_push_manifest_next *next,
+                      const uint32_t *number, struct ps_push_manifest *m)
+{
+	struct ps_push_manifest_state state = next->state;
+	for (uint32_t i = 0; i < next->keep; i++)
+		state.run[i] = number[old->states[0].run[i]];
+	state.run[next->keep] = m->run_count - 1;
+	state.runs = next->keep + 1;
+	int err = ps_push_manifest_add_state(m, &state);
+	for (uint32_t s = 0; s < kept_states(old, next->history) && !err; s++) {
+		state = old->states[s];
+		for (uint32_t i = 0; i < state.runs; i++)
+			state.run[i] = number[state.run[i]];
+		err = ps_push_manifest_add_state(m, &state);
+	}
+	return err;
+}
+
+int ps_push_manifest_make(const struct ps_push_manifest *old, const struct ps_push_manifest_next *next,
+                          struct ps_push_manifest *m)
+{
+	uint32_t number[PS_PUSH_MANIFEST_RUNS_MAX];
+	if (next->keep >= PS_STATE_RUNS_MAX)
+		return ps_fail(PS_ERANGE, "a state of more than %d runs", PS_STATE_RUNS_MAX);
+	int err = copy_runs(old, next, number, m);
+	return err ? err : add_states(old, next, number, m);
+}

@@ -1,0 +1,370 @@
+/* ps_push: the order in which things become durable, and what a crash in between leaves, is in
+ * multistore/PADS.md. */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <zstd.h>
+
+#include "base/fail.h"
+#include "multistore/push_internal.h"
+#include "multistore/push_since.h"
+
+enum { PACK_BYTES = 64 << 20, PACK_BYTES_MIN = 4096, PACK_BYTES_MOST = 1 << 30 };
+
+/* ---- one push of a store at a time ---- */
+
+struct pushed {
+	struct pushed *next;
+	ps_storer *s; /* the innermost */
+};
+static pthread_mutex_t pushing_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pushed *pushing;
+
+static int enter(struct pushed *own, ps_storer *s)
+{
+	while (s->inner)
+		s = s->inner;
+	own->s = s;
+	pthread_mutex_lock(&pushing_lock);
+	bool busy = false;
+	for (const struct pushed *other = pushing; other; other = other->next)
+		busy |= other->s == s;
+	if (!busy) {
+		own->next = pushing;
+		pushing = own;
+	}
+	pthread_mutex_unlock(&pushing_lock);
+	return busy ? ps_fail(PS_EBUSY, "a push of this store is under way") : PS_OK;
+}
+
+static void leave(struct pushed *own)
+{
+	pthread_mutex_lock(&pushing_lock);
+	struct pushed **at = &pushing;
+	while (*at != own)
+		at = &(*at)->next;
+	*at = own->next;
+	pthread_mutex_unlock(&pushing_lock);
+}
+
+/* ---- progress ---- */
+
+int push_show(struct push *p)
+{
+	struct ps_progress shown = {.phase = "push", .done = p->done, .total = p->total};
+	if (!p->options.progress || p->options.progress(p->options.progress_arg, &shown) == 0)
+		return PS_OK;
+	return ps_fail(PS_ECANCELED, "the push was given up by its caller");
+}
+
+/* ---- since when ---- */
+
+static uint64_t weight_of(uint64_t contents, uint64_t items)
+{
+	return contents + PS_ITEM_COST * items;
+}
+
+static const struct ps_push_manifest_run *newest_run(const struct push *p, uint32_t i)
+{
+	return &p->old.runs[ps_push_manifest_newest(&p->old)->run[i]];
+}
+
+static struct ps_cut_from from_of(const struct push *p, uint32_t keep)
+{
+	struct ps_cut_from from = {0};
+	if (keep == 0)
+		return from;
+	const struct ps_push_manifest_run *run = newest_run(p, keep - 1);
+	from.interval = run->upto;
+	from.checkpoint = run->checkpoint;
+	return from;
+}
+
+/* A state that this file is not old enough for is one that it has not pushed as it is. */
+static int begin_cut(struct push *p, uint32_t keep)
+{
+	struct ps_cut_from from = from_of(p, keep);
+	const struct ps_push_manifest_state *newest = ps_push_manifest_newest(&p->old);
+	p->since = from.interval;
+	int err = ps_cut_begin(p->s, &from, &p->cut, &p->info);
+	if (err == PS_EINVAL && keep > 0)
+		return ps_fail(PS_EFORK,
+		               "state %llu was pushed from this store, but not from this file as it is here: "
+		               "it is older. Clone it, or push under another store name",
+		               (unsigned long long)newest->info.here.interval);
+	if (err || !newest || p->info.here.interval > newest->info.here.interval)
+		return err;
+	ps_cut_end(p->cut);
+	p->cut = NULL;
+	return ps_fail(
+	    PS_EFORK,
+	    "state %llu was pushed from this store, whose file is at %llu here: it is older. Clone it, "
+	    "or push under another store name",
+	    (unsigned long long)newest->info.here.interval, (unsigned long long)p->info.here.interval);
+}
+
+static void end_cut(struct push *p)
+{
+	if (p->cut)
+		ps_cut_end(p->cut);
+	p->cut = NULL;
+}
+
+/* What was changed behind the last run: without reading any contents. */
+static int count_changes(struct push *p, uint64_t *contents, uint64_t *items)
+{
+	struct ps_cut_object object;
+	*contents = *items = 0;
+	int err = begin_cut(p, ps_push_manifest_newest(&p->old)->runs);
+	while (!err) {
+		err = ps_cut_next(p->cut, &object);
+		if (!err) {
+			*items += 1;
+			*contents +=
+			    object.kind == PS_CUT_BYTES || object.kind == PS_CUT_CHUNKS ? object.size : 0;
+			err = push_show(p);
+		}
+	}
+	end_cut(p);
+	return err == PS_ENOTFOUND ? PS_OK : err;
+}
+
+static uint32_t keep_up_to(const struct push *p, uint64_t since)
+{
+	uint32_t keep = 0;
+	while (since > 0 && newest_run(p, keep++)->upto != since)
+		;
+	return keep;
+}
+
+static int choose_since(struct push *p, bool *changed)
+{
+	const struct ps_push_manifest_state *newest = ps_push_manifest_newest(&p->old);
+	uint64_t weight[PS_STATE_RUNS_MAX], contents, items, since = 0;
+	bool found;
+	*changed = true;
+	int err = push_find_left(p, &since, &found);
+	if (err)
+		return err;
+	p->keep = found ? keep_up_to(p, since) : 0;
+	if (!newest || found)
+		return PS_OK;
+	err = count_changes(p, &contents, &items);
+	*changed = items > 0;
+	if (err || !*changed)
+		return err;
+	for (uint32_t i = 0; i < newest->runs; i++)
+		weight[i] =
+		    weight_of(newest_run(p, i)->contents, newest_run(p, i)->objects + newest_run(p, i)->gone);
+	p->keep = ps_push_keep(weight, newest->runs, weight_of(p->info.live_bytes, p->info.objects),
+	                       weight_of(contents, items));
+	p->total = p->keep == newest->runs ? contents : p->keep == 0 ? p->info.live_bytes : 0;
+	return PS_OK;
+}
+
+/* ---- steps ---- */
+
+static int make_mark(uint8_t mark[PS_PACK_MARK])
+{
+	for (size_t got = 0; got < PS_PACK_MARK;) {
+		ssize_t n = getrandom(mark + got, PS_PACK_MARK - got, 0);
+		if (n < 0 && errno != EINTR)
+			return ps_fail_errno(errno, "no random bytes for a push");
+		got += n > 0 ? (size_t)n : 0;
+	}
+	mark[0] |= 1; /* never all zeros */
+	return PS_OK;
+}
+
+/* The note comes behind the cut: whoever has a file with this mark in it has all that the cut has. */
+static int note_attempt(struct push *p)
+{
+	int err = make_mark(p->mark);
+	p->sweep |= p->note.attempts > 0;
+	if (err)
+		return err;
+	ps_push_note_attempt(&p->note, p->mark);
+	return ps_push_note_set(p->s, &p->note);
+}
+
+static int send_cut(struct push *p)
+{
+	int err = begin_cut(p, p->keep);
+	if (err)
+		return err;
+	if (p->total == 0 && p->keep == 0)
+		p->total = p->info.live_bytes;
+	err = note_attempt(p);
+	if (!err)
+		err = push_choose_left(p);
+	if (!err)
+		err = push_send(p);
+	end_cut(p);
+	return err;
+}
+
+static uint64_t wall_ns(void)
+{
+	struct timespec now = {0};
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+static int make_manifest(struct push *p)
+{
+	struct ps_push_manifest_next next = {
+	    .keep = p->keep, .run = p->run, .packs = p->packs, .history = p->options.history};
+	next.run.since = p->since;
+	next.run.upto = p->info.here.interval;
+	next.run.checkpoint = p->info.here.checkpoint;
+	next.state.info = p->info;
+	next.state.time_ns = wall_ns();
+	memcpy(next.state.mark, p->mark, sizeof(next.state.mark));
+	return ps_push_manifest_make(&p->old, &next, &p->next);
+}
+
+static void tell_state(struct push *p)
+{
+	p->result.state = p->note.number;
+	p->result.commit = p->note.commit;
+}
+
+/* What cannot be removed now the next push removes: as long as the note has attempts it looks for what is
+ * left over. */
+static int clean_up(struct push *p, const struct ps_push_manifest *now)
+{
+	if (push_remove_packs(p, now, false) == PS_OK)
+		p->note.attempts = 0;
+	p->note.commit = p->info.commit;
+	p->note.seen_ns = push_manifest_time(p->r);
+	tell_state(p);
+	return ps_push_note_set(p->s, &p->note);
+}
+
+static int push_changes(struct push *p)
+{
+	int err = send_cut(p);
+	if (!err)
+		err = make_manifest(p);
+	if (!err)
+		err = push_publish(p);
+	if (err)
+		return err;
+	memcpy(p->note.last, p->mark, PS_PACK_MARK);
+	p->note.number = p->info.here.interval;
+	return clean_up(p, &p->next);
+}
+
+/* The state is there already. One look tells whether it still is. */
+static int push_nothing(struct push *p)
+{
+	p->sweep = p->note.attempts > 0;
+	int err = clean_up(p, &p->old);
+	return err || p->looked ? err : push_sync(p, NULL);
+}
+
+/* Commits are numbered, so the same number means that nothing was changed. */
+static int is_at(struct push *p, bool *same)
+{
+	struct ps_stats stats;
+	int err = ps_stats(p->s, &stats);
+	*same = !err && p->note.commit > 0 && stats.last_commit == p->note.commit && p->note.attempts == 0 &&
+	        push_manifest_time(p->r) == p->note.seen_ns;
+	return err;
+}
+
+static int push_since_last(struct push *p)
+{
+	bool changed = true;
+	int err = push_read(p);
+	if (!err)
+		err = push_judge(p);
+	if (!err)
+		err = choose_since(p, &changed);
+	if (err)
+		return err;
+	return changed ? push_changes(p) : push_nothing(p);
+}
+
+static int push_all(struct push *p)
+{
+	bool same = false;
+	int err = ps_push_note_get(p->s, &p->note);
+	if (!err)
+		err = push_look(p);
+	if (!err)
+		err = is_at(p, &same);
+	if (err || !same)
+		return err ? err : push_since_last(p);
+	tell_state(p);
+	return p->looked ? PS_OK : push_sync(p, NULL);
+}
+
+/* ---- the call ---- */
+
+static int take_options(struct push *p, const struct ps_push_options *options)
+{
+	p->options = (struct ps_push_options){.size = sizeof(p->options)};
+	if (options && (options->size > sizeof(p->options) || options->size < sizeof(options->size)))
+		return ps_fail(PS_EINVAL, "push options: size %zu is not that of a known struct",
+		               options->size);
+	if (options)
+		memcpy(&p->options, options, options->size);
+	struct ps_push_options *o = &p->options;
+	if (o->compression < -1 || o->compression > ZSTD_maxCLevel())
+		return ps_fail(PS_EINVAL, "push options: zstd has no level %d", o->compression);
+	o->compression = o->compression == 0 ? 1 : o->compression < 0 ? 0 : o->compression;
+	o->pack_bytes = o->pack_bytes ? o->pack_bytes : PACK_BYTES;
+	if (o->pack_bytes < PACK_BYTES_MIN || o->pack_bytes > PACK_BYTES_MOST)
+		return ps_fail(PS_EINVAL, "push options: packs of %llu bytes: %d to %d are possible",
+		               (unsigned long long)o->pack_bytes, PACK_BYTES_MIN, PACK_BYTES_MOST);
+	return PS_OK;
+}
+
+static int run(struct push *p)
+{
+	struct ps_remote_stats before, after;
+	int err = ps_remote_stats(p->r, &before);
+	if (!err)
+		err = push_all(p);
+	if (err)
+		return err;
+	err = ps_remote_stats(p->r, &after);
+	p->result.sent_bytes = after.sent_bytes - before.sent_bytes;
+	p->result.requests = after.requests - before.requests;
+	return err;
+}
+
+static void done(struct push *p)
+{
+	end_cut(p);
+	ps_memory_free(&p->memory, p->packs, p->pack_capacity * sizeof(*p->packs));
+	ps_memory_free(&p->memory, p->left, p->left_capacity * sizeof(*p->left));
+	ps_push_manifest_done(&p->old);
+	ps_push_manifest_done(&p->next);
+	ps_memory_done(&p->memory);
+}
+
+int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, struct ps_push_result *result)
+{
+	struct push p = {.s = s, .r = r};
+	struct pushed own = {0};
+	if (!s || !r)
+		return ps_fail(PS_EINVAL, "ps_push: no store, or no remote");
+	int err = take_options(&p, options);
+	if (!err)
+		err = enter(&own, s);
+	if (err)
+		return err;
+	ps_memory_init(&p.memory, NULL);
+	ps_push_manifest_init(&p.old, &p.memory);
+	ps_push_manifest_init(&p.next, &p.memory);
+	err = run(&p);
+	done(&p);
+	leave(&own);
+	if (!err && result)
+		*result = p.result;
+	return err;
+}

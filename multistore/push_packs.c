@@ -1,0 +1,281 @@
+/* Sending: the cut is walked by the caller's thread, which cuts it into packs; each pack is put by a thread
+ * of its own, through a pipe. While the last pads of one are confirmed the next one is under way, so that the
+ * network does not rest between them. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "multistore/pipe.h"
+#include "multistore/push_internal.h"
+
+enum { PIPE_BYTES = 1 << 20, SENDERS = 2, SENTENCE = 512 };
+
+struct sender {
+	ps_remote *r;
+	struct ps_pipe *pipe;
+	pthread_t thread;
+	char name[PS_PACK_NAME];
+	atomic_bool canceled;
+	int err;
+	char sentence[SENTENCE];
+	bool runs;
+};
+
+struct packer {
+	struct push *p;
+	struct sender senders[SENDERS];
+	unsigned turn;          /* whose is the next pack */
+	struct sender *current; /* of the writer's pack */
+	ps_pack_writer *writer;
+	uint32_t number; /* of the next pack */
+	struct ps_cut_object object;
+	bool given; /* the object was given to the writer */
+};
+
+/* ---- a sender ---- */
+
+static int read_pipe(void *arg, void *buf, size_t len, size_t *got)
+{
+	struct sender *s = arg;
+	return ps_pipe_read(s->pipe, buf, len, got);
+}
+
+static int still_wanted(void *arg, const struct ps_remote_progress *progress)
+{
+	struct sender *s = arg;
+	(void)progress;
+	return atomic_load(&s->canceled);
+}
+
+static void *send_pack(void *arg)
+{
+	struct sender *s = arg;
+	const struct ps_remote_put options = {
+	    .size = sizeof(options), .progress = still_wanted, .progress_arg = s};
+	s->err = ps_remote_put_stream(s->r, s->name, PS_SIZE_UNKNOWN, read_pipe, s, &options);
+	if (s->err)
+		snprintf(s->sentence, sizeof(s->sentence), "%s", ps_last_error_message());
+	ps_pipe_end(s->pipe, s->err);
+	return NULL;
+}
+
+static int start_sender(struct packer *k, struct sender *s, const struct ps_pack_about *about)
+{
+	*s = (struct sender){.r = k->p->r};
+	ps_pack_name(about, s->name);
+	int err = ps_pipe_new(&k->p->memory, PIPE_BYTES, &s->pipe);
+	if (err)
+		return err;
+	if (pthread_create(&s->thread, NULL, send_pack, s)) {
+		ps_pipe_free(s->pipe);
+		return ps_fail(PS_ENOMEM, "%s: no thread to send it", s->name);
+	}
+	s->runs = true;
+	return PS_OK;
+}
+
+static int show(void *arg)
+{
+	return push_show(arg);
+}
+
+/* Its pack is closed: waits until it is confirmed. */
+static int finish_sender(struct packer *k, struct sender *s)
+{
+	if (!s->runs)
+		return PS_OK;
+	int err = ps_pipe_wait(s->pipe, show, k->p);
+	if (err)
+		atomic_store(&s->canceled, true);
+	(void)pthread_join(s->thread, NULL);
+	ps_pipe_free(s->pipe);
+	s->runs = false;
+	if (err)
+		return err;
+	return s->err ? ps_fail(s->err, "%s: %s", s->name, s->sentence) : PS_OK;
+}
+
+/* The first failure is the one that is told, with its sentence. */
+static void stop_sender(struct sender *s)
+{
+	if (!s->runs)
+		return;
+	atomic_store(&s->canceled, true);
+	ps_pipe_close(s->pipe, PS_ECANCELED);
+	(void)pthread_join(s->thread, NULL);
+	ps_pipe_free(s->pipe);
+	s->runs = false;
+}
+
+/* ---- packs ---- */
+
+static int write_pack(void *arg, const void *data, size_t len)
+{
+	struct packer *k = arg;
+	int err = ps_pipe_write(k->current->pipe, data, len, show, k->p);
+	/* What the reader gave up with has its sentence in its own thread. */
+	return err && err != PS_ECANCELED ? finish_sender(k, k->current) : err;
+}
+
+static int begin_pack(struct packer *k, ps_id continues)
+{
+	struct push *p = k->p;
+	struct ps_pack_about about = {.number = k->number, .since = p->since, .upto = p->info.here.interval};
+	memcpy(about.mark, p->mark, sizeof(about.mark));
+	struct sender *s = &k->senders[k->turn];
+	int err = finish_sender(k, s);
+	if (!err)
+		err = start_sender(k, s, &about);
+	if (err)
+		return err;
+	k->turn = (k->turn + 1) % SENDERS;
+	k->number++;
+	k->current = s;
+	return ps_pack_writer_new(&p->memory, &about, p->options.compression, continues, write_pack, k,
+	                          &k->writer);
+}
+
+static int end_pack(struct packer *k, bool open)
+{
+	struct ps_pack_tail tail;
+	uint64_t bytes;
+	if (!k->writer)
+		return PS_OK;
+	int err = ps_pack_writer_finish(k->writer, open, &tail, &bytes);
+	if (err)
+		return err;
+	ps_pipe_close(k->current->pipe, PS_OK);
+	ps_pack_writer_free(k->writer);
+	k->writer = NULL;
+	struct ps_push_manifest_pack pack = {.about = tail.about,
+	                                     .first = tail.first,
+	                                     .last = tail.last,
+	                                     .continues = tail.continues,
+	                                     .open = tail.open,
+	                                     .bytes = bytes};
+	k->p->result.packs++;
+	k->p->run.objects += tail.objects;
+	k->p->run.gone += tail.gone;
+	k->p->run.contents += tail.contents;
+	return push_add_pack(k->p, &pack);
+}
+
+/* Room for an item of so many bytes, in this pack or a new one. A pack has an item at least. */
+static int make_room(struct packer *k, size_t len, bool piece)
+{
+	int err = PS_OK;
+	if (k->writer && ps_pack_writer_bytes(k->writer, len) > k->p->options.pack_bytes)
+		err = end_pack(k, piece);
+	if (!err && !k->writer)
+		err = begin_pack(k, piece ? k->object.id : PS_ID_NONE);
+	return err;
+}
+
+/* ---- objects ---- */
+
+static int add_object(struct packer *k, const void *bytes, size_t len)
+{
+	int err = make_room(k, len, false);
+	if (!err)
+		err = ps_pack_writer_object(k->writer, &k->object, bytes);
+	k->given = true;
+	return err;
+}
+
+static int sent_bytes(struct push *p, size_t len)
+{
+	p->result.bytes += len;
+	p->done += len;
+	return push_show(p);
+}
+
+static int add_bytes(void *arg, uint64_t offset, const void *data, size_t len)
+{
+	struct packer *k = arg;
+	if (offset != 0 || len != k->object.size || k->given)
+		return ps_fail(PS_ECORRUPT, "object %llu: the cut gives %zu bytes at %llu of %llu",
+		               (unsigned long long)k->object.id, len, (unsigned long long)offset,
+		               (unsigned long long)k->object.size);
+	int err = add_object(k, data, len);
+	return err ? err : sent_bytes(k->p, len);
+}
+
+static int add_piece(void *arg, uint64_t offset, const void *data, size_t len)
+{
+	struct packer *k = arg;
+	int err = make_room(k, len, true);
+	if (!err)
+		err = ps_pack_writer_piece(k->writer, offset, data, len);
+	return err ? err : sent_bytes(k->p, len);
+}
+
+static int send_object(struct packer *k)
+{
+	struct push *p = k->p;
+	k->given = false;
+	int err = PS_OK;
+	if (k->object.kind == PS_CUT_BYTES && k->object.size > 0)
+		err = ps_cut_pieces(p->cut, add_bytes, k);
+	if (!err && !k->given)
+		err = add_object(k, "", 0);
+	if (!err && k->object.kind == PS_CUT_CHUNKS)
+		err = ps_cut_pieces(p->cut, add_piece, k);
+	p->result.objects += k->object.kind != PS_CUT_GONE;
+	p->result.gone += k->object.kind == PS_CUT_GONE;
+	return err;
+}
+
+static int send_next(struct packer *k, bool *more)
+{
+	bool taken;
+	int err = ps_cut_next(k->p->cut, &k->object);
+	*more = err != PS_ENOTFOUND;
+	if (!*more)
+		return end_pack(k, false);
+	if (!err)
+		err = push_show(k->p);
+	if (!err && k->p->left_next < k->p->left_count &&
+	    ps_slot_of(k->object.id) >= ps_slot_of(k->p->left[k->p->left_next].tail.first))
+		err = end_pack(k, false);
+	if (!err)
+		err = push_take_left(k->p, k->object.id, &taken);
+	return err || taken ? err : send_object(k);
+}
+
+int push_send(struct push *p)
+{
+	struct packer *k = ps_memory_zalloc(&p->memory, sizeof(*k));
+	if (!k)
+		return ps_fail(PS_ENOMEM, "no memory for a push");
+	k->p = p;
+	int err = PS_OK;
+	for (bool more = true; more && !err;)
+		err = send_next(k, &more);
+	for (unsigned i = 0; i < SENDERS && !err; i++)
+		err = finish_sender(k, &k->senders[(k->turn + i) % SENDERS]);
+	char sentence[SENTENCE];
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	ps_pack_writer_free(k->writer);
+	for (unsigned i = 0; i < SENDERS; i++)
+		stop_sender(&k->senders[i]);
+	ps_memory_free(&p->memory, k, sizeof(*k));
+	return err ? ps_fail(err, "%s", sentence) : PS_OK;
+}
+
+int push_add_pack(struct push *p, const struct ps_push_manifest_pack *pack)
+{
+	if (p->run.packs == p->pack_capacity) {
+		uint32_t capacity = p->pack_capacity ? p->pack_capacity * 2 : 16;
+		struct ps_push_manifest_pack *packs = ps_memory_resize(
+		    &p->memory, p->packs, p->pack_capacity * sizeof(*packs), capacity * sizeof(*packs));
+		if (!packs)
+			return ps_fail(PS_ENOMEM, "no memory for a push of %u packs", capacity);
+		p->packs = packs;
+		p->pack_capacity = capacity;
+	}
+	p->packs[p->run.packs++] = *pack;
+	p->run.bytes += pack->bytes;
+	return PS_OK;
+}

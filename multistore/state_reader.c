@@ -1,0 +1,246 @@
+/* Reading a state. Each run is a stream of its own; of those that have something of a slot the newest counts,
+ * the others are passed over. At most PS_STATE_RUNS_MAX streams: looking at the slots of all is a few cache
+ * lines. */
+#include "multistore/state_reader.h"
+
+#include <string.h>
+
+#include "base/fail.h"
+#include "multistore/run_source.h"
+
+enum {
+	AHEAD_BYTES = 64 << 20, /* of all runs together, in two halves each */
+	CHUNK_MIN = 256 << 10,
+	CHUNK_MOST = 32 << 20,
+};
+#define NO_SLOT UINT64_MAX
+
+struct run_reader {
+	struct ps_memory *memory;
+	const struct ps_push_manifest_run *run;
+	const struct ps_push_manifest_pack *packs;
+	uint32_t next_pack;
+	ps_run_source *source;
+	ps_pack_reader *pack;
+	struct ps_pack_item item; /* the next one, if there */
+	bool there;
+	struct ps_cut_object object; /* that the pieces belong to */
+	uint64_t next_offset;
+	uint64_t objects, gone, contents;
+};
+
+struct ps_state_reader {
+	struct ps_memory *memory;
+	uint32_t runs, current;           /* current: whose the last object was */
+	uint64_t slot[PS_STATE_RUNS_MAX]; /* of the next object of each; NO_SLOT: there are no more */
+	struct run_reader run[PS_STATE_RUNS_MAX];
+};
+
+/* ---- one run ---- */
+
+static int read_source(void *arg, void *buf, size_t len)
+{
+	return ps_run_source_read(arg, buf, len);
+}
+
+static int damaged(const struct run_reader *r, const char *what)
+{
+	char name[PS_PACK_NAME] = "a run without packs";
+	if (r->next_pack > 0)
+		ps_pack_name(&r->packs[r->next_pack - 1].about, name);
+	return ps_fail(PS_ECORRUPT, "%s: %s", name, what);
+}
+
+static int end_pack(struct run_reader *r)
+{
+	const struct ps_pack_tail *tail = ps_pack_reader_tail(r->pack);
+	const struct ps_push_manifest_pack *should = &r->packs[r->next_pack - 1];
+	bool same = tail->first == should->first && tail->last == should->last &&
+	            tail->continues == should->continues && tail->open == should->open;
+	r->objects += tail->objects;
+	r->gone += tail->gone;
+	r->contents += tail->contents;
+	ps_pack_reader_free(r->pack);
+	r->pack = NULL;
+	return same ? PS_OK : damaged(r, "has other objects than the manifest says");
+}
+
+static int end_run(const struct run_reader *r)
+{
+	if (r->objects != r->run->objects || r->gone != r->run->gone || r->contents != r->run->contents)
+		return damaged(r, "the run that it ends has other objects than the manifest says");
+	return PS_ENOTFOUND;
+}
+
+/* The next item into r->item. PS_ENOTFOUND: the run has ended. */
+static int read_item(struct run_reader *r)
+{
+	for (;;) {
+		if (!r->pack && r->next_pack == r->run->packs)
+			return end_run(r);
+		int err = PS_OK;
+		if (!r->pack) {
+			const struct ps_push_manifest_pack *p = &r->packs[r->next_pack++];
+			err = ps_pack_reader_new(r->memory, &p->about, p->bytes, read_source, r->source,
+			                         &r->pack);
+		}
+		if (!err)
+			err = ps_pack_reader_next(r->pack, &r->item);
+		if (err != PS_ENOTFOUND)
+			return err;
+		err = end_pack(r);
+		if (err)
+			return err;
+	}
+}
+
+/* Pieces in another pack than their object are known by their number only. */
+static int check_piece(struct run_reader *r)
+{
+	const struct ps_pack_item *i = &r->item;
+	uint64_t left = i->offset < r->object.size ? r->object.size - i->offset : 0;
+	if (i->object.id != r->object.id || r->object.kind != PS_CUT_CHUNKS || i->offset < r->next_offset ||
+	    i->len != (left < PS_CUT_PIECE ? left : PS_CUT_PIECE))
+		return damaged(r, "a piece does not belong to the object before it");
+	r->next_offset = i->offset + PS_CUT_PIECE;
+	return PS_OK;
+}
+
+/* Its next item, read once. */
+static int peek(struct run_reader *r)
+{
+	if (r->there)
+		return PS_OK;
+	int err = read_item(r);
+	if (!err && r->item.piece)
+		err = check_piece(r);
+	r->there = !err;
+	return err;
+}
+
+/* To the next object, over what is left of this one. */
+static int next_object(struct run_reader *r, uint64_t *slot)
+{
+	int err = peek(r);
+	while (!err && r->item.piece) {
+		r->there = false;
+		err = peek(r);
+	}
+	*slot = err ? NO_SLOT : ps_slot_of(r->item.object.id);
+	return err == PS_ENOTFOUND ? PS_OK : err;
+}
+
+static void take_object(struct run_reader *r)
+{
+	r->object = r->item.object;
+	r->next_offset = 0;
+	r->there = false;
+}
+
+/* ---- all of them ---- */
+
+static size_t chunk_of(uint64_t bytes, uint64_t all)
+{
+	uint64_t chunk = CHUNK_MIN,
+	         share = all ? (uint64_t)((double)bytes / (double)all * (AHEAD_BYTES / 2)) : 0;
+	/* Powers of two: what is asked for begins where pads do. */
+	while (chunk < CHUNK_MOST && chunk * 2 <= share)
+		chunk *= 2;
+	return (size_t)chunk;
+}
+
+static int open_run(ps_state_reader *s, ps_remote *r, const struct ps_push_manifest *m, uint32_t number,
+                    uint64_t all)
+{
+	struct run_reader *run = &s->run[s->runs];
+	const struct ps_push_manifest_run *of = &m->runs[number];
+	*run = (struct run_reader){.memory = s->memory, .run = of, .packs = m->packs + of->first_pack};
+	int err =
+	    ps_run_source_new(s->memory, r, run->packs, of->packs, chunk_of(of->bytes, all), &run->source);
+	if (!err)
+		s->runs++;
+	return err;
+}
+
+int ps_state_reader_new(struct ps_memory *memory, ps_remote *r, const struct ps_push_manifest *m,
+                        const struct ps_push_manifest_state *state, ps_state_reader **reader)
+{
+	uint64_t all = 0;
+	ps_state_reader *s = ps_memory_zalloc(memory, sizeof(*s));
+	if (!s)
+		return ps_fail(PS_ENOMEM, "no memory for reading a state");
+	s->memory = memory;
+	for (uint32_t i = 0; i < state->runs; i++)
+		all += m->runs[state->run[i]].bytes;
+	int err = PS_OK;
+	for (uint32_t i = 0; i < state->runs && !err; i++)
+		err = open_run(s, r, m, state->run[i], all);
+	for (uint32_t i = 0; i < s->runs && !err; i++)
+		err = next_object(&s->run[i], &s->slot[i]);
+	if (err)
+		ps_state_reader_free(s);
+	else
+		*reader = s;
+	return err;
+}
+
+/* All that have this slot go on behind it, but for the newest, which has just been taken. */
+static int pass_over(ps_state_reader *s, uint64_t slot)
+{
+	int err = PS_OK;
+	for (uint32_t i = 0; i < s->runs && !err; i++) {
+		if (s->slot[i] != slot)
+			continue;
+		if (i != s->current)
+			take_object(&s->run[i]);
+		err = next_object(&s->run[i], &s->slot[i]);
+	}
+	return err;
+}
+
+int ps_state_reader_next(ps_state_reader *s, struct ps_cut_object *object, const uint8_t **bytes)
+{
+	struct run_reader *last = &s->run[s->current];
+	int err = PS_OK;
+	if (last->object.id != PS_ID_NONE && s->runs > 0) /* was given before */
+		err = pass_over(s, ps_slot_of(last->object.id));
+	if (err)
+		return err;
+	uint32_t newest = 0;
+	for (uint32_t i = 1; i < s->runs; i++)
+		if (s->slot[i] <= s->slot[newest])
+			newest = i;
+	if (s->runs == 0 || s->slot[newest] == NO_SLOT)
+		return PS_ENOTFOUND;
+	s->current = newest;
+	*object = s->run[newest].item.object;
+	*bytes = s->run[newest].item.bytes;
+	take_object(&s->run[newest]);
+	return PS_OK;
+}
+
+int ps_state_reader_piece(ps_state_reader *s, uint64_t *offset, const uint8_t **bytes, size_t *len)
+{
+	struct run_reader *r = &s->run[s->current];
+	int err = peek(r);
+	if (err)
+		return err;
+	if (!r->item.piece)
+		return PS_ENOTFOUND;
+	*offset = r->item.offset;
+	*bytes = r->item.bytes;
+	*len = r->item.len;
+	r->there = false;
+	return PS_OK;
+}
+
+void ps_state_reader_free(ps_state_reader *s)
+{
+	if (!s)
+		return;
+	for (uint32_t i = 0; i < s->runs; i++) {
+		ps_pack_reader_free(s->run[i].pack);
+		ps_run_source_free(s->run[i].source);
+	}
+	ps_memory_free(s->memory, s, sizeof(*s));
+}
