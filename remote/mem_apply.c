@@ -229,10 +229,12 @@ size_t mem_deliver_locked(struct ps_mem_world *w, bool all)
 	return count;
 }
 
-void mem_apply_late(struct ps_mem_world *w, unsigned view, const struct ps_net_request *r, uint64_t after)
+void mem_apply_late(struct ps_mem_world *w, const ps_network *n, unsigned view,
+                    const struct ps_net_request *r, uint64_t after)
 {
+	bool guarded = r->op != PS_NET_REMOVE || (n->caps & PS_NET_CAP_GUARDED_REMOVE);
 	struct mem_late late = {
-	    .guarded = true, .op = r->op, .view = view, .name = r->name, .expected = r->expected};
+	    .guarded = guarded, .op = r->op, .view = view, .name = r->name, .expected = r->expected};
 	if (r->op != PS_NET_REMOVE)
 		late.record = record_of(w, r);
 	if (late.record || r->op == PS_NET_REMOVE)
@@ -295,7 +297,7 @@ static bool apply_refusal(struct ps_mem_world *w, const ps_network *n, unsigned 
 		lose_answer(n, r);
 		return true;
 	case PS_MEM_LATE:
-		mem_apply_late(w, view, r, rule->amount);
+		mem_apply_late(w, n, view, r, rule->amount);
 		lose_answer(n, r);
 		return true;
 	case PS_MEM_FULL:

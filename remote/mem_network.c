@@ -126,7 +126,7 @@ static void give_up(struct mem_client *c, struct mem_slot *slot, const char *why
 	struct ps_mem_world *w = c->network->world;
 	if (!slot->hung && ps_net_op_writes(slot->request->op)) {
 		pthread_mutex_lock(&w->lock);
-		mem_apply_late(w, view_of(c), slot->request, 1);
+		mem_apply_late(w, &c->network->base, view_of(c), slot->request, 1);
 		pthread_mutex_unlock(&w->lock);
 	}
 	mem_no_answer(&c->network->base, slot->request, why);

@@ -74,7 +74,8 @@ int mem_world_put(struct ps_mem_world *w, unsigned view, const struct ps_pad_nam
 void mem_apply(struct ps_mem_world *w, const ps_network *n, unsigned view, struct ps_net_request *r,
                const struct mem_plan *plan);
 /* Nobody hears of it any more, and it comes after `after` more requests. */
-void mem_apply_late(struct ps_mem_world *w, unsigned view, const struct ps_net_request *r, uint64_t after);
+void mem_apply_late(struct ps_mem_world *w, const ps_network *n, unsigned view,
+                    const struct ps_net_request *r, uint64_t after);
 /* Told as the one who asked sees it who gets no answer. */
 void mem_no_answer(const ps_network *n, struct ps_net_request *r, const char *why);
 size_t mem_deliver_locked(struct ps_mem_world *w, bool all);

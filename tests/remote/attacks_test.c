@@ -1,5 +1,5 @@
-/* Rows A16 and A17 of the attack table, for values and their pads (sync/attack_test.c has them for heads): writes
- * that come late, come again, or are carried out without an answer. Each in many instances, by seeds.
+/* Rows A16 and A17 of the attack table, for values and their pads (sync/attack_test.c has them for heads):
+ * writes that come late, come again, or are carried out without an answer. Each in many instances, by seeds.
  * usage: attacks_test [INSTANCES] */
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,8 +96,9 @@ static void lose_a_write(struct store *s, unsigned op)
 {
 	size_t len = 1 + roll_below(&s->dice, MOST);
 	unsigned i = (unsigned)roll_below(&s->dice, KEYS);
-	(void)add_rule(s, (struct ps_mem_rule){
-	                      .fault = PS_MEM_LATE, .ops = op, .count = 1 + roll_below(&s->dice, 2), .amount = never});
+	(void)add_rule(
+	    s, (struct ps_mem_rule){
+	           .fault = PS_MEM_LATE, .ops = op, .count = 1 + roll_below(&s->dice, 2), .amount = never});
 	(void)add_rule(s, (struct ps_mem_rule){.fault = PS_MEM_VANISH});
 	assert_int_not_equal(put_one(s, i, len, ++s->seeds), PS_OK);
 	ps_mem_rule_remove(blobs_world(s->b), 0);
@@ -149,15 +150,15 @@ static void what_is_replayed_over_a_newer_one_is_told(void **state)
 		struct ps_remote_health health = {.size = sizeof(health), .read = 1};
 		struct ps_remote_health_result result;
 		uint64_t wrong = 0;
-		unsigned rule = add_rule(&s, (struct ps_mem_rule){.fault = PS_MEM_REPLAY,
-		                                                  .one_in = 2,
-		                                                  .amount = never});
+		unsigned rule =
+		    add_rule(&s, (struct ps_mem_rule){.fault = PS_MEM_REPLAY, .one_in = 2, .amount = never});
 		for (unsigned n = 0; n < 12; n++)
 			put_any(&s);
 		ps_mem_rule_remove(blobs_world(s.b), rule);
 		(void)ps_mem_deliver(blobs_world(s.b));
 		for (unsigned i = 0; i < KEYS; i++) {
-			uint8_t *is = test_malloc(MOST), *should = blobs_bytes(s.values[i].len, s.values[i].seed);
+			uint8_t *is = test_malloc(MOST),
+			        *should = blobs_bytes(s.values[i].len, s.values[i].seed);
 			char key[16];
 			size_t len;
 			key_of(i, key);
@@ -191,9 +192,11 @@ static void a_machine_that_was_asleep_is_fenced(void **state)
 		struct ps_pad_name head = head_name_of(s.b);
 		struct ps_remote_head theirs, ours;
 		put_any(&s);
+		(void)add_rule(
+		    &s, (struct ps_mem_rule){
+		            .fault = PS_MEM_LATE, .named = true, .name = head, .count = 1, .amount = never});
 		(void)add_rule(&s, (struct ps_mem_rule){
-		                       .fault = PS_MEM_LATE, .named = true, .name = head, .count = 1, .amount = never});
-		(void)add_rule(&s, (struct ps_mem_rule){.fault = PS_MEM_VANISH, .named = true, .name = head, .first = 3});
+		                       .fault = PS_MEM_VANISH, .named = true, .name = head, .first = 3});
 		assert_int_not_equal(ps_remote_sync(s.b->r, NULL, NULL, NULL), PS_OK);
 		ps_mem_rule_remove(blobs_world(s.b), 0);
 		for (uint64_t n = 1 + roll_below(&s.dice, 3); n > 0; n--) {
@@ -242,9 +245,10 @@ static void what_was_carried_out_is_not_sent_again(void **state)
 	each_store(s)
 	{
 		uint64_t should = writes_without_faults(seed_ + i_), before = writes(&s);
-		unsigned rule = add_rule(&s, (struct ps_mem_rule){.fault = PS_MEM_LOSE_REPLY,
-		                                                  .ops = 1U << PS_NET_CREATE | 1U << PS_NET_REPLACE,
-		                                                  .one_in = 1 + roll_below(&s.dice, 3)});
+		unsigned rule =
+		    add_rule(&s, (struct ps_mem_rule){.fault = PS_MEM_LOSE_REPLY,
+		                                      .ops = 1U << PS_NET_CREATE | 1U << PS_NET_REPLACE,
+		                                      .one_in = 1 + roll_below(&s.dice, 3)});
 		s.dice = (struct dice){seed_ + i_};
 		struct store again;
 		store_new(&again, seed_ + i_); /* the same draws from here on */
@@ -272,11 +276,11 @@ static void nor_by_the_next_process(void **state)
 		uint64_t seed = ++s.seeds, before = writes(&s);
 		uint64_t lost = 1 + roll_below(&s.dice, pads);
 		uint64_t carried_out = 0;
-		unsigned some = add_rule(
-		    &s, (struct ps_mem_rule){.fault = PS_MEM_LOSE_REPLY,
-		                             .ops = 1U << PS_NET_CREATE | 1U << PS_NET_REPLACE,
-		                             .first = lost,
-		                             .count = 1});
+		unsigned some =
+		    add_rule(&s, (struct ps_mem_rule){.fault = PS_MEM_LOSE_REPLY,
+		                                      .ops = 1U << PS_NET_CREATE | 1U << PS_NET_REPLACE,
+		                                      .first = lost,
+		                                      .count = 1});
 		(void)add_rule(&s, (struct ps_mem_rule){.fault = PS_MEM_LOSE_REQUEST,
 		                                        .ops = 1U << PS_NET_CREATE | 1U << PS_NET_REPLACE,
 		                                        .first = lost});

@@ -334,6 +334,157 @@ static void who_writes_meanwhile_keeps_what_he_wrote(void **state)
 	assert_true(after > 5);
 }
 
+/* The removal itself comes late, when to b the pad has long been one with a value in it. */
+static void late_removal(bool guarded)
+{
+	struct blobs *a = gc_store_new("mem", NULL), *b = machine_open(a);
+	struct ps_mem_rule late = {.fault = PS_MEM_LATE, .ops = 1U << PS_NET_REMOVE, .amount = 1000000};
+	struct ps_remote_stats stats;
+	unsigned rule;
+	if (!guarded)
+		a->r->network->caps &= ~(uint32_t)PS_NET_CAP_GUARDED_REMOVE;
+	blobs_put(a, "of a", 10, 1);
+	(void)sync_now(a);
+	assert_ok(ps_remote_reserve(b->r, 3, 0));
+	gc_let_ripen(a);
+	(void)gc_now(a, false);
+	assert_ok(ps_mem_rule_add(blobs_world(a), &late, &rule));
+	assert_error(gc_try(a, true, true, NULL), PS_EUNAVAILABLE);
+	assert_true(ps_mem_rule_hits(blobs_world(a), rule) >= 3);
+	ps_mem_rule_remove(blobs_world(a), rule);
+	blobs_stats(b, &stats);
+	assert_int_equal(stats.free_pads, 3);
+	blobs_put(b, "of b", 3 * PAD, 9);
+	(void)ps_mem_deliver(blobs_world(a));
+	blobs_expect(b, "of b", 3 * PAD, 9);
+	(void)sync_now(b);
+	(void)sync_now(a);
+	blobs_expect(a, "of b", 3 * PAD, 9);
+	machine_free(b);
+	blobs_free(a);
+}
+
+static void a_removal_that_comes_late_meets_nothing_that_lives(void **state)
+{
+	(void)state;
+	late_removal(true);
+	late_removal(false);
+}
+
+/* ---- a head that comes meanwhile ---- */
+
+static uint64_t requests_of(ps_mem_world *world)
+{
+	struct ps_mem_figures figures;
+	uint64_t all_of = 0;
+	ps_mem_figures(world, &figures, false);
+	for (unsigned op = 0; op < PS_MEM_OPS; op++)
+		all_of += figures.requests[op];
+	return all_of;
+}
+
+static uint64_t counter_of_head(struct blobs *b)
+{
+	struct ps_pad_name head = head_name_of(b);
+	struct ps_pad_identity identity;
+	size_t len;
+	assert_ok(ps_mem_look(blobs_world(b), 0, &head, &identity, NULL, 0, &len));
+	return identity.counter;
+}
+
+/* The head of b, which ends before anybody has heard of it, comes so many requests later. */
+static void lose_head(struct blobs *a, struct blobs *b, uint64_t after)
+{
+	struct ps_pad_name head = head_name_of(a);
+	struct ps_mem_rule rules[] = {
+	    {.fault = PS_MEM_LATE, .ops = 1U << PS_NET_REPLACE, .count = 1, .amount = after},
+	    {.fault = PS_MEM_VANISH, .ops = 1U << PS_NET_REPLACE},
+	    {.fault = PS_MEM_VANISH, .ops = 1U << PS_NET_HEAD, .first = 2}};
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
+		rules[i].named = true;
+		rules[i].name = head;
+		assert_ok(ps_mem_rule_add(blobs_world(a), &rules[i], NULL));
+	}
+	assert_int_not_equal(ps_remote_sync(b->r, NULL, NULL, NULL), PS_OK);
+	ps_mem_rule_remove(blobs_world(a), 0);
+}
+
+struct meanwhile {
+	bool early;     /* the head was there before gc began */
+	bool spared;    /* nothing was deleted */
+	uint64_t looks; /* requests of gc before it deletes anything */
+};
+
+static struct meanwhile head_comes(uint64_t after)
+{
+	struct blobs *a = gc_store_new("mem", NULL), *b = machine_open(a);
+	struct ps_remote_gc_result found;
+	blobs_put(b, "first", 10, 1);
+	(void)sync_now(b);
+	uint64_t counter = counter_of_head(a);
+	blobs_put(b, "of b", 6 * PAD, 9);
+	gc_let_ripen(a);
+	uint64_t before = requests_of(blobs_world(a));
+	assert_true(gc_now(a, false).ripe > 0);
+	struct meanwhile m = {.looks = requests_of(blobs_world(a)) - before};
+	lose_head(a, b, after);
+	m.early = counter_of_head(a) > counter;
+	assert_ok(gc_try(a, true, true, &found));
+	m.spared = found.deleted == 0;
+	(void)ps_mem_deliver(blobs_world(a));
+	if (m.spared) {
+		(void)sync_now(b);
+		(void)sync_now(a);
+		blobs_expect(a, "of b", 6 * PAD, 9);
+	}
+	machine_free(b);
+	blobs_free(a);
+	return m;
+}
+
+/* Whenever it comes, up to the last look before anything is deleted. */
+static void what_a_head_names_that_comes_meanwhile_is_spared(void **state)
+{
+	uint64_t during = 0, after = 0;
+	struct meanwhile m;
+	(void)state;
+	do {
+		m = head_comes(after++);
+		during += m.spared && !m.early;
+	} while (m.spared);
+	print_message("%u of %u moments\n", (unsigned)during, (unsigned)m.looks + 1);
+	assert_true(during >= m.looks);
+}
+
+/* ---- memory ---- */
+
+static void without_memory_nothing_is_lost(void **state)
+{
+	struct world w;
+	int err = PS_ENOMEM;
+	uint64_t nth;
+	(void)state;
+	world_new(&w, false);
+	for (nth = 1; err != PS_OK; nth += all ? 1 : 7) {
+		world_restore(&w);
+		(void)ps_memory_fail_nth(nth, 0);
+		err = gc_try(w.a, true, false, NULL);
+		(void)ps_memory_fail_nth(0, 0);
+		if (err != PS_OK && err != PS_ENOMEM && err != PS_EUNAVAILABLE && err != PS_EIO)
+			fail_msg("%s (%s)", ps_error_name(err), ps_last_error_message());
+		blobs_close(w.a);
+		start(&w);
+		expect_live(w.a);
+		if (all)
+			see_after(&w);
+		else
+			blobs_close(w.a);
+	}
+	print_message("%u allocations\n", (unsigned)nth);
+	assert_true(nth > 20);
+	world_free(&w);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +494,9 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(what_a_list_has_twice_or_without_a_pad_changes_nothing),
 	    cmocka_unit_test(bytes_that_are_altered_are_not_ours),
 	    cmocka_unit_test(who_writes_meanwhile_keeps_what_he_wrote),
+	    cmocka_unit_test(a_removal_that_comes_late_meets_nothing_that_lives),
+	    cmocka_unit_test(what_a_head_names_that_comes_meanwhile_is_spared),
+	    cmocka_unit_test(without_memory_nothing_is_lost),
 	};
 	all = argc > 1 && strcmp(argv[1], "all") == 0;
 	return cmocka_run_group_tests_name("gc, crashes", tests, NULL, NULL);
