@@ -268,7 +268,7 @@ static int stays(struct put *put, struct put_lane *lane, bool *same)
 		return PS_OK;
 	const struct ps_pad_slot *slot = &current->slots[lane->chunk];
 	if (slot->status != PS_SLOT_CONFIRMED ||
-	    (!put->alone && ps_manager_named(&put->record, PS_SET_CURRENT, slot) != 0))
+	    (!put->shares && ps_manager_named(&put->record, PS_SET_CURRENT, slot) != 0))
 		return PS_OK;
 	return put_same_contents(put, slot, lane, same);
 }
@@ -410,6 +410,8 @@ void put_free_arrays(struct put *put)
 	ps_memory_free(memory, put->chunk, put->chunk_capacity * sizeof(*put->chunk));
 	ps_memory_free(memory, put->expected, put->expected_capacity * sizeof(*put->expected));
 	ps_record_done(&put->record);
+	if (put->shares)
+		ps_manager_shared(put->r);
 }
 
 static int put_all(struct put *put)

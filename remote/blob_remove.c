@@ -266,12 +266,15 @@ static int move_value(struct ps_operation *op, const char *to_key)
 	return ps_operation_end(&target);
 }
 
-/* Another machine that changes the old key, before it hears of the new one, frees the pads that both name. */
-static int others_may_free(struct ps_operation *op, bool *may)
+/* Another machine that changes the old key, before it hears of the new one, frees the pads that both name.
+ * *shares: there is none that knows of them; to be said when that is over. */
+static int others_may_free(struct ps_operation *op, bool *may, bool *shares)
 {
 	struct ps_record record = {0};
 	int err = read_record(op, &record);
-	*may = err == PS_OK && !never_left(&record) && !ps_manager_alone(op->r);
+	bool known = err == PS_OK && !never_left(&record);
+	*shares = known && ps_manager_may_share(op->r);
+	*may = known && !*shares;
 	if (*may && (record.flags & PS_RECORD_UPDATING))
 		err = ps_fail(PS_EBUSY, "a put of \"%.64s\" is unfinished: finish or release it first",
 		              op->shown.key);
@@ -310,17 +313,19 @@ static int copy_value(struct ps_operation *op, const char *to_key)
 int ps_remote_rename(ps_remote *r, const char *from, const char *to)
 {
 	struct ps_operation op;
-	bool copies;
+	bool copies, shares = false;
 	int err = begin(&op, r, "rename", from);
 	if (err != PS_OK)
 		return err;
 	if (op.error == PS_OK && !to)
 		(void)ps_operation_fail(&op, ps_fail(PS_EINVAL, "ps_remote_rename: the key is NULL"));
 	if (op.error == PS_OK)
-		(void)ps_operation_fail(&op, others_may_free(&op, &copies));
+		(void)ps_operation_fail(&op, others_may_free(&op, &copies, &shares));
 	if (op.error == PS_OK)
 		(void)ps_operation_fail(&op, ps_public_check_rename(r, from, copies));
 	if (op.error == PS_OK)
 		(void)ps_operation_fail(&op, copies ? copy_value(&op, to) : move_value(&op, to));
+	if (shares)
+		ps_manager_shared(r);
 	return ps_operation_end(&op);
 }

@@ -1,9 +1,13 @@
 /* Folders and their locks. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/fail.h"
 #include "remote/dir_internal.h"
 
 static const char digits[] = "0123456789abcdef";
@@ -22,6 +26,31 @@ void dir_file_name(const struct ps_pad_name *name, char file[DIR_FILE_NAME])
 		file[2 * i + 1] = digits[name->bytes[i] & 15];
 	}
 	file[DIR_FILE_NAME - 1] = '\0';
+}
+
+/* The folder that a path would name if it were made; false: its parent is not there either. */
+static bool find_new(const char *path, char full[PATH_MAX])
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	char parent[PATH_MAX], folder[PATH_MAX];
+	int len = snprintf(parent, sizeof(parent), "%.*s.", (int)(name - path), path);
+	if (*name == '\0' || len >= PATH_MAX || !realpath(parent, folder))
+		return false;
+	len = snprintf(full, PATH_MAX, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, name);
+	return len < PATH_MAX;
+}
+
+int ps_dir_full_path(const char *path, char full[PATH_MAX])
+{
+	char here[PATH_MAX] = "";
+	if (strlen(path) >= PATH_MAX)
+		return ps_fail(PS_EINVAL, "dir: a path of %zu bytes is too long", strlen(path));
+	if (realpath(path, full) || find_new(path, full))
+		return PS_OK;
+	if (path[0] != '/' && !getcwd(here, sizeof(here)))
+		return ps_fail_errno(errno, "dir:%s: the current folder", path);
+	int len = snprintf(full, PATH_MAX, "%s%s%s", here, here[0] ? "/" : "", path);
+	return len < PATH_MAX ? PS_OK : ps_fail(PS_EINVAL, "dir:%.64s…: the path is too long", path);
 }
 
 int dir_folder_open(const struct dir_network *n, unsigned number, struct dir_folder *folder)

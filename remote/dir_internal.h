@@ -2,6 +2,8 @@
 #ifndef PS_DIR_INTERNAL_H
 #define PS_DIR_INTERNAL_H
 
+#include <limits.h>
+
 #include "remote/blocking_client.h"
 #include "remote/dir_format.h"
 
@@ -32,6 +34,8 @@ struct dir_folder {
 
 /* ---- dir_folder.c ---- */
 
+/* From the root, without links and dots, as far as it is there. PS_EINVAL: too long. */
+int ps_dir_full_path(const char *path, char full[PATH_MAX]) __attribute__((warn_unused_result));
 void dir_folder_name(unsigned number, char name[DIR_FOLDER_NAME]);
 /* The file of a record, in its folder. */
 void dir_file_name(const struct ps_pad_name *name, char file[DIR_FILE_NAME]);

@@ -124,6 +124,51 @@ uint64_t ps_head_settled(const struct ps_head *head)
 	return settled;
 }
 
+int ps_head_drop_machine(struct ps_head *head, uint32_t place)
+{
+	uint32_t count = head->machines_count;
+	struct ps_head_machine *kept = ps_memory_alloc(head->memory, (count - 1) * sizeof(*kept));
+	assert(place < count && count > 1);
+	if (!kept)
+		return ps_fail(PS_ENOMEM, "no memory for a head's machines");
+	memcpy(kept, head->machines, place * sizeof(*kept));
+	memcpy(kept + place, head->machines + place + 1, (count - 1 - place) * sizeof(*kept));
+	ps_memory_free(head->memory, head->machines, count * sizeof(*kept));
+	head->machines = kept;
+	head->machines_count = count - 1;
+	if (head->machines_count == 1)
+		head->alone = head->counter;
+	return PS_OK;
+}
+
+bool ps_head_only(const struct ps_head *head, const uint8_t machine[PS_MACHINE])
+{
+	return head->machines_count == 1 && find_machine(head, machine);
+}
+
+/* The one that was alone when it wrote last; NULL: it has written since it heard of the others, or is not
+ * listed. */
+static const struct ps_head_machine *unaware(const struct ps_head *head)
+{
+	for (uint32_t i = 0; i < head->machines_count; i++)
+		if (head->machines[i].last == head->alone)
+			return &head->machines[i];
+	return NULL;
+}
+
+uint64_t ps_head_kept(const struct ps_head *head, const uint8_t machine[PS_MACHINE])
+{
+	const struct ps_head_machine *one = unaware(head);
+	bool others = head->machines_count > 1;
+	return one && others && memcmp(one->id, machine, PS_MACHINE) == 0 ? head->alone : 0;
+}
+
+uint64_t ps_head_left(const struct ps_head *head, const uint8_t machine[PS_MACHINE])
+{
+	const struct ps_head_machine *one = unaware(head);
+	return one && memcmp(one->id, machine, PS_MACHINE) != 0 ? head->alone : 0;
+}
+
 int ps_head_next(const struct ps_head *parent, const uint8_t parent_hash[32],
                  const uint8_t machine[PS_MACHINE], const char *machine_name, uint64_t time_ns,
                  struct ps_head *next)
@@ -149,6 +194,8 @@ int ps_head_next(const struct ps_head *parent, const uint8_t parent_hash[32],
 		*known = self;
 	else
 		err = add_machine(&made, &self);
+	if (made.machines_count == 1)
+		made.alone = made.counter;
 	if (err == PS_OK)
 		*next = made;
 	else
@@ -199,8 +246,9 @@ int ps_head_check(const struct ps_head *head)
 {
 	size_t store_len = strnlen(head->store, sizeof(head->store));
 	if (head->counter == 0 || head->counter == UINT64_MAX || store_len == 0 || store_len > 255 ||
-	    head->horizon > head->counter || ps_all_zero(head->network, sizeof(head->network)))
-		return impossible("has an impossible counter, horizon, network or store");
+	    head->horizon > head->counter || ps_all_zero(head->network, sizeof(head->network)) ||
+	    head->alone > head->counter || (head->machines_count == 1) != (head->alone == head->counter))
+		return impossible("has an impossible counter, horizon, network, store or machine");
 	/* All counters from the oldest listed to its own, none missing: what is not listed in between is
 	 * another history. */
 	uint64_t first = head->counter - head->pairs_count;

@@ -43,6 +43,10 @@ struct ps_head {
 	/* Tombstones that a head before this counter was the first to carry may be missing: who last synced
 	 * before it takes what is missing for removed. */
 	uint64_t horizon;
+	/* Counter of the newest head that listed one machine only. While that machine has written none since,
+	 * it may not know of the others, and what its heads named is its own to free (README.md, whose
+	 * pads). 0: not known, as if it had. */
+	uint64_t alone;
 	uint8_t writer[PS_MACHINE];
 	struct ps_head_pair pairs[PS_HEAD_PAIRS]; /* older heads, oldest first; the last is the parent */
 	uint32_t pairs_count;
@@ -69,6 +73,15 @@ const struct ps_head_machine *ps_head_machine(const struct ps_head *head, const 
 /* The oldest "last head written" of all listed machines: tombstones of heads before it are known everywhere.
  */
 uint64_t ps_head_settled(const struct ps_head *head);
+/* That place of its list, not the writer's. PS_ENOMEM. */
+int ps_head_drop_machine(struct ps_head *head, uint32_t place) __attribute__((warn_unused_result));
+/* Whether this machine is listed, and no other. */
+bool ps_head_only(const struct ps_head *head, const uint8_t machine[PS_MACHINE]);
+/* Versions that a head up to this one was the first to carry: whoever replaces them leaves their pads to this
+ * machine (_kept), or this machine to another (_left), since that one may not know yet that it is not alone.
+ * 0: none; who replaces a version frees its pads. */
+uint64_t ps_head_kept(const struct ps_head *head, const uint8_t machine[PS_MACHINE]);
+uint64_t ps_head_left(const struct ps_head *head, const uint8_t machine[PS_MACHINE]);
 /* PS_OK, or PS_ECORRUPT: an impossible head. */
 int ps_head_check(const struct ps_head *head) __attribute__((warn_unused_result));
 

@@ -9,8 +9,10 @@
 
 enum { HASH_BITS = 40, LETTERS = HASH_BITS / 5, DIGITS = 20, CHECK = 37 };
 
-/* Crockford's base 32, without letters that look like digits; the last five only check. */
-static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
+/* Crockford's base 32, without letters that look like digits; the last five only check. His *, ~ and $ mean
+ * something to a shell: they are read, and not written. */
+static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ+_@=U";
+static const char earlier[] = "*~$", instead[] = "+_@";
 
 /* Modulo a prime above the length, each place with its own weight: one wrong character, or two that changed
  * places, are always found. */
@@ -49,7 +51,9 @@ static int value_of(char c)
 {
 	c = (char)toupper((unsigned char)c);
 	c = (char)(c == 'O' ? '0' : c == 'I' || c == 'L' ? '1' : c);
-	const char *at = c ? strchr(alphabet, c) : NULL;
+	const char *old = c ? strchr(earlier, c) : NULL, *at;
+	c = old ? instead[old - earlier] : c;
+	at = c ? strchr(alphabet, c) : NULL;
 	return at ? (int)(at - alphabet) : -1;
 }
 

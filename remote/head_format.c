@@ -8,7 +8,8 @@ static const uint8_t head_magic[8] = {'P', 'S', 'H', 'E', 'A', 'D', '0', '1'};
 
 size_t ps_head_bytes(const struct ps_head *head)
 {
-	size_t len = sizeof(struct ps_head_bytes) + head->pairs_count * sizeof(struct ps_head_pair_bytes) +
+	size_t len = sizeof(struct ps_head_bytes) + sizeof(struct ps_head_more_bytes) +
+	             head->pairs_count * sizeof(struct ps_head_pair_bytes) +
 	             head->machines_count * sizeof(struct ps_head_machine_bytes);
 	for (uint32_t i = 0; i < head->runs_count; i++)
 		len += sizeof(struct ps_head_run_bytes) + head->runs[i].pads.count * PS_SLOT_WIRE_BYTES;
@@ -40,7 +41,8 @@ static uint8_t *encode_run(const struct ps_head_run *run, uint8_t *at)
 
 void ps_head_encode(const struct ps_head *head, uint8_t *out)
 {
-	struct ps_head_bytes fixed = {.format = ps_set32(PS_INDEX_FORMAT),
+	struct ps_head_more_bytes more = {.alone = ps_set64(head->alone)};
+	struct ps_head_bytes fixed = {.format = ps_set32(PS_HEAD_FORMAT),
 	                              .len = ps_set32((uint32_t)ps_head_bytes(head)),
 	                              .epoch = ps_set64(head->epoch),
 	                              .counter = ps_set64(head->counter),
@@ -55,7 +57,7 @@ void ps_head_encode(const struct ps_head *head, uint8_t *out)
 	memcpy(fixed.network, head->network, sizeof(fixed.network));
 	memcpy(fixed.writer, head->writer, sizeof(fixed.writer));
 	memcpy(fixed.store, head->store, fixed.store_len);
-	uint8_t *at = put(out, &fixed, sizeof(fixed));
+	uint8_t *at = put(put(out, &fixed, sizeof(fixed)), &more, sizeof(more));
 	for (uint32_t i = 0; i < head->pairs_count; i++) {
 		struct ps_head_pair_bytes pair = {.counter = ps_set64(head->pairs[i].counter)};
 		memcpy(pair.hash, head->pairs[i].hash, sizeof(pair.hash));
@@ -98,9 +100,10 @@ static int decode_fixed(const struct ps_head_bytes *fixed, size_t len, struct ps
 {
 	if (memcmp(fixed->magic, head_magic, sizeof(head_magic)) != 0)
 		return ps_fail(PS_ECORRUPT, "not a head");
-	if (ps_get32(fixed->format) != PS_INDEX_FORMAT || ps_get32(fixed->features) != 0)
-		return ps_fail(PS_EVERSION, "a head has format %u; this program knows %d",
-		               ps_get32(fixed->format), PS_INDEX_FORMAT);
+	uint32_t format = ps_get32(fixed->format);
+	if (format < PS_HEAD_FORMAT_FIRST || format > PS_HEAD_FORMAT || ps_get32(fixed->features) != 0)
+		return ps_fail(PS_EVERSION, "a head has format %u; this program knows %d to %d", format,
+		               PS_HEAD_FORMAT_FIRST, PS_HEAD_FORMAT);
 	if (ps_get32(fixed->len) < sizeof(*fixed) || ps_get32(fixed->len) > len ||
 	    ps_get32(fixed->pairs) > PS_HEAD_PAIRS || ps_get32(fixed->machines) > PS_HEAD_MACHINES_MAX ||
 	    ps_get32(fixed->runs) > PS_HEAD_RUNS_MAX || memchr(fixed->store, 0, fixed->store_len) ||
@@ -113,6 +116,20 @@ static int decode_fixed(const struct ps_head_bytes *fixed, size_t len, struct ps
 	memcpy(head->network, fixed->network, sizeof(fixed->network));
 	memcpy(head->writer, fixed->writer, sizeof(fixed->writer));
 	memcpy(head->store, fixed->store, fixed->store_len);
+	return PS_OK;
+}
+
+/* Who wrote the first format did not know; but a head with one machine says it by that. */
+static int decode_more(struct input *in, const struct ps_head_bytes *fixed, struct ps_head *head)
+{
+	struct ps_head_more_bytes more;
+	if (ps_get32(fixed->format) == PS_HEAD_FORMAT_FIRST) {
+		head->alone = ps_get32(fixed->machines) == 1 ? head->counter : 0;
+		return PS_OK;
+	}
+	if (!take(in, &more, sizeof(more)))
+		return cut_short();
+	head->alone = ps_get64(more.alone);
 	return PS_OK;
 }
 
@@ -204,7 +221,9 @@ static int decode_all(const uint8_t *data, size_t len, struct ps_head *head)
 	if (err != PS_OK)
 		return err;
 	in.left = ps_get32(fixed.len) - sizeof(fixed);
-	err = decode_pairs(&in, ps_get32(fixed.pairs), head);
+	err = decode_more(&in, &fixed, head);
+	if (err == PS_OK)
+		err = decode_pairs(&in, ps_get32(fixed.pairs), head);
 	if (err == PS_OK)
 		err = decode_machines(&in, ps_get32(fixed.machines), head);
 	for (uint32_t i = 0; i < ps_get32(fixed.runs) && err == PS_OK; i++)

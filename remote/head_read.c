@@ -219,6 +219,10 @@ static int judge(struct ps_sync *s, const struct sync_head *head)
 	/* Whoever takes a store anew knows of nothing that this machine ever wrote. */
 	if (err == PS_OK && s->base.there)
 		err = ps_anchor_judge_self(&head->head, s->r->machine.id, own_last(s));
+	if (err == PS_OK && sync_own_last(s) > 0 && !ps_head_machine(&head->head, s->r->machine.id))
+		err = ps_fail(PS_EFORK,
+		              "this machine was taken off the store's list: what it has not sent can be read "
+		              "here; forget the store on this machine, open it anew and put that again");
 	return err;
 }
 

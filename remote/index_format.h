@@ -173,6 +173,15 @@ struct ps_head_bytes {
 	uint8_t store_len, store[255];
 };
 static_assert(sizeof(struct ps_head_bytes) == 352, "no padding");
+enum {
+	PS_HEAD_FORMAT = 2, /* of a head; 1 had no struct ps_head_more_bytes */
+	PS_HEAD_FORMAT_FIRST = 1,
+};
+
+/* Behind it. */
+struct ps_head_more_bytes {
+	ps_le64 alone;
+};
 
 struct ps_head_pair_bytes {
 	ps_le64 counter;

@@ -223,10 +223,43 @@ int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set 
 	return err;
 }
 
+bool ps_manager_may_share(ps_remote *r)
+{
+	pthread_mutex_lock(&r->lock);
+	bool may = r->alone;
+	r->sharers += may;
+	pthread_mutex_unlock(&r->lock);
+	return may;
+}
+
 bool ps_manager_alone(ps_remote *r)
 {
-	struct ps_remote_head head;
-	return ps_remote_head(r, &head) == PS_OK && head.machines <= 1;
+	pthread_mutex_lock(&r->lock);
+	bool alone = r->alone;
+	pthread_mutex_unlock(&r->lock);
+	return alone;
+}
+
+void ps_manager_shared(ps_remote *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->sharers--;
+	pthread_mutex_unlock(&r->lock);
+}
+
+uint64_t ps_manager_sharers(ps_remote *r)
+{
+	pthread_mutex_lock(&r->lock);
+	uint64_t sharers = r->sharers;
+	pthread_mutex_unlock(&r->lock);
+	return sharers;
+}
+
+void ps_manager_set_alone(ps_remote *r, bool alone)
+{
+	pthread_mutex_lock(&r->lock);
+	r->alone = alone;
+	pthread_mutex_unlock(&r->lock);
 }
 
 struct ps_version ps_manager_version(const ps_remote *r, const struct ps_record *record)

@@ -63,6 +63,11 @@ struct ps_remote {
 	bool syncing; /* a call has what is kept of heads to itself */
 	bool runs_clean; /* its: the index has no run that no head lists */
 	uint64_t operations, readers; /* under way */
+	/* The last head used lists this machine only: pads that it names may be kept for another version, or
+	 * under another name, since nobody else frees them (README.md, whose pads). sharers: calls that are
+	 * under way and may do so. */
+	bool alone;
+	uint64_t sharers;
 	/* The highest number of a head that may be on the network by now: what a head may name is held until
 	 * those up to it are history. 0: there was none yet. The sync's to raise, durably, before it sends.
 	 */
@@ -238,8 +243,14 @@ unsigned ps_manager_named(const struct ps_record *record, enum ps_record_set set
  * ps_txn_let_go with *hold. */
 int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set set, struct ps_slots *let_go,
                      uint64_t *hold) __attribute__((warn_unused_result));
-/* No head that was used here lists another machine. One that has joined and written none is not known. */
+/* The last head used here lists this machine and no other. One that has joined and written none is not known. */
 bool ps_manager_alone(ps_remote *r);
+/* Whether a call may keep pads that a head names for what it makes: then ps_manager_shared when it has ended.
+ */
+bool ps_manager_may_share(ps_remote *r);
+void ps_manager_shared(ps_remote *r);
+uint64_t ps_manager_sharers(ps_remote *r);
+void ps_manager_set_alone(ps_remote *r, bool alone); /* the sync's */
 struct ps_version ps_manager_version(const ps_remote *r, const struct ps_record *record);
 double ps_manager_price(const ps_remote *r, const struct ps_remote_plan *plan, uint64_t up, uint64_t down);
 

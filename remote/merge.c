@@ -145,18 +145,30 @@ static int add_named(struct ps_serial_set *named, const struct ps_record *record
 	return err;
 }
 
-/* Pads that were ours alone (current of what is dirty, next always) and stand nowhere any more. */
-static int let_go_rest(const struct ps_record *mine, struct ps_memory *memory, struct ps_merge_result *result)
+/* What ours has of the version before is ours to free, although theirs replaced it. */
+static bool is_kept(const struct ps_merge_context *context, const struct ps_record *mine)
+{
+	return mine->published > 0 && mine->published <= context->kept;
+}
+
+/* Pads that were ours alone (current of what is dirty, next always) or that are ours to free, and stand
+ * nowhere any more. */
+static int let_go_rest(const struct ps_merge_context *context, const struct ps_record *mine,
+                       struct ps_merge_result *result)
 {
 	struct ps_serial_set named;
+	struct ps_memory *memory = context->memory;
 	ps_serial_set_init(&named, memory);
+	bool kept = is_kept(context, mine);
 	bool own = (mine->flags & PS_RECORD_DIRTY) && !(mine->flags & PS_RECORD_BORROWED);
+	const bool goes[PS_SETS] = {
+	    [PS_SET_CURRENT] = own || kept, [PS_SET_NEXT] = true, [PS_SET_BASE] = kept};
 	int err = result->put ? add_named(&named, &result->record) : PS_OK;
 	if (err == PS_OK && result->has_copy)
 		err = add_named(&named, &result->copy);
-	for (unsigned set = PS_SET_CURRENT; set <= PS_SET_NEXT && err == PS_OK; set++) {
+	for (unsigned set = 0; set < PS_SETS && err == PS_OK; set++) {
 		const struct ps_slots *slots = &mine->sets[set];
-		for (uint32_t i = 0; i < slots->count && err == PS_OK && (own || set == PS_SET_NEXT); i++)
+		for (uint32_t i = 0; i < slots->count && err == PS_OK && goes[set]; i++)
 			if (!ps_serial_set_has(&named, &slots->slots[i].serial))
 				err = ps_slots_add(&result->let_go, memory, &slots->slots[i], 1);
 	}
@@ -176,7 +188,8 @@ static bool says_the_same(const struct ps_record *mine, const struct ps_record *
 	       (!(mine->flags & PS_RECORD_PUBLIC) || ps_slot_same_pad(&mine->index_pad, &theirs->index_pad));
 }
 
-static enum ps_merge_decision decide(const struct ps_record *mine, const struct ps_record *theirs)
+static enum ps_merge_decision decide(const struct ps_merge_context *context, const struct ps_record *mine,
+                                     const struct ps_record *theirs)
 {
 	bool removed = theirs->flags & PS_RECORD_TOMBSTONE;
 	enum ps_merge_decision adopting = removed ? PS_MERGE_ADOPT_REMOVAL : PS_MERGE_ADOPT;
@@ -195,9 +208,10 @@ static enum ps_merge_decision decide(const struct ps_record *mine, const struct 
 	if (removed)
 		return PS_MERGE_KEEP_OVER_REMOVE;
 	/* A copy of theirs must tell its origin by its name: where that would be cut, ours becomes the copy.
-	 */
+	 * So it does where their pads are one's who may have them under another name by now, or in part. */
 	bool theirs_wins = ps_version_compare(&theirs->version, &mine->version) > 0 ||
-	                   theirs->name_len > PS_RECORD_NAME_MAX - TAIL_MAX;
+	                   theirs->name_len > PS_RECORD_NAME_MAX - TAIL_MAX ||
+	                   theirs->published <= context->left;
 	return theirs_wins ? PS_MERGE_THEIRS_AND_COPY : PS_MERGE_OURS_AND_COPY;
 }
 
@@ -214,6 +228,16 @@ static int settle(const struct ps_record *mine, const struct ps_record *theirs,
 		return err;
 	result->put = true;
 	return ps_record_settle(&result->record, theirs->published, &result->let_go);
+}
+
+/* No head names what ours still has of the version before. */
+static void forget_named(struct ps_merge_result *result)
+{
+	struct ps_slots *ours[] = {result->put ? &result->record.sets[PS_SET_CURRENT] : NULL,
+	                           result->has_copy ? &result->copy.sets[PS_SET_CURRENT] : NULL};
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
+		for (uint32_t n = 0; ours[i] && n < ours[i]->count; n++)
+			ours[i]->slots[n].named = 0;
 }
 
 static int carry_out(const struct ps_merge_context *context, const struct ps_record *mine,
@@ -246,13 +270,15 @@ static int carry_out(const struct ps_merge_context *context, const struct ps_rec
 			err = make_copy(context, theirs, mine, true, result);
 		break;
 	}
-	return err == PS_OK && mine ? let_go_rest(mine, context->memory, result) : err;
+	if (err == PS_OK && mine && is_kept(context, mine))
+		forget_named(result);
+	return err == PS_OK && mine ? let_go_rest(context, mine, result) : err;
 }
 
 int ps_merge_record(const struct ps_merge_context *context, const struct ps_record *mine,
                     const struct ps_record *theirs, struct ps_merge_result *result)
 {
-	struct ps_merge_result made = {.decision = decide(mine, theirs)};
+	struct ps_merge_result made = {.decision = decide(context, mine, theirs)};
 	made.record.memory = made.copy.memory = context->memory;
 	int err = carry_out(context, mine, theirs, &made);
 	if (err == PS_OK)
@@ -307,7 +333,7 @@ int ps_merge_absent(const struct ps_merge_context *context, const struct ps_reco
 		made.decision = PS_MERGE_VANISH;
 	}
 	if (err == PS_OK && made.decision != PS_MERGE_NOTHING)
-		err = let_go_rest(mine, context->memory, &made);
+		err = let_go_rest(context, mine, &made);
 	if (err == PS_OK)
 		*result = made;
 	else

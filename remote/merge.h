@@ -16,8 +16,9 @@
  * All records are of the context's memory.
  *
  * Who changed a blob frees the pads of the version before: so what theirs replaced is not freed here, and
- * what ours replaced is let go only by ps_record_settle. An update in progress goes on, upon what the merge
- * leaves. */
+ * what ours replaced is let go only by ps_record_settle. Only what the heads of a machine that was alone had
+ * is let go by that machine when it hears of the change: until then it may have them in what it has not sent
+ * (`kept`). An update in progress goes on, upon what the merge leaves. */
 #ifndef PS_MERGE_H
 #define PS_MERGE_H
 
@@ -39,6 +40,7 @@ struct ps_merge_context {
 	struct ps_memory *memory;
 	uint8_t machine[PS_MACHINE]; /* who merges */
 	uint64_t time_ns;
+	uint64_t kept, left; /* ps_head_kept, ps_head_left of the head that is merged */
 	void *arg;
 	/* A machine's name for people; NULL: unknown. */
 	const char *(*machine_name)(void *arg, const uint8_t machine[PS_MACHINE]);

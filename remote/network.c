@@ -1,11 +1,13 @@
 /* The gate: every call of network.h. It finds the network by its scheme, checks what every network would have
  * to check, counts what is in flight, and is the only place that calls slots. */
 #include <assert.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/fail.h"
+#include "remote/dir_internal.h"
 #include "remote/network.h"
 
 enum { DEFAULT_TIMEOUT_MS = 60000, DEFAULT_DEPTH = 10, MOST_DEPTH = 1024, NAME_TEXT = 2 * PS_PAD_NAME + 1 };
@@ -62,15 +64,30 @@ static int check_options(const struct ps_network_options *options)
 	return PS_OK;
 }
 
+int ps_network_full_url(const char *url, char full[PS_NETWORK_URL])
+{
+	char path[PATH_MAX];
+	bool folder = strncmp(url, "dir:", 4) == 0 && url[4];
+	int err = folder ? ps_dir_full_path(url + 4, path) : PS_OK;
+	if (err != PS_OK)
+		return err;
+	int len = snprintf(full, PS_NETWORK_URL, "%s%s", folder ? "dir:" : "", folder ? path : url);
+	return len < PS_NETWORK_URL ? PS_OK
+	                            : ps_fail(PS_EINVAL, "a network's URL of %d bytes is too long", len);
+}
+
 int ps_network_open(const char *url, const struct ps_network_options *options, ps_network **network)
 {
 	const char *rest = NULL;
+	char full[PS_NETWORK_URL];
 	if (!url || !network)
 		return ps_fail(PS_EINVAL, "ps_network_open: %s is NULL", url ? "network" : "the URL");
 	int err = check_options(options);
+	if (err == PS_OK)
+		err = ps_network_full_url(url, full);
 	if (err != PS_OK)
 		return err;
-	const struct scheme *scheme = find_scheme(url, &rest);
+	const struct scheme *scheme = find_scheme(full, &rest);
 	if (!scheme)
 		return ps_fail(PS_EINVAL,
 		               "ps_network_open: the URL begins with none of mem:, dir:, s3:, rados:");

@@ -153,6 +153,11 @@ struct ps_network_options {
 	const struct ps_allocator_fns *allocator;
 };
 
+enum { PS_NETWORK_URL = 4096 + 8 };
+/* The URL by which this place is known here, wherever it is said: that of a dir: network has the folder's
+ * path from the root, without links and dots; one that is not there yet has it as far as it is. PS_EINVAL:
+ * too long. */
+int ps_network_full_url(const char *url, char full[PS_NETWORK_URL]) __attribute__((warn_unused_result));
 /* Opens mem:, dir:, s3: or rados: by its URL. PS_EINVAL (no such scheme, a malformed URL, a secret in it),
  * PS_ENOTSUP (built without), PS_ENOENT, PS_EACCES, PS_EUNAVAILABLE, PS_ENOMEM. */
 int ps_network_open(const char *url, const struct ps_network_options *options, ps_network **network)

@@ -234,7 +234,9 @@ static enum ps_task_answer finish(struct ps_task *task, struct ps_net_request *r
 	case PS_NET_DONE:
 		break;
 	case PS_NET_ABSENT:
-		(void)ps_fail(PS_ELOST, "%s", request->sentence);
+		/* Who has changed the value may have deleted its old pads since. */
+		(void)ps_fail(PS_ELOST, "%s; if another machine has changed the value, a sync brings it",
+		              request->sentence);
 		return doubt(read, request, PS_ELOST);
 	case PS_NET_TOO_BIG:
 		(void)ps_fail(PS_EAUTH, "%s", request->sentence);

@@ -74,7 +74,8 @@ struct put {
 	} become;
 	bool resumed;               /* what an interrupted call left was completed by this one */
 	struct public_close *close; /* what the switch also does, in its commit; or NULL */
-	bool alone;                 /* no other machine has written a head of this store */
+	bool alone;                 /* no head that was used here lists another machine */
+	bool shares;                /* chunks that did not change may stay in pads that a head names */
 	/* The source: memory, or a callback. */
 	const uint8_t *data;
 	ps_remote_read_fn read;

@@ -42,13 +42,63 @@ int put_chunk(struct put *put, uint32_t chunk)
 
 /* ---- the beginning ---- */
 
-static int check_allowed(const struct put *put, const struct ps_record *record)
+static int read_all(struct put *put, uint8_t *buf, size_t len)
+{
+	for (size_t at = 0, got = 0; at < len; at += got) {
+		int err = put->read(put->read_arg, buf + at, len - at, &got);
+		if (err != PS_OK)
+			return ps_fail(err, "\"%.64s\": the source of the contents failed",
+			               put->op.shown.key);
+		if (got == 0 || got > len - at)
+			return PS_ENOTFOUND; /* it has another size than it was said to have */
+	}
+	return ps_operation_show(&put->op);
+}
+
+/* The hash of the source's contents, as a record has it: of each chunk's. PS_ENOTFOUND: they are fewer. */
+static int hash_source(struct put *put, uint32_t chunk_bytes, uint8_t hash[32])
+{
+	crypto_generichash_state state;
+	uint8_t chunk_hash[PUT_HASH];
+	uint8_t *own = put->read ? ps_memory_alloc(&put->r->memory, chunk_bytes) : NULL;
+	int err =
+	    put->read && !own ? ps_fail(PS_ENOMEM, "no memory for a chunk of %u bytes", chunk_bytes) : PS_OK;
+	(void)crypto_generichash_init(&state, NULL, 0, 32);
+	for (uint64_t at = 0; at < put->size && err == PS_OK; at += chunk_bytes) {
+		size_t len = put->size - at < chunk_bytes ? (size_t)(put->size - at) : chunk_bytes;
+		err = own ? read_all(put, own, len) : PS_OK;
+		(void)crypto_generichash(chunk_hash, sizeof(chunk_hash), own ? own : put->data + at, len,
+		                         NULL, 0);
+		(void)crypto_generichash_update(&state, chunk_hash, sizeof(chunk_hash));
+	}
+	(void)crypto_generichash_final(&state, hash, 32);
+	if (own)
+		ps_memory_free(&put->r->memory, own, chunk_bytes);
+	return err;
+}
+
+/* A call that was interrupted may have completed before: who repeats it is told that this very value is
+ * there. The source is read for that if it has the value's size. */
+static int already_there(struct put *put, const struct ps_record *record)
+{
+	uint8_t hash[32];
+	int err = PS_ENOTFOUND;
+	if (put->size == record->content.size)
+		err = hash_source(put, put->r->payloads[record->content.mode], hash);
+	if (err != PS_OK && err != PS_ENOTFOUND)
+		return err;
+	bool same = err == PS_OK && memcmp(hash, record->content.hash, sizeof(hash)) == 0;
+	return ps_fail(PS_EEXIST, same ? "\"%.64s\" has these contents already" : "\"%.64s\" has a value",
+	               record->name);
+}
+
+static int check_allowed(struct put *put, const struct ps_record *record)
 {
 	bool valued = ps_record_has_contents(record), complete = record->flags & PS_RECORD_COMPLETE;
 	if (put->update && !valued)
 		return ps_fail(PS_ENOTFOUND, "\"%.64s\" has no value that could be updated", record->name);
 	if (!put->update && valued && complete && !put->options.replace && !put->resumed)
-		return ps_fail(PS_EEXIST, "\"%.64s\" has a value", record->name);
+		return already_there(put, record);
 	return PS_OK;
 }
 
@@ -92,6 +142,7 @@ int put_begin(struct put *put)
 	    (put->class == PS_PAD_PUBLIC_DATA || (record->flags & PS_RECORD_PUBLIC)))
 		put->verify = PS_VERIFY_HEAD;
 	put->alone = ps_manager_alone(put->r);
+	put->shares = ps_record_has_contents(record) && ps_manager_may_share(put->r);
 	if (!(record->flags & PS_RECORD_UPDATING)) {
 		record->flags |= PS_RECORD_UPDATING;
 		record->next = (struct ps_content){.mode = (uint8_t)put->mode, .class = (uint8_t)put->class};

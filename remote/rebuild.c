@@ -42,6 +42,8 @@ static int list_self(struct ps_sync *s, struct ps_head *head)
 	memcpy(self->id, r->machine.id, sizeof(self->id));
 	memcpy(self->name, r->machine.name, sizeof(self->name));
 	memcpy(head->writer, r->machine.id, sizeof(head->writer));
+	if (head->machines_count == 1)
+		head->alone = head->counter;
 	return PS_OK;
 }
 

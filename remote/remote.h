@@ -190,7 +190,9 @@ struct ps_remote_put {
 };
 
 /* The whole value, all or nothing: what was there is read until every new pad is confirmed. PS_EEXIST if there
- * is a complete value, and `replace` is not set. Pads whose contents do not change are not sent again. What
+ * is a complete value, and `replace` is not set; its sentence tells whether it has these contents already, as after
+ * a call that was interrupted and had completed (the source is read for that if its size is the value's). Pads
+ * whose contents do not change are not sent again. What
  * an earlier call left unfinished is used: its pads with the same contents are not sent again, the others are
  * let go. After a failure the rest can be sent by calling again. options may be NULL. PS_EQUOTA. */
 PS_CHECKED PS_API int ps_remote_put(ps_remote *r, const char *key, const void *data, size_t len,
@@ -390,6 +392,8 @@ struct ps_remote_sync_result {
 	uint64_t received, removed;         /* keys that other machines have changed, and removed */
 	uint64_t conflicts;                 /* keys that both have changed: "KEY (conflict MACHINE N)" is the other one */
 	uint64_t lost_races;                /* heads that others were faster with; what they had was sent again */
+	uint64_t left_pads;                 /* of values that were replaced here: another machine, which may not
+	                                       know yet that it is not alone, frees them when it syncs */
 	uint64_t run_bytes, head_bytes;     /* sent: of the index, of heads */
 	uint64_t fetched_bytes;             /* of the index */
 	uint64_t merged_bytes; /* of run_bytes: parts of the index that were there before, and are fewer now */
@@ -425,6 +429,24 @@ PS_CHECKED PS_API int ps_remote_head(ps_remote *r, struct ps_remote_head *head);
  * PS_EFORK (of another history), PS_ESUPERSEDED (too long ago to tell), PS_EINVAL (a slip of the pen). Then it
  * is not unanchored any more. */
 PS_CHECKED PS_API int ps_remote_check_head(ps_remote *r, const char *code);
+
+struct ps_remote_machine {
+	char name[64], id[33]; /* id: 32 hex digits */
+	uint64_t last;         /* the number of the last head that it wrote */
+	uint32_t self;         /* 1: this one */
+	uint32_t unaware;      /* 1: it has written none since others joined: what of its values others replace is
+	                          its own to free, when it syncs */
+};
+typedef int (*ps_remote_machine_fn)(void *arg, const struct ps_remote_machine *machine);
+/* The machines that the last head used here lists: those that have written one. Asks no network. Other than 0
+ * from fn ends it with PS_ECANCELED. */
+PS_CHECKED PS_API int ps_remote_machines(ps_remote *r, ps_remote_machine_fn fn, void *arg);
+/* Syncs, and takes a machine that never comes back off the list (its name, or its id): nothing is left to it any
+ * more, and removals need not wait for it. If it does come back, its sync is refused (PS_EFORK): what it had not
+ * sent can be read there, and has to be put again after ps_remote_forget. PS_ENOTFOUND: not listed; PS_EINVAL:
+ * this one, or one of several of that name. result may be NULL. */
+PS_CHECKED PS_API int ps_remote_drop_machine(ps_remote *r, const char *machine,
+					     struct ps_remote_sync_result *result);
 
 /* Compares the index with itself: no pad in two places, counts agree. fn hears of each finding. */
 PS_CHECKED PS_API int ps_remote_verify(ps_remote *r, void (*fn)(void *arg, const char *finding), void *arg);

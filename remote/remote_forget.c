@@ -15,13 +15,13 @@
 
 static int find_folder(const ps_keys *keys, const char *url, const char *state, char path[PATH_MAX])
 {
-	char home[PATH_MAX];
-	int err = PS_OK;
-	if (!state)
+	char home[PATH_MAX], full[PS_NETWORK_URL];
+	int err = ps_network_full_url(url, full);
+	if (err == PS_OK && !state)
 		err = ps_state_home(home, sizeof(home));
-	else if (snprintf(home, sizeof(home), "%s", state) >= PATH_MAX)
+	else if (err == PS_OK && snprintf(home, sizeof(home), "%s", state) >= PATH_MAX)
 		err = ps_fail(PS_EINVAL, "the state folder's path is too long");
-	return err == PS_OK ? ps_remote_state_folder(keys, url, home, false, path) : err;
+	return err == PS_OK ? ps_remote_state_folder(keys, full, home, false, path) : err;
 }
 
 /* Nobody else has it open while the index is held; a damaged one cannot be held, nor used by anybody. */

@@ -158,6 +158,7 @@ int sync_finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
 {
 	uint64_t counter = intent->next.head.counter;
 	int err = seen ? PS_OK : sync_move_anchor(s, &intent->next);
+	s->left = ps_head_left(&intent->next.head, s->r->machine.id);
 	if (err == PS_OK)
 		err = sync_settle_sent(s, counter);
 	if (!intent->skipped && s->settled < counter - 1)
@@ -244,6 +245,28 @@ static void raise_head_may(ps_remote *r, uint64_t head)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* The first head that this machine writes after it has heard of another one ends what it could do alone: from
+ * then on, who replaces a value frees its pads, whoever wrote them. So nothing that may have such pads, and
+ * is not in that head, may be left here. */
+static int wait_for_sharers(struct ps_sync *s)
+{
+	for (unsigned tries = 0; ps_manager_sharers(s->r) > 0; tries++) {
+		if (tries == SYNC_BUSY_TRIES)
+			return ps_fail(PS_EBUSY,
+			               "another machine has joined, and a call that began before is "
+			               "changing a value: sync again when it has ended");
+		int err = sync_wait(s, SYNC_BUSY_WAIT_MS * PS_MS_NS);
+		if (err != PS_OK)
+			return err;
+	}
+	return PS_OK;
+}
+
+static bool heard_of_others(const struct ps_sync *s)
+{
+	return ps_head_kept(&s->base.head, s->r->machine.id) > 0;
+}
+
 static int send_head(struct ps_sync *s, struct ps_head *next, bool *conflict)
 {
 	struct sync_intent intent = {0};
@@ -257,13 +280,13 @@ static int send_head(struct ps_sync *s, struct ps_head *next, bool *conflict)
 	return err;
 }
 
-static int send_changes(struct ps_sync *s, bool *conflict)
+/* A head, if there is anything for it; *again: other calls had what has to be in it. */
+static int send_once(struct ps_sync *s, bool *conflict, bool *again)
 {
 	struct sync_run run = {0};
 	struct ps_head next = {0};
 	bool found;
-	*conflict = false;
-	s->skipped = false;
+	s->skipped = s->skipped_known = false;
 	uint64_t before = s->result.sent;
 	int err = ps_head_next(&s->base.head, s->base.hash, s->r->machine.id, s->r->machine.name,
 	                       ps_remote_wall_ns(s->r), &next);
@@ -271,17 +294,41 @@ static int send_changes(struct ps_sync *s, bool *conflict)
 		return err;
 	raise_head_may(s->r, next.counter);
 	s->wrote = true;
-	err = sync_write_run(s, &next, &run, &found);
-	if (err == PS_OK && found)
+	if (s->drops)
+		err = sync_drop_machine(s, &next);
+	if (err == PS_OK)
+		err = sync_write_run(s, &next, &run, &found);
+	*again = err == PS_OK && s->skipped_known && heard_of_others(s);
+	if (err == PS_OK && (found || s->drops) && !*again)
 		err = send_head(s, &next, conflict);
-	else if (err == PS_OK && run.begun)
+	else if (err == PS_OK && found)
+		err = sync_settle_sent(s, 0);
+	if (err == PS_OK && run.begun && (!found || *again))
 		err = sync_drop_orphans(s);
-	if (*conflict) {
+	s->result.lost_races += *conflict;
+	if (*conflict || *again)
 		s->result.sent = before;
-		s->result.lost_races++;
-	}
 	sync_run_done(s, &run);
 	ps_head_done(&next);
+	return err;
+}
+
+static int send_changes(struct ps_sync *s, bool *conflict)
+{
+	bool again = true, first = heard_of_others(s);
+	*conflict = false;
+	if (first && s->merging == SYNC_MERGES_ONLY)
+		return PS_OK; /* all that was changed goes with that head */
+	int err = first ? wait_for_sharers(s) : PS_OK;
+	for (unsigned tries = 0; err == PS_OK && again; tries++) {
+		err = send_once(s, conflict, &again);
+		if (err == PS_OK && again)
+			err = tries < SYNC_BUSY_TRIES
+			          ? sync_wait(s, SYNC_BUSY_WAIT_MS * PS_MS_NS)
+			          : ps_fail(PS_EBUSY,
+			                    "another machine has joined, and calls are changing values "
+			                    "that it knows: sync again when they have ended");
+	}
 	return err;
 }
 
@@ -289,6 +336,9 @@ static int take_newer(struct ps_sync *s)
 {
 	struct sync_head newer = {0};
 	int err = sync_look(s, &newer);
+	/* Before anything of others is here, and for all calls that begin from now on. */
+	if (err == PS_OK && newer.there && !ps_head_only(&newer.head, s->r->machine.id))
+		ps_manager_set_alone(s->r, false);
 	if (err == PS_OK && newer.there)
 		err = sync_merge(s, &newer);
 	sync_head_done(&newer);
@@ -366,15 +416,19 @@ int sync_all(struct ps_sync *s)
 	return err == PS_OK ? try_on(s, sends) : err;
 }
 
-static int call(ps_remote *r, enum sync_merging merging, ps_remote_progress_fn progress, void *progress_arg,
-                struct ps_remote_sync_result *result)
+static int call(ps_remote *r, enum sync_merging merging, const char *drops, ps_remote_progress_fn progress,
+                void *progress_arg, struct ps_remote_sync_result *result)
 {
 	struct ps_sync s;
 	int err = sync_begin(&s, r, "sync", progress, progress_arg);
 	if (err != PS_OK)
 		return err;
 	s.merging = merging;
-	err = sync_all(&s);
+	s.drops = drops;
+	if (drops && !ps_keys_can_write(r->keys))
+		err = ps_fail(PS_EREADONLY, "a key that only reads drops no machine");
+	if (err == PS_OK)
+		err = sync_all(&s);
 	if (err == PS_OK)
 		err = sync_due(&s, &s.result.merge_due);
 	(void)ps_operation_fail(&s.op, err);
@@ -389,11 +443,18 @@ static int call(ps_remote *r, enum sync_merging merging, ps_remote_progress_fn p
 int ps_remote_sync(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
                    struct ps_remote_sync_result *result)
 {
-	return call(r, SYNC_MERGES_LITTLE, progress, progress_arg, result);
+	return call(r, SYNC_MERGES_LITTLE, NULL, progress, progress_arg, result);
 }
 
 int ps_remote_tidy(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
                    struct ps_remote_sync_result *result)
 {
-	return call(r, SYNC_MERGES_DUE, progress, progress_arg, result);
+	return call(r, SYNC_MERGES_DUE, NULL, progress, progress_arg, result);
+}
+
+int ps_remote_drop_machine(ps_remote *r, const char *machine, struct ps_remote_sync_result *result)
+{
+	if (!machine || !*machine)
+		return ps_fail(PS_EINVAL, "ps_remote_drop_machine: no machine is named");
+	return call(r, SYNC_MERGES_LITTLE, machine, NULL, NULL, result);
 }

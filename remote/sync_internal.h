@@ -16,6 +16,8 @@ enum {
 	SYNC_BATCH = 128,     /* records of a commit */
 	SYNC_SLOTS = 1 << 16, /* and about so many of their pads */
 	SYNC_ATOMIC = 2048,   /* so many that another machine changed are merged in one commit */
+	SYNC_BUSY_TRIES = 40, /* for a key that another call has: most have it for a moment */
+	SYNC_BUSY_WAIT_MS = 25,
 };
 
 /* A head and the identity of its pad. */
@@ -28,6 +30,7 @@ struct sync_head {
 /* A key of ours whose outcome is known and that another call has: to be settled later. */
 struct sync_left {
 	uint64_t head; /* the counter of the head that has it; 0: it is not sent any more */
+	bool leaves;   /* the pads of the version before are another machine's to free */
 	uint16_t name_len;
 	char name[PS_RECORD_NAME_MAX + 1];
 };
@@ -60,9 +63,12 @@ struct ps_sync {
 	bool unanchored;          /* it was taken on trust */
 	uint64_t settled;         /* held pads up to this head may be taken */
 	struct sync_lefts lefts;
-	bool skipped;  /* something that was changed is not in the run */
-	bool rebuilds; /* runs that are no more are this machine's to let go */
-	bool wrote;    /* a run, after all that was left was seen to */
+	bool skipped;       /* something that was changed is not in the run */
+	bool skipped_known; /* and a head has a version of it */
+	const char *drops;  /* a machine that the next head does not list any more; NULL: none */
+	uint64_t left;      /* ps_head_left of the head that is being settled */
+	bool rebuilds;      /* runs that are no more are this machine's to let go */
+	bool wrote;         /* a run, after all that was left was seen to */
 	enum sync_merging merging;
 	struct ps_remote_sync_result result;
 };
@@ -72,6 +78,8 @@ struct ps_sync {
 int sync_begin(struct ps_sync *s, ps_remote *r, const char *name, ps_remote_progress_fn progress, void *arg)
     __attribute__((warn_unused_result));
 int sync_end(struct ps_sync *s) __attribute__((warn_unused_result));
+/* machines.c: takes s->drops off the list of a head that is being made. PS_ENOTFOUND, PS_EINVAL. */
+int sync_drop_machine(struct ps_sync *s, struct ps_head *next) __attribute__((warn_unused_result));
 /* Runs a task to its end: its failure, or that the caller cancelled. */
 int sync_run_task(struct ps_sync *s, struct ps_task *task) __attribute__((warn_unused_result));
 /* The same on another network's workers. */
@@ -107,7 +115,7 @@ int sync_keep_intent(const struct ps_sync *s, const struct sync_intent *intent)
 int sync_load_intent(struct ps_sync *s, struct sync_intent *intent) __attribute__((warn_unused_result));
 void sync_intent_done(struct sync_intent *intent);
 int sync_note_lefts(const struct ps_sync *s, ps_index_txn *txn) __attribute__((warn_unused_result));
-int sync_left_add(struct ps_sync *s, const struct ps_record *record, uint64_t head)
+int sync_left_add(struct ps_sync *s, const struct ps_record *record, uint64_t head, bool leaves)
     __attribute__((warn_unused_result));
 /* The counter of the last head that is known here to be this machine's own; 0: none. */
 uint64_t sync_own_last(const struct ps_sync *s);

@@ -9,7 +9,7 @@
 #include "base/fail.h"
 #include "remote/sync_internal.h"
 
-enum { GATHER_SLOTS = 1 << 18, BUSY_TRIES = 40, BUSY_WAIT_MS = 25 };
+enum { GATHER_SLOTS = 1 << 18 };
 
 /* One name that is to be merged. */
 struct gathered {
@@ -153,9 +153,9 @@ static int merge_gathered(struct merging *m, bool last)
 {
 	const struct ps_remote_sync_result before = m->s->result;
 	int err = commit_gathered(m, last);
-	for (unsigned tries = 0; err == PS_EBUSY && tries < BUSY_TRIES; tries++) {
+	for (unsigned tries = 0; err == PS_EBUSY && tries < SYNC_BUSY_TRIES; tries++) {
 		m->s->result = before;
-		err = sync_wait(m->s, BUSY_WAIT_MS * PS_MS_NS);
+		err = sync_wait(m->s, SYNC_BUSY_WAIT_MS * PS_MS_NS);
 		if (err == PS_OK)
 			err = commit_gathered(m, last);
 	}
@@ -393,6 +393,8 @@ static int merge_runs(struct ps_sync *s, struct sync_head *newer, const bool *us
 	                    .known = all ? 0 : s->base.head.counter,
 	                    .context = {.memory = s->memory,
 	                                .time_ns = ps_remote_wall_ns(s->r),
+	                                .kept = ps_head_kept(&newer->head, s->r->machine.id),
+	                                .left = ps_head_left(&newer->head, s->r->machine.id),
 	                                .machine_name = machine_name,
 	                                .exists = exists}};
 	m.context.arg = &m;

@@ -172,9 +172,12 @@ uint64_t sync_own_last(const struct ps_sync *s)
 
 /* ---- keys left to be settled ---- */
 
+/* No head has such a number. */
+static const uint64_t LEFT_LEAVES = (uint64_t)1 << 63;
+
 static void put_left(const struct sync_left *left, uint8_t *at)
 {
-	ps_le64 head = ps_set64(left->head);
+	ps_le64 head = ps_set64(left->head | (left->leaves ? LEFT_LEAVES : 0));
 	ps_le16 name_len = ps_set16(left->name_len);
 	memcpy(at, &head, sizeof(head));
 	memcpy(at + sizeof(head), &name_len, sizeof(name_len));
@@ -198,7 +201,7 @@ int sync_note_lefts(const struct ps_sync *s, ps_index_txn *txn)
 	return err;
 }
 
-static int add_left(struct ps_sync *s, uint64_t head, const char *name, size_t name_len)
+static int add_left(struct ps_sync *s, uint64_t head, bool leaves, const char *name, size_t name_len)
 {
 	struct sync_lefts *lefts = &s->lefts;
 	if (lefts->count == lefts->capacity) {
@@ -211,17 +214,17 @@ static int add_left(struct ps_sync *s, uint64_t head, const char *name, size_t n
 		lefts->capacity = more;
 	}
 	struct sync_left *left = &lefts->all[lefts->count++];
-	*left = (struct sync_left){.head = head, .name_len = (uint16_t)name_len};
+	*left = (struct sync_left){.head = head, .leaves = leaves, .name_len = (uint16_t)name_len};
 	memcpy(left->name, name, name_len);
 	return PS_OK;
 }
 
-int sync_left_add(struct ps_sync *s, const struct ps_record *record, uint64_t head)
+int sync_left_add(struct ps_sync *s, const struct ps_record *record, uint64_t head, bool leaves)
 {
 	for (size_t i = 0; i < s->lefts.count; i++)
 		if (strcmp(s->lefts.all[i].name, record->name) == 0)
 			return PS_OK;
-	return add_left(s, head, record->name, record->name_len);
+	return add_left(s, head, leaves, record->name, record->name_len);
 }
 
 static int decode_lefts(struct ps_sync *s, const uint8_t *bytes, size_t len)
@@ -238,7 +241,8 @@ static int decode_lefts(struct ps_sync *s, const uint8_t *bytes, size_t len)
 		size_t name = ps_get16(name_len);
 		if (name == 0 || name > PS_RECORD_NAME_MAX || name > len - at)
 			return damaged("the last sync");
-		err = add_left(s, ps_get64(head), (const char *)bytes + at, name);
+		uint64_t counter = ps_get64(head) & ~LEFT_LEAVES;
+		err = add_left(s, counter, ps_get64(head) & LEFT_LEAVES, (const char *)bytes + at, name);
 		at += name;
 	}
 	return err;

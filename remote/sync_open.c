@@ -13,7 +13,7 @@ static int make_first(struct ps_sync *s, struct ps_head *head)
 	if (!self)
 		return ps_fail(PS_ENOMEM, "no memory for a head");
 	ps_head_init(head, &r->memory);
-	head->epoch = head->counter = 1;
+	head->epoch = head->counter = head->alone = 1;
 	head->time_ns = ps_remote_wall_ns(r);
 	head->machines = self;
 	head->machines_count = 1;
@@ -97,6 +97,7 @@ static int remember(struct ps_sync *s)
 		return err;
 	}
 	s->r->head_may = may;
+	ps_manager_set_alone(s->r, s->base.there && ps_head_only(&s->base.head, s->r->machine.id));
 	ps_index_settle(s->r->index, s->settled);
 	return PS_OK;
 }

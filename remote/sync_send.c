@@ -70,6 +70,14 @@ static int batch_put(struct batch *batch, const struct ps_record *record, const 
 	return err == PS_OK && let_go ? ps_txn_let_go(batch->txn, let_go, 0) : err;
 }
 
+/* The pads that the record let go are another machine's to free. */
+static int batch_put_leaving(struct batch *batch, const struct ps_record *record, const struct ps_slots *left)
+{
+	batch->count++;
+	batch->s->result.left_pads += left->count;
+	return ps_txn_adopt(batch->txn, record);
+}
+
 /* ---- writing ---- */
 
 /* Records are marked in batches, and added to the run when their keys are given back: that may send. */
@@ -125,6 +133,13 @@ static int add_marked(struct writing *w)
 	return err;
 }
 
+/* It is changed, and is not in the head that is being made. */
+static void skip(struct ps_sync *s, const struct ps_record *record)
+{
+	s->skipped = true;
+	s->skipped_known |= record->published > 0 || (record->flags & PS_RECORD_SENT);
+}
+
 /* The record is w's from then on, if it was marked. */
 static int mark(struct writing *w, struct ps_record *record, bool *marked)
 {
@@ -132,7 +147,7 @@ static int mark(struct writing *w, struct ps_record *record, bool *marked)
 	if (!(record->flags & PS_RECORD_DIRTY))
 		return PS_OK;
 	if (record->flags & PS_RECORD_SENT) { /* one that is left to be settled */
-		w->batch.s->skipped = true;
+		skip(w->batch.s, record);
 		return PS_OK;
 	}
 	if (!ps_record_may_travel(record))
@@ -155,7 +170,7 @@ static int write_changed(void *arg, const struct ps_record *listed)
 	if (err != PS_OK)
 		return err;
 	if (!got) {
-		w->batch.s->skipped = true;
+		skip(w->batch.s, listed);
 		return PS_OK;
 	}
 	err = mark(w, &record, &marked);
@@ -305,14 +320,21 @@ int sync_write_run(struct ps_sync *s, struct ps_head *next, struct sync_run *run
 
 /* ---- settling ---- */
 
-static int settle_record(struct batch *batch, struct ps_record *record, uint64_t head)
+static bool leaves(const struct ps_sync *s, const struct ps_record *record)
+{
+	return record->published > 0 && record->published <= s->left;
+}
+
+/* `leaving`: the pads that it let go by that are not ours to free. */
+static int settle_record(struct batch *batch, struct ps_record *record, uint64_t head, bool leaving)
 {
 	struct ps_slots let_go = {0};
 	if (!(record->flags & PS_RECORD_SENT))
 		return PS_OK;
 	int err = head > 0 ? ps_record_settle(record, head, &let_go) : ps_record_unsend(record, &let_go);
 	if (err == PS_OK)
-		err = batch_put(batch, record, &let_go);
+		err = head > 0 && leaving ? batch_put_leaving(batch, record, &let_go)
+		                          : batch_put(batch, record, &let_go);
 	ps_slots_done(&let_go, record->memory);
 	return err;
 }
@@ -342,8 +364,8 @@ static int settle_listed(void *arg, const struct ps_record *listed)
 	if (err != PS_OK)
 		return err;
 	if (!got)
-		return sync_left_add(s, listed, settling->head);
-	err = settle_record(&settling->batch, &record, settling->head);
+		return sync_left_add(s, listed, settling->head, leaves(s, listed));
+	err = settle_record(&settling->batch, &record, settling->head, leaves(s, &record));
 	ps_record_done(&record);
 	return err;
 }
@@ -481,7 +503,7 @@ static int settle_left(struct ps_sync *s, size_t at, bool *done)
 	*done = mine;
 	err = mine ? batch_get(&batch, &listed, &record, &mine) : PS_OK;
 	if (err == PS_OK && mine) {
-		err = settle_record(&batch, &record, left.head);
+		err = settle_record(&batch, &record, left.head, left.leaves);
 		ps_record_done(&record);
 	}
 	if (err == PS_OK && *done && !batch.txn)

@@ -14,12 +14,12 @@ static void say_trust(const struct cli *cli, const struct ps_remote_head *head)
 
 static json_t *sync_json(const struct ps_remote_sync_result *s, const struct ps_remote_head *head)
 {
-	json_t *object =
-	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "head", (json_int_t)s->head, "sent",
-	              (json_int_t)s->sent, "received", (json_int_t)s->received, "removed",
-	              (json_int_t)s->removed, "conflicts", (json_int_t)s->conflicts, "lost_races",
-	              (json_int_t)s->lost_races, "run_bytes", (json_int_t)s->run_bytes, "head_bytes",
-	              (json_int_t)s->head_bytes, "fetched_bytes", (json_int_t)s->fetched_bytes);
+	json_t *object = json_pack(
+	    "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "head", (json_int_t)s->head, "sent",
+	    (json_int_t)s->sent, "received", (json_int_t)s->received, "removed", (json_int_t)s->removed,
+	    "conflicts", (json_int_t)s->conflicts, "lost_races", (json_int_t)s->lost_races, "left_pads",
+	    (json_int_t)s->left_pads, "run_bytes", (json_int_t)s->run_bytes, "head_bytes",
+	    (json_int_t)s->head_bytes, "fetched_bytes", (json_int_t)s->fetched_bytes);
 
 	json_object_set_new(object, "merged_bytes", json_integer((json_int_t)s->merged_bytes));
 	json_object_set_new(object, "merge_due", json_integer((json_int_t)s->merge_due));
@@ -53,6 +53,11 @@ static int sync_run(struct cli *cli, ps_remote *r)
 		    " bytes to merge some: `sync --tidy' or `purge' now and then does it before somebody "
 		    "waits",
 		    s.merged_bytes);
+	if (s.left_pads > 0)
+		cli_say(cli,
+		        "%" PRIu64 " pads of what was replaced are left to a machine that has not synced "
+		        "since this one joined",
+		        s.left_pads);
 	say_trust(cli, &head);
 	return CLI_DONE;
 }

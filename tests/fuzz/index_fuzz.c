@@ -94,6 +94,10 @@ static void try_head(const uint8_t *data, size_t size)
 	struct ps_head head;
 	if (ps_head_decode(data, size, &memory, &head) != PS_OK)
 		return;
+	if (data[8] == PS_HEAD_FORMAT_FIRST) { /* is read, and written as the later one */
+		ps_head_done(&head);
+		return;
+	}
 	size_t len = ps_head_bytes(&head);
 	uint8_t *again = malloc(len);
 	must(again != NULL && len <= size);

@@ -1,0 +1,485 @@
+/* A machine that shares pads between versions, since it believes itself alone, and one that has joined: whose
+ * change frees which pads. Every value that nobody has replaced knowingly is read whole, from the network, on
+ * every machine and on one that has only the key; no pad is forgotten, none has two owners. */
+#include "tests/remote/sync/values.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool all; /* the long way */
+
+/* Two machines: `a` made the store and has synced "key"; `b` has joined, and has written no head. */
+struct two {
+	struct blobs *a, *b;
+	struct value first, of_a, of_b;
+};
+
+static void two_new(struct two *t)
+{
+	struct ps_remote_seams seams = {.backoff_ms = 1};
+	*t = (struct two){.a = blobs_new_with("mem", &seams), .first = value_of(CHUNKS, 1)};
+	put_value(t->a, "key", &t->first);
+	(void)sync_now(t->a);
+	t->b = machine_open(t->a);
+	t->of_b = value_of(CHUNKS, 20);
+	t->of_a = t->first;
+	t->of_a.seeds[2] = 99; /* three chunks stay */
+}
+
+static void two_done(struct two *t)
+{
+	struct blobs *machines[] = {t->a, t->b};
+	sync_all_machines(machines, 2);
+	struct blobs *fresh = machine_open(t->a);
+	expect_same(t->a, t->b);
+	expect_same(t->a, fresh);
+	check_machines(machines, 2);
+	machine_free(fresh);
+	machine_free(t->b);
+	blobs_free(t->a);
+}
+
+static void expect_both(struct two *t)
+{
+	struct blobs *machines[] = {t->a, t->b};
+	sync_all_machines(machines, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		value_expect_somewhere(machines[i], "key", &t->of_a);
+		value_expect_somewhere(machines[i], "key", &t->of_b);
+		assert_int_equal(count_keys(machines[i], "key"), 2);
+	}
+}
+
+/* ---- the interleavings ---- */
+
+/* `later`: whose version is the later one, and keeps the name where that is free to choose. */
+static void update_against_change(bool later)
+{
+	struct two t;
+	two_new(&t);
+	put_value(t.b, "key", &t.of_b);
+	struct ps_remote_sync_result result = sync_now(t.b);
+	assert_int_equal(result.left_pads, CHUNKS); /* the other machine's, until it knows */
+	reuse_pads(t.b, "by b");
+	(void)sync_now(t.b);
+	for (unsigned i = 0; i <= later; i++)
+		put_value(t.a, "key", &t.of_a);
+	value_expect(t.a, "key", &t.of_a); /* all that it kept is there still */
+	assert_int_equal(sync_now(t.a).conflicts, 1);
+	reuse_pads(t.a, "of a");
+	expect_both(&t);
+	two_done(&t);
+}
+
+static void an_update_that_keeps_pads_outlives_a_change_elsewhere(void **state)
+{
+	(void)state;
+	update_against_change(false);
+	update_against_change(true);
+}
+
+static uint64_t requests_of(struct blobs *b)
+{
+	struct ps_remote_stats stats;
+	blobs_stats(b, &stats);
+	return stats.requests;
+}
+
+static void a_rename_outlives_a_change_of_the_old_key_elsewhere(void **state)
+{
+	struct two t;
+	(void)state;
+	two_new(&t);
+	put_value(t.b, "key", &t.of_b);
+	(void)sync_now(t.b);
+	reuse_pads(t.b, "by b");
+	(void)sync_now(t.b);
+	uint64_t before = requests_of(t.a);
+	assert_ok(ps_remote_rename(t.a->r, "key", "moved"));
+	assert_int_equal(requests_of(t.a), before);
+	/* And one of its chunks is replaced, before anybody hears of it. */
+	put_value(t.a, "moved", &t.of_a);
+	reuse_pads(t.a, "of a");
+	value_expect(t.a, "moved", &t.of_a);
+	(void)sync_now(t.a);
+	reuse_pads(t.a, "again");
+	value_expect(t.a, "moved", &t.of_a);
+	value_expect(t.a, "key", &t.of_b);
+	two_done(&t);
+}
+
+/* The other way round: who has joined moves the value, and its maker changes it. */
+static void who_joined_shares_nothing_with_the_head(void **state)
+{
+	(void)state;
+	for (unsigned renames = 0; renames < 2; renames++) {
+		struct two t;
+		two_new(&t);
+		if (renames)
+			assert_ok(ps_remote_rename(t.b->r, "key", "moved"));
+		else
+			put_value(t.b, "key", &t.of_a);
+		put_value(t.a, "key", &t.of_b);
+		(void)sync_now(t.a);
+		reuse_pads(t.a, "of a");
+		(void)sync_now(t.a);
+		if (renames) {
+			(void)sync_now(t.b);
+			value_expect(t.b, "moved", &t.first);
+			value_expect(t.b, "key", &t.of_b);
+		} else {
+			assert_int_equal(sync_now(t.b).conflicts, 1);
+			expect_both(&t);
+		}
+		two_done(&t);
+	}
+}
+
+static void a_change_that_keeps_pads_outlives_a_removal_elsewhere(void **state)
+{
+	struct two t;
+	(void)state;
+	two_new(&t);
+	assert_ok(ps_remote_remove(t.b->r, "key"));
+	assert_int_equal(sync_now(t.b).left_pads, CHUNKS);
+	reuse_pads(t.b, "by b");
+	(void)sync_now(t.b);
+	put_value(t.a, "key", &t.of_a);
+	(void)sync_now(t.a);
+	reuse_pads(t.a, "of a");
+	(void)sync_now(t.b);
+	value_expect(t.a, "key", &t.of_a);
+	value_expect(t.b, "key", &t.of_a);
+	two_done(&t);
+}
+
+static void a_change_elsewhere_outlives_a_removal(void **state)
+{
+	struct two t;
+	(void)state;
+	two_new(&t);
+	put_value(t.b, "key", &t.of_b);
+	(void)sync_now(t.b);
+	assert_ok(ps_remote_remove(t.a->r, "key"));
+	reuse_pads(t.a, "of a");
+	(void)sync_now(t.a);
+	reuse_pads(t.a, "again");
+	value_expect(t.a, "key", &t.of_b);
+	two_done(&t);
+}
+
+/* What it does with them until it hears of the other machine. */
+static void change_after_sync(struct two *t, bool renames)
+{
+	if (renames)
+		assert_ok(ps_remote_rename(t->a->r, "key", "key moved"));
+	else
+		put_value(t->a, "key", &t->of_a);
+}
+
+/* Who joined has the later version: the name stays with the one whose pads may be elsewhere by now. */
+static void a_conflict_copy_has_pads_of_its_own(void **state)
+{
+	(void)state;
+	for (unsigned renames = 0; renames < 2; renames++) {
+		struct two t;
+		two_new(&t);
+		struct value second = value_of(CHUNKS, 40);
+		put_value(t.a, "key", &second);
+		(void)sync_now(t.a);
+		for (unsigned i = 0; i < 3; i++)
+			put_value(t.b, "key", &t.of_b);
+		change_after_sync(&t, renames);
+		assert_int_equal(sync_now(t.b).conflicts, 1);
+		reuse_pads(t.b, "by b");
+		(void)sync_now(t.b);
+		(void)sync_now(t.a);
+		reuse_pads(t.a, "of a");
+		if (renames)
+			t.of_a = second;
+		expect_both(&t);
+		two_done(&t);
+	}
+}
+
+/* What was left to it comes back to it, and then who replaces a value frees its pads at once. */
+static void left_pads_are_recycled_by_who_wrote_them(void **state)
+{
+	struct two t;
+	struct ps_remote_stats before, after;
+	(void)state;
+	two_new(&t);
+	put_value(t.b, "key", &t.of_b);
+	(void)sync_now(t.b);
+	blobs_stats(t.a, &before);
+	put_value(t.a, "other", &t.first);
+	(void)sync_now(t.a);
+	blobs_stats(t.a, &after);
+	assert_int_equal(after.free_pads, before.free_pads + CHUNKS);
+	blobs_stats(t.b, &before);
+	put_value(t.b, "key", &t.of_a);
+	struct ps_remote_sync_result result = sync_now(t.b);
+	blobs_stats(t.b, &after);
+	assert_int_equal(result.left_pads, 0);
+	assert_in_range(after.free_pads, before.free_pads + CHUNKS - 1, before.free_pads + CHUNKS);
+	two_done(&t);
+}
+
+static void one_machine_frees_at_once(void **state)
+{
+	struct ps_remote_stats stats;
+	struct blobs *a = blobs_new("mem");
+	struct value one = value_of(CHUNKS, 1), other = value_of(CHUNKS, 10);
+	(void)state;
+	put_value(a, "key", &one);
+	(void)sync_now(a);
+	put_value(a, "key", &other);
+	assert_int_equal(sync_now(a).left_pads, 0);
+	blobs_stats(a, &stats);
+	assert_in_range(stats.free_pads, CHUNKS, CHUNKS + 1); /* and a run's */
+	blobs_check(a);
+	blobs_free(a);
+}
+
+/* One who has joined, and one who joins after, while the first is away: each change is one machine's to free.
+ */
+static void a_third_machine_knows_whose_pads_are_left(void **state)
+{
+	struct two t;
+	(void)state;
+	two_new(&t);
+	struct value more = value_of(CHUNKS, 60), last = value_of(CHUNKS, 70);
+	put_value(t.a, "more", &more);
+	(void)sync_now(t.a);
+	(void)sync_now(t.b);
+	put_value(t.b, "key", &t.of_b);
+	assert_int_equal(sync_now(t.b).left_pads, CHUNKS);
+	struct blobs *c = machine_open(t.a);
+	put_value(c, "more", &last); /* of the first's */
+	assert_int_equal(sync_now(c).left_pads, CHUNKS);
+	(void)sync_now(t.b);
+	put_value(c, "key", &last); /* of the second's: its own to free now */
+	assert_int_equal(sync_now(c).left_pads, 0);
+	reuse_pads(c, "by c");
+	(void)sync_now(c);
+	put_value(t.a, "key", &t.of_a);
+	assert_ok(ps_remote_rename(t.a->r, "more", "moved"));
+	reuse_pads(t.a, "of a");
+	struct blobs *machines[] = {t.a, t.b, c};
+	sync_all_machines(machines, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		value_expect_somewhere(machines[i], "key", &t.of_a);
+		value_expect_somewhere(machines[i], "key", &last);
+		value_expect(machines[i], "moved", &more);
+		value_expect(machines[i], "more", &last);
+	}
+	check_machines(machines, 3);
+	expect_same(t.a, c);
+	expect_same(t.b, c);
+	machine_free(c);
+	machine_free(t.b);
+	blobs_free(t.a);
+}
+
+static int see_machine(void *arg, const struct ps_remote_machine *machine)
+{
+	struct ps_remote_machine *machines = arg;
+	if (machine->unaware)
+		machines[0] = *machine;
+	if (machine->self)
+		machines[1] = *machine;
+	return 0;
+}
+
+/* One that never comes back; and that does, after all. */
+static void nothing_is_left_to_a_machine_that_was_dropped(void **state)
+{
+	struct ps_remote_machine machines[2] = {{.last = 0}};
+	struct ps_remote_sync_result result;
+	struct two t;
+	(void)state;
+	two_new(&t);
+	struct value second = value_of(CHUNKS, 30);
+	put_value(t.b, "of b", &t.of_b);
+	(void)sync_now(t.b);
+	assert_ok(ps_remote_machines(t.b->r, see_machine, machines));
+	assert_int_equal(machines[0].self, 0);
+	assert_int_equal(machines[1].self, 1);
+	assert_error(ps_remote_drop_machine(t.b->r, machines[1].id, NULL), PS_EINVAL);
+	assert_error(ps_remote_drop_machine(t.b->r, "nobody", NULL), PS_ENOTFOUND);
+	assert_ok(ps_remote_drop_machine(t.b->r, machines[0].id, &result));
+	put_value(t.b, "key", &second);
+	assert_int_equal(sync_now(t.b).left_pads, 0);
+	reuse_pads(t.b, "by b");
+	(void)sync_now(t.b);
+	put_value(t.a, "key", &t.of_a);
+	put_value(t.a, "own", &t.of_b);
+	reuse_pads(t.a, "of a");
+	sync_fails(t.a, PS_EFORK);
+	assert_ok(ps_remote_purge(t.a->r, NULL, NULL, NULL));
+	value_expect(t.a, "own", &t.of_b); /* to be put again */
+	value_expect(t.b, "key", &second);
+	struct blobs *fresh = machine_open(t.a);
+	expect_same(t.b, fresh);
+	assert_ok(ps_remote_verify(t.b->r, NULL, NULL));
+	machine_free(fresh);
+	machine_free(t.b);
+	blobs_free(t.a);
+}
+
+/* ---- calls that are under way ---- */
+
+struct under_way {
+	struct two *t;
+	struct value value;
+	uint32_t read;
+	int busy; /* the sync within it */
+};
+
+/* The third chunk comes while the sync is on: the two before it were found to stay as they are. */
+static int read_and_sync(void *arg, void *buf, size_t len, size_t *got)
+{
+	struct under_way *u = arg;
+	*got = 0;
+	if (u->read == u->value.count)
+		return PS_OK;
+	assert_true(len >= PAD);
+	if (u->read == 2) {
+		put_value(u->t->a, "other", &u->t->first);
+		u->busy = ps_remote_sync(u->t->a->r, NULL, NULL, NULL);
+	}
+	fill_chunk(buf, u->value.seeds[u->read++]);
+	*got = PAD;
+	return PS_OK;
+}
+
+static void the_first_head_after_a_join_waits_for_what_was_begun(void **state)
+{
+	struct two t;
+	struct ps_remote_put replace = {.size = sizeof(replace), .replace = 1};
+	(void)state;
+	two_new(&t);
+	put_value(t.b, "of b", &t.of_b);
+	(void)sync_now(t.b);
+	struct under_way u = {.t = &t, .value = t.of_a};
+	assert_ok(ps_remote_put_stream(t.a->r, "key", CHUNKS * PAD, read_and_sync, &u, &replace));
+	assert_int_equal(u.busy, PS_EBUSY);
+	put_value(t.b, "key", &t.of_b);
+	(void)sync_now(t.b);
+	reuse_pads(t.b, "by b");
+	(void)sync_now(t.b);
+	assert_int_equal(sync_now(t.a).conflicts, 1);
+	expect_both(&t);
+	/* From now on nothing that a head names is shared, and nothing waits. */
+	u = (struct under_way){.t = &t, .value = value_of(CHUNKS, 80)};
+	assert_ok(ps_remote_put_stream(t.a->r, "more", CHUNKS * PAD, read_and_sync, &u, &replace));
+	assert_ok(u.busy);
+	two_done(&t);
+}
+
+/* A key that was changed, and that a call has: the head without it would be the end of what was left to us.
+ */
+static void the_first_head_after_a_join_leaves_nothing_out(void **state)
+{
+	struct two t;
+	struct ps_remote_put replace = {.size = sizeof(replace), .replace = 1};
+	(void)state;
+	two_new(&t);
+	put_value(t.a, "key", &t.of_a);
+	put_value(t.b, "of b", &t.of_b);
+	(void)sync_now(t.b);
+	assert_ok(ps_remote_sync(t.b->r, NULL, NULL, NULL));
+	sync_fails(t.a, PS_OK);
+	two_done(&t);
+	two_new(&t);
+	put_value(t.b, "of b", &t.of_b);
+	(void)sync_now(t.b);
+	struct under_way u = {.t = &t, .value = value_of(CHUNKS, 90)};
+	assert_ok(ps_remote_rename(t.a->r, "key", "moved"));
+	assert_ok(ps_remote_put_stream(t.a->r, "key", CHUNKS * PAD, read_and_sync, &u, &replace));
+	assert_int_equal(u.busy, PS_EBUSY);
+	put_value(t.b, "key", &t.of_b);
+	(void)sync_now(t.b);
+	reuse_pads(t.b, "by b");
+	(void)sync_now(t.b);
+	(void)sync_now(t.a);
+	value_expect(t.a, "moved", &t.first);
+	two_done(&t);
+}
+
+/* ---- runs that are replaced while they are read ---- */
+
+struct slow {
+	struct blobs *writer;
+	unsigned syncs;
+	bool armed;
+};
+
+/* Asked for after the head was fetched, before its runs are. */
+static uint64_t sync_others(void *arg)
+{
+	struct slow *slow = arg;
+	if (slow->armed) {
+		slow->armed = false;
+		for (unsigned i = 0; i < slow->syncs; i++) {
+			struct value v = value_of(1, 500 + i);
+			put_value(slow->writer, "often", &v);
+			(void)sync_now(slow->writer);
+		}
+	}
+	return 1;
+}
+
+static void runs_that_were_replaced_are_fetched_anew(void **state)
+{
+	(void)state;
+	for (unsigned syncs = 1; syncs <= 12; syncs += all ? 1 : 5) {
+		struct slow slow = {.syncs = syncs};
+		struct two t;
+		two_new(&t);
+		slow.writer = t.a;
+		blobs_close(t.b);
+		t.b->seams.wall_ns = sync_others;
+		t.b->seams.wall_arg = &slow;
+		assert_ok(blobs_start(t.b, false));
+		for (unsigned i = 0; i < 3; i++) {
+			struct value v = value_of(1, 300 + i);
+			put_value(t.a, "often", &v);
+			(void)sync_now(t.a);
+		}
+		put_value(t.b, "key", &t.of_b);
+		slow.armed = true;
+		(void)sync_now(t.b);
+		assert_false(slow.armed);
+		struct value last = value_of(1, 500 + syncs - 1);
+		value_expect(t.b, "often", &last);
+		value_expect(t.b, "key", &t.of_b);
+		two_done(&t);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(one_machine_frees_at_once),
+	    cmocka_unit_test(an_update_that_keeps_pads_outlives_a_change_elsewhere),
+	    cmocka_unit_test(a_rename_outlives_a_change_of_the_old_key_elsewhere),
+	    cmocka_unit_test(who_joined_shares_nothing_with_the_head),
+	    cmocka_unit_test(a_change_that_keeps_pads_outlives_a_removal_elsewhere),
+	    cmocka_unit_test(a_change_elsewhere_outlives_a_removal),
+	    cmocka_unit_test(a_conflict_copy_has_pads_of_its_own),
+	    cmocka_unit_test(left_pads_are_recycled_by_who_wrote_them),
+	    cmocka_unit_test(a_third_machine_knows_whose_pads_are_left),
+	    cmocka_unit_test(nothing_is_left_to_a_machine_that_was_dropped),
+	    cmocka_unit_test(runs_that_were_replaced_are_fetched_anew),
+	};
+	/* A sync that waits, a second each, for a call that does not end. */
+	static const struct CMUnitTest slow[] = {
+	    cmocka_unit_test(the_first_head_after_a_join_waits_for_what_was_begun),
+	    cmocka_unit_test(the_first_head_after_a_join_leaves_nothing_out),
+	};
+	all = argc > 1;
+	(void)argv;
+	int failed = cmocka_run_group_tests_name("sync, joining", tests, NULL, NULL);
+	return failed + (all ? cmocka_run_group_tests_name("sync, joining, slow", slow, NULL, NULL) : 0);
+}
