@@ -8,7 +8,7 @@
 
 #include "remote/anchor.h"
 #include "store/base_internal.h"
-#include "tests/remote/sync/sync_fixture.h"
+#include "tests/remote/sync/values.h"
 #include "tests/support/sim_disk.h"
 
 static bool all; /* the long way */
@@ -23,11 +23,12 @@ struct machine {
 	char folder[256];
 };
 
-/* What is cut. */
-enum call { SYNC, SYNC_OF_MANY, TIDY, PURGE };
+/* What is cut. SYNC_JOINED: of the machine that has joined, and leaves pads to the other. */
+enum call { SYNC, SYNC_JOINED, SYNC_OF_MANY, TIDY, PURGE };
 
 struct world {
 	struct machine a, b;
+	struct blobs *first; /* of the two: it made the store, and believes itself alone */
 	enum call call;
 	ps_mem_snapshot *snapshot;
 };
@@ -90,54 +91,62 @@ static void make_runs(struct blobs *a, bool due)
 	assert_in_range(head.runs, 3, 20);
 }
 
-/* Both machines have changed what they had in common; b has synced, a has not. */
+static const struct value common = {3, {701, 702, 703}}, common_of_a = {3, {701, 702, 733}},
+                          common_of_b = {3, {721, 722, 723}};
+
+/* Both machines have changed what they had in common; b has synced, a has not. Where a was the first, it
+ * keeps pads that b's head does not name any more; where it has joined, its head leaves pads to b. */
 static void change_all(struct world *w)
 {
-	struct blobs *a = w->a.b, *b = w->b.b;
+	struct blobs *a = w->a.b, *b = w->b.b, *first = w->first;
 	char key[16];
-	if (w->call != SYNC)
+	if (w->call > SYNC_JOINED)
 		make_runs(a, w->call != SYNC_OF_MANY);
 	for (unsigned i = 0; i < 6; i++) {
 		snprintf(key, sizeof(key), "key %u", i);
-		blobs_put(a, key, 100 + i, i);
+		blobs_put(first, key, 100 + i, i);
 	}
-	blobs_put(a, "two pads", 200000, 6);
-	(void)sync_machine(a);
-	(void)sync_machine(b);
+	blobs_put(first, "two pads", 200000, 6);
+	put_value(first, "common", &common);
+	(void)sync_machine(first);
+	(void)sync_machine(first == a ? b : a);
 	blobs_update(b, "key 0", 50, 10);
 	assert_ok(ps_remote_remove(b->r, "key 1"));
 	blobs_update(b, "key 2", 60, 12);
 	blobs_put(b, "of b", 70, 13);
+	put_value(b, "common", &common_of_b);
 	(void)sync_machine(b);
 	blobs_update(a, "key 2", 80, 22); /* both */
 	assert_ok(ps_remote_remove(a->r, "key 3"));
 	assert_ok(ps_remote_rename(a->r, "key 4", "moved"));
 	blobs_update(a, "two pads", 250000, 26);
 	blobs_put(a, "of a", 90, 27);
+	put_value(a, "common", &common_of_a);
 }
 
 static void world_new(struct world *w, enum call call)
 {
 	memset(w, 0, sizeof(*w));
 	w->call = call;
-	new_disk(&w->a);
-	new_disk(&w->b);
-	struct ps_remote_seams seams = {.open_store = open_store, .store_arg = &w->a, .backoff_ms = 1};
-	w->a.b = blobs_new_with("mem", &seams);
-	w->b.b = machine_new(w->a.b);
-	w->b.b->seams.store_arg = &w->b;
-	assert_ok(blobs_start(w->b.b, false));
+	struct machine *first = call == SYNC_JOINED ? &w->b : &w->a, *second = first == &w->a ? &w->b : &w->a;
+	new_disk(first);
+	new_disk(second);
+	struct ps_remote_seams seams = {.open_store = open_store, .store_arg = first, .backoff_ms = 1};
+	w->first = first->b = blobs_new_with("mem", &seams);
+	second->b = machine_new(first->b);
+	second->b->seams.store_arg = second;
+	assert_ok(blobs_start(second->b, false));
 	change_all(w);
 	machine_keep(&w->a);
 	machine_keep(&w->b);
-	assert_ok(ps_mem_snapshot_take(blobs_world(w->a.b), 0, &w->snapshot));
+	assert_ok(ps_mem_snapshot_take(blobs_world(w->first), 0, &w->snapshot));
 }
 
 static void world_restore(struct world *w)
 {
-	ps_mem_rule_remove(blobs_world(w->a.b), 0);
-	(void)ps_mem_deliver(blobs_world(w->a.b));
-	assert_ok(ps_mem_restore(blobs_world(w->a.b), 0, w->snapshot));
+	ps_mem_rule_remove(blobs_world(w->first), 0);
+	(void)ps_mem_deliver(blobs_world(w->first));
+	assert_ok(ps_mem_restore(blobs_world(w->first), 0, w->snapshot));
 	machine_restore(&w->a);
 	machine_restore(&w->b);
 	assert_ok(blobs_start(w->a.b, false));
@@ -147,8 +156,10 @@ static void world_free(struct world *w)
 {
 	world_restore(w);
 	ps_mem_snapshot_free(w->snapshot);
-	machine_free(w->b.b);
-	blobs_free(w->a.b);
+	if (w->first == w->b.b)
+		assert_ok(blobs_start(w->b.b, false));
+	machine_free(w->first == w->a.b ? w->b.b : w->a.b);
+	blobs_free(w->first);
 	sim_disk_free(w->a.disk);
 	sim_disk_free(w->b.disk);
 	free(w->a.image);
@@ -161,7 +172,7 @@ static void crash_and_reopen(struct world *w)
 	static uint8_t *image; /* outlives the disk over it */
 	struct machine *m = &w->a;
 	(void)ps_remote_close(m->b->r);
-	ps_mem_rule_remove(blobs_world(m->b), 0);
+	ps_mem_rule_remove(blobs_world(w->first), 0);
 	uint64_t size = sim_disk_size(m->disk);
 	uint8_t *now = malloc(size);
 	assert_non_null(now);
@@ -190,7 +201,9 @@ static void expect_all(struct blobs *b, size_t others)
 	blobs_expect(b, "two pads", 250000, 26);
 	/* Both contents of what both have changed, one of them in a conflict copy. */
 	assert_int_equal(count_keys(b, "key 2"), 2);
-	assert_int_equal(count_keys(b, NULL), 8 + others);
+	value_expect_somewhere(b, "common", &common_of_a);
+	value_expect_somewhere(b, "common", &common_of_b);
+	assert_int_equal(count_keys(b, NULL), 10 + others);
 }
 
 static void see_after(struct world *w)
@@ -198,7 +211,7 @@ static void see_after(struct world *w)
 	struct blobs *machines[] = {w->a.b, w->b.b};
 	assert_ok(blobs_start(w->b.b, false));
 	sync_all_machines(machines, 2);
-	expect_all(w->a.b, w->call != SYNC ? 150 : 0);
+	expect_all(w->a.b, w->call > SYNC_JOINED ? 150 : 0);
 	expect_same(w->a.b, w->b.b);
 	check_machines(machines, 2);
 	blobs_close(w->a.b);
@@ -240,7 +253,7 @@ static void crash_at_local_writes(enum call call)
 static void a_crash_at_every_local_write(void **state)
 {
 	(void)state;
-	for (enum call call = SYNC; call <= (all ? PURGE : SYNC); call++)
+	for (enum call call = SYNC; call <= (all ? PURGE : SYNC_JOINED); call++)
 		crash_at_local_writes(call);
 }
 
@@ -255,13 +268,13 @@ static unsigned crash_at_requests(struct world *w, enum ps_mem_fault fault)
 		unsigned first = 0, second;
 		world_restore(w);
 		if (fault != PS_MEM_VANISH)
-			assert_ok(ps_mem_rule_add(blobs_world(w->a.b), &at, &first));
-		assert_ok(ps_mem_rule_add(blobs_world(w->a.b), &then, &second));
+			assert_ok(ps_mem_rule_add(blobs_world(w->first), &at, &first));
+		assert_ok(ps_mem_rule_add(blobs_world(w->first), &then, &second));
 		call_cut(w);
-		hit = ps_mem_rule_hits(blobs_world(w->a.b), second) > 0 ||
-		      (first > 0 && ps_mem_rule_hits(blobs_world(w->a.b), first) > 0);
+		hit = ps_mem_rule_hits(blobs_world(w->first), second) > 0 ||
+		      (first > 0 && ps_mem_rule_hits(blobs_world(w->first), first) > 0);
 		if (k % 2 == 0)
-			(void)ps_mem_deliver(blobs_world(w->a.b)); /* while nobody is there; else later */
+			(void)ps_mem_deliver(blobs_world(w->first)); /* while nobody is there; else later */
 		crash_and_reopen(w);
 		see_after(w);
 	}
@@ -273,7 +286,7 @@ static void a_crash_at_every_request(void **state)
 {
 	static const enum ps_mem_fault faults[] = {PS_MEM_VANISH, PS_MEM_LOSE_REPLY, PS_MEM_LATE};
 	(void)state;
-	for (enum call call = SYNC; call <= (all ? PURGE : SYNC); call++) {
+	for (enum call call = SYNC; call <= (all ? PURGE : SYNC_JOINED); call++) {
 		struct world w;
 		unsigned states = 0;
 		world_new(&w, call);
@@ -318,7 +331,7 @@ static void a_second_crash_while_it_goes_on(void **state)
 			struct ps_mem_rule rule = {.fault = PS_MEM_LOSE_REPLY, .first = k};
 			unsigned number;
 			world_restore(&w);
-			assert_ok(ps_mem_rule_add(blobs_world(w.a.b), &rule, &number));
+			assert_ok(ps_mem_rule_add(blobs_world(w.first), &rule, &number));
 			(void)!ps_remote_sync(w.a.b->r, NULL, NULL, NULL);
 			crash_and_reopen(&w);
 			sim_disk_fail(w.a.disk, n, EIO, true);

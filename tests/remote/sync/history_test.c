@@ -147,7 +147,7 @@ static void one_round(struct history *h)
 	for (uint64_t n = 6 * h->count; n > 0; n--) {
 		struct blobs *b = h->machines[roll_below(&h->dice, h->count)];
 		if (roll_below(&h->dice, 4) == 0)
-			(void)sync_now(b);
+			(void)sync_machine(b);
 		else
 			change_one(h, b);
 		if (joins && roll_below(&h->dice, 4) == 0) { /* in the midst of it */

@@ -19,7 +19,7 @@ static void two_new(struct two *t)
 	struct ps_remote_seams seams = {.backoff_ms = 1};
 	*t = (struct two){.a = blobs_new_with("mem", &seams), .first = value_of(CHUNKS, 1)};
 	put_value(t->a, "key", &t->first);
-	(void)sync_now(t->a);
+	(void)sync_machine(t->a);
 	t->b = machine_open(t->a);
 	t->of_b = value_of(CHUNKS, 20);
 	t->of_a = t->first;
@@ -58,14 +58,14 @@ static void update_against_change(bool later)
 	struct two t;
 	two_new(&t);
 	put_value(t.b, "key", &t.of_b);
-	struct ps_remote_sync_result result = sync_now(t.b);
+	struct ps_remote_sync_result result = sync_machine(t.b);
 	assert_int_equal(result.left_pads, CHUNKS); /* the other machine's, until it knows */
 	reuse_pads(t.b, "by b");
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	for (unsigned i = 0; i <= later; i++)
 		put_value(t.a, "key", &t.of_a);
 	value_expect(t.a, "key", &t.of_a); /* all that it kept is there still */
-	assert_int_equal(sync_now(t.a).conflicts, 1);
+	assert_int_equal(sync_machine(t.a).conflicts, 1);
 	reuse_pads(t.a, "of a");
 	expect_both(&t);
 	two_done(&t);
@@ -91,9 +91,9 @@ static void a_rename_outlives_a_change_of_the_old_key_elsewhere(void **state)
 	(void)state;
 	two_new(&t);
 	put_value(t.b, "key", &t.of_b);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	reuse_pads(t.b, "by b");
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	uint64_t before = requests_of(t.a);
 	assert_ok(ps_remote_rename(t.a->r, "key", "moved"));
 	assert_int_equal(requests_of(t.a), before);
@@ -101,7 +101,7 @@ static void a_rename_outlives_a_change_of_the_old_key_elsewhere(void **state)
 	put_value(t.a, "moved", &t.of_a);
 	reuse_pads(t.a, "of a");
 	value_expect(t.a, "moved", &t.of_a);
-	(void)sync_now(t.a);
+	(void)sync_machine(t.a);
 	reuse_pads(t.a, "again");
 	value_expect(t.a, "moved", &t.of_a);
 	value_expect(t.a, "key", &t.of_b);
@@ -120,15 +120,15 @@ static void who_joined_shares_nothing_with_the_head(void **state)
 		else
 			put_value(t.b, "key", &t.of_a);
 		put_value(t.a, "key", &t.of_b);
-		(void)sync_now(t.a);
+		(void)sync_machine(t.a);
 		reuse_pads(t.a, "of a");
-		(void)sync_now(t.a);
+		(void)sync_machine(t.a);
 		if (renames) {
-			(void)sync_now(t.b);
+			(void)sync_machine(t.b);
 			value_expect(t.b, "moved", &t.first);
 			value_expect(t.b, "key", &t.of_b);
 		} else {
-			assert_int_equal(sync_now(t.b).conflicts, 1);
+			assert_int_equal(sync_machine(t.b).conflicts, 1);
 			expect_both(&t);
 		}
 		two_done(&t);
@@ -141,13 +141,13 @@ static void a_change_that_keeps_pads_outlives_a_removal_elsewhere(void **state)
 	(void)state;
 	two_new(&t);
 	assert_ok(ps_remote_remove(t.b->r, "key"));
-	assert_int_equal(sync_now(t.b).left_pads, CHUNKS);
+	assert_int_equal(sync_machine(t.b).left_pads, CHUNKS);
 	reuse_pads(t.b, "by b");
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	put_value(t.a, "key", &t.of_a);
-	(void)sync_now(t.a);
+	(void)sync_machine(t.a);
 	reuse_pads(t.a, "of a");
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	value_expect(t.a, "key", &t.of_a);
 	value_expect(t.b, "key", &t.of_a);
 	two_done(&t);
@@ -159,10 +159,10 @@ static void a_change_elsewhere_outlives_a_removal(void **state)
 	(void)state;
 	two_new(&t);
 	put_value(t.b, "key", &t.of_b);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	assert_ok(ps_remote_remove(t.a->r, "key"));
 	reuse_pads(t.a, "of a");
-	(void)sync_now(t.a);
+	(void)sync_machine(t.a);
 	reuse_pads(t.a, "again");
 	value_expect(t.a, "key", &t.of_b);
 	two_done(&t);
@@ -186,14 +186,14 @@ static void a_conflict_copy_has_pads_of_its_own(void **state)
 		two_new(&t);
 		struct value second = value_of(CHUNKS, 40);
 		put_value(t.a, "key", &second);
-		(void)sync_now(t.a);
+		(void)sync_machine(t.a);
 		for (unsigned i = 0; i < 3; i++)
 			put_value(t.b, "key", &t.of_b);
 		change_after_sync(&t, renames);
-		assert_int_equal(sync_now(t.b).conflicts, 1);
+		assert_int_equal(sync_machine(t.b).conflicts, 1);
 		reuse_pads(t.b, "by b");
-		(void)sync_now(t.b);
-		(void)sync_now(t.a);
+		(void)sync_machine(t.b);
+		(void)sync_machine(t.a);
 		reuse_pads(t.a, "of a");
 		if (renames)
 			t.of_a = second;
@@ -210,15 +210,15 @@ static void left_pads_are_recycled_by_who_wrote_them(void **state)
 	(void)state;
 	two_new(&t);
 	put_value(t.b, "key", &t.of_b);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	blobs_stats(t.a, &before);
 	put_value(t.a, "other", &t.first);
-	(void)sync_now(t.a);
+	(void)sync_machine(t.a);
 	blobs_stats(t.a, &after);
 	assert_int_equal(after.free_pads, before.free_pads + CHUNKS);
 	blobs_stats(t.b, &before);
 	put_value(t.b, "key", &t.of_a);
-	struct ps_remote_sync_result result = sync_now(t.b);
+	struct ps_remote_sync_result result = sync_machine(t.b);
 	blobs_stats(t.b, &after);
 	assert_int_equal(result.left_pads, 0);
 	assert_in_range(after.free_pads, before.free_pads + CHUNKS - 1, before.free_pads + CHUNKS);
@@ -232,9 +232,9 @@ static void one_machine_frees_at_once(void **state)
 	struct value one = value_of(CHUNKS, 1), other = value_of(CHUNKS, 10);
 	(void)state;
 	put_value(a, "key", &one);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	put_value(a, "key", &other);
-	assert_int_equal(sync_now(a).left_pads, 0);
+	assert_int_equal(sync_machine(a).left_pads, 0);
 	blobs_stats(a, &stats);
 	assert_in_range(stats.free_pads, CHUNKS, CHUNKS + 1); /* and a run's */
 	blobs_check(a);
@@ -250,18 +250,18 @@ static void a_third_machine_knows_whose_pads_are_left(void **state)
 	two_new(&t);
 	struct value more = value_of(CHUNKS, 60), last = value_of(CHUNKS, 70);
 	put_value(t.a, "more", &more);
-	(void)sync_now(t.a);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.a);
+	(void)sync_machine(t.b);
 	put_value(t.b, "key", &t.of_b);
-	assert_int_equal(sync_now(t.b).left_pads, CHUNKS);
+	assert_int_equal(sync_machine(t.b).left_pads, CHUNKS);
 	struct blobs *c = machine_open(t.a);
 	put_value(c, "more", &last); /* of the first's */
-	assert_int_equal(sync_now(c).left_pads, CHUNKS);
-	(void)sync_now(t.b);
+	assert_int_equal(sync_machine(c).left_pads, CHUNKS);
+	(void)sync_machine(t.b);
 	put_value(c, "key", &last); /* of the second's: its own to free now */
-	assert_int_equal(sync_now(c).left_pads, 0);
+	assert_int_equal(sync_machine(c).left_pads, 0);
 	reuse_pads(c, "by c");
-	(void)sync_now(c);
+	(void)sync_machine(c);
 	put_value(t.a, "key", &t.of_a);
 	assert_ok(ps_remote_rename(t.a->r, "more", "moved"));
 	reuse_pads(t.a, "of a");
@@ -301,7 +301,7 @@ static void nothing_is_left_to_a_machine_that_was_dropped(void **state)
 	two_new(&t);
 	struct value second = value_of(CHUNKS, 30);
 	put_value(t.b, "of b", &t.of_b);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	assert_ok(ps_remote_machines(t.b->r, see_machine, machines));
 	assert_int_equal(machines[0].self, 0);
 	assert_int_equal(machines[1].self, 1);
@@ -309,9 +309,9 @@ static void nothing_is_left_to_a_machine_that_was_dropped(void **state)
 	assert_error(ps_remote_drop_machine(t.b->r, "nobody", NULL), PS_ENOTFOUND);
 	assert_ok(ps_remote_drop_machine(t.b->r, machines[0].id, &result));
 	put_value(t.b, "key", &second);
-	assert_int_equal(sync_now(t.b).left_pads, 0);
+	assert_int_equal(sync_machine(t.b).left_pads, 0);
 	reuse_pads(t.b, "by b");
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	put_value(t.a, "key", &t.of_a);
 	put_value(t.a, "own", &t.of_b);
 	reuse_pads(t.a, "of a");
@@ -360,15 +360,15 @@ static void the_first_head_after_a_join_waits_for_what_was_begun(void **state)
 	(void)state;
 	two_new(&t);
 	put_value(t.b, "of b", &t.of_b);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	struct under_way u = {.t = &t, .value = t.of_a};
 	assert_ok(ps_remote_put_stream(t.a->r, "key", CHUNKS * PAD, read_and_sync, &u, &replace));
 	assert_int_equal(u.busy, PS_EBUSY);
 	put_value(t.b, "key", &t.of_b);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	reuse_pads(t.b, "by b");
-	(void)sync_now(t.b);
-	assert_int_equal(sync_now(t.a).conflicts, 1);
+	(void)sync_machine(t.b);
+	assert_int_equal(sync_machine(t.a).conflicts, 1);
 	expect_both(&t);
 	/* From now on nothing that a head names is shared, and nothing waits. */
 	u = (struct under_way){.t = &t, .value = value_of(CHUNKS, 80)};
@@ -387,22 +387,22 @@ static void the_first_head_after_a_join_leaves_nothing_out(void **state)
 	two_new(&t);
 	put_value(t.a, "key", &t.of_a);
 	put_value(t.b, "of b", &t.of_b);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	assert_ok(ps_remote_sync(t.b->r, NULL, NULL, NULL));
 	sync_fails(t.a, PS_OK);
 	two_done(&t);
 	two_new(&t);
 	put_value(t.b, "of b", &t.of_b);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	struct under_way u = {.t = &t, .value = value_of(CHUNKS, 90)};
 	assert_ok(ps_remote_rename(t.a->r, "key", "moved"));
 	assert_ok(ps_remote_put_stream(t.a->r, "key", CHUNKS * PAD, read_and_sync, &u, &replace));
 	assert_int_equal(u.busy, PS_EBUSY);
 	put_value(t.b, "key", &t.of_b);
-	(void)sync_now(t.b);
+	(void)sync_machine(t.b);
 	reuse_pads(t.b, "by b");
-	(void)sync_now(t.b);
-	(void)sync_now(t.a);
+	(void)sync_machine(t.b);
+	(void)sync_machine(t.a);
 	value_expect(t.a, "moved", &t.first);
 	two_done(&t);
 }
@@ -424,7 +424,7 @@ static uint64_t sync_others(void *arg)
 		for (unsigned i = 0; i < slow->syncs; i++) {
 			struct value v = value_of(1, 500 + i);
 			put_value(slow->writer, "often", &v);
-			(void)sync_now(slow->writer);
+			(void)sync_machine(slow->writer);
 		}
 	}
 	return 1;
@@ -445,11 +445,11 @@ static void runs_that_were_replaced_are_fetched_anew(void **state)
 		for (unsigned i = 0; i < 3; i++) {
 			struct value v = value_of(1, 300 + i);
 			put_value(t.a, "often", &v);
-			(void)sync_now(t.a);
+			(void)sync_machine(t.a);
 		}
 		put_value(t.b, "key", &t.of_b);
 		slow.armed = true;
-		(void)sync_now(t.b);
+		(void)sync_machine(t.b);
 		assert_false(slow.armed);
 		struct value last = value_of(1, 500 + syncs - 1);
 		value_expect(t.b, "often", &last);
