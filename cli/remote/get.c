@@ -10,17 +10,9 @@
 #include "cli/files.h"
 #include "cli/remote/remote.h"
 
-struct sink {
-	int fd;
-	const char *name;
-	uint64_t bytes;
-	int error; /* of writing, with its sentence: the library has another for it */
-	char sentence[512];
-};
-
-static int write_sink(void *arg, const void *data, size_t len)
+int remote_sink_write(void *arg, const void *data, size_t len)
 {
-	struct sink *sink = arg;
+	struct remote_sink *sink = arg;
 	int err = file_write(sink->fd, sink->name, data, len);
 
 	sink->bytes += len;
@@ -31,15 +23,20 @@ static int write_sink(void *arg, const void *data, size_t len)
 	return err;
 }
 
-static int get_to(struct cli *cli, ps_remote *r, struct sink *sink)
+int remote_sink_result(const struct remote_sink *sink, int err)
 {
+	return err != PS_OK && sink->error != PS_OK ? ps_fail(sink->error, "%s", sink->sentence) : err;
+}
+
+static int get_to(struct cli *cli, void *arg, struct remote_sink *sink)
+{
+	ps_remote *r = arg;
 	struct ps_remote_get options = {.size = sizeof(options), .unverified = cli->remote.unverified};
 	uint64_t from = cli->remote.part ? cli->remote.from : 0;
 	uint64_t len = cli->remote.part ? cli->remote.len : PS_SIZE_UNKNOWN;
-	int err;
 
-	err = ps_remote_get_stream(r, cli->operands[0], from, len, write_sink, sink, &options);
-	return err != PS_OK && sink->error != PS_OK ? ps_fail(sink->error, "%s", sink->sentence) : err;
+	return remote_sink_result(
+	    sink, ps_remote_get_stream(r, cli->operands[0], from, len, remote_sink_write, sink, &options));
 }
 
 /* On disk before it has its name. */
@@ -52,7 +49,7 @@ static int finish_file(const struct cli *cli, const struct file_temp *temp)
 	return PS_OK;
 }
 
-static int get_to_file(struct cli *cli, ps_remote *r, struct sink *sink)
+static int fill_file(struct cli *cli, struct remote_sink *sink, remote_fill_fn *fill, void *arg)
 {
 	struct file_temp temp;
 	int err = file_check_target(cli->output);
@@ -61,8 +58,8 @@ static int get_to_file(struct cli *cli, ps_remote *r, struct sink *sink)
 		err = file_temp_open(AT_FDCWD, cli->output, &temp);
 	if (err != PS_OK)
 		return err;
-	*sink = (struct sink){.fd = temp.fd, .name = cli->output};
-	err = get_to(cli, r, sink);
+	*sink = (struct remote_sink){.fd = temp.fd, .name = cli->output};
+	err = fill(cli, arg, sink);
 	if (err == PS_OK)
 		err = finish_file(cli, &temp);
 	if (err == PS_OK)
@@ -71,12 +68,18 @@ static int get_to_file(struct cli *cli, ps_remote *r, struct sink *sink)
 	return err;
 }
 
+int remote_fill_output(struct cli *cli, struct remote_sink *sink, remote_fill_fn *fill, void *arg)
+{
+	*sink = (struct remote_sink){.fd = STDOUT_FILENO, .name = "standard output"};
+	return cli->output != NULL ? fill_file(cli, sink, fill, arg) : fill(cli, arg, sink);
+}
+
 static int get_run(struct cli *cli, ps_remote *r)
 {
 	const char *name = cli->operands[0];
-	struct sink sink = {.fd = STDOUT_FILENO, .name = "standard output"};
+	struct remote_sink sink;
 	json_t *object;
-	int err = cli->output != NULL ? get_to_file(cli, r, &sink) : get_to(cli, r, &sink);
+	int err = remote_fill_output(cli, &sink, get_to, r);
 
 	if (err != PS_OK)
 		return remote_ended(cli, err, name,

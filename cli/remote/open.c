@@ -49,15 +49,25 @@ static const char *key_path(const struct cli *cli)
 	return cli->remote.key != NULL ? cli->remote.key : getenv("PADSTONE_KEY");
 }
 
+static bool network_given(const struct cli *cli)
+{
+	const char *url = cli->remote.network;
+
+	if (url != NULL && *url != '\0')
+		return true;
+	fprintf(stderr, "padstone: which network? --network URL or PADSTONE_NETWORK says it, such as "
+	                "dir:/backup/pads\n");
+	return false;
+}
+
 /* One line a mistake, as argp does it: nothing was begun. */
 static bool all_given(const struct cli *cli)
 {
-	const char *url = cli->remote.network, *key = key_path(cli);
+	const char *key = key_path(cli);
 
-	if (url == NULL || *url == '\0')
-		fprintf(stderr, "padstone: which network? --network URL or PADSTONE_NETWORK says it, such as "
-		                "dir:/backup/pads\n");
-	else if (key == NULL || *key == '\0')
+	if (!network_given(cli))
+		return false;
+	if (key == NULL || *key == '\0')
 		fprintf(stderr, "padstone: which key? --key FILE or PADSTONE_KEY says it; `padstone key new "
 		                "FILE' makes one\n");
 	else
@@ -201,6 +211,36 @@ int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli
 	result = open_and_run(cli, way, run);
 	forget_secret(cli);
 	return result;
+}
+
+static int open_public(struct cli *cli, int (*run)(struct cli *cli, ps_public *p))
+{
+	struct ps_remote_options options = options_of(cli);
+	ps_public *p;
+	int err, result;
+
+	cli->remote.stage = CLI_REMOTE_NETWORK;
+	err = cli_interrupted() ? ps_fail(PS_ECANCELED, "interrupted; nothing was begun")
+	                        : ps_public_open(cli->remote.network, &options, &p);
+	if (err != PS_OK)
+		return remote_ended(cli, err, NULL, "the same command begins again");
+	cli->remote.stage = CLI_REMOTE_OPEN;
+	result = run(cli, p);
+	err = ps_public_close(p);
+	return err != PS_OK && result == CLI_DONE ? remote_fail(cli, err, NULL) : result;
+}
+
+int remote_with_public(struct cli *cli, int (*run)(struct cli *cli, ps_public *p))
+{
+	struct remote_watch watch = {.cli = cli, .what = strchr(cli->command->name, ' ') + 1};
+	char url[REMOTE_URL];
+
+	cli->remote.watch = &watch;
+	take_network(cli, url);
+	if (!network_given(cli))
+		return CLI_USAGE;
+	secret_no_core();
+	return open_public(cli, run);
 }
 
 static int init_run(struct cli *cli, ps_remote *r)

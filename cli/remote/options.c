@@ -44,6 +44,8 @@ enum {
 	KEY_IGNORE_SILENT,
 	KEY_QUICK,
 	KEY_TIDY,
+	KEY_PUBLIC,
+	KEY_TAKE_OVER,
 };
 
 static const struct argp_option where_options[] = {
@@ -93,6 +95,7 @@ static const struct argp_option init_options[] = {
     {"create", KEY_CREATE, NULL, 0, "Make the folder (dir:) or bucket (s3:) that the URL names", 0}, {0}};
 static const struct argp_option put_options[] = {
     {"replace", KEY_REPLACE, NULL, 0, "Replace what NAME has", 0},
+    {"public", KEY_PUBLIC, NULL, 0, "Make it public, and print its address", 0},
     MODE,
     VERIFY,
     LIMITS,
@@ -105,6 +108,20 @@ static const struct argp_option get_options[] = {
     {"output", 'o', "FILE", 0, "Write to FILE, which appears when it is complete", 0},
     {"range", KEY_RANGE, "FROM:LEN", 0, "LEN bytes from FROM on; without LEN up to the end", 0},
     {"unverified", KEY_UNVERIFIED, NULL, 0, "Also what is not confirmed yet", 0},
+    {0}};
+static const struct argp_option publish_options[] = {
+    {"take-over", KEY_TAKE_OVER, NULL, 0, "Of a public NAME: its address shows this machine's value again", 0},
+    MODE,
+    VERIFY,
+    LIMITS,
+    RATES,
+    DRY_RUN("Say what it would take; send nothing"),
+    {0}};
+static const struct argp_option unpublish_options[] = {
+    MODE, VERIFY, LIMITS, RATES, DRY_RUN("Say what it would take; send nothing"), {0}};
+static const struct argp_option fetch_options[] = {
+    {"output", 'o', "FILE", 0, "Write to FILE, which appears when it is complete", 0},
+    {"range", KEY_RANGE, "FROM:LEN", 0, "LEN bytes from FROM on; without LEN up to the end", 0},
     {0}};
 static const struct argp_option rm_options[] = {DRY_RUN("Say what would go; remove nothing"), {0}};
 static const struct argp_option size_options[] = {MODE, RATES, {0}};
@@ -160,6 +177,20 @@ const struct cli_command cli_remote_commands[] = {
      "Write a value to standard output, or to a file with -o.\v"
      "Every byte is verified before it is written. FILE is whole, or as it was.",
      get_options, 1, 1, cli_run_remote_get},
+    {"remote publish", "NAME",
+     "Make a value public; print the address that reads it.\v"
+     "Who has the address reads the value, and what later puts and updates make of it, with no key. It is "
+     "written to new pads first.",
+     publish_options, 1, 1, cli_run_remote_publish},
+    {"remote unpublish", "NAME",
+     "Make a public value private; its address ends for good.\v"
+     "It is written to new pads first. Who has read it may have kept it.",
+     unpublish_options, 1, 1, cli_run_remote_unpublish},
+    {"remote fetch", "ADDRESS|-",
+     "Write a public value to standard output or, with -o, a file.\v"
+     "Needs no key. For - the address is read from standard input, so that no list of processes shows it. Every "
+     "byte is verified before it is written. Older than what was fetched here before is refused.",
+     fetch_options, 1, 1, cli_run_remote_fetch},
     {"remote ls", "[PREFIX]",
      "List names, with size and time, that begin with PREFIX.\v"
      "Control characters in names are shown as \\n, \\xNN; --json gives names exactly.",
@@ -414,6 +445,8 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 	    {KEY_TIDY, &o->tidy},
 	    {KEY_ALL, &o->all},
 	    {KEY_BEHIND, &o->behind},
+	    {KEY_PUBLIC, &o->is_public},
+	    {KEY_TAKE_OVER, &o->take_over},
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
@@ -448,8 +481,9 @@ static void end_of_operands(const struct cli *cli, struct argp_state *state)
 	if (command->max_operands >= 0 && cli->operand_count > command->max_operands)
 		argp_error(state, "too many operands; expected %s",
 		           *command->operands != '\0' ? command->operands : "none");
-	if (cli->json && command->run == cli_run_remote_get && cli->output == NULL)
-		argp_error(state, "get --json needs -o FILE: without it standard output carries the value");
+	bool gives = command->run == cli_run_remote_get || command->run == cli_run_remote_fetch;
+	if (cli->json && gives && cli->output == NULL)
+		argp_error(state, "--json needs -o FILE: without it standard output carries the value");
 }
 
 int cli_remote_parse(int key, char *arg, struct cli *cli, struct argp_state *state)

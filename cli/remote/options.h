@@ -18,6 +18,7 @@ struct cli_remote_options {
 	double rates[4]; /* a new pad, a request, a GiB up, a GiB down */
 	bool create, replace, unverified, read, yes, dry_run, apply, ignore_silent, quick, tidy;
 	double age_hours; /* 0: the library's */
+	bool is_public, take_over;
 	bool part; /* get --range */
 	uint64_t from, len;
 	double share;

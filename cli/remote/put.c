@@ -109,11 +109,19 @@ static void say_done(struct cli *cli, const char *name, const struct ps_remote_p
 static int send_source(struct cli *cli, ps_remote *r, const char *name, struct source *source, bool update)
 {
 	struct ps_remote_put options = {.size = sizeof(options), .replace = cli->remote.replace};
-	int err = update ? ps_remote_update_stream(r, name, source->size, read_source, source, &options)
-	                 : ps_remote_put_stream(r, name, source->size, read_source, source, &options);
+	bool is_public = cli->remote.is_public;
+	int err;
 
+	if (update)
+		err = ps_remote_update_stream(r, name, source->size, read_source, source, &options);
+	else
+		err = is_public
+		          ? ps_remote_put_public_stream(r, name, source->size, read_source, source, &options)
+		          : ps_remote_put_stream(r, name, source->size, read_source, source, &options);
 	if (err != PS_OK && source->error != PS_OK)
 		err = ps_fail(source->error, "%s", source->sentence);
+	if (err == PS_OK && is_public)
+		return remote_say_address(cli, r, name);
 	if (err == PS_OK)
 		say_done(cli, name, &cli->remote.watch->last);
 	return remote_ended(cli, err, name, "the same command goes on where it was");

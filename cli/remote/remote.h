@@ -4,7 +4,7 @@
 
 #include <limits.h>
 
-#include <padstone/remote.h>
+#include <padstone/public.h>
 
 #include "cli/cli.h"
 #include "cli/progress.h"
@@ -29,15 +29,40 @@ int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli
  * `state`. The caller closes it. */
 PS_CHECKED int remote_open_scratch(struct cli *cli, const char *state, ps_remote **r);
 
+/* The same for a network that is read without a key: which store is there does not matter. */
+int remote_with_public(struct cli *cli, int (*run)(struct cli *cli, ps_public *p));
+
 enum { REMOTE_URL = PATH_MAX + 8 };
 /* What this machine knows of a store is kept by the network's URL, so a folder has one URL wherever we are: without
  * links, dots and double slashes. Of other networks what is given. */
 const char *remote_plain_url(const char *given, char url[REMOTE_URL]);
 
+/* ---- get.c ---- */
+
+/* Where a value is written to. */
+struct remote_sink {
+	int fd;
+	const char *name;
+	uint64_t bytes;
+	int error; /* of writing, with its sentence: the library has another for it */
+	char sentence[512];
+};
+int remote_sink_write(void *arg, const void *data, size_t len); /* a ps_remote_write_fn */
+/* What a call that wrote to it ended with. */
+PS_CHECKED int remote_sink_result(const struct remote_sink *sink, int err);
+typedef int remote_fill_fn(struct cli *cli, void *arg, struct remote_sink *sink);
+/* To the file of -o, which is whole or as it was; or to standard output. */
+PS_CHECKED int remote_fill_output(struct cli *cli, struct remote_sink *sink, remote_fill_fn *fill, void *arg);
+
 /* ---- pads.c ---- */
 
 /* A file of that name in a folder that no name leads out of; a descriptor, or -1 and errno. */
 int remote_open_copy(int folder, const char *name);
+
+/* ---- public.c ---- */
+
+/* Where a public value is read: one line, or a JSON object with `name`. */
+PS_CHECKED int remote_say_address(struct cli *cli, ps_remote *r, const char *name);
 
 /* ---- say.c ---- */
 
@@ -70,6 +95,9 @@ int cli_run_remote_init(struct cli *cli);
 int cli_run_remote_put(struct cli *cli);
 int cli_run_remote_update(struct cli *cli);
 int cli_run_remote_get(struct cli *cli);
+int cli_run_remote_publish(struct cli *cli);
+int cli_run_remote_unpublish(struct cli *cli);
+int cli_run_remote_fetch(struct cli *cli);
 int cli_run_remote_rm(struct cli *cli);
 int cli_run_remote_release(struct cli *cli);
 int cli_run_remote_mv(struct cli *cli);

@@ -212,6 +212,26 @@ static const char *hint_of_head(int err)
 	}
 }
 
+/* Of a reader without a key. */
+static const char *hint_of_address(int err)
+{
+	switch (err) {
+	case PS_ENOTFOUND:
+	case PS_ELOST:
+		return "Who published it can tell whether the address is still good, and for which network.";
+	case PS_EROLLBACK:
+		return "This network shows an older version than was fetched here before: try again later.";
+	case PS_EFORK:
+	case PS_EAUTH:
+		return "The network gave something else than was put there, or the address is another "
+		       "value's.";
+	case PS_EBUSY:
+		return "It is being changed: try again; with -o it begins again by itself.";
+	default:
+		return NULL;
+	}
+}
+
 const char *cli_remote_hint(const struct cli *cli, int err)
 {
 	bool head = cli->command->run == cli_run_remote_head_code || cli->command->run == cli_run_remote_sync;
@@ -219,6 +239,8 @@ const char *cli_remote_hint(const struct cli *cli, int err)
 	                   : cli->remote.stage == CLI_REMOTE_NETWORK ? hint_before_open(cli, err)
 	                                                             : hint_after_open(err);
 
+	if (cli->command->run == cli_run_remote_fetch && cli->remote.stage == CLI_REMOTE_OPEN)
+		hint = hint_of_address(err);
 	if (head && hint_of_head(err) != NULL)
 		return hint_of_head(err);
 	if (hint != NULL)

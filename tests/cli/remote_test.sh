@@ -389,6 +389,64 @@ print(len(lines), "lines of JSON from", len(commands), "commands")
 END
 }
 
+# As somebody else, who has no key.
+fetch() {
+	PADSTONE_HOME="$work/reader" "$tool" remote fetch --network dir:net "$@"
+}
+
+addresses() {
+	head -c 300000 /dev/urandom >shown
+	head -c 200000 /dev/urandom >changed
+	expect 3 "publish what is not there" remote publish shown
+	expect 0 "put" remote put -q shown shown
+	expect 0 "publish" remote publish -q shown
+	address=$(cat out)
+	holds "an address" sh -c "[ ${#address} = 112 ]"
+	expect 0 "publish again" remote publish shown --json
+	member address "$address"
+	member name shown
+	expect 0 "fetch" fetch "$address" -o fetched
+	holds "what was published" cmp shown fetched
+	expect 0 "fetch to standard output" fetch "$address"
+	holds "what was published" cmp shown out
+	expect 0 "fetch a part" fetch "$address" --range 1000:70000 -o part
+	holds "the part" sh -c 'tail -c +1001 shown | head -c 70000 | cmp - part'
+	expect 0 "fetch, JSON" fetch "$address" -o fetched --json
+	member size 300000
+	member output fetched
+	expect 2 "fetch, JSON without -o" fetch "$address" --json
+	echo "$address" >typed
+	holds "fetch of an address that was typed" sh -c "PADSTONE_HOME='$work/reader' '$tool' remote fetch - --network dir:net <typed | cmp - shown"
+	expect 2 "fetch of no address" fetch "${address}0"
+	says "which mistake" "more than 112"
+	expect 2 "fetch of a slip" fetch "$(echo "$address" | tr 3579 7935)"
+	expect 2 "fetch from no network" "$tool" remote fetch "$address"
+	expect 0 "update" remote update -q shown changed
+	expect 0 "fetch what was changed" fetch "$address" -o fetched
+	holds "what was changed" cmp changed fetched
+	expect 0 "stat" remote stat shown --json
+	member public true
+	expect 0 "put --public" remote put --public other shown --json
+	member name other
+	expect 0 "put of many pads" remote put -q many changed --mode small
+	expect 6 "more pads than are allowed" remote publish --max-pads 1 --mode small many
+	expect 0 "rm" remote rm -q many
+	expect 0 "take over" remote publish --take-over -q shown
+	holds "the same address" grep -qx "$address" out
+	expect 0 "unpublish --dry-run" remote unpublish --dry-run shown
+	expect 0 "fetch: still there" fetch "$address" -o fetched
+	expect 0 "unpublish" remote unpublish shown
+	expect 3 "fetch what was taken back" fetch "$address" -o gone
+	says "that it was" "taken back"
+	holds "no file" test ! -e gone
+	expect 3 "unpublish again" remote unpublish shown
+	expect 0 "it is there" remote get shown -o fetched
+	holds "as it was" cmp changed fetched
+	expect 0 "publish anew" remote publish -q shown
+	holds "another address" sh -c '[ "$(cat out)" != "$1" ]' - "$address"
+	expect 0 "rm" remote rm -q other shown
+}
+
 plain() {
 	usage
 	stores
@@ -396,6 +454,7 @@ plain() {
 	values
 	names
 	pads
+	addresses
 	check_json
 }
 

@@ -259,4 +259,5 @@ def main():
     print("%d pads read" % count)
 
 
-main()
+if __name__ == "__main__":
+    main()

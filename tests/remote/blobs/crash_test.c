@@ -7,45 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/base_internal.h"
-#include "tests/remote/blobs/blobs_fixture.h"
-#include "tests/support/sim_disk.h"
+#include "tests/remote/blobs/crash_world.h"
 
 enum { PAD = 128 << 10 };
 
 static uint64_t stride = 1;
-
-/* ---- a store whose index lies on a simulated disk ---- */
-
-struct world {
-	struct blobs *b;
-	struct sim_disk *disk;
-	uint8_t *image; /* of the base state */
-	uint64_t image_size;
-	uint8_t *crashed; /* what the disk begins with since the last crash */
-	ps_mem_snapshot *snapshot;
-};
-
-static int open_store(void *arg, bool make, ps_storer **store)
-{
-	struct world *w = arg;
-	struct ps_base_options options = {.size = sizeof(options),
-	                                  .durability = PS_DURABLE,
-	                                  .background = PS_BACKGROUND_NONE,
-	                                  .memory_budget = 4 << 20,
-	                                  .log_bytes = 256 << 10,
-	                                  .initial_bytes = 512 << 10};
-	return ps_base_open_io(sim_disk_io(w->disk), make, &options, store);
-}
-
-static void keep_image(struct world *w)
-{
-	free(w->image);
-	w->image_size = sim_disk_size(w->disk);
-	w->image = malloc(w->image_size);
-	assert_non_null(w->image);
-	sim_disk_image(w->disk, w->image);
-}
 
 /* What the tests begin with: one value, one key with free pads behind it. */
 static void make_base(struct world *w)
@@ -53,59 +19,6 @@ static void make_base(struct world *w)
 	blobs_put(w->b, "old", 3 * PAD, 1);
 	blobs_put(w->b, "gone", 2 * PAD - 9, 2);
 	assert_ok(ps_remote_remove(w->b->r, "gone"));
-	blobs_close(w->b);
-	keep_image(w);
-	assert_ok(ps_mem_snapshot_take(blobs_world(w->b), 0, &w->snapshot));
-}
-
-static void world_new(struct world *w)
-{
-	memset(w, 0, sizeof(*w));
-	w->disk = sim_disk_new(NULL, 0);
-	sim_disk_set_tracing(w->disk, false);
-	struct ps_remote_seams seams = {.open_store = open_store, .store_arg = w, .backoff_ms = 1};
-	w->b = blobs_new_with("mem", &seams);
-	make_base(w);
-}
-
-static void world_free(struct world *w)
-{
-	sim_disk_reset(w->disk, w->image, w->image_size);
-	assert_ok(blobs_start(w->b, false));
-	ps_mem_snapshot_free(w->snapshot);
-	blobs_free(w->b);
-	sim_disk_free(w->disk);
-	free(w->image);
-	free(w->crashed);
-}
-
-/* The base state again, open. */
-static void world_restore(struct world *w)
-{
-	ps_mem_rule_remove(blobs_world(w->b), 0);
-	assert_ok(ps_mem_restore(blobs_world(w->b), 0, w->snapshot));
-	sim_disk_reset(w->disk, w->image, w->image_size);
-	assert_ok(blobs_start(w->b, false));
-}
-
-/* The process is gone, the disk as it was at that moment; and a new process. */
-static void crash_and_reopen(struct world *w)
-{
-	(void)ps_remote_close(w->b->r);
-	ps_mem_rule_remove(blobs_world(w->b), 0);
-	uint64_t size = sim_disk_size(w->disk);
-	uint8_t *image = malloc(size), *before = w->crashed;
-	assert_non_null(image);
-	sim_disk_image(w->disk, image);
-	struct sim_disk *fresh = sim_disk_new(image, size);
-	sim_disk_set_tracing(fresh, false);
-	sim_disk_free(w->disk); /* it may have begun with the image from before */
-	free(before);
-	w->disk = fresh;
-	w->crashed = image;
-	int err = blobs_start(w->b, false);
-	if (err != PS_OK)
-		fail_msg("does not open after a crash: %s (%s)", ps_error_name(err), ps_last_error_message());
 }
 
 /* ---- what is done, and what may be there afterwards ---- */
@@ -268,52 +181,12 @@ static const struct step steps[] = {
 
 enum { NETWORK_STEPS = 6 }; /* the others ask no network */
 
-/* ---- what was sent had been written down ---- */
-
-/* What the network has under a pad's number is what the index says of it: two contents never had one number.
- */
-static void check_written_down(struct world *w, const struct ps_pad_slot *slot)
-{
-	struct ps_pad_identity there;
-	uint8_t byte;
-	size_t len;
-	if (slot->status == PS_SLOT_INVALID ||
-	    ps_mem_look(blobs_world(w->b), 0, &slot->name, &there, &byte, 1, &len) != PS_OK)
-		return;
-	if (there.counter > slot->counter)
-		fail_msg("the network has version %llu of a pad, the index knows of %llu",
-		         (unsigned long long)there.counter, (unsigned long long)slot->counter);
-	if (there.counter == slot->counter && memcmp(there.hash, slot->hash, sizeof(there.hash)) != 0)
-		fail_msg("the network has a record that was sent before it was written down");
-}
-
-static int check_record(void *arg, const struct ps_record *record)
-{
-	for (unsigned set = 0; set < PS_SETS; set++)
-		for (uint32_t i = 0; i < record->sets[set].count; i++)
-			check_written_down(arg, &record->sets[set].slots[i]);
-	return PS_OK;
-}
-
-static int check_spare(void *arg, const struct ps_spare *spare)
-{
-	check_written_down(arg, &spare->slot);
-	return PS_OK;
-}
-
-static void check_all_written_down(struct world *w)
-{
-	assert_ok(ps_index_list(w->b->r->index, PS_RECORD_BLOB, NULL, PS_LIST_SLOTS, check_record, w));
-	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES; status++)
-		assert_ok(ps_index_each_spare(w->b->r->index, status, check_spare, w));
-}
-
 /* ---- the loops ---- */
 
 static void see_after(struct world *w, const struct step *step, int err)
 {
-	crash_and_reopen(w);
-	check_all_written_down(w);
+	world_crash(w);
+	world_check_written_down(w);
 	step->check(w, err == PS_OK);
 	blobs_check(w->b);
 	err = step->act(w);
@@ -329,7 +202,7 @@ static void a_crash_at_every_local_write(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w);
+	world_new(&w, make_base);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		bool hit = true;
 		for (uint64_t k = 1; hit; k += stride, states++) {
@@ -371,7 +244,7 @@ static void a_crash_at_every_request(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w);
+	world_new(&w, make_base);
 	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
 		for (size_t i = 0; i < NETWORK_STEPS; i++)
 			crash_at_requests(&w, &steps[i], faults[f], &states);
@@ -385,7 +258,7 @@ static void a_second_crash_while_it_is_repeated(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w);
+	world_new(&w, make_base);
 	for (uint64_t k = 2; k <= 6; k += 2) {
 		bool hit = true;
 		for (uint64_t n = 1; hit; n += stride, states++) {
@@ -394,7 +267,7 @@ static void a_second_crash_while_it_is_repeated(void **state)
 			world_restore(&w);
 			assert_ok(ps_mem_rule_add(blobs_world(w.b), &rule, &number));
 			assert_true(act_put(&w) != PS_OK);
-			crash_and_reopen(&w);
+			world_crash(&w);
 			sim_disk_fail(w.disk, n, EIO, true);
 			int err = act_put(&w);
 			hit = sim_disk_faults(w.disk) > 0;
@@ -411,7 +284,7 @@ static void no_memory_at_any_place(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w);
+	world_new(&w, make_base);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		bool hit = true;
 		for (uint64_t k = 1; hit; k += stride + k / 8, states++) {
