@@ -179,6 +179,26 @@ static int walk_index(struct copy *c, copy_pad_fn *fn)
 	return err;
 }
 
+struct walk {
+	struct copy *c;
+	copy_pad_fn *fn;
+};
+
+static int each_ended(void *arg, const struct ps_spare *spare)
+{
+	const struct walk *walk = arg;
+	if (spare->slot.class != PS_PAD_PUBLIC_INDEX)
+		return PS_OK;
+	return one_slot(walk->c, &spare->slot, PS_ROLE_TOMBSTONE, 0, "", walk->fn);
+}
+
+/* No head names an address that has ended; who knows of it is who ended it. */
+static int walk_ended(struct copy *c, copy_pad_fn *fn)
+{
+	struct walk walk = {c, fn};
+	return ps_index_each_spare(c->r->index, PS_SLOT_CONFIRMED, each_ended, &walk);
+}
+
 static int head_pad(struct copy *c, struct copy_pad *pad)
 {
 	*pad = (struct copy_pad){.role = PS_ROLE_HEAD};
@@ -212,6 +232,8 @@ static int make_plan(struct copy *c)
 	if (err == PS_OK)
 		err = walk_values(c, count_pad);
 	if (err == PS_OK)
+		err = walk_ended(c, count_pad);
+	if (err == PS_OK)
 		err = walk_index(c, count_pad);
 	if (err == PS_OK && c->largest > ps_network_largest(c->to.network))
 		err = ps_fail(
@@ -243,6 +265,8 @@ static int send_new(struct copy *c)
 {
 	c->defers = true;
 	int err = walk_values(c, copy_add);
+	if (err == PS_OK)
+		err = walk_ended(c, copy_add);
 	if (err == PS_OK)
 		err = walk_index(c, copy_add);
 	err = copy_settle(c, err);

@@ -120,10 +120,12 @@ static int missing(struct copy_lane *lane, const struct ps_task *task)
 	return finished(lane);
 }
 
-/* An address shows what was put before a sync does: the copy's shows what was synced, once it is. */
+/* An address shows what was put before a sync tells of it, and its end: the copy's follows, once it is
+ * synced. */
 static bool is_ahead(const struct copy_lane *lane, int error)
 {
-	return lane->pad.slot.class == PS_PAD_PUBLIC_INDEX && error == PS_ESUPERSEDED;
+	return lane->pad.slot.class == PS_PAD_PUBLIC_INDEX &&
+	       (error == PS_ESUPERSEDED || lane->pad.role == PS_ROLE_TOMBSTONE);
 }
 
 static bool is_missing(int error)
@@ -290,6 +292,8 @@ static int after_look(struct copy_lane *lane)
 		c->op.shown.kept++;
 		return finished(lane);
 	}
+	if (lane->pad.there.counter > ours.counter && lane->pad.slot.class == PS_PAD_PUBLIC_INDEX)
+		return finished(lane); /* of a synced address the head tells whether the copy is newer */
 	if (lane->pad.there.counter >= ours.counter)
 		return newer(lane);
 	if (!c->defers)
@@ -306,10 +310,9 @@ static int after_get(struct copy_lane *lane)
 		lane->c->op.shown.fetched++;
 		return started(lane, begin_send(lane));
 	}
-	if (task->fate == PS_FATE_FAILED && is_ahead(lane, task->error))
-		return finished(lane);
-	return task->fate == PS_FATE_FAILED && is_missing(task->error) ? missing(lane, task)
-	                                                               : task_failed(lane, task);
+	if (task->fate != PS_FATE_FAILED || !is_missing(task->error))
+		return task_failed(lane, task);
+	return is_ahead(lane, task->error) ? finished(lane) : missing(lane, task);
 }
 
 /* Another version came, or the one to be replaced went: what is there now decides. */

@@ -244,7 +244,7 @@ static bool wait_on(struct ps_group *group, uint64_t *show_ns)
 		cancel(group, PS_ETIMEDOUT);
 		return true;
 	}
-	if (group->options.progress && group->news && now_ns >= *show_ns) {
+	if (group->options.progress && now_ns >= *show_ns) {
 		uint32_t ms = group->options.progress_ms;
 		show(group);
 		*show_ns = now_ns + (ms ? ms : PROGRESS_MS) * PS_MS_NS;
@@ -252,7 +252,7 @@ static bool wait_on(struct ps_group *group, uint64_t *show_ns)
 	}
 	if (reason_of(group) == PS_OK)
 		until_ns = group->deadline_ns;
-	if (group->options.progress && group->news)
+	if (group->options.progress)
 		until_ns = ps_earlier(until_ns, *show_ns);
 	group->waited_for = true;
 	ps_clock_wait(clock, &group->changed, &group->pool->lock, until_ns);

@@ -86,8 +86,8 @@ struct ps_group_options {
 	uint32_t deadline_ms; /* from ps_group_new; the workers' */
 	uint32_t progress_ms; /* between two calls of progress(), 50 */
 	bool stop_on_failure; /* the first task that fails cancels the others */
-	/* Called by the thread in ps_group_wait, with no lock held, when a count has changed, and once at the
-	 * end. Other than 0 cancels the group. */
+	/* Called by the thread in ps_group_wait, with no lock held, every progress_ms, whether a count has changed
+	 * or not, and once at the end. Other than 0 cancels the group. */
 	int (*progress)(void *arg, const struct ps_group_progress *progress);
 	void *arg;
 };

@@ -6,8 +6,6 @@
 
 #include "tests/remote/sync/sync_fixture.h"
 
-enum { PAD = 128 << 10 };
-
 struct pair_of {
 	struct blobs *a; /* the store */
 	char url[64];    /* of the second network */

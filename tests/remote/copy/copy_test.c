@@ -6,6 +6,8 @@
 
 #include "tests/remote/copy/copy_fixture.h"
 
+enum { PAD = 128 << 10 };
+
 /* ---- what is there ---- */
 
 static void fill_store(struct blobs *b)
@@ -567,6 +569,13 @@ static void a_copy_can_be_ended_within_a_second(void **state)
 	at = 0;
 	assert_error(ps_remote_copy(p.a->r, p.url, &options, NULL), PS_ECANCELED);
 	assert_true(now_s() - at < 1.0);
+	ps_mem_rule_remove(blobs_world(p.a), 0);
+	/* Nor what tells what is to be copied. */
+	const struct ps_mem_rule hang_all = {.fault = PS_MEM_HANG, .ops = 1 << PS_NET_GET};
+	assert_ok(ps_mem_rule_add(blobs_world(p.a), &hang_all, &number));
+	at = 0;
+	assert_error(ps_remote_copy(p.a->r, p.url, &options, NULL), PS_ECANCELED);
+	assert_true(at > 0 && now_s() - at < 1.0);
 	ps_mem_rule_remove(blobs_world(p.a), 0);
 	(void)copy_now(&p);
 	expect_whole(&p);

@@ -6,6 +6,8 @@
 
 #include "tests/remote/copy/copy_fixture.h"
 
+enum { PAD = 128 << 10 };
+
 static uint64_t stride = 1;
 
 /* What both networks are put back to. */
