@@ -47,7 +47,7 @@ static void a_copy_has_the_same_bytes_and_is_a_store(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	struct ps_remote_copy_result result = copy_now(&p);
 	assert_ok(ps_remote_head(p.a->r, &head));
 	assert_int_equal(result.head, head.counter);
@@ -77,7 +77,7 @@ static void what_is_there_is_not_sent_again(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	uint64_t pads = copy_now(&p).created;
 	(void)requests_of(&p, PS_NET_HEAD);
 	assert_int_equal(copy_now(&p).looked, 0); /* the head says it all */
@@ -107,10 +107,10 @@ static void only_what_changed_is_looked_at(void **state)
 		snprintf(key, sizeof(key), "key %02u", i);
 		blobs_put(p.a, key, 1000, i);
 	}
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	blobs_put(p.a, "one more", 1000, 41);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	struct ps_remote_copy_result result = copy_now(&p);
 	assert_true(result.looked <= 4); /* its pad, two runs, the head */
 	assert_true(result.created >= 2);
@@ -128,7 +128,7 @@ static void pads_that_were_written_anew_are_replaced(void **state)
 	uint64_t replaced = 0;
 	for (unsigned round = 0; round < 6; round++) {
 		blobs_update(p.a, "pads", 2 * PAD, 10 + round);
-		(void)sync_now(p.a);
+		(void)sync_machine(p.a);
 		replaced += copy_now(&p).replaced;
 		struct blobs *b = open_copy(&p);
 		blobs_expect(b, "pads", 2 * PAD, 10 + round);
@@ -146,7 +146,7 @@ static void what_was_not_synced_stays_behind(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	blobs_update(p.a, "pads", 2 * PAD, 9);
 	blobs_put(p.a, "later", 1000, 8);
 	assert_ok(ps_remote_remove(p.a->r, "byte"));
@@ -165,16 +165,16 @@ static void the_newest_head_is_copied_whoever_wrote_it(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	struct blobs *other = machine_open(p.a);
 	blobs_update(other, "byte", 500, 77);
-	(void)sync_now(other);
+	(void)sync_machine(other);
 	(void)copy_now(&p);
 	blobs_expect(p.a, "byte", 1, 2);
 	struct blobs *b = open_copy(&p);
 	blobs_expect(b, "byte", 500, 77);
 	machine_free(b);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	blobs_expect(p.a, "byte", 500, 77);
 	machine_free(other);
 	pair_free(&p);
@@ -188,7 +188,7 @@ static void networks_may_be_of_different_kinds(void **state)
 	char url[300];
 	(void)state;
 	fill_store(a);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	assert_error(ps_remote_copy(a->r, a->url, NULL, NULL), PS_EINVAL);
 	snprintf(url, sizeof(url), "dir:%s/copy", a->folder);
 	assert_true(ps_remote_copy(a->r, url, NULL, NULL) != PS_OK); /* not without being told */
@@ -217,10 +217,10 @@ static void larger_records_than_fit_are_refused_before_anything_is_sent(void **s
 	pair_new(&p);
 	ps_mem_set_largest(p.world, 100000);
 	blobs_put(p.a, "small", 1000, 1);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	blobs_put(p.a, "pad", PAD, 2);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)requests_of(&p, PS_NET_CREATE);
 	assert_error(ps_remote_copy(p.a->r, p.url, NULL, NULL), PS_ERANGE);
 	assert_int_equal(requests_of(&p, PS_NET_CREATE), 0);
@@ -239,7 +239,7 @@ static void a_key_that_only_reads_makes_a_copy(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	struct blobs *reader = machine_new(p.a);
 	assert_ok(ps_keys_new(p.a->key, NULL, &keys));
 	ps_keys_read_root(keys, read_root);
@@ -267,11 +267,11 @@ static void a_copy_that_is_newer_is_left_as_it_is(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	struct blobs *b = machine_open(p.a);
 	assert_ok(ps_mem_snapshot_take(blobs_world(p.a), 0, &old));
 	blobs_update(p.a, "byte", 500, 77);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	/* Another machine is shown the past, and would bring it to the copy. */
 	assert_ok(ps_mem_restore(blobs_world(p.a), 0, old));
@@ -280,10 +280,10 @@ static void a_copy_that_is_newer_is_left_as_it_is(void **state)
 	assert_error(ps_remote_copy(p.a->r, p.url, NULL, NULL), PS_EROLLBACK); /* its own anchor */
 	/* And changes that past: another history. */
 	blobs_update(b, "byte", 600, 78);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	assert_error(ps_remote_copy(b->r, p.url, NULL, NULL), PS_EFORK);
 	blobs_update(b, "byte", 601, 79);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	assert_error(ps_remote_copy(b->r, p.url, NULL, NULL), PS_EFORK);
 	struct ps_mem_figures figures;
 	ps_mem_figures(p.world, &figures, false);
@@ -303,14 +303,14 @@ static void a_copy_that_was_written_to_is_a_fork(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	struct blobs *b = open_copy(&p);
 	blobs_put(b, "there", 1000, 5);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	assert_error(ps_remote_copy(p.a->r, p.url, NULL, NULL), PS_EROLLBACK); /* it goes back to ours */
 	blobs_put(p.a, "here", 1000, 6);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	assert_error(ps_remote_copy(p.a->r, p.url, NULL, NULL), PS_EFORK);
 	blobs_expect(b, "there", 1000, 5);
 	machine_free(b);
@@ -323,7 +323,7 @@ static void another_store_under_the_same_key_is_refused(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	struct blobs *b = machine_new(p.a);
 	snprintf(b->url, sizeof(b->url), "%s", p.url);
 	assert_ok(blobs_start(b, true));
@@ -343,7 +343,7 @@ static void a_pad_that_is_another_there_is_named(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	head = head_name_of(p.a);
 	(void)ps_mem_names(p.world, 0, names, 64);
@@ -367,11 +367,11 @@ static void a_copy_far_behind_is_taken_over_when_told(void **state)
 	(void)state;
 	pair_new(&p);
 	blobs_put(p.a, "key", 10, 0);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	for (unsigned i = 1; i < 260; i++) {
 		blobs_update(p.a, "key", 10, i);
-		(void)sync_now(p.a);
+		(void)sync_machine(p.a);
 	}
 	assert_error(ps_remote_copy(p.a->r, p.url, NULL, NULL), PS_EFORK);
 	assert_ok(ps_remote_copy(p.a->r, p.url, &behind, &result));
@@ -420,10 +420,10 @@ static void all_but_what_is_lost_is_copied_and_the_old_head_stays(void **state)
 	(void)state;
 	pair_new(&p);
 	blobs_put(p.a, "first", 1000, 1);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	blobs_put(p.a, "second", 3 * PAD, 2);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	static uint8_t bytes[1 << 20];
 	struct ps_pad_identity identity;
 	struct ps_pad_name name = pad_of(p.a, "second", 1);
@@ -487,7 +487,7 @@ static void a_plan_comes_first_and_may_be_refused(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	assert_error(ps_remote_copy(p.a->r, p.url, &options, NULL), PS_ECANCELED);
 	assert_int_equal(ps_mem_names(p.world, 0, NULL, 0), 0);
 	seen = (struct seen){.p = &p};
@@ -513,7 +513,7 @@ static void a_copy_stops_at_the_limits_and_goes_on(void **state)
 	(void)state;
 	pair_new(&p);
 	blobs_put(p.a, "value", 12 * PAD, 1);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	blobs_close(p.a);
 	p.a->options.max_pads = 5;
 	assert_ok(blobs_start(p.a, false));
@@ -556,7 +556,7 @@ static void a_copy_can_be_ended_within_a_second(void **state)
 	(void)state;
 	pair_new(&p);
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	/* The second network answers nothing; then the first one does not give what is to be copied. */
 	const struct ps_mem_rule hang = {.fault = PS_MEM_HANG};
 	assert_ok(ps_mem_rule_add(p.world, &hang, &number));
@@ -595,7 +595,7 @@ static int change_meanwhile(void *arg, const struct ps_remote_progress *progress
 		return 0;
 	m->n++;
 	blobs_update(m->b, "pads", 2 * PAD, 100 + m->n);
-	(void)sync_now(m->b);
+	(void)sync_machine(m->b);
 	assert_ok(ps_remote_purge(m->b->r, NULL, NULL, NULL));
 	return 0;
 }
@@ -610,13 +610,13 @@ static void changes_go_on_while_a_copy_is_made(void **state)
 	pair_new(&p);
 	m.b = p.a;
 	fill_store(p.a);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	assert_ok(ps_remote_copy(p.a->r, p.url, &options, NULL));
 	assert_true(m.n > 0);
 	struct blobs *b = open_copy(&p);
 	blobs_expect(b, "pads and a byte", 3 * PAD + 1, 4);
 	machine_free(b);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	expect_whole(&p);
 	b = open_copy(&p);

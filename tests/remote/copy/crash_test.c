@@ -48,11 +48,11 @@ static void make_new_pads(struct base *base)
 	pair_new(&base->p);
 	blobs_put(base->p.a, "stays", 2 * PAD, 1);
 	blobs_put(base->p.a, "changes", 1000, 2);
-	(void)sync_now(base->p.a);
+	(void)sync_machine(base->p.a);
 	(void)copy_now(&base->p);
 	blobs_put(base->p.a, "added", 2 * PAD + 1, 4);
 	blobs_update(base->p.a, "changes", 2000, 3);
-	(void)sync_now(base->p.a);
+	(void)sync_machine(base->p.a);
 	keep(base);
 }
 
@@ -64,18 +64,18 @@ static void make_reused_pads(struct base *base)
 	blobs_put(base->p.a, "stays", 2 * PAD, 1);
 	blobs_put(base->p.a, "changes", 1000, 2);
 	blobs_put(base->p.a, "goes", 2 * PAD, 5);
-	(void)sync_now(base->p.a);
+	(void)sync_machine(base->p.a);
 	(void)copy_now(&base->p);
 	assert_ok(ps_remote_remove(base->p.a->r, "goes"));
-	(void)sync_now(base->p.a);
+	(void)sync_machine(base->p.a);
 	blobs_put(base->p.a, "added", 2 * PAD + 1, 4);
 	/* The index is merged again and again, into pads that it had before. */
 	for (unsigned i = 0; i < 12; i++) {
 		blobs_update(base->p.a, "changes", 2000, i < 11 ? 100 + i : 3);
-		(void)sync_now(base->p.a);
+		(void)sync_machine(base->p.a);
 	}
 	blobs_put(base->p.a, "more", 2 * PAD, 6);
-	(void)sync_now(base->p.a);
+	(void)sync_machine(base->p.a);
 	keep(base);
 }
 

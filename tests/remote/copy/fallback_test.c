@@ -28,7 +28,7 @@ static void new_with_fallback(struct pair_of *p)
 {
 	pair_new(p);
 	blobs_put(p->a, "key", VALUE, 1);
-	(void)sync_now(p->a);
+	(void)sync_machine(p->a);
 	(void)copy_now(p);
 	p->a->options.fallback = p->url;
 	blobs_reopen(p->a);
@@ -89,7 +89,7 @@ static void whatever_the_first_network_does_the_bytes_are_right(void **state)
 	blobs_put(p.a, "before", VALUE, 2);
 	assert_ok(ps_remote_remove(p.a->r, "before"));
 	blobs_put(p.a, "key", VALUE, 1); /* in its pads */
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	p.a->options.fallback = p.url;
 	blobs_reopen(p.a);
@@ -155,9 +155,9 @@ static void an_older_version_on_the_fallback_is_never_used(void **state)
 	new_with_fallback(&p);
 	/* The pads of the value before are taken for the one after. */
 	blobs_update(p.a, "key", VALUE, 2);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	blobs_update(p.a, "key", VALUE, 3);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	struct ps_pad_identity identity;
 	struct ps_pad_name name = pad_of(p.a, "key", 0);
 	assert_ok(ps_mem_look(p.world, 0, &name, &identity, NULL, 0, &len)); /* it is there, and older */

@@ -13,7 +13,7 @@ static void an_address_shows_the_same_on_the_copy(void **state)
 	pair_new(&p);
 	blobs_put(p.a, "private", PAD, 9);
 	put_public(p.a, "key", 2 * PAD + 5, 1, address);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	struct reader *reader = reader_of(p.url);
 	reader_expect(reader, address, 2 * PAD + 5, 1);
@@ -22,7 +22,7 @@ static void an_address_shows_the_same_on_the_copy(void **state)
 	assert_string_equal(address, again);
 	assert_int_equal(copy_now(&p).missing, 0);
 	reader_expect(reader, address, 2 * PAD + 5, 1);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	reader_expect(reader, address, PAD, 2);
 	expect_whole(&p);
@@ -41,13 +41,13 @@ static void an_address_that_ended_ends_on_the_copy(void **state)
 	pair_new(&p);
 	put_public(p.a, "goes", PAD, 1, removed);
 	put_public(p.a, "key", PAD, 2, taken_back);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	struct reader *reader = reader_of(p.url);
 	reader_expect(reader, removed, PAD, 1);
 	assert_ok(ps_remote_unpublish(p.a->r, "key", NULL));
 	assert_ok(ps_remote_remove(p.a->r, "goes"));
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	assert_error(reader_get(reader, removed, PAD, 1), PS_ENOTFOUND);
 	assert_error(reader_get(reader, taken_back, PAD, 2), PS_ENOTFOUND);
@@ -70,12 +70,12 @@ static void an_end_that_was_not_synced_is_in_nobodys_way(void **state)
 	(void)state;
 	pair_new(&p);
 	put_public(p.a, "goes", PAD, 1, address);
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	assert_ok(ps_remote_remove(p.a->r, "goes"));
 	(void)copy_now(&p);
 	assert_ok(ps_remote_copy(p.a->r, p.url, &all, NULL));
 	assert_ok(ps_remote_copy(p.a->r, p.url, &all, NULL));
-	(void)sync_now(p.a);
+	(void)sync_machine(p.a);
 	(void)copy_now(&p);
 	struct reader *reader = reader_of(p.url);
 	assert_error(reader_get(reader, address, PAD, 1), PS_ENOTFOUND);
