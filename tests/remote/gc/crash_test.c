@@ -344,7 +344,7 @@ static void late_removal(bool guarded)
 	if (!guarded)
 		a->r->network->caps &= ~(uint32_t)PS_NET_CAP_GUARDED_REMOVE;
 	blobs_put(a, "of a", 10, 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	assert_ok(ps_remote_reserve(b->r, 3, 0));
 	gc_let_ripen(a);
 	(void)gc_now(a, false);
@@ -357,8 +357,8 @@ static void late_removal(bool guarded)
 	blobs_put(b, "of b", 3 * PAD, 9);
 	(void)ps_mem_deliver(blobs_world(a));
 	blobs_expect(b, "of b", 3 * PAD, 9);
-	(void)sync_now(b);
-	(void)sync_now(a);
+	(void)sync_machine(b);
+	(void)sync_machine(a);
 	blobs_expect(a, "of b", 3 * PAD, 9);
 	machine_free(b);
 	blobs_free(a);
@@ -420,7 +420,7 @@ static struct meanwhile head_comes(uint64_t after)
 	struct blobs *a = gc_store_new("mem", NULL), *b = machine_open(a);
 	struct ps_remote_gc_result found;
 	blobs_put(b, "first", 10, 1);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	uint64_t counter = counter_of_head(a);
 	blobs_put(b, "of b", 6 * PAD, 9);
 	gc_let_ripen(a);
@@ -433,8 +433,8 @@ static struct meanwhile head_comes(uint64_t after)
 	m.spared = found.deleted == 0;
 	(void)ps_mem_deliver(blobs_world(a));
 	if (m.spared) {
-		(void)sync_now(b);
-		(void)sync_now(a);
+		(void)sync_machine(b);
+		(void)sync_machine(a);
 		blobs_expect(a, "of b", 6 * PAD, 9);
 	}
 	machine_free(b);
