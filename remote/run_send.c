@@ -70,9 +70,9 @@ void sync_run_done(struct ps_sync *s, struct sync_run *run)
 
 struct part {
 	struct ps_settle settle; /* first: a task */
-	struct ps_sync *s;
-	struct sync_run *run;
-	const uint8_t *bytes;
+	struct ps_lane lane;
+	struct sync_parts *parts;
+	uint32_t number, tries;
 	size_t len;
 	uint8_t description[SYNC_RUN_DESCRIPTION];
 	struct ps_pad_slot slot;
@@ -80,9 +80,19 @@ struct part {
 	struct ps_net_buffer *record;
 };
 
+static struct part *part_of(struct ps_settle *settle)
+{
+	return (struct part *)(void *)settle;
+}
+
+static struct part *part_of_lane(struct ps_lane *lane)
+{
+	return (struct part *)(void *)((char *)lane - offsetof(struct part, lane));
+}
+
 static int take_record(struct ps_settle *settle)
 {
-	struct part *part = (struct part *)(void *)settle;
+	struct part *part = part_of(settle);
 	ps_manager_request(&part->slot, &part->expected, ps_net_buffer_hold(part->record),
 	                   &settle->task.request);
 	return PS_OK;
@@ -90,7 +100,7 @@ static int take_record(struct ps_settle *settle)
 
 static int read_back(struct ps_settle *settle, const struct ps_net_buffer *record)
 {
-	struct part *part = (struct part *)(void *)settle;
+	struct part *part = part_of(settle);
 	return record->len == part->record->len &&
 	               memcmp(record->bytes, part->record->bytes, record->len) == 0
 	           ? PS_OK
@@ -99,21 +109,23 @@ static int read_back(struct ps_settle *settle, const struct ps_net_buffer *recor
 
 static void ended(struct ps_settle *settle)
 {
+	struct part *part = part_of(settle);
 	ps_net_buffer_release(settle->task.request.buffer);
 	settle->task.request.buffer = NULL;
+	ps_lanes_back(&part->parts->tasks.lanes, &part->lane);
 }
 
 static const struct ps_settle_ops part_ops = {take_record, read_back, ended};
 
-/* What was taken may still be read by somebody: then new ones only. Where one free pad is lost, all may be. */
-static int take(struct part *part, bool fresh, ps_index_txn **txn)
+/* What was taken may still be read by somebody: then new ones only. */
+static int take(struct part *part, ps_index_txn **txn)
 {
-	ps_remote *r = part->s->r;
-	for (fresh = fresh || ps_manager_readers(r);; fresh = true) {
+	ps_remote *r = part->parts->s->r;
+	for (bool fresh = ps_manager_readers(r);; fresh = true) {
 		int err = ps_index_begin(r->index, txn);
 		if (err != PS_OK)
 			return err;
-		err = ps_manager_take(r, *txn, PS_PAD_PRIVATE, part->run->mode, fresh, &part->slot,
+		err = ps_manager_take(r, *txn, PS_PAD_PRIVATE, part->parts->run->mode, fresh, &part->slot,
 		                      &part->expected);
 		if (err == PS_OK && (ps_identity_none(&part->expected) || !ps_manager_readers(r)))
 			return PS_OK;
@@ -125,14 +137,14 @@ static int take(struct part *part, bool fresh, ps_index_txn **txn)
 
 static int place(struct part *part, ps_index_txn *txn, const struct ps_pad_slot *old)
 {
-	struct ps_slots *next = &part->run->record.sets[PS_SET_NEXT];
+	struct ps_record *record = &part->parts->run->record;
 	int err = PS_OK;
 	if (old)
-		next->slots[next->count - 1] = part->slot;
+		record->sets[PS_SET_NEXT].slots[part->number] = part->slot;
 	else
-		err = ps_record_add_slots(&part->run->record, PS_SET_NEXT, &part->slot, 1);
+		err = ps_record_add_slots(record, PS_SET_NEXT, &part->slot, 1);
 	if (err == PS_OK)
-		err = ps_txn_put(txn, &part->run->record);
+		err = ps_txn_put(txn, record);
 	if (err == PS_OK && old)
 		err =
 		    ps_txn_let_go(txn, &(struct ps_slots){.slots = (struct ps_pad_slot *)old, .count = 1}, 0);
@@ -140,16 +152,17 @@ static int place(struct part *part, ps_index_txn *txn, const struct ps_pad_slot 
 }
 
 /* The pad is in the index, sealed, before anything of it leaves. `old`: whose place it takes. */
-static int prepare(struct part *part, const struct ps_pad_slot *old)
+static int prepare(struct part *part, const uint8_t *bytes, const struct ps_pad_slot *old)
 {
+	ps_remote *r = part->parts->s->r;
 	ps_index_txn *txn;
-	int err = take(part, old != NULL, &txn);
+	int err = take(part, &txn);
 	if (err != PS_OK)
 		return err;
 	ps_net_buffer_release(part->record);
 	part->record = NULL;
-	err = ps_manager_seal(part->s->r, &part->slot, PS_ROLE_RUN, part->description,
-	                      sizeof(part->description), part->bytes, part->len, &part->record);
+	err = ps_manager_seal(r, &part->slot, PS_ROLE_RUN, part->description, sizeof(part->description),
+	                      bytes, part->len, &part->record);
 	if (err == PS_OK)
 		err = place(part, txn, old);
 	if (err == PS_OK)
@@ -160,16 +173,13 @@ static int prepare(struct part *part, const struct ps_pad_slot *old)
 
 static int send(struct part *part)
 {
-	enum ps_verify verify = ps_manager_verify(part->s->r, 0);
+	struct ps_sync *s = part->parts->s;
+	enum ps_verify verify = ps_manager_verify(s->r, 0);
 	part->settle.ops = &part_ops;
 	part->settle.verify = verify == PS_VERIFY_NONE ? PS_VERIFY_HEAD : verify;
-	ps_settle_init(&part->settle, part->record->len, &part->s->r->network->memory);
-	part->s->result.run_bytes += part->record->len;
-	int err = sync_run_task(part->s, &part->settle.task);
-	part->slot.status = (uint8_t)ps_manager_status(&part->settle, part->slot.status);
-	struct ps_slots *next = &part->run->record.sets[PS_SET_NEXT];
-	next->slots[next->count - 1] = part->slot;
-	return err;
+	ps_settle_init(&part->settle, part->record->len, &s->r->network->memory);
+	s->result.run_bytes += part->record->len;
+	return sync_tasks_add(&part->parts->tasks, &part->settle.task);
 }
 
 static bool another_may_do(const struct part *part)
@@ -177,23 +187,110 @@ static bool another_may_do(const struct part *part)
 	return part->slot.status == PS_SLOT_INVALID || part->settle.settled == PS_SETTLED_OLDER;
 }
 
-int sync_run_part(void *arg, uint32_t number, const uint8_t *bytes, size_t len)
+/* Into another pad. The record has the contents: opened in a copy, since the old one may still be on its way.
+ */
+static int send_elsewhere(struct part *part)
 {
-	struct sync_run_sink *sink = arg;
-	struct part part = {.s = sink->s, .run = sink->run, .bytes = bytes, .len = len};
-	sync_run_description(sink->run->run.id, number, part.description);
-	int err = prepare(&part, NULL);
-	if (err == PS_OK)
-		err = send(&part);
-	for (uint32_t n = 0; err != PS_OK && another_may_do(&part) && n < sink->s->r->options.max_recycles;
-	     n++) {
-		struct ps_pad_slot old = part.slot;
-		err = prepare(&part, &old);
-		if (err == PS_OK)
-			err = send(&part);
+	ps_remote *r = part->parts->s->r;
+	struct ps_pad_slot old = part->slot;
+	struct ps_net_buffer *copy = ps_net_buffer_new(&r->network->memory, part->record->len);
+	uint8_t *bytes = ps_memory_alloc(&r->memory, part->len);
+	int err = copy && bytes ? PS_OK : ps_fail(PS_ENOMEM, "no memory for a part of %zu bytes", part->len);
+	if (err == PS_OK) {
+		copy->len = part->record->len;
+		memcpy(copy->bytes, part->record->bytes, copy->len);
+		err =
+		    ps_pad_read_record(r, &old, PS_ROLE_RUN, NULL, copy, bytes, 0, (uint32_t)part->len, NULL);
 	}
-	ps_net_buffer_release(part.record);
-	sink->run->parts++;
+	if (err == PS_OK)
+		err = prepare(part, bytes, &old);
+	if (err == PS_OK)
+		err = send(part);
+	ps_net_buffer_release(copy);
+	if (bytes)
+		ps_memory_free(&r->memory, bytes, part->len);
+	return err;
+}
+
+/* ---- several in flight ---- */
+
+static void part_free(struct part *part)
+{
+	ps_net_buffer_release(part->record);
+	ps_memory_free(&part->parts->s->r->memory, part, sizeof(*part));
+}
+
+static void note_status(struct part *part)
+{
+	part->slot.status = (uint8_t)ps_manager_status(&part->settle, part->slot.status);
+	part->parts->run->record.sets[PS_SET_NEXT].slots[part->number] = part->slot;
+}
+
+/* One that is back: it is there, goes to another pad, or has failed. */
+static int take_one_back(struct sync_parts *parts)
+{
+	struct ps_lane *lane;
+	int err = sync_tasks_next(&parts->tasks, &lane);
+	if (err != PS_OK)
+		return err;
+	struct part *part = part_of_lane(lane);
+	const struct ps_task *task = &part->settle.task;
+	note_status(part);
+	if (task->fate != PS_FATE_DONE)
+		err = ps_fail(task->error != PS_OK ? task->error : PS_EUNAVAILABLE, "%s", task->sentence);
+	if (err != PS_OK && another_may_do(part) && part->tries++ < parts->s->r->options.max_recycles) {
+		err = send_elsewhere(part);
+		if (err == PS_OK)
+			return PS_OK;
+	}
+	part_free(part);
+	return err;
+}
+
+static void give_up(void *arg, struct ps_lane *lane)
+{
+	struct part *part = part_of_lane(lane);
+	(void)arg;
+	note_status(part);
+	part_free(part);
+}
+
+int sync_parts_begin(struct ps_sync *s, struct sync_run *run, struct sync_parts *parts)
+{
+	/* Each is there twice while it is sealed, or read back. */
+	uint64_t bytes = 2ULL * ps_pad_record_bytes(s->r->payloads[run->mode]);
+	*parts = (struct sync_parts){.s = s, .run = run, .most = ps_lanes_count(s->r, bytes, UINT32_MAX)};
+	return sync_tasks_begin(s, &parts->tasks);
+}
+
+int sync_part(void *arg, uint32_t number, const uint8_t *bytes, size_t len)
+{
+	struct sync_parts *parts = arg;
+	int err = PS_OK;
+	while (err == PS_OK && parts->tasks.on_way >= parts->most)
+		err = take_one_back(parts);
+	if (err != PS_OK)
+		return err;
+	struct part *part = ps_memory_zalloc(&parts->s->r->memory, sizeof(*part));
+	if (!part)
+		return ps_fail(PS_ENOMEM, "no memory for a part of a run");
+	part->parts = parts;
+	part->number = number;
+	part->len = len;
+	sync_run_description(parts->run->run.id, number, part->description);
+	err = prepare(part, bytes, NULL);
+	if (err == PS_OK)
+		err = send(part);
+	if (err != PS_OK)
+		part_free(part);
+	return err;
+}
+
+int sync_parts_end(struct sync_parts *parts, int err)
+{
+	while (err == PS_OK && parts->tasks.on_way > 0)
+		err = take_one_back(parts);
+	sync_tasks_end(&parts->tasks, give_up, NULL);
 	return err;
 }
 

@@ -60,66 +60,6 @@ int sync_end(struct ps_sync *s)
 	return ps_operation_end(&s->op);
 }
 
-/* ---- tasks ---- */
-
-struct shown {
-	struct ps_sync *s;
-	uint64_t sent, received, retried; /* before this task */
-};
-
-static int show(void *arg, const struct ps_group_progress *progress)
-{
-	const struct shown *shown = arg;
-	struct ps_remote_progress *to = &shown->s->op.shown;
-	to->sent_bytes = shown->sent + progress->counts[PS_PROGRESS_SENT_BYTES];
-	to->received_bytes = shown->received + progress->counts[PS_PROGRESS_RECEIVED_BYTES];
-	to->retried = shown->retried + progress->counts[PS_PROGRESS_RETRIED];
-	return ps_operation_show(&shown->s->op);
-}
-
-int sync_run_task(struct ps_sync *s, struct ps_task *task)
-{
-	return sync_run_task_on(s, s->r->workers, task);
-}
-
-int sync_run_task_on(struct ps_sync *s, ps_workers *workers, struct ps_task *task)
-{
-	const struct ps_remote_progress *now = &s->op.shown;
-	struct shown shown = {s, now->sent_bytes, now->received_bytes, now->retried};
-	struct ps_group_options options = {.size = sizeof(options), .progress = show, .arg = &shown};
-	struct ps_group_progress progress;
-	ps_group *group;
-	if (s->op.canceled)
-		return ps_fail(PS_ECANCELED, "%s", s->op.sentence);
-	int err = ps_group_new(workers, &options, &group);
-	if (err != PS_OK)
-		return err;
-	err = ps_group_add(group, task);
-	if (err == PS_OK)
-		err = ps_group_wait(group);
-	ps_group_progress(group, &progress);
-	(void)show(&shown, &progress);
-	ps_group_free(group);
-	return s->op.canceled ? ps_fail(PS_ECANCELED, "%s", s->op.sentence) : err;
-}
-
-int sync_wait(struct ps_sync *s, uint64_t delay_ns)
-{
-	struct ps_lanes lanes;
-	struct ps_clock *clock = s->r->seams.clock;
-	uint64_t until_ns = ps_clock_now(clock) + delay_ns;
-	int err = ps_lanes_init(&lanes, clock);
-	if (err != PS_OK)
-		return err;
-	while (err == PS_OK && ps_clock_now(clock) < until_ns) {
-		uint64_t soon_ns = ps_clock_now(clock) + PS_SHOW_MS * PS_MS_NS;
-		(void)ps_lanes_next(&lanes, ps_earlier(soon_ns, until_ns));
-		err = ps_operation_show(&s->op);
-	}
-	ps_lanes_done(&lanes);
-	return err;
-}
-
 /* ---- what became of a head of ours ---- */
 
 int sync_forget_intent(struct ps_sync *s)

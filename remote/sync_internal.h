@@ -80,11 +80,6 @@ int sync_begin(struct ps_sync *s, ps_remote *r, const char *name, ps_remote_prog
 int sync_end(struct ps_sync *s) __attribute__((warn_unused_result));
 /* machines.c: takes s->drops off the list of a head that is being made. PS_ENOTFOUND, PS_EINVAL. */
 int sync_drop_machine(struct ps_sync *s, struct ps_head *next) __attribute__((warn_unused_result));
-/* Runs a task to its end: its failure, or that the caller cancelled. */
-int sync_run_task(struct ps_sync *s, struct ps_task *task) __attribute__((warn_unused_result));
-/* The same on another network's workers. */
-int sync_run_task_on(struct ps_sync *s, ps_workers *workers, struct ps_task *task)
-    __attribute__((warn_unused_result));
 /* No head is on its way any more; with it what is left to be settled. */
 int sync_forget_intent(struct ps_sync *s) __attribute__((warn_unused_result));
 /* An intent's head is history: what it has is settled, and what only the heads before it had is let go; it is
@@ -95,8 +90,37 @@ int sync_finish_own(struct ps_sync *s, struct sync_intent *intent, bool seen)
 int sync_all(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Takes what the network has, and sends nothing; again where it moves meanwhile. */
 int sync_take(struct ps_sync *s) __attribute__((warn_unused_result));
+
+/* ---- sync_tasks.c ---- */
+
+/* Runs a task to its end: its failure, or that the caller cancelled. */
+int sync_run_task(struct ps_sync *s, struct ps_task *task) __attribute__((warn_unused_result));
+/* The same on another network's workers. */
+int sync_run_task_on(struct ps_sync *s, ps_workers *workers, struct ps_task *task)
+    __attribute__((warn_unused_result));
 /* Waits, unless the caller cancels. */
 int sync_wait(struct ps_sync *s, uint64_t delay_ns) __attribute__((warn_unused_result));
+
+/* What the operation has shown of a group. */
+struct sync_shown {
+	struct ps_sync *s;
+	uint64_t sent, received, retried;
+};
+
+/* Several tasks in flight; each comes back to `lanes` at its end. */
+struct sync_tasks {
+	struct sync_shown shown;
+	ps_group *group;
+	struct ps_lanes lanes;
+	size_t on_way;
+};
+int sync_tasks_begin(struct ps_sync *s, struct sync_tasks *tasks) __attribute__((warn_unused_result));
+int sync_tasks_add(struct sync_tasks *tasks, struct ps_task *task) __attribute__((warn_unused_result));
+/* The next that is back: its task is the caller's again, however it ended. Only if one is on its way.
+ * PS_ECANCELED. */
+int sync_tasks_next(struct sync_tasks *tasks, struct ps_lane **lane) __attribute__((warn_unused_result));
+/* What is still on its way is cancelled, and told to `back`. Zeroed memory is fine. */
+void sync_tasks_end(struct sync_tasks *tasks, void (*back)(void *arg, struct ps_lane *lane), void *arg);
 
 /* ---- sync_notes.c: what is kept in the index of heads ---- */
 
@@ -160,7 +184,6 @@ struct sync_run {
 	struct ps_record record; /* the index's own: its pads */
 	struct ps_head_run run;  /* as a head lists it */
 	unsigned mode;
-	uint32_t parts;
 	bool begun;
 };
 void sync_run_name(const uint8_t id[PS_RUN_ID], char name[4 + 2 * PS_RUN_ID + 1]);
@@ -168,12 +191,20 @@ void sync_run_name(const uint8_t id[PS_RUN_ID], char name[4 + 2 * PS_RUN_ID + 1]
 int sync_run_begin(struct ps_sync *s, uint64_t bytes, uint64_t head, bool base, struct sync_run *run)
     __attribute__((warn_unused_result));
 size_t sync_run_part_bytes(const struct ps_sync *s, const struct sync_run *run);
-/* A ps_run_part_fn: confirmed when it returns. arg: struct sync_run_sink. */
-struct sync_run_sink {
+/* Parts on their way, as many as max_inflight has room for. */
+struct sync_parts {
 	struct ps_sync *s;
 	struct sync_run *run;
+	struct sync_tasks tasks;
+	uint32_t most;
 };
-int sync_run_part(void *arg, uint32_t part, const uint8_t *bytes, size_t len);
+int sync_parts_begin(struct ps_sync *s, struct sync_run *run, struct sync_parts *parts)
+    __attribute__((warn_unused_result));
+/* A ps_run_part_fn; arg: struct sync_parts. The pad is in the index when it returns, and on its way. */
+int sync_part(void *arg, uint32_t part, const uint8_t *bytes, size_t len);
+/* Each is confirmed, or there is a failure: that which came before (err), or one of theirs. Nothing is on its
+ * way any more. */
+int sync_parts_end(struct sync_parts *parts, int err) __attribute__((warn_unused_result));
 /* All parts are there: what a head lists. */
 int sync_run_finish(struct ps_sync *s, struct sync_run *run, const struct ps_run_figures *figures)
     __attribute__((warn_unused_result));

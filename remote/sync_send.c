@@ -248,16 +248,19 @@ static int open_older(struct ps_sync *s, uint32_t from, uint64_t tombstones_belo
 static int write_with(struct writing *w, struct sync_run *run, struct ps_run_figures *figures)
 {
 	struct ps_sync *s = w->batch.s;
-	struct sync_run_sink sink = {s, run};
+	struct sync_parts parts;
 	struct ps_run_about about = {
 	    .store = ps_keys_store(s->r->keys), .head = run->run.head, .base = run->run.base};
 	memcpy(about.id, run->run.id, sizeof(about.id));
-	int err = ps_run_writer_new(&s->r->memory, &about, sync_run_part_bytes(s, run), sync_run_part, &sink,
-	                            &w->writer);
+	int err = sync_parts_begin(s, run, &parts);
+	if (err != PS_OK)
+		return err;
+	err = ps_run_writer_new(&s->r->memory, &about, sync_run_part_bytes(s, run), sync_part, &parts,
+	                        &w->writer);
 	if (err == PS_OK)
 		err = write_all(w, figures);
 	ps_run_writer_free(w->writer);
-	return err;
+	return sync_parts_end(&parts, err);
 }
 
 /* A batch of records is too much for a stack. */
