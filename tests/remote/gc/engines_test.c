@@ -47,9 +47,9 @@ static void what_is_left_over_goes(void **state)
 	struct ps_remote_audit_result audit;
 	(void)state;
 	blobs_put(a, "of a", 3 * PAD, 1);
-	(void)sync_now(a);
+	(void)sync_machine(a);
 	blobs_put(b, "of b", PAD, 2);
-	(void)sync_now(b);
+	(void)sync_machine(b);
 	assert_ok(ps_remote_reserve(b->r, 4, 0)); /* nobody else knows of them */
 	gc_leave_behind(a, 2);
 	gc_let_ripen(a);
@@ -60,8 +60,8 @@ static void what_is_left_over_goes(void **state)
 	assert_true(found.deleted >= 4 + 3);
 	assert_int_equal(found.changed + found.foreign, 0);
 	blobs_put(b, "more of b", 3 * PAD, 3);
-	(void)sync_now(b);
-	(void)sync_now(a);
+	(void)sync_machine(b);
+	(void)sync_machine(a);
 	blobs_expect(a, "of a", 3 * PAD, 1);
 	blobs_expect(a, "of b", PAD, 2);
 	blobs_expect(a, "more of b", 3 * PAD, 3);
