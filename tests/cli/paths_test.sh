@@ -1,7 +1,7 @@
 #!/bin/sh
 # Row A21 of the attack table: names that would lead out of a folder, where names meet folders. A name is a name only:
 # get -o writes the one file that it was told, drill --compare-with and health --repair-from read nothing outside of
-# their folder, export writes nothing outside of its own. Names by seeds; PS_SEED begins elsewhere.
+# their folder, export and remote export write nothing outside of their own. Names by seeds; PS_SEED begins elsewhere.
 #   paths_test.sh PADSTONE
 set -u
 tool=$(readlink -f "$1")
@@ -107,6 +107,25 @@ drills() {
 	holds "but of one that is there" test "$(grep -c '"finding":"PS_ENOENT"' out)" = 20
 }
 
+# All of them as files below a folder, in which links wait at the places of their folders.
+restores() {
+	for inner in plain link; do
+		rm -rf out.d restored && mkdir -p out.d restored && echo canary >out.d/secret
+		case $inner in link) for name in inner folder link proc tmp dev ..; do
+			ln -s "$work/out.d" "restored/$name" 2>/dev/null
+		done ;; esac
+		find . -path ./home -prune -o -path ./net -prune -o -path ./restored -prune -o -print | sort >before
+		"$tool" remote export --network dir:net --key key restored >out 2>err
+		find . -path ./home -prune -o -path ./net -prune -o -path ./restored -prune -o -print | sort >after
+		holds "an export writes nothing elsewhere ($inner)" cmp before after
+		holds "and nothing through links" sh -c 'test "$(cat out.d/secret)" = canary && test "$(ls out.d)" = secret'
+	done
+	rm -rf restored
+	status 0 "export" remote export --json restored
+	holds "has them all" test "$(find restored -type f | wc -l)" = 21
+	rm -rf restored
+}
+
 # Each value lies in one small pad; all of these are lost.
 repairs() {
 	remote sync >out 2>err
@@ -151,6 +170,7 @@ canary" && test "$(find out.d | wc -l)" = 4'
 setting
 gets
 drills
+restores
 repairs
 exports
 [ $failures = 0 ] || { echo "$failures of $checks checks failed"; exit 1; }
