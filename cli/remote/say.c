@@ -243,6 +243,9 @@ const char *cli_remote_hint(const struct cli *cli, int err)
 		hint = hint_of_address(err);
 	if (head && hint_of_head(err) != NULL)
 		return hint_of_head(err);
+	if (err == PS_EBUSY && cli->command->run == cli_run_remote_gc)
+		return "Let each of them sync, then run it again; --ignore-silent if they are gone, or have nothing to "
+		       "tell.";
 	if (hint != NULL)
 		return hint;
 	switch (err) {
