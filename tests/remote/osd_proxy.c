@@ -55,6 +55,8 @@ static struct proxy {
 	bool armed, awaits_answer, met;
 	enum osd_fault fault;
 	uint64_t seed;
+	unsigned one_in;   /* 0: only the fault that is armed */
+	uint64_t faults;   /* so far */
 	uint64_t releases; /* so far: what met its fault before the last one does not hold any more */
 	uint64_t transaction;
 	struct link *met_link;
@@ -192,15 +194,38 @@ struct taken {
 	uint64_t seed, releases;
 };
 
-/* Whether the fault is for this frame; at most once. */
+/* SplitMix64 (Steele, Lea, Flood, 2014). */
+static uint64_t draw_locked(void)
+{
+	uint64_t z = proxy.seed += 0x9e3779b97f4a7c15;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+/* Any of those that do not stall, for requests or for answers. */
+static bool draw_fault_locked(bool answer, struct taken *taken)
+{
+	if (draw_locked() % proxy.one_in != 0)
+		return false;
+	taken->fault =
+	    (enum osd_fault)(answer ? OSD_RESET_AFTER + draw_locked() % (OSD_STALL_BEFORE - OSD_RESET_AFTER)
+	                            : draw_locked() % OSD_RESET_AFTER);
+	taken->seed = draw_locked() >> 1;
+	return true;
+}
+
+/* Whether the frame has a fault; the one that is armed at most once. */
 static bool take_fault(struct link *link, const struct frame *f, struct taken *taken)
 {
 	bool takes = false;
-	if (!f->is_message)
+	if (!f->is_message || (f->type != TYPE_REQUEST && f->type != TYPE_ANSWER))
 		return false;
 	pthread_mutex_lock(&proxy.lock);
 	*taken = (struct taken){proxy.fault, proxy.seed, proxy.releases};
-	if (proxy.armed && f->type == TYPE_REQUEST) {
+	if (proxy.one_in > 0) {
+		takes = draw_fault_locked(f->type == TYPE_ANSWER, taken);
+	} else if (proxy.armed && f->type == TYPE_REQUEST) {
 		proxy.armed = false;
 		proxy.awaits_answer = is_for_answers(proxy.fault);
 		proxy.transaction = f->transaction;
@@ -212,6 +237,7 @@ static bool take_fault(struct link *link, const struct frame *f, struct taken *t
 		takes = true;
 	}
 	if (takes) {
+		proxy.faults++;
 		proxy.met = true;
 		pthread_cond_broadcast(&proxy.changed);
 	}
@@ -559,6 +585,22 @@ void osd_proxy_arm(enum osd_fault fault, uint64_t seed)
 	proxy.armed = true;
 	proxy.met = proxy.awaits_answer = false;
 	pthread_mutex_unlock(&proxy.lock);
+}
+
+void osd_proxy_spoil(unsigned one_in, uint64_t seed)
+{
+	pthread_mutex_lock(&proxy.lock);
+	proxy.one_in = one_in;
+	proxy.seed = seed;
+	pthread_mutex_unlock(&proxy.lock);
+}
+
+uint64_t osd_proxy_faults(void)
+{
+	pthread_mutex_lock(&proxy.lock);
+	uint64_t faults = proxy.faults;
+	pthread_mutex_unlock(&proxy.lock);
+	return faults;
 }
 
 bool osd_proxy_wait_met(unsigned timeout_s)

@@ -4,8 +4,8 @@
  *
  * It reads Ceph's messenger version 2.1 (mode crc) as far as the length of a frame, the type of a message and
  * its transaction, so that a fault meets the request that it is meant for, or its answer. A connection that
- * speaks anything else is passed on as it is. Bytes that were altered are for the messenger's checksums to find;
- * a request that comes again has the next sequence number, so that it gets past the messenger. */
+ * speaks anything else is passed on as it is. Bytes that were altered are for the messenger's checksums to
+ * find; a request that comes again has the next sequence number, so that it gets past the messenger. */
 #ifndef OSD_PROXY_H
 #define OSD_PROXY_H
 
@@ -50,6 +50,11 @@ void osd_proxy_stop(void);
 void osd_proxy_pass_by(bool pass_by);
 /* The next request to an OSD has this fault; `seed` says where it is cut, or which bit. */
 void osd_proxy_arm(enum osd_fault fault, uint64_t seed);
+/* From now on one of so many requests, and one of so many answers, has one of the faults that do not stall;
+ * `seed` says which. 0: none any more. */
+void osd_proxy_spoil(unsigned one_in, uint64_t seed);
+/* How many faults there were. */
+uint64_t osd_proxy_faults(void);
 /* Waits until the fault that was armed has met its request (an answer's: the answer): false if it has not in
  * so long. */
 bool osd_proxy_wait_met(unsigned timeout_s);

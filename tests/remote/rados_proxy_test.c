@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "tests/remote/blobs/blobs_load.h"
 #include "tests/remote/ceph_cluster.h"
 #include "tests/remote/networks/suite.h"
 #include "tests/remote/osd_proxy.h"
@@ -270,11 +271,41 @@ static void what_holds_up_ends_in_time_and_can_be_settled(void **state)
 	}
 }
 
+/* ---- values ---- */
+
+enum { ONE_IN = 12, CALLS = 40, VALUE_SEEDS = 20 };
+
+/* Every time with another mixture of faults, on requests and on answers. */
+static void values_are_what_was_acknowledged_under_any_mixture(void **state)
+{
+	(void)state;
+	snprintf(url, sizeof(url), "rados://pads/%%s?conf=%s", ceph_cluster_conf(cluster));
+	setenv("PS_TEST_NETWORK", url, 1);
+	uint64_t before = osd_proxy_faults(), start = net_now_ms();
+	unsigned rounds = seeds < VALUE_SEEDS ? seeds : VALUE_SEEDS;
+	for (unsigned i = 0; i < rounds; i++) {
+		struct blobs *b = blobs_new(BLOBS_ENGINE);
+		osd_proxy_spoil(ONE_IN, net_random(&dice));
+		struct blobs_load *load = blobs_load_start(b, "by way of the proxy", net_random(&dice));
+		blobs_load_wait_done(load, CALLS);
+		blobs_load_stop(load);
+		osd_proxy_spoil(0, 0);
+		struct blobs_load_counts c = blobs_load_end(load, "a mixture");
+		assert_int_equal(c.failed + c.full, 0);
+		blobs_free(b);
+	}
+	uint64_t faults = osd_proxy_faults() - before;
+	print_message("%u stores, %llu faults, in %llu ms\n", rounds, (unsigned long long)faults,
+	              (unsigned long long)(net_now_ms() - start));
+	assert_true(faults > rounds);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_ends_a_connection_is_mended_and_done_once),
 	    cmocka_unit_test(what_holds_up_ends_in_time_and_can_be_settled),
+	    cmocka_unit_test(values_are_what_was_acknowledged_under_any_mixture),
 	};
 	const char *given = getenv("PS_SEED");
 	if (network_is_skipped("rados"))

@@ -175,6 +175,18 @@ static void back_off(void)
 	nanosleep(&(struct timespec){.tv_nsec = BACKOFF_MS * 1000000L}, NULL);
 }
 
+static void count_left(struct writer *w, unsigned number)
+{
+	struct ps_remote_info info;
+	char key[32];
+	name_of(w, number, key);
+	if (ps_remote_stat(w->load->b->r, key, &info) != PS_OK)
+		return;
+	pthread_mutex_lock(&w->load->lock);
+	w->load->counts.left += info.next_pads - info.next_confirmed;
+	pthread_mutex_unlock(&w->load->lock);
+}
+
 /* The same call until it succeeds: until then the value is what it was. */
 static bool change_value(struct writer *w, unsigned number, const struct value *next)
 {
@@ -185,6 +197,7 @@ static bool change_value(struct writer *w, unsigned number, const struct value *
 			w->values[number] = *next;
 		if (verdict != AGAIN)
 			return verdict == DONE;
+		count_left(w, number);
 		if (read_value(w, number) == WRONG)
 			return false;
 		if (now_ms() > end)
@@ -216,7 +229,7 @@ static void *write_values(void *arg)
 	return NULL;
 }
 
-struct blobs_load *blobs_load_start(struct blobs *b, const char *name)
+struct blobs_load *blobs_load_start(struct blobs *b, const char *name, uint64_t seed)
 {
 	struct blobs_load *l = calloc(1, sizeof(*l));
 	pthread_condattr_t attributes;
@@ -228,7 +241,6 @@ struct blobs_load *blobs_load_start(struct blobs *b, const char *name)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
-	uint64_t seed = test_seed(1);
 	for (unsigned i = 0; i < WRITERS; i++) {
 		struct writer *w = &l->writers[i];
 		*w = (struct writer){.load = l, .number = i, .dice = {seed * WRITERS + i}};
@@ -329,17 +341,23 @@ static void check_all(struct blobs_load *l)
 	              (unsigned long long)open);
 }
 
-struct blobs_load_counts blobs_load_end(struct blobs_load *l, const char *what)
+void blobs_load_stop(struct blobs_load *l)
 {
 	pthread_mutex_lock(&l->lock);
 	l->stop = true;
 	pthread_mutex_unlock(&l->lock);
 	for (unsigned i = 0; i < WRITERS; i++)
 		pthread_join(l->writers[i].thread, NULL);
+}
+
+struct blobs_load_counts blobs_load_end(struct blobs_load *l, const char *what)
+{
 	struct blobs_load_counts c = l->counts;
-	print_message("%s, %s: %llu calls done (%llu syncs), %llu not in time, %llu full; longest %llu ms\n",
+	print_message("%s, %s: %llu calls done (%llu syncs), %llu not in time, %llu full, which left %llu "
+	              "pads; longest "
+	              "%llu ms\n",
 	              what, l->name, (unsigned long long)c.done, (unsigned long long)c.syncs,
-	              (unsigned long long)c.failed, (unsigned long long)c.full,
+	              (unsigned long long)c.failed, (unsigned long long)c.full, (unsigned long long)c.left,
 	              (unsigned long long)c.longest_ms);
 	if (l->failure[0])
 		fail_msg("%s, %s: %s", what, l->name, l->failure);
