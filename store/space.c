@@ -462,8 +462,12 @@ void space_free_slot_now(struct space *sp, unsigned class, struct ps_extent exte
 {
 	/* What cannot go now (a frame that a checkpoint still reads, no memory) waits; what does not find room there is
 	 * found again at the next open. */
-	if (!free_extent(sp, class, extent) && space_queue_reserve(sp, 1) == PS_OK)
+	if (free_extent(sp, class, extent))
+		return;
+	if (space_queue_reserve(sp, 1) == PS_OK)
 		space_free_later(sp, &(struct freed){.extent = extent, .class = class});
+	else
+		atomic_store(&sp->lost, true);
 }
 
 void space_free_now(struct space *sp, struct ps_extent extent)
