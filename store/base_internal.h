@@ -520,6 +520,8 @@ int superblock_set_numbers(struct store *s, const struct superblock_numbers *to)
 int superblock_write_note(struct store *s, int place, const struct disk_note *note);
 /* What a writer makes; place: which of the two. */
 bool note_sound(const struct disk_note *note, int place, const uint8_t *uuid);
+/* PS_ECORRUPT: there was a note, and neither copy is sound. Under store.lock. */
+int note_check(const struct store *s);
 void superblock_log(struct store *s, struct disk_superblock *sb);
 bool superblock_decode(const uint8_t *sector, struct disk_superblock *sb);
 /* This open's epoch is durable after this: needed before the first id or commit. Under store.lock. */

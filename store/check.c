@@ -169,10 +169,18 @@ static int check_sum(struct checker *c)
 	return report(c, PS_ECORRUPT, PS_ID_NONE, 0, message);
 }
 
+static int check_note(struct checker *c)
+{
+	int err = note_check(c->s);
+	return err ? report(c, err, PS_ID_NONE, superblock_offset(1) + SECTOR, ps_last_error_message()) : PS_OK;
+}
+
 static int check_all(struct checker *c)
 {
 	struct table_visitor v = {add_page, check_entry, bad_page, c};
-	int err = add_fixed(c);
+	int err = check_note(c);
+	if (!err)
+		err = add_fixed(c);
 	if (!err)
 		err = table_visit(&c->s->table, &v);
 	if (!err)

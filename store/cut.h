@@ -12,7 +12,8 @@
 struct ps_cut;
 struct ps_restore;
 
-/* An earlier cut of the same store, as ps_cut_info told it; all zeros: before everything. */
+/* An earlier cut of the same store, or of the one that it was restored from, as ps_cut_info told it; all zeros: before everything. With
+ * checkpoint 0 what has changed is the same, but all of the table is read to find it. */
 struct ps_cut_from {
 	uint64_t interval, checkpoint;
 };
@@ -42,11 +43,14 @@ struct ps_cut_object {
 
 /* A cut of s, which may be a stack. All that was committed before is in it, and durable. Only one at a time, backups included: PS_EBUSY.
  * Holds back what is freed after it up to the store's pin_limit: beyond that every later call on the cut is PS_ENOSPC.
- * PS_ENOTSUP: a store that cannot be cut. PS_EINVAL: `from` is of the future. */
+ * PS_ENOTSUP: a store that cannot be cut. PS_EINVAL: `from` is of the future. PS_EREADONLY; PS_EFULL: 2^32 - 3 intervals have ended.
+ * A cut is for one thread at a time, and keeps its store from being closed (PS_EBUSY). */
 PS_CHECKED int ps_cut_begin(ps_storer *s, const struct ps_cut_from *from, struct ps_cut **cut, struct ps_cut_info *info);
-/* The next object, in the order of slots, that was changed after `from`. PS_ENOTFOUND: there are no more. */
+/* The next object, in the order of slots, that was changed after `from`. PS_ENOTFOUND: there are no more. PS_ECORRUPT, PS_EIO: part of the
+ * table cannot be read; it is tried again by the next call, and passed over only by ps_cut_skip. */
 PS_CHECKED int ps_cut_next(struct ps_cut *cut, struct ps_cut_object *object);
-/* Pieces of the object that ps_cut_next gave last, in order; data is valid during the call. Other than PS_OK from fn ends it with that. */
+/* Pieces of the object that ps_cut_next gave last, in order, none of GONE and ZERO; data is valid during the call. Other than PS_OK from fn ends
+ * it with that. PS_ECORRUPT, PS_EIO: some of it cannot be read; what fn got before is right. fn may call the store. */
 typedef int (*ps_cut_piece_fn)(void *arg, uint64_t offset, const void *data, size_t len);
 PS_CHECKED int ps_cut_pieces(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg);
 /* Whether nothing from slot to slot, both included, was changed after `interval`. Looks at the store as it is now: true is certain of the
@@ -57,13 +61,15 @@ void ps_cut_skip(struct ps_cut *cut, ps_id last);
 void ps_cut_end(struct ps_cut *cut);
 
 /* Fills a store that has no object and never had one: objects in the order of slots, each id once. What readers see before the end is a
- * part of it. PS_EEXIST: there are objects. Ids that the store gives later continue those of the source. */
+ * part of it; nobody else can write (PS_EREADONLY), and a restore that was aborted, failed or cut off leaves it so for ever: a file to be
+ * deleted. PS_EEXIST: there are objects. PS_EBUSY: another restore. Ids that the store gives later continue those of the source. */
 PS_CHECKED int ps_restore_begin(ps_storer *s, struct ps_restore **r);
 /* bytes: of PS_CUT_BYTES, else NULL. PS_EINVAL: not in order, or what no cut gives. */
 PS_CHECKED int ps_restore_object(struct ps_restore *r, const struct ps_cut_object *object, const void *bytes);
 /* Of the last object, which is PS_CUT_CHUNKS; in order. */
 PS_CHECKED int ps_restore_piece(struct ps_restore *r, uint64_t offset, const void *data, size_t len);
-/* All of it is durable, and the store is at `info`. Ends the session, whatever the result. */
+/* All of it is durable, and the store is at `info`: `info->here` can be what a later cut of it is from. PS_EINVAL: what came cannot be of such a
+ * store. Ends the session, whatever the result. */
 PS_CHECKED int ps_restore_finish(struct ps_restore *r, const struct ps_cut_info *info);
 void ps_restore_abort(struct ps_restore *r);
 

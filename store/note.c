@@ -107,6 +107,7 @@ int ps_note_set(ps_storer *st, const void *note, size_t len)
 	return err ? store_end_call(s, err) : PS_OK;
 }
 
+/* Why there is no value. Under store.lock. */
 static int none(const struct store *s)
 {
 	for (int i = 0; i < NOTES; i++) {
@@ -115,6 +116,12 @@ static int none(const struct store *s)
 			               (unsigned long long)superblock_offset(i + 1) + SECTOR);
 	}
 	return ps_fail(PS_ENOTFOUND, "%s: there is no note", s->path);
+}
+
+int note_check(const struct store *s)
+{
+	int err = newest(s) < 0 ? none(s) : PS_OK;
+	return err == PS_ENOTFOUND ? PS_OK : err;
 }
 
 int ps_note_get(ps_storer *st, void *buf, size_t cap, size_t *len)

@@ -56,12 +56,14 @@ static int check_empty(struct store *s)
 static int claim(struct ps_restore *r)
 {
 	struct store *s = r->s;
-	const struct superblock_numbers numbers = {INTERVAL_OPEN, s->crashes, ps_get64(s->sb.checkpoint)};
 	int err = store_writable(s);
 	if (!err)
 		err = check_empty(s);
-	if (!err && !r->plain)
+	if (!err && !r->plain) {
+		const struct superblock_numbers numbers = {INTERVAL_OPEN, s->crashes,
+		                                           ps_get64(s->sb.checkpoint)};
 		err = superblock_set_numbers(s, &numbers);
+	}
 	if (err)
 		return err;
 	pthread_mutex_lock(&s->lock);

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { EDITS_MOST = 24, OBJECTS_MOST = 300, READ_MOST = 100000 };
 
-static struct store_image originals[IMAGE_KINDS];
+static struct store_image originals[2 * IMAGE_KINDS];
 static struct sim_disk *disk;
 
 struct seen {
@@ -63,7 +63,31 @@ static void change_some(const struct seen *seen)
 	}
 }
 
-static void use_store(bool write, bool compact)
+static int no_piece(void *arg, uint64_t offset, const void *data, size_t len)
+{
+	unsigned *pieces = arg;
+	(void)offset, (void)data, (void)len;
+	return ++*pieces == OBJECTS_MOST;
+}
+
+static void cut_it(ps_storer *s, uint64_t since)
+{
+	const struct ps_cut_from from = {since, since};
+	struct ps_cut *cut;
+	struct ps_cut_info info;
+	struct ps_cut_object object;
+	char note_bytes[PS_NOTE_MAX];
+	size_t len;
+	unsigned objects = 0, pieces = 0;
+	(void)!ps_note_get(s, note_bytes, sizeof(note_bytes), &len);
+	if (ps_cut_begin(s, &from, &cut, &info) != PS_OK)
+		return;
+	while (objects++ < OBJECTS_MOST && ps_cut_next(cut, &object) == PS_OK)
+		(void)!ps_cut_pieces(cut, no_piece, &pieces);
+	ps_cut_end(cut);
+}
+
+static void use_store(bool write, bool compact, bool cut)
 {
 	struct seen seen = {.count = 0};
 	struct ps_stats stats;
@@ -78,6 +102,10 @@ static void use_store(bool write, bool compact)
 		change_some(&seen);
 		(void)!ps_check(seen.s, PS_CHECK_QUICK, NULL, NULL);
 	}
+	if (cut) {
+		cut_it(seen.s, 0);
+		cut_it(seen.s, 1);
+	}
 	if (compact)
 		(void)!ps_compact(seen.s, 0, NULL, NULL);
 	(void)!ps_close(seen.s);
@@ -85,19 +113,20 @@ static void use_store(bool write, bool compact)
 
 static void begin(void)
 {
-	for (unsigned i = 0; i < IMAGE_KINDS; i++)
-		originals[i] = image_make((enum image_kind)i);
+	for (unsigned i = 0; i < 2 * IMAGE_KINDS; i++)
+		originals[i] = image_make((enum image_kind)(i % IMAGE_KINDS), i >= IMAGE_KINDS);
 	disk = sim_disk_new(NULL, 0);
 }
 
-/* The first byte: which image, and whether it is written to and compacted. Edits follow. */
+/* The first byte: which image, and whether it is written to, compacted and cut. Edits follow. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!disk)
 		begin();
 	if (size < 1)
 		return 0;
-	const struct store_image *original = &originals[data[0] % IMAGE_KINDS];
+	unsigned which = data[0] % (unsigned)IMAGE_KINDS + (data[0] & 0x20 ? (unsigned)IMAGE_KINDS : 0);
+	const struct store_image *original = &originals[which];
 	struct store_image image = {malloc(original->size), original->size};
 	if (!image.bytes)
 		return 0;
@@ -109,8 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sim_disk_reset(disk, image.bytes, image.size);
 	sim_disk_set_tracing(disk, false);
 	sim_disk_limit(disk, 64 << 20);
-	use_store(data[0] & 0x80, data[0] & 0x40);
-	use_store(false, false);
+	use_store(data[0] & 0x80, data[0] & 0x40, data[0] & 0x20);
+	use_store(false, false, false);
 	free(image.bytes);
 	return 0;
 }

@@ -62,13 +62,30 @@ static void commit_some(ps_storer *s, unsigned puts)
 		need(ps_put(s, contents, 40000, &id));
 }
 
-struct store_image image_make(enum image_kind kind)
+/* Entries of two intervals, and the end of an id. */
+static void cut_it(ps_storer *s)
+{
+	const struct ps_cut_from everything = {0};
+	struct ps_cut *cut;
+	struct ps_cut_info info;
+	ps_id id;
+	need(ps_cut_begin(s, &everything, &cut, &info));
+	ps_cut_end(cut);
+	need(ps_put(s, contents, 400, &id));
+	need(ps_replace(s, id_make(1, 1), contents, 500));
+	need(ps_delete(s, id_make(3, 1)));
+	need(ps_note_set(s, "note", 4));
+}
+
+struct store_image image_make(enum image_kind kind, bool cut)
 {
 	struct sim_disk *disk = sim_disk_new(NULL, 0);
 	ps_storer *s;
 	sim_disk_set_tracing(disk, false);
 	need(image_open(sim_disk_io(disk), true, &s));
 	fill(s);
+	if (cut)
+		cut_it(s);
 	need(ps_close(s));
 	if (kind != IMAGE_CLOSED) {
 		need(image_open(sim_disk_io(disk), false, &s));

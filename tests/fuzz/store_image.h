@@ -16,8 +16,8 @@ struct store_image {
 enum image_kind { IMAGE_CLOSED, IMAGE_CRASHED, IMAGE_SPILLED, IMAGE_KINDS };
 
 int image_open(struct ps_io *io, bool created, ps_storer **s);
-/* Aborts where the store does not work. The caller frees bytes. */
-struct store_image image_make(enum image_kind kind);
+/* Aborts where the store does not work. `cut`: it was cut, and has a note. The caller frees bytes. */
+struct store_image image_make(enum image_kind kind, bool cut);
 
 /* An edit of eight bytes: which page of those that the store goes by, where in it, what, and with which
  * number. */

@@ -24,7 +24,7 @@
 static ps_storer *open_disk(struct sim_disk *disk, enum ps_open_mode mode)
 {
 	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .mode = mode,
+	                                        .mode = (int)mode,
 	                                        .background = PS_BACKGROUND_NONE,
 	                                        .durability = PS_RELAXED,
 	                                        .log_bytes = 256 << 10,
@@ -423,6 +423,7 @@ static void a_damaged_note_falls_back_and_is_written_over(void **state)
 	sim_disk_reset(f->disk, image, size);
 	f->s = open_disk(f->disk, PS_OPEN_DEFAULT);
 	assert_int_equal(ps_note_get(f->s, back, sizeof(back), &len), PS_ECORRUPT);
+	assert_int_equal(ps_check(f->s, PS_CHECK_QUICK, NULL, NULL), PS_ECORRUPT);
 	OK(ps_note_set(f->s, "anew", 4));
 	f->s = reopen(f->disk, f->s);
 	must_have_note(f->s, "anew");
@@ -430,6 +431,28 @@ static void a_damaged_note_falls_back_and_is_written_over(void **state)
 	sim_disk_reset(f->disk, NULL, 0);
 	f->s = open_disk(f->disk, PS_OPEN_DEFAULT);
 	free(image);
+}
+
+/* With sectors of 4 KiB a note and a superblock are written together: each with the other as it is. */
+static void a_note_and_a_superblock_share_a_large_sector(void **state)
+{
+	struct fixture *f = *state;
+	ps_id id;
+	sim_disk_io(f->disk)->alignment = PAGE;
+	f->s = reopen(f->disk, f->s);
+	for (int i = 0; i < 3; i++) {
+		char note[2] = {(char)('a' + i)};
+		OK(ps_note_set(f->s, note, 1));
+		OK(ps_put(f->s, note, 1, &id));
+		OK(checkpoint_run(store_of(f->s)));
+		must_have_note(f->s, note);
+		f->s = reopen(f->disk, f->s);
+		must_have_note(f->s, note);
+		for (int place = 0; place < NOTES; place++)
+			assert_int_equal(
+			    note_sound(&store_of(f->s)->note[place], place, store_of(f->s)->uuid),
+			    place == 0 || i > 0);
+	}
 }
 
 /* ---- with others ---- */
@@ -506,6 +529,7 @@ int main(void)
 	    RESTORE(half_a_restore_can_only_be_read),
 	    RESTORE(a_note_stays),
 	    RESTORE(a_damaged_note_falls_back_and_is_written_over),
+	    RESTORE(a_note_and_a_superblock_share_a_large_sector),
 	    RESTORE(backups_have_neither_intervals_nor_notes),
 	    RESTORE(a_stack_is_cut_and_restored_through_its_layers),
 	};
