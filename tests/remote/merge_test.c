@@ -106,6 +106,65 @@ static void each_row_of_the_table(void **state)
 	merges_to(mine, theirs, PS_MERGE_ADOPT, NULL, 1); /* twice the same contents: ours are let go */
 }
 
+/* Ours was alone when a head carried its version 1, whose pads are its own to free: those that it has left.
+ */
+static void what_was_left_comes_back(void **state)
+{
+	struct ps_merge_context owner = me;
+	struct ps_merge_result result;
+	struct ps_record mine = blob(1, 1), theirs = blob(2, 2);
+	uint32_t pads = mine.sets[PS_SET_CURRENT].count;
+	(void)state;
+	owner.kept = 1;
+	ok(ps_merge_record(&owner, &mine, &theirs, &result)); /* clean: all of them */
+	assert_int_equal(result.decision, PS_MERGE_ADOPT);
+	assert_int_equal(result.let_go.count, pads);
+	ps_merge_result_done(&result, &memory);
+	struct ps_version later = version_of(2, 1);
+	struct ps_pad_slot kept = mine.sets[PS_SET_CURRENT].slots[0],
+	                   fresh = new_pad(&dice, kept.class, kept.mode);
+	fresh.status = PS_SLOT_CONFIRMED;
+	fresh.hash[0] = 1;
+	mine.flags |= PS_RECORD_DIRTY;
+	mine.version = later;
+	kept.named = PS_NAMED_BASE;
+	ok(ps_record_set_slots(&mine, PS_SET_CURRENT, &kept, 1)); /* one stays, one is to be freed */
+	ok(ps_record_set_slots(&mine, PS_SET_BASE, &fresh, 1));
+	mine.content.size = 1;
+	ok(ps_record_check(&mine));
+	ok(ps_merge_record(&owner, &mine, &theirs, &result));
+	assert_int_equal(result.decision, PS_MERGE_THEIRS_AND_COPY);
+	assert_int_equal(result.let_go.count, 1);
+	assert_true(ps_slot_same_pad(&result.let_go.slots[0], &fresh));
+	assert_true(ps_slot_same_pad(&result.copy.sets[PS_SET_CURRENT].slots[0], &kept));
+	assert_int_equal(result.copy.sets[PS_SET_CURRENT].slots[0].named, 0); /* no head does any more */
+	ps_merge_result_done(&result, &memory);
+	ok(ps_merge_record(&me, &mine, &theirs, &result)); /* else it is theirs to free */
+	assert_int_equal(result.let_go.count, 0);
+	ps_merge_result_done(&result, &memory);
+	ps_record_done(&mine);
+	ps_record_done(&theirs);
+}
+
+/* Theirs may be shared there by now: no copy borrows their pads. */
+static void what_is_left_to_others_keeps_its_name(void **state)
+{
+	struct ps_merge_context joined = me;
+	struct ps_merge_result result;
+	struct ps_record mine = dirty(blob(9, 1), 1), theirs = blob(2, 2);
+	(void)state;
+	ok(ps_merge_record(&me, &mine, &theirs, &result));
+	assert_int_equal(result.decision, PS_MERGE_OURS_AND_COPY);
+	ps_merge_result_done(&result, &memory);
+	joined.left = 2;
+	ok(ps_merge_record(&joined, &mine, &theirs, &result));
+	assert_int_equal(result.decision, PS_MERGE_THEIRS_AND_COPY);
+	assert_false(result.copy.flags & PS_RECORD_BORROWED);
+	ps_merge_result_done(&result, &memory);
+	ps_record_done(&mine);
+	ps_record_done(&theirs);
+}
+
 /* A copy that waits for its first head meets another record of its own name: nothing of it is let go. */
 static void a_borrowed_copy_stays_borrowed(void **state)
 {
@@ -229,6 +288,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_row_of_the_table),
+	    cmocka_unit_test(what_was_left_comes_back),
+	    cmocka_unit_test(what_is_left_to_others_keeps_its_name),
 	    cmocka_unit_test(a_borrowed_copy_stays_borrowed),
 	    cmocka_unit_test(an_update_in_progress_goes_on),
 	    cmocka_unit_test(what_the_whole_index_lacks_was_removed),
