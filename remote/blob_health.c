@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/fail.h"
-#include "remote/manager_internal.h"
+#include "remote/public_internal.h"
 
 enum { BATCH = 256, ROUNDS = 3, SHARE_ALL = 1 << 20 };
 
@@ -331,6 +331,32 @@ static int examine_some(struct patient *p, uint32_t *from)
 	return err;
 }
 
+/* What a public value's address shows. It is made of what is known here, so that nobody's contents are needed
+ * to write it anew; but only where repairs are asked for. What an interrupted call left open is that call's.
+ */
+static int examine_address(struct patient *p)
+{
+	struct health *h = p->h;
+	struct examined e = {.chunk = p->record.sets[PS_SET_CURRENT].count};
+	if (!ps_record_is_public(&p->record) || p->record.index_pad.status == PS_SLOT_GENERATED ||
+	    !is_chosen(h))
+		return PS_OK;
+	int err = ps_public_look(&h->op, &p->record);
+	if (h->op.canceled || err == PS_ENOMEM)
+		return ps_operation_fail(&h->op, err);
+	e.looked = err != PS_EUNAVAILABLE && err != PS_EACCES && err != PS_ETIMEDOUT;
+	keep_error(&e, err);
+	count_one(h, &e, PS_SLOT_CONFIRMED);
+	if (err == PS_OK)
+		return PS_OK;
+	tell(p, &e);
+	if (!h->options->contents || (err != PS_ELOST && err != PS_EROLLBACK))
+		return PS_OK;
+	err = ps_operation_fail(&h->op, ps_public_show_again(&h->op, &p->record));
+	h->result.repaired += err == PS_OK;
+	return err;
+}
+
 static int examine_record(struct patient *p)
 {
 	const struct ps_slots *current = &p->record.sets[PS_SET_CURRENT];
@@ -338,6 +364,8 @@ static int examine_record(struct patient *p)
 	p->chunk_bytes = current->count > 0 ? current->slots[0].length : 0;
 	for (uint32_t from = 0; from < current->count && err == PS_OK;)
 		err = examine_some(p, &from);
+	if (err == PS_OK)
+		err = examine_address(p);
 	if (err != PS_OK || !ps_record_has_contents(&p->record) || (p->record.flags & PS_RECORD_COMPLETE) ||
 	    !ps_slots_confirmed(current))
 		return err;

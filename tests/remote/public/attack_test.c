@@ -294,6 +294,45 @@ static void a_lost_index_pad_is_told_and_written_anew(void **state)
 	tear_down(&s);
 }
 
+static int no_contents(void *arg, const char *key, uint64_t offset, void *buf, size_t len)
+{
+	(void)arg, (void)key, (void)offset, (void)buf, (void)len;
+	return PS_ENOTFOUND;
+}
+
+static void find(void *arg, const char *key, uint64_t pad, int error, const char *sentence)
+{
+	(void)pad, (void)sentence;
+	assert_string_equal(key, "key");
+	*(int *)arg = error;
+}
+
+static void a_health_check_looks_at_what_an_address_shows(void **state)
+{
+	struct scene s;
+	struct ps_remote_health_result result;
+	struct ps_pad_identity none = {0};
+	int found = PS_OK;
+	struct ps_remote_health options = {.size = sizeof(options), .finding = find, .finding_arg = &found};
+	(void)state;
+	set_up(&s);
+	assert_ok(ps_remote_health_check(s.b->r, &options, &result));
+	assert_int_equal(result.sound, 4);
+	assert_ok(ps_mem_set(blobs_world(s.b), 0, &s.index, &none, NULL, 0));
+	assert_ok(ps_remote_health_check(s.b->r, &options, &result));
+	assert_int_equal(found, PS_ELOST);
+	assert_int_equal(result.lost, 1);
+	assert_int_equal(result.repaired, 0);
+	options.contents = no_contents;
+	assert_ok(ps_remote_health_check(s.b->r, &options, &result));
+	assert_int_equal(result.repaired, 1);
+	reader_expect(s.reader, s.address, VALUE, 3);
+	assert_ok(ps_remote_health_check(s.b->r, &options, &result));
+	assert_int_equal(result.sound, 4);
+	blobs_check(s.b);
+	tear_down(&s);
+}
+
 /* The guard is what keeps two writers apart: a write that the network says it did, and did not, is found. */
 static void each_lie_about_a_write_of_an_index_pad_is_found(void **state)
 {
@@ -361,6 +400,7 @@ int main(void)
 	    cmocka_unit_test(another_network_is_told_apart),
 	    cmocka_unit_test(an_impossible_manifest_is_refused),
 	    cmocka_unit_test(a_lost_index_pad_is_told_and_written_anew),
+	    cmocka_unit_test(a_health_check_looks_at_what_an_address_shows),
 	    cmocka_unit_test(each_lie_about_a_write_of_an_index_pad_is_found),
 	    cmocka_unit_test(every_byte_of_an_anchor_counts),
 	};
