@@ -1,7 +1,7 @@
-/* A process that is killed at any moment: on dir:, with a real disk's files. A child does one call after
+/* A process that is killed at any moment: on dir:, or on an engine. A child does one call after
  * another and says through a pipe what it has begun and what it has done; it is killed, and what is found
  * afterwards is what was done, or what was begun.
- * usage: kill_test [ROUNDS [SEED]] */
+ * usage: kill_test [ROUNDS [SEED [SCHEME]]] */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +14,9 @@
 
 enum { PAD = 128 << 10, KEYS = 4, MOST = 6 * PAD };
 
-static unsigned rounds = 40;
+static unsigned rounds = 40, most_ms = 120;
 static uint64_t seed = 1;
+static const char *scheme = "dir";
 
 static uint64_t dice(uint64_t *state, uint64_t sides)
 {
@@ -117,7 +118,7 @@ static void run_and_kill(struct blobs *b, struct story *story, uint64_t *dice_st
 	int fds[2], status;
 	assert_int_equal(pipe(fds), 0);
 	uint64_t of_child = dice(dice_state, 1U << 30);
-	struct timespec until = {.tv_nsec = (long)(1000000 + dice(dice_state, 120) * 1000000)};
+	struct timespec until = {.tv_nsec = (long)(1000000 + dice(dice_state, most_ms) * 1000000)};
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -149,7 +150,7 @@ static void start_after_kill(struct blobs *b)
 
 static void a_killed_process_leaves_the_old_or_the_new(void **state)
 {
-	struct blobs *b = blobs_new("dir");
+	struct blobs *b = blobs_new(scheme);
 	struct story story = {.open = false};
 	uint64_t dice_state = seed;
 	unsigned cut = 0;
@@ -194,5 +195,9 @@ int main(int argc, char **argv)
 		rounds = (unsigned)strtoul(argv[1], NULL, 10);
 	if (argc > 2)
 		seed = strtoull(argv[2], NULL, 10);
+	if (argc > 3)
+		scheme = argv[3];
+	if (strcmp(scheme, BLOBS_ENGINE) == 0) /* it takes longer to open */
+		most_ms = 400;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
