@@ -8,10 +8,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
 
+#include "base/memory.h"
 #include "store/base_internal.h"
 #include "tests/support/crash_states.h"
 #include "tests/support/sim_disk.h"
@@ -34,6 +36,12 @@ static ps_storer *open_disk(struct sim_disk *disk)
 	ps_storer *s = NULL;
 	OK(ps_base_open_io(sim_disk_io(disk), created, &options, &s));
 	return s;
+}
+
+static void fill(void)
+{
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(1 + i * 7 + i / 251);
 }
 
 /* Small ones in several commits, a large one, ids that are gone, and none at all where a slot was never used.
@@ -59,21 +67,28 @@ static bool is_used(uint64_t slot)
 	return slot && slot % 31 != 1;
 }
 
-static void restore(ps_storer *s)
+static int restore_one(struct ps_restore *r, uint64_t slot)
+{
+	struct ps_cut_object o = object_of(slot);
+	int err = ps_restore_object(r, &o, o.kind == PS_CUT_BYTES ? bytes + slot : NULL);
+	for (uint64_t at = 0; !err && o.kind == PS_CUT_CHUNKS && at < LARGE; at += PS_CUT_PIECE)
+		err = ps_restore_piece(r, at, bytes + at, MIN((uint64_t)LARGE - at, (uint64_t)PS_CUT_PIECE));
+	return err;
+}
+
+static int restore(ps_storer *s)
 {
 	struct ps_restore *r;
 	const struct ps_cut_info info = {.here = {INTERVAL, 20}, .slots = SLOTS + 50, .crashes = CRASHES};
-	OK(ps_restore_begin(s, &r));
-	for (uint64_t slot = 0; slot < SLOTS; slot++) {
-		struct ps_cut_object o = object_of(slot);
-		if (!is_used(slot))
-			continue;
-		OK(ps_restore_object(r, &o, o.kind == PS_CUT_BYTES ? bytes + slot : NULL));
-		for (uint64_t at = 0; o.kind == PS_CUT_CHUNKS && at < LARGE; at += PS_CUT_PIECE)
-			OK(ps_restore_piece(r, at, bytes + at,
-			                    MIN((uint64_t)LARGE - at, (uint64_t)PS_CUT_PIECE)));
-	}
-	OK(ps_restore_finish(r, &info));
+	int err = ps_restore_begin(s, &r);
+	if (err)
+		return err;
+	for (uint64_t slot = 0; slot < SLOTS && !err; slot++)
+		err = is_used(slot) ? restore_one(r, slot) : PS_OK;
+	if (!err)
+		return ps_restore_finish(r, &info);
+	ps_restore_abort(r);
+	return err;
 }
 
 struct explored {
@@ -132,29 +147,36 @@ static void must_go_on(ps_storer *s)
 	ps_cut_end(cut);
 }
 
-static int look(void *arg, const struct crash_state *state)
+/* True if it is whole; false if it says that it is not. */
+static bool must_be_whole_or_not(struct sim_disk *disk)
 {
-	struct explored *e = arg;
 	ps_id id;
-	sim_disk_reset(e->disk, state->image, state->size);
-	ps_storer *s = open_disk(e->disk);
+	ps_storer *s = open_disk(disk);
 	uint64_t there = count_objects(s);
 	uint32_t interval = atomic_load(&store_of(s)->interval);
-	assert_true(interval == 0 || interval == INTERVAL_OPEN || interval == INTERVAL + 1);
-	if (interval == INTERVAL + 1) {
+	bool whole = interval == INTERVAL + 1;
+	assert_true(interval == 0 || interval == INTERVAL_OPEN || whole);
+	if (whole) {
 		assert_int_equal(there, all_objects());
 		must_go_on(s);
-		e->whole++;
+	} else if (interval == INTERVAL_OPEN) {
+		assert_int_equal(ps_put(s, "x", 1, &id), PS_EREADONLY);
 	} else {
-		assert_true(state->point < e->finished);
-		if (interval == INTERVAL_OPEN)
-			assert_int_equal(ps_put(s, "x", 1, &id), PS_EREADONLY);
-		else
-			assert_int_equal(there, 0);
-		e->cut_off++;
+		assert_int_equal(there, 0);
 	}
 	OK(ps_check(s, PS_CHECK_QUICK, NULL, NULL));
 	OK(ps_close(s));
+	return whole;
+}
+
+static int look(void *arg, const struct crash_state *state)
+{
+	struct explored *e = arg;
+	sim_disk_reset(e->disk, state->image, state->size);
+	bool whole = must_be_whole_or_not(e->disk);
+	assert_true(whole || state->point < e->finished);
+	e->whole += whole;
+	e->cut_off += !whole;
 	return 0;
 }
 
@@ -164,8 +186,7 @@ static void a_restore_is_whole_or_says_that_it_is_not(void **state)
 	struct sim_disk *disk = sim_disk_new(NULL, 0);
 	struct explored e = {.disk = sim_disk_new(NULL, 0)};
 	(void)state;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)(1 + i * 7 + i / 251);
+	fill();
 	sim_disk_set_tracing(e.disk, false);
 	ps_storer *s = open_disk(disk);
 	OK(ps_close(s));
@@ -175,7 +196,7 @@ static void a_restore_is_whole_or_says_that_it_is_not(void **state)
 	sim_disk_image(disk, image);
 	sim_disk_reset(disk, image, size);
 	s = open_disk(disk);
-	restore(s);
+	OK(restore(s));
 	e.finished = sim_disk_trace(disk)->count;
 	OK(ps_close(s));
 	uint64_t states = crash_explore(image, size, sim_disk_trace(disk), &options, look, &e, NULL);
@@ -187,8 +208,68 @@ static void a_restore_is_whole_or_says_that_it_is_not(void **state)
 	free(image);
 }
 
+/* ---- faults ---- */
+
+struct fault {
+	int errnum; /* of the disk; 0: memory */
+	bool forever;
+};
+
+static void arm(struct sim_disk *disk, const struct fault *f, uint64_t kth)
+{
+	if (f->errnum)
+		sim_disk_fail(disk, kth, f->errnum, f->forever);
+	else
+		(void)ps_memory_fail_nth(kth, f->forever);
+}
+
+static bool disarm(struct sim_disk *disk, const struct fault *f, uint64_t kth)
+{
+	if (!f->errnum)
+		return ps_memory_fail_nth(0, 0) >= kth;
+	sim_disk_fail(disk, 0, 0, false);
+	return sim_disk_faults(disk) > 0;
+}
+
+/* False when the restore ends before the kth. */
+static bool fault_once(struct sim_disk *disk, const struct fault *f, uint64_t kth)
+{
+	sim_disk_reset(disk, NULL, 0);
+	ps_storer *s = open_disk(disk);
+	arm(disk, f, kth);
+	int err = restore(s);
+	int closed = ps_close(s);
+	bool fired = disarm(disk, f, kth);
+	if (err && err != PS_EIO && err != PS_ENOSPC && err != PS_ENOMEM && err != PS_EREADONLY)
+		fail_msg("fault %llu: %s", (unsigned long long)kth, ps_error_name(err));
+	assert_true(fired || (!err && !closed));
+	bool whole = must_be_whole_or_not(disk);
+	assert_true(whole || err);
+	return fired;
+}
+
+static void a_restore_that_fails_is_not_whole(void **state)
+{
+	const struct fault faults[] = {{EIO, false},   {EIO, true}, {ENOSPC, false},
+	                               {ENOSPC, true}, {0, false},  {0, true}};
+	struct sim_disk *disk = sim_disk_new(NULL, 0);
+	(void)state;
+	fill();
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		uint64_t kth = 1;
+		while (fault_once(disk, &faults[i], kth))
+			kth++;
+		print_message("%llu faults\n", (unsigned long long)kth - 1);
+		assert_true(kth > 10);
+	}
+	sim_disk_free(disk);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_restore_is_whole_or_says_that_it_is_not)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_restore_is_whole_or_says_that_it_is_not),
+	    cmocka_unit_test(a_restore_that_fails_is_not_whole),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
