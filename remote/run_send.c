@@ -117,11 +117,13 @@ static void ended(struct ps_settle *settle)
 
 static const struct ps_settle_ops part_ops = {take_record, read_back, ended};
 
-/* What was taken may still be read by somebody: then new ones only. */
+/* What was taken may still be read by somebody: then new ones only. Where one free pad is lost, all may be: the
+ * second time it is a new one. */
 static int take(struct part *part, ps_index_txn **txn)
 {
 	ps_remote *r = part->parts->s->r;
-	for (bool fresh = ps_manager_readers(r);; fresh = true) {
+	bool fresh = part->tries > 1 || ps_manager_readers(r);
+	for (;; fresh = true) {
 		int err = ps_index_begin(r->index, txn);
 		if (err != PS_OK)
 			return err;

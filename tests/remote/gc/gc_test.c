@@ -192,6 +192,26 @@ static void a_pad_that_is_used_again_begins_anew(void **state)
 	blobs_free(a);
 }
 
+/* Whoever syncs next finds that out for one of them, and does not try all. */
+static void a_sync_whose_free_pads_are_all_gone_takes_new_ones(void **state)
+{
+	struct blobs *a = store_with_values(), *b = machine_open(a);
+	struct ps_remote_gc_result found;
+	(void)state;
+	blobs_put(b, "of b", 100, 60);
+	(void)sync_machine(b);
+	assert_ok(ps_remote_reserve(b->r, 9, 0));
+	gc_let_ripen(a);
+	assert_ok(gc_try(a, true, true, &found));
+	assert_true(found.deleted >= 8);
+	assert_ok(ps_remote_remove(b->r, "of b"));
+	(void)sync_machine(b);
+	(void)sync_machine(a);
+	expect_none(a, "of b");
+	machine_free(b);
+	blobs_free(a);
+}
+
 /* Its confirmed pads were deleted meanwhile: they are looked at, and sent again. */
 static void an_interrupted_put_of_a_shared_store_finds_out(void **state)
 {
@@ -437,6 +457,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_machine_that_was_not_heard_of_stops_it),
 	    cmocka_unit_test(what_the_newest_head_names_is_spared),
 	    cmocka_unit_test(a_pad_that_is_used_again_begins_anew),
+	    cmocka_unit_test(a_sync_whose_free_pads_are_all_gone_takes_new_ones),
 	    cmocka_unit_test(an_interrupted_put_of_a_shared_store_finds_out),
 	    cmocka_unit_test(what_others_have_is_counted_and_never_touched),
 	    cmocka_unit_test(what_was_made_public_stays),
