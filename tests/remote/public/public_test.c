@@ -195,10 +195,13 @@ static void what_is_ended_is_told_as_that_for_good(void **state)
 {
 	struct blobs *b = new_blobs();
 	struct reader *reader = reader_new(b), *later = reader_new(b);
-	char address[PS_PUBLIC_ADDRESS], other[PS_PUBLIC_ADDRESS];
+	char address[PS_PUBLIC_ADDRESS], other[PS_PUBLIC_ADDRESS], third[PS_PUBLIC_ADDRESS];
 	(void)state;
 	put_public(b, "key", PAD, 1, address);
 	reader_expect(reader, address, PAD, 1);
+	assert_ok(ps_remote_remove(b->r, "key"));
+	put_public(b, "key", PAD, 1, third);
+	assert_ok(ps_remote_unpublish(b->r, "key", NULL));
 	assert_ok(ps_remote_remove(b->r, "key"));
 	assert_error(reader_get(reader, address, PAD, 1), PS_ENOTFOUND);
 	assert_non_null(strstr(ps_last_error_message(), "taken back"));
@@ -208,6 +211,8 @@ static void what_is_ended_is_told_as_that_for_good(void **state)
 	b->r->options.free_keep = 1;
 	for (unsigned i = 0; i < 3; i++)
 		assert_ok(ps_remote_purge(b->r, NULL, NULL, NULL));
+	assert_error(reader_get(later, third, PAD, 1), PS_ENOTFOUND);
+	assert_non_null(strstr(ps_last_error_message(), "taken back"));
 	put_public(b, "key", PAD, 2, other);
 	assert_string_not_equal(address, other);
 	assert_error(reader_get(reader, address, PAD, 1), PS_ENOTFOUND);
