@@ -121,27 +121,6 @@ static int look_at_file(struct remote_export *ex, const struct target *target, c
 
 /* ---- writing ---- */
 
-struct sink {
-	int fd;
-	const char *path;
-	uint64_t bytes;
-	int error; /* of writing, with its sentence: the library has another for it */
-	char sentence[512];
-};
-
-static int write_sink(void *arg, const void *data, size_t len)
-{
-	struct sink *sink = arg;
-	int err = file_write(sink->fd, sink->path, data, len);
-
-	sink->bytes += len;
-	if (err != PS_OK) {
-		sink->error = err;
-		(void)snprintf(sink->sentence, sizeof(sink->sentence), "%s", ps_last_error_message());
-	}
-	return err;
-}
-
 static int finish_file(const struct file_temp *temp, const struct target *target, uint64_t time_ns)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
@@ -159,16 +138,15 @@ static int finish_file(const struct file_temp *temp, const struct target *target
 static int write_file(struct remote_export *ex, const struct target *target,
                       const struct ps_remote_info *info)
 {
-	struct sink sink = {.path = target->path};
+	struct remote_sink sink = {.name = target->path};
 	struct file_temp temp;
 	int err = file_temp_open(target->dir, target->leaf, &temp);
 
 	if (err != PS_OK)
 		return err;
 	sink.fd = temp.fd;
-	err = ps_remote_get_stream(ex->r, info->key, 0, PS_SIZE_UNKNOWN, write_sink, &sink, NULL);
-	if (err != PS_OK && sink.error != PS_OK)
-		err = ps_fail(sink.error, "%s", sink.sentence);
+	err = ps_remote_get_stream(ex->r, info->key, 0, PS_SIZE_UNKNOWN, remote_sink_write, &sink, NULL);
+	err = remote_sink_result(&sink, err);
 	if (err == PS_OK)
 		err = finish_file(&temp, target, info->time_ns);
 	if (err != PS_OK) {
