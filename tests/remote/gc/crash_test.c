@@ -456,6 +456,56 @@ static void what_a_head_names_that_comes_meanwhile_is_spared(void **state)
 	assert_true(during >= m.looks);
 }
 
+/* ---- a caller who does not want to wait ---- */
+
+static int refuse_later(void *arg, const struct ps_remote_progress *progress)
+{
+	unsigned *left = arg;
+	if (progress->phase != PS_REMOTE_RUNNING)
+		return 0;
+	if (*left > 0)
+		*left -= 1;
+	return *left == 0;
+}
+
+static uint64_t now_ms(void)
+{
+	return ps_clock_now(&ps_system_clock) / PS_MS_NS;
+}
+
+/* The network hangs at this kind of request; the caller gives up after a moment, and goes on later. */
+static void give_up_at(enum ps_net_op op, bool guarded)
+{
+	struct world w;
+	unsigned left = 3, rule;
+	struct ps_mem_rule hang = {.fault = PS_MEM_HANG, .ops = 1U << op};
+	struct ps_remote_gc options = {.size = sizeof(options),
+	                               .apply = 1,
+	                               .age_s = GC_AGE_S,
+	                               .progress = refuse_later,
+	                               .progress_arg = &left};
+	world_new(&w, guarded);
+	world_restore(&w);
+	assert_ok(ps_mem_rule_add(blobs_world(w.a), &hang, &rule));
+	uint64_t begun = now_ms();
+	assert_error(ps_remote_gc(w.a->r, &options, NULL), PS_ECANCELED);
+	assert_in_range(now_ms() - begun, 0, 1999);
+	assert_true(ps_mem_rule_hits(blobs_world(w.a), rule) > 0);
+	ps_mem_rule_remove(blobs_world(w.a), rule);
+	expect_live(w.a);
+	see_after(&w);
+	world_free(&w);
+}
+
+static void a_caller_who_gives_up_is_back_at_once(void **state)
+{
+	(void)state;
+	give_up_at(PS_NET_LIST, true);
+	give_up_at(PS_NET_GET_RANGE, true);
+	give_up_at(PS_NET_REMOVE, true);
+	give_up_at(PS_NET_REPLACE, false);
+}
+
 /* ---- memory ---- */
 
 static void without_memory_nothing_is_lost(void **state)
@@ -496,6 +546,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(who_writes_meanwhile_keeps_what_he_wrote),
 	    cmocka_unit_test(a_removal_that_comes_late_meets_nothing_that_lives),
 	    cmocka_unit_test(what_a_head_names_that_comes_meanwhile_is_spared),
+	    cmocka_unit_test(a_caller_who_gives_up_is_back_at_once),
 	    cmocka_unit_test(without_memory_nothing_is_lost),
 	};
 	all = argc > 1 && strcmp(argv[1], "all") == 0;
