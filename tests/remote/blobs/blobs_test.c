@@ -255,6 +255,62 @@ static void a_small_put_takes_two_requests(void **state)
 	blobs_free(b);
 }
 
+static bool told_apart(void)
+{
+	return strstr(ps_last_error_message(), "these contents already");
+}
+
+struct source {
+	uint8_t *bytes;
+	size_t len, at;
+};
+
+/* In pieces. */
+static int read_source(void *arg, void *buf, size_t len, size_t *got)
+{
+	struct source *source = arg;
+	size_t left = source->len - source->at, piece = len < 70001 ? len : 70001;
+	*got = left < piece ? left : piece;
+	memcpy(buf, source->bytes + source->at, *got);
+	source->at += *got;
+	return PS_OK;
+}
+
+/* As after a call that was interrupted, and that had completed by then. */
+static void a_repeated_put_is_told_from_another_value(void **state)
+{
+	static const size_t sizes[] = {0, 1, 128 << 10, 300000};
+	struct blobs *b = blobs_new(scheme);
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		char key[16];
+		uint8_t *same = blobs_bytes(sizes[i], 5), *other = blobs_bytes(sizes[i] + 1, 5);
+		struct source source = {same, sizes[i], 0};
+		snprintf(key, sizeof(key), "key %u", i);
+		blobs_put(b, key, sizes[i], 5);
+		assert_error(ps_remote_put(b->r, key, same, sizes[i], NULL), PS_EEXIST);
+		assert_true(told_apart());
+		assert_error(ps_remote_put_stream(b->r, key, sizes[i], read_source, &source, NULL),
+		             PS_EEXIST);
+		assert_true(told_apart());
+		assert_error(ps_remote_put(b->r, key, other, sizes[i] + 1, NULL), PS_EEXIST);
+		assert_false(told_apart());
+		if (sizes[i] > 0) {
+			same[sizes[i] - 1] ^= 1;
+			assert_error(ps_remote_put(b->r, key, same, sizes[i], NULL), PS_EEXIST);
+			assert_false(told_apart());
+			source = (struct source){same, sizes[i] - 1, 0}; /* ends early */
+			assert_error(ps_remote_put_stream(b->r, key, sizes[i], read_source, &source, NULL),
+			             PS_EEXIST);
+			assert_false(told_apart());
+		}
+		blobs_expect(b, key, sizes[i], 5);
+		test_free(same);
+		test_free(other);
+	}
+	blobs_free(b);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -268,6 +324,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(keys_are_listed_renamed_and_removed),
 	    cmocka_unit_test(a_store_is_made_once_and_never_by_opening),
 	    cmocka_unit_test(a_small_put_takes_two_requests),
+	    cmocka_unit_test(a_repeated_put_is_told_from_another_value),
 	};
 	if (argc > 1)
 		scheme = argv[1];

@@ -225,6 +225,28 @@ static void left_pads_are_recycled_by_who_wrote_them(void **state)
 	two_done(&t);
 }
 
+/* Its old pads are gone by now, and who does not know of the change yet is told what to do. */
+static void a_pad_that_is_gone_is_told_with_a_way_out(void **state)
+{
+	uint8_t byte[1000];
+	size_t len;
+	(void)state;
+	struct blobs *a = blobs_new("mem");
+	a->options.not_found_times = 1;
+	blobs_put(a, "key", 1000, 1);
+	(void)sync_machine(a);
+	struct blobs *b = machine_open(a);
+	blobs_update(a, "key", 900, 2);
+	(void)sync_machine(a);
+	assert_ok(ps_remote_purge(a->r, NULL, NULL, NULL));
+	assert_error(ps_remote_get(b->r, "key", byte, sizeof(byte), &len, NULL), PS_ELOST);
+	assert_non_null(strstr(ps_last_error_message(), "a sync brings it"));
+	(void)sync_machine(b);
+	blobs_expect(b, "key", 900, 2);
+	machine_free(b);
+	blobs_free(a);
+}
+
 static void one_machine_frees_at_once(void **state)
 {
 	struct ps_remote_stats stats;
@@ -462,6 +484,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(one_machine_frees_at_once),
+	    cmocka_unit_test(a_pad_that_is_gone_is_told_with_a_way_out),
 	    cmocka_unit_test(an_update_that_keeps_pads_outlives_a_change_elsewhere),
 	    cmocka_unit_test(a_rename_outlives_a_change_of_the_old_key_elsewhere),
 	    cmocka_unit_test(who_joined_shares_nothing_with_the_head),
