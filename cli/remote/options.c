@@ -110,7 +110,8 @@ static const struct argp_option get_options[] = {
     {"unverified", KEY_UNVERIFIED, NULL, 0, "Also what is not confirmed yet", 0},
     {0}};
 static const struct argp_option publish_options[] = {
-    {"take-over", KEY_TAKE_OVER, NULL, 0, "Of a public NAME: its address shows this machine's value again", 0},
+    {"take-over", KEY_TAKE_OVER, NULL, 0, "Of a public NAME: its address shows this machine's value again",
+     0},
     MODE,
     VERIFY,
     LIMITS,
@@ -188,7 +189,8 @@ const struct cli_command cli_remote_commands[] = {
      unpublish_options, 1, 1, cli_run_remote_unpublish},
     {"remote fetch", "ADDRESS|-",
      "Write a public value to standard output or, with -o, a file.\v"
-     "Needs no key. For - the address is read from standard input, so that no list of processes shows it. Every "
+     "Needs no key. For - the address is read from standard input, so that no list of processes shows it. "
+     "Every "
      "byte is verified before it is written. Older than what was fetched here before is refused.",
      fetch_options, 1, 1, cli_run_remote_fetch},
     {"remote ls", "[PREFIX]",
@@ -221,11 +223,17 @@ const struct cli_command cli_remote_commands[] = {
      sync_options, 0, 0, cli_run_remote_sync},
     {"remote head-code", "",
      "Show a code for the newest state, to compare it elsewhere.\v"
-     "With --expect-head CODE, the code that another machine shows (in quotes: it may end in * or $): exit "
-     "status 5 unless this machine's "
-     "state goes "
-     "back to it.",
+     "With --expect-head CODE, the code that another machine shows: exit status 5 unless this machine's "
+     "state goes back to it.",
      NULL, 0, 0, cli_run_remote_head_code},
+    {"remote machines", "", "List the machines that have written to the store.", NULL, 0, 0,
+     cli_run_remote_machines},
+    {"remote drop-machine", "NAME",
+     "Take a machine off the list that never comes back.\v"
+     "By its name or its id; syncs. Nothing is left to that machine any more; if it does come back, it has "
+     "to forget the store and "
+     "take it anew.",
+     NULL, 1, 1, cli_run_remote_drop_machine},
     {"remote estimate", "SIZE", "Say what a put of so many bytes would take now.", size_options, 1, 1,
      cli_run_remote_estimate},
     {"remote reserve", "PADS", "Make pads until so many are free; later puts use them.", reserve_options, 1,

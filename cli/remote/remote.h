@@ -111,6 +111,8 @@ int cli_run_remote_purge(struct cli *cli);
 int cli_run_remote_verify(struct cli *cli);
 int cli_run_remote_sync(struct cli *cli);
 int cli_run_remote_head_code(struct cli *cli);
+int cli_run_remote_machines(struct cli *cli);
+int cli_run_remote_drop_machine(struct cli *cli);
 int cli_run_remote_rebuild(struct cli *cli);
 int cli_run_remote_forget(struct cli *cli);
 int cli_run_remote_drill(struct cli *cli);

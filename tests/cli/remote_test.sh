@@ -287,11 +287,20 @@ for line in sys.stdin:
 	member wrong 1
 	holds "nothing is left of it" sh -c 'test -z "$(ls scratch)"'
 	expect 0 "one more, not synced" second put unsynced byte
+	expect 0 "who has written" remote machines --json
+	id=$(grep '"self":false' out | grep -o '"id":"[0-9a-f]*"' | cut -d'"' -f4)
+	expect 3 "nobody of that name" remote drop-machine nobody
+	expect 0 "one that never comes back" remote drop-machine "$id"
+	expect 0 "one less" remote machines --json
+	holds "is not listed" sh -c "! grep -q $id out"
+	expect 5 "which is told so if it does" second sync
 	expect 2 "forget without a terminal" setsid "$tool" remote forget --network dir:net --key key
 	expect 0 "forget there" second forget --json --yes
 	expect 3 "there is nothing more to forget" second forget --yes
 	expect 0 "the same store again" second ls --json
 	holds "without what was not synced" sh -c 'grep -q both out && ! grep -q unsynced out'
+	expect 0 "put there" second put again byte
+	expect 0 "which lists it again" second sync
 	expect 0 "on trust" second head-code --json
 	member unanchored true
 	expect 0 "a key that reads" "$tool" key read-only key reader
