@@ -593,6 +593,12 @@ static void random_step(struct run *run, bool large)
 		else
 			step_prime(run, 19, size % 1000);
 		break;
+	case 12:
+		if (draw(run) % 3)
+			step_cut(run);
+		else
+			step_note(run);
+		break;
 	default:
 		if (!run->ids[object])
 			step_put(run, object, size);
