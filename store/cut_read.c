@@ -78,29 +78,34 @@ static int tell_map(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
 	return err;
 }
 
-/* Small objects that come next in the leaf, read together. Under holds, as the object itself: a place that
- * was given up meanwhile is another's. */
-static void read_ahead(struct ps_cut *cut)
+/* Under holds, as the object itself: a place that was given up meanwhile is another's. */
+static void read_slots(struct ps_cut *cut, uint64_t from, uint64_t to)
 {
 	struct store *s = cut->s;
 	struct prefetch prefetch = {.s = s};
-	uint64_t slot = id_slot(cut->id), most = MIN((uint64_t)AHEAD, s->budget / 4 / CHUNK);
-	uint64_t end = MIN(slot + most, (slot / FANOUT + 1) * FANOUT);
-	if (slot < cut->ahead || cut->leaf != (int64_t)(slot / FANOUT))
-		return;
-	for (uint64_t i = slot; i < end; i++)
-		space_hold(&s->space, i);
+	for (uint64_t slot = from; slot < to; slot++)
+		space_hold(&s->space, slot);
 	bool stands = cut_still_stands(cut) == PS_OK;
-	for (uint64_t i = slot; i < end && stands; i++) {
-		const struct entry *e = &cut->entries[i % FANOUT];
-		struct blob b = entry_blob(id_make(i, entry_generation(e)), e);
+	for (uint64_t slot = from; slot < to && stands; slot++) {
+		const struct entry *e = &cut->entries[slot % FANOUT];
+		ps_id id = id_make(slot, entry_generation(e));
+		struct blob b = entry_blob(id, e);
 		if (entry_kind(e) == ENTRY_DATA)
-			prefetch_blob(&prefetch, &b, id_make(i, entry_generation(e)));
+			prefetch_blob(&prefetch, &b, id);
 	}
 	prefetch_wait(&prefetch);
-	for (uint64_t i = slot; i < end; i++)
-		space_unhold(&s->space, i);
-	cut->ahead = end;
+	for (uint64_t slot = from; slot < to; slot++)
+		space_unhold(&s->space, slot);
+}
+
+/* Small objects that come next in the leaf, together. */
+static void read_ahead(struct ps_cut *cut)
+{
+	uint64_t slot = id_slot(cut->id), most = MIN((uint64_t)AHEAD, cut->s->budget / 4 / CHUNK);
+	if (slot < cut->ahead || cut->leaf != (int64_t)(slot / FANOUT))
+		return;
+	cut->ahead = MIN(slot + most, (slot / FANOUT + 1) * FANOUT);
+	read_slots(cut, slot, cut->ahead);
 }
 
 static int tell_bytes(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)

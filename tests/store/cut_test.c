@@ -405,6 +405,82 @@ static void what_cannot_be_cut_says_so(void **state)
 	OK(ps_close(s));
 }
 
+static void a_store_that_is_open_read_only_is_not_cut(void **state)
+{
+	struct fixture *f = *state;
+	struct ps_cut *cut;
+	struct ps_cut_info info;
+	struct ps_restore *r;
+	const struct ps_cut_from everything = {0};
+	const struct ps_base_options options = {.size = sizeof(options), .mode = PS_OPEN_READONLY};
+	put(f->s, 50);
+	OK(ps_close(f->s));
+	OK(ps_base_open_io(sim_disk_io(f->disk), false, &options, &f->s));
+	assert_int_equal(ps_cut_begin(f->s, &everything, &cut, &info), PS_EREADONLY);
+	assert_int_equal(ps_restore_begin(f->s, &r), PS_EREADONLY);
+	reopen(f);
+}
+
+/* ---- damage ---- */
+
+static void spoil(struct fixture *f, uint64_t place, uint64_t len)
+{
+	OK(ps_close(f->s));
+	uint64_t size = sim_disk_size(f->disk);
+	uint8_t *image = malloc(size);
+	assert_non_null(image);
+	sim_disk_image(f->disk, image);
+	memset(image + place, 0x5a, len);
+	sim_disk_reset(f->disk, image, size);
+	free(f->image);
+	f->image = image;
+	open_disk(f);
+}
+
+static int any_piece(void *arg, uint64_t offset, const void *data, size_t len)
+{
+	(void)arg, (void)offset, (void)data, (void)len;
+	return PS_OK;
+}
+
+static void damage_is_said_and_never_passed_over_unasked(void **state)
+{
+	enum { OBJECTS = 5 * FANOUT };
+	struct fixture *f = *state;
+	static ps_id ids[OBJECTS];
+	struct ps_cut *cut;
+	struct ps_cut_info info;
+	struct ps_cut_object object;
+	struct entry e;
+	bool same;
+	int err;
+	unsigned given = 0;
+	const struct ps_cut_from everything = {0};
+	for (int i = 0; i < OBJECTS; i++)
+		ids[i] = put(f->s, i == 40 ? 5000 : 50);
+	OK(checkpoint_run(store_of(f->s)));
+	OK(table_get(&store_of(f->s)->table, id_slot(ids[40]), &e));
+	uint64_t leaf = table_group(&store_of(f->s)->table, 0)->child[2].place[0];
+	spoil(f, entry_place(&e), 5000);
+	spoil(f, leaf, PAGE);
+	OK(ps_cut_begin(f->s, &everything, &cut, &info));
+	while ((err = ps_cut_next(cut, &object)) == PS_OK) {
+		assert_int_equal(object.id, ids[given++]);
+		assert_int_equal(ps_cut_pieces(cut, any_piece, NULL),
+		                 object.id == ids[40] ? PS_ECORRUPT : PS_OK);
+	}
+	assert_int_equal(err, PS_ECORRUPT);
+	assert_int_equal(ps_cut_next(cut, &object), PS_ECORRUPT);
+	assert_int_equal(ps_cut_unchanged(cut, ids[0], ids[OBJECTS - 1], 1, &same), PS_ECORRUPT);
+	ps_cut_skip(cut, id_make(3 * FANOUT - 1, 1));
+	given += FANOUT;
+	while ((err = ps_cut_next(cut, &object)) == PS_OK)
+		assert_int_equal(object.id, ids[given++]);
+	assert_int_equal(err, PS_ENOTFOUND);
+	assert_int_equal(given, OBJECTS);
+	ps_cut_end(cut);
+}
+
 /* ---- space ---- */
 
 static void a_cut_that_holds_too_much_ends_and_writers_go_on(void **state)
@@ -515,6 +591,8 @@ int main(void)
 	    CUT(a_cut_is_of_the_past_of_this_store),
 	    CUT(the_last_interval_is_never_begun),
 	    cmocka_unit_test(what_cannot_be_cut_says_so),
+	    CUT(a_store_that_is_open_read_only_is_not_cut),
+	    CUT(damage_is_said_and_never_passed_over_unasked),
 	    CUT(a_cut_that_holds_too_much_ends_and_writers_go_on),
 	    CUT(a_store_that_is_never_cut_stays_as_it_was),
 	    CUT(a_store_that_was_cut_is_refused_by_older_readers),
