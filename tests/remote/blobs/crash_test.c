@@ -23,12 +23,6 @@ static void make_base(struct world *w)
 
 /* ---- what is done, and what may be there afterwards ---- */
 
-struct step {
-	const char *name;
-	int (*act)(struct world *w);
-	void (*check)(struct world *w, bool done);
-};
-
 static int put_seed(struct world *w, const char *key, size_t len, uint64_t seed, bool update)
 {
 	struct ps_remote_put replace = {.size = sizeof(replace), .replace = 1};
@@ -183,59 +177,16 @@ enum { NETWORK_STEPS = 6 }; /* the others ask no network */
 
 /* ---- the loops ---- */
 
-static void see_after(struct world *w, const struct step *step, int err)
-{
-	world_crash(w);
-	world_check_written_down(w);
-	step->check(w, err == PS_OK);
-	blobs_check(w->b);
-	err = step->act(w);
-	if (err != PS_OK)
-		fail_msg("%s, repeated: %s (%s)", step->name, ps_error_name(err), ps_last_error_message());
-	step->check(w, true);
-	blobs_check(w->b);
-	(void)ps_remote_close(w->b->r);
-}
-
 static void a_crash_at_every_local_write(void **state)
 {
 	struct world w;
 	unsigned states = 0;
 	(void)state;
 	world_new(&w, make_base);
-	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
-		bool hit = true;
-		for (uint64_t k = 1; hit; k += stride, states++) {
-			world_restore(&w);
-			sim_disk_fail(w.disk, k, EIO, true);
-			int err = steps[i].act(&w);
-			hit = sim_disk_faults(w.disk) > 0;
-			see_after(&w, &steps[i], err);
-		}
-	}
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
+		states += world_crash_at_local_writes(&w, &steps[i], stride);
 	print_message("%u crashes at local writes\n", states);
 	world_free(&w);
-}
-
-/* The request is the last one that anybody hears of; `fault` says whether it is carried out. */
-static void crash_at_requests(struct world *w, const struct step *step, enum ps_mem_fault fault,
-                              unsigned *states)
-{
-	bool hit = true;
-	for (uint64_t k = 1; hit; k += stride, (*states)++) {
-		struct ps_mem_rule at = {.fault = fault, .first = k, .count = 1, .amount = 3};
-		struct ps_mem_rule then = {.fault = PS_MEM_VANISH, .first = k};
-		unsigned first, second;
-		world_restore(w);
-		if (fault != PS_MEM_VANISH)
-			assert_ok(ps_mem_rule_add(blobs_world(w->b), &at, &first));
-		assert_ok(ps_mem_rule_add(blobs_world(w->b), &then, &second));
-		int err = step->act(w);
-		hit = ps_mem_rule_hits(blobs_world(w->b), second) > 0 ||
-		      (fault != PS_MEM_VANISH && ps_mem_rule_hits(blobs_world(w->b), first) > 0);
-		(void)ps_mem_deliver(blobs_world(w->b)); /* what was late arrives while nobody is there */
-		see_after(w, step, err);
-	}
 }
 
 static void a_crash_at_every_request(void **state)
@@ -247,7 +198,7 @@ static void a_crash_at_every_request(void **state)
 	world_new(&w, make_base);
 	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
 		for (size_t i = 0; i < NETWORK_STEPS; i++)
-			crash_at_requests(&w, &steps[i], faults[f], &states);
+			states += world_crash_at_requests(&w, &steps[i], faults[f], stride);
 	print_message("%u crashes at requests\n", states);
 	world_free(&w);
 }
@@ -271,7 +222,7 @@ static void a_second_crash_while_it_is_repeated(void **state)
 			sim_disk_fail(w.disk, n, EIO, true);
 			int err = act_put(&w);
 			hit = sim_disk_faults(w.disk) > 0;
-			see_after(&w, &steps[0], err);
+			world_see_after(&w, &steps[0], err);
 		}
 	}
 	print_message("%u second crashes\n", states);
@@ -285,16 +236,8 @@ static void no_memory_at_any_place(void **state)
 	unsigned states = 0;
 	(void)state;
 	world_new(&w, make_base);
-	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
-		bool hit = true;
-		for (uint64_t k = 1; hit; k += stride + k / 8, states++) {
-			world_restore(&w);
-			(void)ps_memory_fail_nth(k, 0);
-			int err = steps[i].act(&w);
-			hit = ps_memory_fail_nth(0, 0) >= k;
-			see_after(&w, &steps[i], err);
-		}
-	}
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
+		states += world_without_memory(&w, &steps[i], stride);
 	print_message("%u times without memory\n", states);
 	world_free(&w);
 }

@@ -1,5 +1,6 @@
 #include "tests/remote/blobs/crash_world.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,8 @@ void world_restore(struct world *w)
 	assert_ok(ps_mem_restore(blobs_world(w->b), 0, w->snapshot));
 	sim_disk_reset(w->disk, w->image, w->image_size);
 	assert_ok(blobs_start(w->b, false));
+	if (w->begun)
+		w->begun(w);
 }
 
 void world_crash(struct world *w)
@@ -117,4 +120,72 @@ void world_check_written_down(struct world *w)
 	assert_ok(ps_index_list(w->b->r->index, PS_RECORD_BLOB, NULL, PS_LIST_SLOTS, check_record, w));
 	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES; status++)
 		assert_ok(ps_index_each_spare(w->b->r->index, status, check_spare, w));
+}
+
+/* ---- the loops ---- */
+
+void world_see_after(struct world *w, const struct step *step, int err)
+{
+	world_crash(w);
+	world_check_written_down(w);
+	step->check(w, err == PS_OK);
+	blobs_check(w->b);
+	err = step->act(w);
+	if (err != PS_OK)
+		fail_msg("%s, repeated: %s (%s)", step->name, ps_error_name(err), ps_last_error_message());
+	step->check(w, true);
+	blobs_check(w->b);
+	(void)ps_remote_close(w->b->r);
+	if (w->ended)
+		w->ended(w);
+}
+
+unsigned world_crash_at_local_writes(struct world *w, const struct step *step, uint64_t stride)
+{
+	bool hit = true;
+	unsigned states = 0;
+	for (uint64_t k = 1; hit; k += stride, states++) {
+		world_restore(w);
+		sim_disk_fail(w->disk, k, EIO, true);
+		int err = step->act(w);
+		hit = sim_disk_faults(w->disk) > 0;
+		world_see_after(w, step, err);
+	}
+	return states;
+}
+
+unsigned world_crash_at_requests(struct world *w, const struct step *step, enum ps_mem_fault fault,
+                                 uint64_t stride)
+{
+	bool hit = true;
+	unsigned states = 0;
+	for (uint64_t k = 1; hit; k += stride, states++) {
+		struct ps_mem_rule at = {.fault = fault, .first = k, .count = 1, .amount = 3};
+		struct ps_mem_rule then = {.fault = PS_MEM_VANISH, .first = k};
+		unsigned first = 0, second;
+		world_restore(w);
+		if (fault != PS_MEM_VANISH)
+			assert_ok(ps_mem_rule_add(blobs_world(w->b), &at, &first));
+		assert_ok(ps_mem_rule_add(blobs_world(w->b), &then, &second));
+		int err = step->act(w);
+		hit = ps_mem_rule_hits(blobs_world(w->b), second) > 0 ||
+		      (first > 0 && ps_mem_rule_hits(blobs_world(w->b), first) > 0);
+		(void)ps_mem_deliver(blobs_world(w->b)); /* what was late arrives while nobody is there */
+		world_see_after(w, step, err);
+	}
+	return states;
+}
+
+unsigned world_without_memory(struct world *w, const struct step *step, uint64_t stride)
+{
+	bool hit = true;
+	unsigned states = 0;
+	for (uint64_t k = 1; hit; k += stride + k / 8, states++) {
+		world_restore(w);
+		(void)ps_memory_fail_nth(k, 0);
+		int err = step->act(w);
+		hit = ps_memory_fail_nth(0, 0) >= k;
+		world_see_after(w, step, err);
+	}
+	return states;
 }

@@ -2,7 +2,6 @@
  * shows: afterwards readers see the old or the new value whole, or that it was taken back; the key has the
  * old or the new value; no pad is forgotten, none changed its class; and the call, repeated, finishes. usage:
  * crash_test [STRIDE]: only every so-manieth place */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,12 +23,6 @@ static void make_base(struct world *w)
 	blobs_put(w->b, "gone too", PAD, 4);
 	assert_ok(ps_remote_remove(w->b->r, "gone too"));
 }
-
-struct step {
-	const char *name;
-	int (*act)(struct world *w);
-	void (*check)(struct world *w, bool done);
-};
 
 static bool exists(struct world *w, const char *key, bool *is_public)
 {
@@ -201,24 +194,21 @@ enum { STEPS = sizeof(steps) / sizeof(*steps) };
 
 static void begin(struct world *w)
 {
-	world_restore(w);
 	reader = reader_new(w->b);
 	assert_true(shows(address, 2 * PAD, 1));
 }
 
-static void see_after(struct world *w, const struct step *step, int err)
+static void end(struct world *w)
 {
-	world_crash(w);
-	world_check_written_down(w);
-	step->check(w, err == PS_OK);
-	blobs_check(w->b);
-	err = step->act(w);
-	if (err != PS_OK)
-		fail_msg("%s, repeated: %s (%s)", step->name, ps_error_name(err), ps_last_error_message());
-	step->check(w, true);
-	blobs_check(w->b);
-	(void)ps_remote_close(w->b->r);
+	(void)w;
 	reader_free(reader);
+}
+
+static void make_world(struct world *w)
+{
+	world_new(w, make_base);
+	w->begun = begin;
+	w->ended = end;
 }
 
 static void a_crash_at_every_local_write(void **state)
@@ -226,40 +216,11 @@ static void a_crash_at_every_local_write(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w, make_base);
-	for (size_t i = 0; i < STEPS; i++) {
-		bool hit = true;
-		for (uint64_t k = 1; hit; k += stride, states++) {
-			begin(&w);
-			sim_disk_fail(w.disk, k, EIO, true);
-			int err = steps[i].act(&w);
-			hit = sim_disk_faults(w.disk) > 0;
-			see_after(&w, &steps[i], err);
-		}
-	}
+	make_world(&w);
+	for (size_t i = 0; i < STEPS; i++)
+		states += world_crash_at_local_writes(&w, &steps[i], stride);
 	print_message("%u crashes at local writes\n", states);
 	world_free(&w);
-}
-
-/* The request is the last one that anybody hears of; `fault` says whether it is carried out. */
-static void crash_at_requests(struct world *w, const struct step *step, enum ps_mem_fault fault,
-                              unsigned *states)
-{
-	bool hit = true;
-	for (uint64_t k = 1; hit; k += stride, (*states)++) {
-		struct ps_mem_rule at = {.fault = fault, .first = k, .count = 1, .amount = 3};
-		struct ps_mem_rule then = {.fault = PS_MEM_VANISH, .first = k};
-		unsigned first = 0, second;
-		begin(w);
-		if (fault != PS_MEM_VANISH)
-			assert_ok(ps_mem_rule_add(blobs_world(w->b), &at, &first));
-		assert_ok(ps_mem_rule_add(blobs_world(w->b), &then, &second));
-		int err = step->act(w);
-		hit = ps_mem_rule_hits(blobs_world(w->b), second) > 0 ||
-		      (first > 0 && ps_mem_rule_hits(blobs_world(w->b), first) > 0);
-		(void)ps_mem_deliver(blobs_world(w->b)); /* what was late arrives while nobody is there */
-		see_after(w, step, err);
-	}
 }
 
 static void a_crash_at_every_request(void **state)
@@ -268,10 +229,10 @@ static void a_crash_at_every_request(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w, make_base);
+	make_world(&w);
 	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
 		for (size_t i = 0; i < STEPS; i++)
-			crash_at_requests(&w, &steps[i], faults[f], &states);
+			states += world_crash_at_requests(&w, &steps[i], faults[f], stride);
 	print_message("%u crashes at requests\n", states);
 	world_free(&w);
 }
@@ -282,7 +243,7 @@ static void what_comes_late_changes_nothing(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w, make_base);
+	make_world(&w);
 	for (size_t i = 0; i < STEPS; i++) {
 		bool hit = true;
 		for (uint64_t k = 1; hit; k += stride, states++) {
@@ -290,7 +251,7 @@ static void what_comes_late_changes_nothing(void **state)
 			    .fault = PS_MEM_LATE, .first = k, .count = 1, .amount = 1U << 20};
 			struct ps_mem_rule then = {.fault = PS_MEM_VANISH, .first = k};
 			unsigned first, second;
-			begin(&w);
+			world_restore(&w);
 			assert_ok(ps_mem_rule_add(blobs_world(w.b), &at, &first));
 			assert_ok(ps_mem_rule_add(blobs_world(w.b), &then, &second));
 			int err = steps[i].act(&w);
@@ -300,7 +261,7 @@ static void what_comes_late_changes_nothing(void **state)
 			world_crash(&w);
 			assert_true(steps[i].act(&w) == PS_OK || err == PS_OK);
 			(void)ps_mem_deliver(blobs_world(w.b));
-			see_after(&w, &steps[i], PS_OK);
+			world_see_after(&w, &steps[i], PS_OK);
 		}
 	}
 	print_message("%u writes that came late\n", states);
@@ -324,19 +285,19 @@ static void a_call_can_be_canceled_at_any_event(void **state)
 	struct world w;
 	unsigned canceled = 0;
 	(void)state;
-	world_new(&w, make_base);
+	make_world(&w);
 	for (size_t i = 0; i < STEPS; i++) {
 		bool ended = false;
 		for (unsigned most = 0; !ended; most++) {
 			struct patience patience = {.most = most};
-			begin(&w);
+			world_restore(&w);
 			w.b->r->options.progress = lose_patience;
 			w.b->r->options.progress_arg = &patience;
 			int err = steps[i].act(&w);
 			ended = err == PS_OK;
 			assert_true(ended || err == PS_ECANCELED);
 			canceled += !ended;
-			see_after(&w, &steps[i], err);
+			world_see_after(&w, &steps[i], err);
 		}
 	}
 	print_message("%u calls canceled\n", canceled);
@@ -350,17 +311,9 @@ static void no_memory_at_any_place(void **state)
 	struct world w;
 	unsigned states = 0;
 	(void)state;
-	world_new(&w, make_base);
-	for (size_t i = 0; i < STEPS; i++) {
-		bool hit = true;
-		for (uint64_t k = 1; hit; k += stride + k / 8, states++) {
-			begin(&w);
-			(void)ps_memory_fail_nth(k, 0);
-			int err = steps[i].act(&w);
-			hit = ps_memory_fail_nth(0, 0) >= k;
-			see_after(&w, &steps[i], err);
-		}
-	}
+	make_world(&w);
+	for (size_t i = 0; i < STEPS; i++)
+		states += world_without_memory(&w, &steps[i], stride);
 	print_message("%u times without memory\n", states);
 	world_free(&w);
 }
