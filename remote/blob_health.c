@@ -341,7 +341,7 @@ static int examine_address(struct patient *p)
 	if (!ps_record_is_public(&p->record) || p->record.index_pad.status == PS_SLOT_GENERATED ||
 	    !is_chosen(h))
 		return PS_OK;
-	int err = ps_public_look(&h->op, &p->record);
+	int err = ps_public_look(&h->op, &p->record, NULL);
 	if (h->op.canceled || err == PS_ENOMEM)
 		return ps_operation_fail(&h->op, err);
 	e.looked = err != PS_EUNAVAILABLE && err != PS_EACCES && err != PS_ETIMEDOUT;

@@ -387,7 +387,8 @@ static int begin(struct put *put)
 	if (err == PS_OK && !put->op.group)
 		err = ps_operation_group(&put->op);
 	if (err == PS_OK && (put->record.flags & PS_RECORD_PUBLIC))
-		err = ps_public_look(&put->op, &put->record);
+		err = ps_public_look(&put->op, &put->record,
+		                     put->become == PUT_PRIVATE ? &put->address_ended : NULL);
 	return ps_operation_fail(&put->op, err);
 }
 

@@ -42,11 +42,11 @@ PS_CHECKED PS_API int ps_remote_put_public_stream(ps_remote *r, const char *key,
 
 /* Begins with its size. */
 struct ps_remote_publish {
-	size_t size; /* sizeof(struct ps_remote_publish) */
-	uint32_t
-	    take_over; /* 1: of a public key: its address shows this machine's value again, whatever is there:
-	                  another machine's that was never synced, or nothing. What it showed is lost */
-	int mode, verify; /* of the new pads, as in struct ps_remote_put */
+	size_t size;        /* sizeof(struct ps_remote_publish) */
+	uint32_t take_over; /* 1: of a public key: its address shows this machine's value again, whatever is
+	                       there: another machine's that was never synced, or nothing. What it showed is
+	                       lost. PS_ENOTFOUND: it was ended: unpublish it first */
+	int mode, verify;   /* of the new pads, as in struct ps_remote_put */
 	uint64_t max_pads;
 	double max_cost;
 	ps_remote_progress_fn progress;

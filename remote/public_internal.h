@@ -76,14 +76,15 @@ int ps_public_send_nodes(struct put *put) __attribute__((warn_unused_result));
 /* Then: what the address shows, and the switch. */
 int ps_public_finish(struct put *put) __attribute__((warn_unused_result));
 /* Whether the network shows what this machine knows of the address. PS_ESUPERSEDED, PS_EROLLBACK, PS_EFORK,
- * PS_ELOST, PS_EAUTH. */
-int ps_public_look(struct ps_operation *op, const struct ps_record *record)
+ * PS_ELOST, PS_EAUTH. `ended` is for those who end the address: where another machine has, its tombstone, and
+ * PS_OK. Or NULL. */
+int ps_public_look(struct ps_operation *op, const struct ps_record *record, struct ps_pad_identity *ended)
     __attribute__((warn_unused_result));
 /* The tombstone of a key that is to be removed; its record has no address any more, and `close` is for the
  * commit that removes it, under the turn. */
 int ps_public_end(struct ps_operation *op, struct ps_record *record, struct public_close *close)
     __attribute__((warn_unused_result));
-/* The address shows what the record has as current, whatever is there. */
+/* The address shows what the record has as current, whatever is there; but for a tombstone: PS_ENOTFOUND. */
 int ps_public_show_again(struct ps_operation *op, struct ps_record *record)
     __attribute__((warn_unused_result));
 

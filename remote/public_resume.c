@@ -201,7 +201,7 @@ static int check_conflict(struct ps_operation *op, const struct put *put, const 
 	memcpy(asked.name, put->record.name, sizeof(asked.name));
 	asked.index_pad.status = PS_SLOT_INVALID; /* what is there has to be looked into */
 	asked.index_pad.counter = intent->identity.counter;
-	return ps_public_look(op, &asked);
+	return ps_public_look(op, &asked, NULL);
 }
 
 static int lose(struct ps_operation *op, struct put *put, const struct public_intent *intent)

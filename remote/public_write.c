@@ -225,7 +225,8 @@ int ps_public_finish(struct put *put)
 {
 	bool ends = put->class != PS_PAD_PUBLIC_DATA;
 	struct public_intent intent = {.then = ends ? PUBLIC_THEN_PRIVATE : PUBLIC_THEN_SWITCH,
-	                               .expected = shown_now(&put->record)};
+	                               .expected = put->address_ended.counter > 0 ? put->address_ended
+	                                                                          : shown_now(&put->record)};
 	struct pads pads;
 	int err = remember_places(put, &intent);
 	if (err == PS_OK)
@@ -233,8 +234,8 @@ int ps_public_finish(struct put *put)
 	if (err == PS_OK) {
 		put_describe(put);
 		pads = pads_of(put);
-		err = put_journal_end(
-		    put, plan(put->r, &put->record, 0, &put->record.next, ends ? NULL : &pads, &intent));
+		err = put_journal_end(put, plan(put->r, &put->record, put->address_ended.counter,
+		                                &put->record.next, ends ? NULL : &pads, &intent));
 	}
 	if (err == PS_OK)
 		err = public_carry_out(&put->op, put, &intent);
@@ -245,12 +246,15 @@ int ps_public_finish(struct put *put)
 int ps_public_end(struct ps_operation *op, struct ps_record *record, struct public_close *close)
 {
 	struct public_intent intent = {.then = PUBLIC_THEN_REMOVE, .expected = shown_now(record)};
+	struct ps_pad_identity ended = {0};
 	struct put put = {.r = op->r, .close = close};
 	int err = op->group ? PS_OK : ps_operation_group(op);
 	if (err == PS_OK)
-		err = ps_public_look(op, record);
+		err = ps_public_look(op, record, &ended);
+	if (ended.counter > 0) /* a tombstone above the one that is there is the same to its readers */
+		intent.expected = ended;
 	if (err == PS_OK)
-		err = plan(op->r, record, 0, NULL, NULL, &intent);
+		err = plan(op->r, record, ended.counter, NULL, NULL, &intent);
 	ps_record_move(&put.record, record);
 	if (err == PS_OK)
 		err = public_carry_out(op, &put, &intent);
@@ -281,36 +285,39 @@ static int fetch_shown(struct ps_operation *op, const struct ps_record *record, 
 	return err;
 }
 
-static int superseded(const struct ps_record *record)
+static int superseded(const struct ps_record *record, bool over)
 {
-	return ps_fail(PS_ESUPERSEDED,
-	               "another machine has written what the address of \"%.64s\" shows: sync first",
-	               record->name);
+	return ps_fail(PS_ESUPERSEDED, "another machine has %s the address of \"%.64s\"%s: sync first",
+	               over ? "ended" : "written what", record->name, over ? "" : " shows");
 }
 
 /* A network that only says so is told apart. */
-static int judge_newer(struct ps_operation *op, const struct ps_record *record)
+static int judge_newer(struct ps_operation *op, const struct ps_record *record, struct ps_pad_identity *ended)
 {
 	struct public_pad pad;
 	int err = fetch_shown(op, record, &pad);
 	if (err != PS_OK)
 		return err;
 	bool newer = pad.there && pad.header.identity.counter >= record->index_pad.counter;
-	bool there = pad.there;
+	bool there = pad.there, over = newer && pad.header.plan.role == PS_ROLE_TOMBSTONE;
+	if (over && ended)
+		*ended = pad.header.identity;
 	public_pad_done(op->r, &pad);
+	if (over && ended)
+		return PS_OK;
 	if (newer)
-		return superseded(record);
+		return superseded(record, over);
 	return there ? ps_fail(PS_EROLLBACK, "the address of \"%.64s\" shows an older version than is known",
 	                       record->name)
 	             : ps_fail(PS_ELOST, "the index pad of \"%.64s\" is not there", record->name);
 }
 
-int ps_public_look(struct ps_operation *op, const struct ps_record *record)
+int ps_public_look(struct ps_operation *op, const struct ps_record *record, struct ps_pad_identity *ended)
 {
 	struct ps_pad_look look = {.slot = record->index_pad};
 	struct ps_pad_identity ours = ps_slot_identity(&record->index_pad);
 	if (record->index_pad.status == PS_SLOT_INVALID)
-		return judge_newer(op, record);
+		return judge_newer(op, record, ended);
 	int err = ps_pads_look(op, &look, 1);
 	if (err != PS_OK)
 		return err;
@@ -322,7 +329,7 @@ int ps_public_look(struct ps_operation *op, const struct ps_record *record)
 	if (look.there && look.identity.counter == ours.counter)
 		return ps_fail(PS_EFORK, "the address of \"%.64s\" shows another version %llu than is known",
 		               record->name, (unsigned long long)ours.counter);
-	return judge_newer(op, record);
+	return judge_newer(op, record, ended);
 }
 
 int ps_public_show_again(struct ps_operation *op, struct ps_record *record)
@@ -336,9 +343,14 @@ int ps_public_show_again(struct ps_operation *op, struct ps_record *record)
 	if (err != PS_OK)
 		return err;
 	uint64_t above = pad.there ? pad.header.identity.counter : 0;
+	bool over = pad.there && pad.header.plan.role == PS_ROLE_TOMBSTONE;
 	if (pad.there)
 		intent.expected = pad.header.identity;
 	public_pad_done(op->r, &pad);
+	if (over)
+		return ps_fail(PS_ENOTFOUND,
+		               "the address of \"%.64s\" has ended: unpublish it, then publish it anew",
+		               record->name);
 	err = plan(op->r, record, above, &record->content, &pads, &intent);
 	ps_record_move(&put.record, record);
 	if (err == PS_OK)

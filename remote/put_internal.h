@@ -72,10 +72,11 @@ struct put {
 		PUT_PUBLIC,   /* from now on */
 		PUT_PRIVATE,  /* from now on: its address ends */
 	} become;
-	bool resumed;               /* what an interrupted call left was completed by this one */
-	struct public_close *close; /* what the switch also does, in its commit; or NULL */
-	bool alone;                 /* no head that was used here lists another machine */
-	bool shares;                /* chunks that did not change may stay in pads that a head names */
+	struct ps_pad_identity address_ended; /* the tombstone that another machine has written; zero: none */
+	bool resumed;                         /* what an interrupted call left was completed by this one */
+	struct public_close *close;           /* what the switch also does, in its commit; or NULL */
+	bool alone;                           /* no head that was used here lists another machine */
+	bool shares; /* chunks that did not change may stay in pads that a head names */
 	/* The source: memory, or a callback. */
 	const uint8_t *data;
 	ps_remote_read_fn read;

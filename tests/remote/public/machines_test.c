@@ -210,6 +210,36 @@ static void publishing_what_another_changes_is_a_conflict(void **state)
 	tear_down(&s);
 }
 
+/* Renamed by who did not know of the other; ended by the other, who did not know of that. */
+static void an_address_that_another_has_ended_can_be_left(void **state)
+{
+	struct scene s;
+	char address[PS_PUBLIC_ADDRESS];
+	struct ps_remote_publish over = {.size = sizeof(over), .take_over = 1};
+	uint8_t byte = 0;
+	(void)state;
+	for (unsigned removes = 0; removes < 2; removes++) {
+		set_up(&s);
+		assert_ok(ps_remote_rename(s.a->r, "key", "moved"));
+		assert_ok(ps_remote_unpublish(s.b->r, "key", NULL));
+		assert_error(reader_get(s.reader, s.address, 2 * PAD, 1), PS_ENOTFOUND);
+		assert_error(ps_remote_update(s.a->r, "moved", &byte, 1, NULL), PS_ESUPERSEDED);
+		assert_error(ps_remote_publish(s.a->r, "moved", &over, address), PS_ENOTFOUND);
+		if (removes) {
+			assert_ok(ps_remote_remove(s.a->r, "moved"));
+		} else {
+			assert_ok(ps_remote_unpublish(s.a->r, "moved", NULL));
+			blobs_expect(s.a, "moved", 2 * PAD, 1);
+			assert_ok(ps_remote_publish(s.a->r, "moved", NULL, address));
+			reader_expect(s.reader, address, 2 * PAD, 1);
+		}
+		assert_error(reader_get(s.reader, s.address, 2 * PAD, 1), PS_ENOTFOUND);
+		reader_free(s.reader);
+		machine_free(s.b);
+		blobs_free(s.a);
+	}
+}
+
 static void a_shared_public_key_keeps_its_name(void **state)
 {
 	struct scene s;
@@ -232,6 +262,7 @@ int main(void)
 	    cmocka_unit_test(an_address_outlives_the_machine_that_changed_it),
 	    cmocka_unit_test(an_end_travels),
 	    cmocka_unit_test(publishing_what_another_changes_is_a_conflict),
+	    cmocka_unit_test(an_address_that_another_has_ended_can_be_left),
 	    cmocka_unit_test(a_shared_public_key_keeps_its_name),
 	};
 	return cmocka_run_group_tests_name("public values, machines", tests, NULL, NULL);
