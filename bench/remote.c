@@ -12,7 +12,7 @@
 #include "bench/remote_work.h"
 #include "remote/remote.h"
 
-enum { DEPTH = 10, INFLIGHT = 128 << 20, SMALL = 1024, SYNCS = 200, PUTS_AT_MOST = 32 };
+enum { DEPTH = 10, INFLIGHT = 128 << 20, SMALL = 1024, FILLERS = 32 };
 static const size_t LARGE = (size_t)256 << 20;
 
 struct stage {
@@ -65,6 +65,12 @@ static uint64_t requests_of(const struct stage *s)
 	struct ps_remote_stats stats;
 	MUST(ps_remote_stats(s->r, &stats));
 	return stats.requests;
+}
+
+/* As asked for; else 256 MiB, or a KiB for each key where these are few. */
+static size_t value_bytes(const struct bench *b, size_t least)
+{
+	return MAX(b->size ? (size_t)b->size : MIN(LARGE, (size_t)b->count << 10), least);
 }
 
 /* ---- a large value ---- */
@@ -149,7 +155,7 @@ static void run_large(struct large *l)
 
 static void measure_large(const struct bench *b)
 {
-	struct large l = {.b = b, .bytes = MAX(b->size ? (size_t)b->size : LARGE, (size_t)4096)};
+	struct large l = {.b = b, .bytes = value_bytes(b, 4096)};
 	ps_keys *keys;
 	l.value = xalloc(l.bytes);
 	l.is = xalloc(l.bytes);
@@ -213,7 +219,7 @@ static int take(void *arg, const void *data, size_t len)
 /* Of a value eight times as large as what may be on its way. */
 static void measure_memory(const struct bench *b)
 {
-	uint64_t bytes = b->size ? MAX(b->size, (uint64_t)64 << 20) : LARGE, inflight = bytes / 8;
+	uint64_t bytes = value_bytes(b, 32 << 20), inflight = bytes / 8;
 	struct stage s;
 	stage_open(&s, b, NULL, inflight);
 	struct memory_watch w = {.r = s.r};
@@ -277,14 +283,14 @@ static void *fill_share(void *arg)
 
 static void fill(struct stage *s, uint64_t count)
 {
-	struct filler all[PUTS_AT_MOST];
-	for (unsigned i = 0; i < PUTS_AT_MOST; i++) {
-		all[i] = (struct filler){
-		    .s = s, .from = count * i / PUTS_AT_MOST, .to = count * (i + 1) / PUTS_AT_MOST};
+	struct filler all[FILLERS];
+	for (unsigned i = 0; i < FILLERS; i++) {
+		all[i] =
+		    (struct filler){.s = s, .from = count * i / FILLERS, .to = count * (i + 1) / FILLERS};
 		if (pthread_create(&all[i].thread, NULL, fill_share, &all[i]))
 			die("no thread");
 	}
-	for (unsigned i = 0; i < PUTS_AT_MOST; i++)
+	for (unsigned i = 0; i < FILLERS; i++)
 		pthread_join(all[i].thread, NULL);
 }
 
@@ -303,7 +309,7 @@ static void measure_sync(struct stage *s)
 	struct figure runs = {0}, heads = {0}, requests = {0}, time = {0};
 	struct ps_remote_sync_result result;
 	uint64_t count = s->b->count;
-	for (unsigned i = 0; i < MIN(SYNCS, ROUNDS_MAX); i++) {
+	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
 		put_number(s, (uint64_t)i * 7919 % count, 2 + i, 1);
 		uint64_t before = requests_of(s);
 		double start = now();

@@ -11,11 +11,12 @@ fail() {
 }
 
 "$bench" targets --dir "$dir" --count 2000 --seconds 0.02 --rounds 1 --json - >"$dir/out" || fail "a workload failed"
-for workload in allocators cached durable large load locks memory reopen routes space; do
+for workload in allocators cached durable large load locks memory remote reopen routes space; do
 	grep -q "^{\"workload\":\"$workload\",.*}\$" "$dir/out" || fail "$workload says nothing"
 done
 grep -q '"name":"reads of the file during all of it","unit":"reads","median":0,' "$dir/out" ||
 	fail "a cached read went to the file"
+grep -q '"name":"the most of it that one sync sent".*"met":true' "$dir/out" || fail "a sync of one change sends much"
 rm "$dir/out"
 [ -z "$(ls -A "$dir")" ] || fail "files are left: $(ls -A "$dir")"
 if "$bench" --dir "$dir/nowhere" cached 2>"$dir/err"; then
