@@ -131,23 +131,32 @@ static void judge_found(struct gc *gc)
 		gc->result.next_ns = next_ns + gc->options.age_s * PS_SECOND_NS;
 }
 
-/* What was not found any more is forgotten. */
-static int keep_note(struct gc *gc)
+static void note_found(const struct gc *gc, struct ps_gc_note *note)
 {
-	struct ps_gc_note note = {.memory = &gc->s.r->memory, .latest_ns = gc->latest_ns};
-	if (gc->count > 0)
-		note.seen = ps_memory_alloc(note.memory, gc->count * sizeof(*note.seen));
-	if (gc->count > 0 && !note.seen)
-		return ps_fail(PS_ENOMEM, "no memory for a note of %zu pads", gc->count);
-	note.count = gc->count;
 	for (size_t i = 0; i < gc->count; i++) {
 		const struct gc_found *found = &gc->found[i];
-		note.seen[i] = (struct ps_gc_seen){.head = found->head, .first_ns = found->first_ns};
-		memcpy(note.seen[i].name, found->name.bytes, PS_GC_HALF);
-		memcpy(note.seen[i].hash, found->identity.hash, PS_GC_HALF);
+		struct ps_gc_seen *seen = &note->seen[note->count];
+		if (found->spared)
+			continue;
+		*seen = (struct ps_gc_seen){.head = found->head, .first_ns = found->first_ns};
+		memcpy(seen->name, found->name.bytes, PS_GC_HALF);
+		memcpy(seen->hash, found->identity.hash, PS_GC_HALF);
+		note->count++;
 	}
+}
+
+/* What was not found any more, or is named by now, is forgotten. */
+static int keep_note(struct gc *gc)
+{
+	struct ps_gc_note note = {.latest_ns = gc->latest_ns};
+	size_t bytes = gc->count * sizeof(*note.seen);
+	if (bytes > 0)
+		note.seen = ps_memory_alloc(&gc->s.r->memory, bytes);
+	if (bytes > 0 && !note.seen)
+		return ps_fail(PS_ENOMEM, "no memory for a note of %zu pads", gc->count);
+	note_found(gc, &note);
 	int err = ps_gc_note_keep(gc->s.r->index, &note);
-	ps_gc_note_done(&note);
+	ps_memory_free(&gc->s.r->memory, note.seen, bytes);
 	return err;
 }
 
