@@ -82,6 +82,9 @@ extern const struct cli_command cli_remote_commands[];
 const struct argp_option *cli_remote_options(void);
 const char *cli_remote_hint(const struct cli *cli, int err);
 int cli_remote_parse(int key, char *arg, struct cli *cli, struct argp_state *state);
+/* Of a store and a network, without a group's name; the last has a NULL name. */
+extern const struct cli_command cli_pads_commands[];
+int cli_pads_parse(int key, char *arg, struct cli *cli, struct argp_state *state);
 /* Fills cli from argv, argv[0] being the command's name; exits with CLI_USAGE on a mistake. */
 void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli);
 void cli_help(const struct cli_group *group, const struct cli_command *command);

@@ -151,6 +151,13 @@ const struct cli_group cli_groups[] = {
      .parse = cli_remote_parse},
     {0}};
 
+/* A store and a network: top-level commands with the options of `padstone remote'. */
+static const struct cli_group cli_pads_group = {.name = "",
+                                                .members = cli_pads_commands,
+                                                .hint = cli_remote_hint,
+                                                .options = cli_remote_options,
+                                                .parse = cli_pads_parse};
+
 const struct cli_command cli_commands[] = {
     {"create", "STORE", "Make a new, empty store in the file STORE.", NULL, 0, 0, cli_run_create},
     {"put", "STORE FILE|-",
@@ -402,7 +409,7 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 	}
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = state->child_inputs[1] = cli;
+		state->child_inputs[0] = state->child_inputs[1] = state->child_inputs[2] = cli;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (cli->store == NULL)
@@ -447,7 +454,7 @@ static char *full_name(const struct cli_command *command, char out[64])
 /* A command's argp, and what it points at. */
 struct whole_argp {
 	struct argp argp, group;
-	struct argp_child children[3];
+	struct argp_child children[4];
 };
 
 static void make_argp(const struct cli_group *group, const struct cli_command *command, struct whole_argp *whole)
@@ -461,6 +468,8 @@ static void make_argp(const struct cli_group *group, const struct cli_command *c
 	if (group != NULL && group->options != NULL) {
 		whole->group = (struct argp){.options = group->options(), .parser = parse_group};
 		whole->children[1].argp = &whole->group;
+		if (strncmp(command->operands, "STORE", 5) == 0)
+			whole->children[2].argp = &store_argp;
 	}
 }
 
@@ -522,6 +531,8 @@ static char *main_doc(int key, const char *text, void *input)
 	fputs("Commands:\n", out);
 	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
 		fprintf(out, "  %-8s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
+	for (const struct cli_command *c = cli_pads_commands; c->name != NULL; c++)
+		fprintf(out, "  %-8s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
 	for (const struct cli_group *g = cli_groups; g->name != NULL; g++)
 		fprintf(out, "  %-8s %s\n", g->name, g->doc);
 	fputs("\n`padstone help COMMAND' or `padstone COMMAND --help' says more about one.\n"
@@ -541,9 +552,15 @@ static const struct argp main_argp = {.parser = parse_main,
                                       .children = store_children,
                                       .help_filter = main_doc};
 
-static const struct cli_command *find_command(const char *name)
+/* *group: NULL, or the one without a name. */
+static const struct cli_command *find_command(const char *name, const struct cli_group **group)
 {
+	*group = NULL;
 	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	*group = &cli_pads_group;
+	for (const struct cli_command *c = cli_pads_commands; c->name != NULL; c++)
 		if (strcmp(c->name, name) == 0)
 			return c;
 	return NULL;
@@ -589,7 +606,7 @@ static const struct cli_command *member_or_help(const struct cli_group *group, i
 static int run_help(int argc, char **argv)
 {
 	static char program[] = "padstone";
-	const struct cli_command *command = argc > 1 ? find_command(argv[1]) : NULL;
+	const struct cli_command *command = NULL;
 	const struct cli_group *group = argc > 1 ? find_group(argv[1]) : NULL;
 
 	if (group != NULL && argc == 2) {
@@ -600,6 +617,8 @@ static int run_help(int argc, char **argv)
 		command = member_or_help(group, argc - 1, argv + 1);
 		if (command == NULL)
 			return CLI_USAGE;
+	} else if (argc > 1) {
+		command = find_command(argv[1], &group);
 	}
 
 	if (argc > 1 && command == NULL) {
@@ -665,7 +684,7 @@ int cli_main(int argc, char **argv)
 		command = member_or_help(cli.group, argc - at, argv + at);
 		return command != NULL ? run_command(command, argc - at - 1, argv + at + 1, &cli) : CLI_USAGE;
 	}
-	command = find_command(argv[at]);
+	command = find_command(argv[at], &cli.group);
 	if (command == NULL) {
 		fprintf(stderr, "padstone: there is no command '%s'; `padstone --help' lists them\n",
 		        argv[at]);

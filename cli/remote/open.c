@@ -199,7 +199,8 @@ static int open_and_run(struct cli *cli, enum remote_way way, int (*run)(struct 
 
 int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli, ps_remote *r))
 {
-	struct remote_watch watch = {.cli = cli, .what = strchr(cli->command->name, ' ') + 1};
+	const char *space = strchr(cli->command->name, ' ');
+	struct remote_watch watch = {.cli = cli, .what = space != NULL ? space + 1 : cli->command->name};
 	char url[REMOTE_URL];
 	int result;
 

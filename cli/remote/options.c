@@ -46,6 +46,9 @@ enum {
 	KEY_TIDY,
 	KEY_PUBLIC,
 	KEY_TAKE_OVER,
+	KEY_STATE,
+	KEY_HISTORY,
+	KEY_LEVEL,
 };
 
 static const struct argp_option where_options[] = {
@@ -159,6 +162,26 @@ static const struct argp_option export_options[] = {
     {"replace", KEY_REPLACE, NULL, 0, "Replace files that have other contents", 0}, {0}};
 static const struct argp_option import_options[] = {MODE, VERIFY, LIMITS, RATES, {0}};
 static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "Do not ask", 0}, {0}};
+
+static const struct argp_option push_options[] = {
+    {"history", KEY_HISTORY, "N", 0, "Keep N earlier states, to be cloned (default: 0)", 0},
+    {"level", KEY_LEVEL, "N", 0, "Compress by zstd's level 1 to 19, or 0: not at all (default: 1)", 0},
+    {0}};
+static const struct argp_option clone_options[] = {
+    {"state", KEY_STATE, "N", 0, "An earlier state, as `padstone history' lists them", 0}, {0}};
+
+const struct cli_command cli_pads_commands[] = {
+    {"push", "STORE",
+     "Bring a store to a network: what changed since the last push.\v"
+     "The network is that of `padstone remote init'. Until the command ends, and if it is cut off, the state "
+     "of the last push stays there, whole; what was sent is used by the next one.",
+     push_options, 0, 0, cli_run_push},
+    {"clone", "STORE",
+     "Make a store again, in the new file STORE, from network and key.\v"
+     "It has every object of the state, under its id; the file appears when it is whole.",
+     clone_options, 0, 0, cli_run_clone},
+    {"history", "", "List the states on a network that can be cloned.", NULL, 0, 0, cli_run_history},
+    {0}};
 
 const struct cli_command cli_remote_commands[] = {
     {"remote init", "",
@@ -403,6 +426,27 @@ static int parse_age(const char *text, double *hours)
 	return err;
 }
 
+static int parse_level(const char *text, int *level)
+{
+	uint64_t number;
+	int err = cli_parse_number(text, &number);
+
+	if (err == PS_OK && number > 19)
+		err = ps_fail(PS_EINVAL, "--level is 0 to 19, not '%s'", text);
+	if (err == PS_OK)
+		*level = number > 0 ? (int)number : -1;
+	return err;
+}
+
+static int parse_history(const char *text, uint64_t *history)
+{
+	int err = cli_parse_number(text, history);
+
+	if (err == PS_OK && *history > UINT32_MAX)
+		err = ps_fail(PS_EINVAL, "--history takes a small number, not '%s'", text);
+	return err;
+}
+
 /* PS_ENOTFOUND: no such option. */
 static int parse_value(int key, const char *arg, struct cli_remote_options *o)
 {
@@ -428,6 +472,12 @@ static int parse_value(int key, const char *arg, struct cli_remote_options *o)
 		return parse_share(arg, &o->share);
 	case KEY_AGE:
 		return parse_age(arg, &o->age_hours);
+	case KEY_STATE:
+		return cli_parse_number(arg, &o->state);
+	case KEY_HISTORY:
+		return parse_history(arg, &o->history);
+	case KEY_LEVEL:
+		return parse_level(arg, &o->level);
 	default:
 		return PS_ENOTFOUND;
 	}
@@ -512,4 +562,18 @@ int cli_remote_parse(int key, char *arg, struct cli *cli, struct argp_state *sta
 	if (err != PS_OK)
 		argp_error(state, "%s", ps_last_error_message());
 	return 0;
+}
+
+/* STORE, where the command has one, then options as the group's. */
+int cli_pads_parse(int key, char *arg, struct cli *cli, struct argp_state *state)
+{
+	bool takes_store = *cli->command->operands != '\0';
+
+	if (key == ARGP_KEY_ARG && takes_store && cli->store == NULL) {
+		cli->store = arg;
+		return 0;
+	}
+	if (key == ARGP_KEY_END && takes_store && cli->store == NULL)
+		argp_error(state, "which store? The first operand is its file");
+	return cli_remote_parse(key, arg, cli, state);
 }

@@ -19,6 +19,8 @@ struct cli_remote_options {
 	bool create, replace, unverified, read, yes, dry_run, apply, ignore_silent, quick, tidy;
 	double age_hours; /* 0: the library's */
 	bool is_public, take_over;
+	uint64_t state, history; /* of a store's pushes; state 0: the newest */
+	int level;               /* zstd's; 0: the library's, -1: none */
 	bool part; /* get --range */
 	uint64_t from, len;
 	double share;

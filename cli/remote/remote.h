@@ -14,7 +14,7 @@ struct remote_watch {
 	struct cli *cli;
 	const char *what; /* the command's word; stands before the bar */
 	struct cli_progress bar;
-	bool began;
+	bool began, hidden; /* hidden: the command has a bar of its own */
 	struct ps_remote_plan plan;
 	struct ps_remote_progress last; /* counts only: its texts are not kept */
 };
@@ -121,5 +121,8 @@ int cli_run_remote_audit(struct cli *cli);
 int cli_run_remote_copy(struct cli *cli);
 int cli_run_remote_export(struct cli *cli);
 int cli_run_remote_import(struct cli *cli);
+int cli_run_push(struct cli *cli);
+int cli_run_clone(struct cli *cli);
+int cli_run_history(struct cli *cli);
 
 #endif

@@ -42,7 +42,7 @@ int remote_watch_progress(void *arg, const struct ps_remote_progress *progress)
 		if (watch->cli->remote.dry_run)
 			return 1;
 	}
-	if (progress->phase == PS_REMOTE_RUNNING)
+	if (progress->phase == PS_REMOTE_RUNNING && !watch->hidden)
 		draw(watch, progress);
 	else if (progress->phase == PS_REMOTE_END)
 		remote_watch_end(watch);

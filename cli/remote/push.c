@@ -1,0 +1,143 @@
+/* push, clone, history: a whole store on a network. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <padstone/push.h>
+
+#include "cli/remote/remote.h"
+
+/* The operations on single values are many and small: one bar stands for all. */
+static void begin_bar(struct cli *cli, struct cli_progress *bar)
+{
+	cli->remote.watch->hidden = true;
+	progress_begin(bar, cli, cli->command->name, 0);
+}
+
+/* ---- push ---- */
+
+static void say_push(struct cli *cli, const struct ps_push_result *p, const struct ps_remote_head *head)
+{
+	char bytes[32], sent[32];
+	json_t *object =
+	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "state", (json_int_t)p->state,
+	              "commit", (json_int_t)p->commit, "objects", (json_int_t)p->objects, "gone",
+	              (json_int_t)p->gone, "bytes", (json_int_t)p->bytes, "packs", (json_int_t)p->packs,
+	              "kept_packs", (json_int_t)p->kept_packs, "removed_packs", (json_int_t)p->removed_packs,
+	              "sent_bytes", (json_int_t)p->sent_bytes, "requests", (json_int_t)p->requests);
+
+	json_object_set_new(object, "head_code", json_string(head->code));
+	cli_json(cli, object);
+	cli_say(cli,
+	        "state %" PRIu64 " is there: %" PRIu64 " objects (%s) and %" PRIu64
+	        " ids that are gone, %s sent; head %s",
+	        p->state, p->objects, cli_size_text(p->bytes, bytes), p->gone,
+	        cli_size_text(p->sent_bytes, sent), head->code);
+}
+
+static int push_store(struct cli *cli, ps_remote *r, ps_storer *s)
+{
+	const struct cli_remote_options *given = &cli->remote;
+	struct ps_push_options options = {.size = sizeof(options)};
+	struct ps_push_result result;
+	struct ps_remote_head head = {0};
+	struct cli_progress bar;
+	int err;
+
+	options.history = (uint32_t)given->history;
+	options.compression = given->level;
+	options.progress = progress_callback;
+	options.progress_arg = &bar;
+	begin_bar(cli, &bar);
+	err = ps_push(s, r, &options, &result);
+	progress_end(&bar, cli);
+	if (err == PS_OK)
+		err = ps_remote_head(r, &head);
+	if (err != PS_OK)
+		return remote_ended(cli, err, NULL,
+		                    "the state before is there, whole; the same command goes on");
+	say_push(cli, &result, &head);
+	return CLI_DONE;
+}
+
+static int push_run(struct cli *cli, ps_remote *r)
+{
+	ps_storer *s;
+	int err = cli_open_store(cli, PS_OPEN_EXISTING, &s);
+
+	if (err != PS_OK)
+		return cli_fail(cli, err, NULL);
+	return cli_finish(cli, s, push_store(cli, r, s));
+}
+
+int cli_run_push(struct cli *cli)
+{
+	return remote_with(cli, REMOTE_OPEN, push_run);
+}
+
+/* ---- clone ---- */
+
+static int clone_run(struct cli *cli, ps_remote *r)
+{
+	struct ps_base_options base = {.size = sizeof(base), .memory_budget = cli->memory, .io = cli->io};
+	struct ps_clone_options options = {
+	    .size = sizeof(options), .state = cli->remote.state, .base = &base};
+	struct ps_clone_result result;
+	struct cli_progress bar;
+	char bytes[32];
+	json_t *object;
+	int err;
+
+	options.progress = progress_callback;
+	options.progress_arg = &bar;
+	begin_bar(cli, &bar);
+	err = ps_clone(r, cli->store, &options, &result);
+	progress_end(&bar, cli);
+	if (err != PS_OK)
+		return remote_ended(cli, err, NULL, "no file was made; the same command begins again");
+	object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "state", (json_int_t)result.state, "commit",
+	                   (json_int_t)result.commit, "objects", (json_int_t)result.objects, "bytes",
+	                   (json_int_t)result.bytes, "received_bytes", (json_int_t)result.received_bytes,
+	                   "requests", (json_int_t)result.requests);
+	cli_json_name(object, "store", cli->store);
+	cli_json(cli, object);
+	cli_say(cli, "%s is state %" PRIu64 ": %" PRIu64 " objects, %s", cli->store, result.state,
+	        result.objects, cli_size_text(result.bytes, bytes));
+	return CLI_DONE;
+}
+
+int cli_run_clone(struct cli *cli)
+{
+	return remote_with(cli, REMOTE_OPEN, clone_run);
+}
+
+/* ---- history ---- */
+
+static int say_state(void *arg, const struct ps_push_state *state)
+{
+	struct cli *cli = arg;
+	char time[32], bytes[32];
+
+	(void)remote_time_text(state->time_ns, time);
+	cli_json(cli,
+	         json_pack("{s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:b}", "state", (json_int_t)state->state,
+	                   "commit", (json_int_t)state->commit, "time", (double)state->time_ns / 1e9,
+	                   "objects", (json_int_t)state->objects, "bytes", (json_int_t)state->bytes, "runs",
+	                   (json_int_t)state->runs, "packs", (json_int_t)state->packs, "pack_bytes",
+	                   (json_int_t)state->pack_bytes, "newest", (int)state->newest));
+	if (!cli->json)
+		printf("%8" PRIu64 "  %s  %10" PRIu64 " objects  %10s%s\n", state->state, time,
+		       state->objects, cli_size_text(state->bytes, bytes), state->newest ? "  (newest)" : "");
+	return 0;
+}
+
+static int history_run(struct cli *cli, ps_remote *r)
+{
+	int err = ps_push_history(r, say_state, cli);
+
+	return err == PS_OK ? CLI_DONE : remote_fail(cli, err, NULL);
+}
+
+int cli_run_history(struct cli *cli)
+{
+	return remote_with(cli, REMOTE_OPEN, history_run);
+}
