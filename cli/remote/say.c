@@ -194,6 +194,24 @@ static const char *hint_after_open(int err)
 	}
 }
 
+/* Of whole stores. */
+static const char *hint_of_push(const struct cli *cli, int err)
+{
+	if (cli->remote.stage != CLI_REMOTE_OPEN)
+		return NULL;
+	switch (err) {
+	case PS_ENOTFOUND:
+		return "`padstone push STORE' brings a store there; `padstone history' lists its states.";
+	case PS_EEXIST:
+		return "A clone is a new file: give it another name.";
+	case PS_EFORK:
+		return "`padstone clone' makes what is there again; --store NAME pushes as a store of its "
+		       "own.";
+	default:
+		return NULL;
+	}
+}
+
 /* Of heads: the whole store's state, not one value's. */
 static const char *hint_of_head(int err)
 {
@@ -246,6 +264,8 @@ const char *cli_remote_hint(const struct cli *cli, int err)
 	if (err == PS_EBUSY && cli->command->run == cli_run_remote_gc)
 		return "Let each of them sync, then run it again; --ignore-silent if they are gone, or have nothing to "
 		       "tell.";
+	if (strchr(cli->command->name, ' ') == NULL && hint_of_push(cli, err) != NULL)
+		return hint_of_push(cli, err);
 	if (hint != NULL)
 		return hint;
 	switch (err) {

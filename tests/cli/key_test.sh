@@ -4,37 +4,13 @@
 # With `passphrase' the commands that stretch one, which takes most of a second each time, on files and on a terminal.
 set -u
 tool=$(readlink -f "$1")
+here=$(dirname "$(readlink -f "$0")")
 part=${2:-plain}
 work=$(mktemp -d /tmp/padstone-keytool-XXXXXX) || exit 1
 trap 'cd / && rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-checks=0
+. "$here/checks.sh"
 
-# expect STATUS WHAT COMMAND…: its output is left in out and err.
-expect() {
-	want=$1 what=$2
-	shift 2
-	checks=$((checks + 1))
-	"$@" >out 2>err
-	got=$?
-	if [ "$got" != "$want" ]; then
-		echo "FAILED: $what: status $got instead of $want: $*"
-		sed 's/^/    /' out err | head -20
-		failures=$((failures + 1))
-	fi
-}
-# holds WHAT COMMAND…
-holds() {
-	what=$1
-	shift
-	checks=$((checks + 1))
-	if ! "$@" >holds.out 2>&1; then
-		echo "FAILED: $what: $*"
-		sed 's/^/    /' holds.out out err | head -20
-		failures=$((failures + 1))
-	fi
-}
 member() { python3 -c 'import json, sys; print(json.loads(open("out").readlines()[-1])[sys.argv[1]])' "$1"; }
 # typed LINES COMMAND…: COMMAND with a terminal of its own on which these lines are typed; what it showed is in out.
 typed() {
@@ -165,5 +141,4 @@ data = bytearray(open("next", "rb").read()); data[450] ^= 1; open("next", "wb").
 }
 
 "$part"
-[ $failures = 0 ] || { echo "$failures of $checks checks failed"; exit 1; }
-echo "$checks checks"
+tell

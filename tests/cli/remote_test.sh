@@ -20,36 +20,8 @@ trap clean EXIT
 cd "$work" || exit 1
 unset PADSTONE_NETWORK PADSTONE_KEY
 export PADSTONE_HOME="$work/home" TZ=UTC
-failures=0
-checks=0
+. "$here/checks.sh"
 
-# expect STATUS WHAT COMMAND…: its output is left in out and err, its JSON lines in json.
-expect() {
-	want=$1 what=$2
-	shift 2
-	checks=$((checks + 1))
-	"$@" >out 2>err </dev/null
-	got=$?
-	grep -a '^{"command":' out >>json
-	if [ "$got" != "$want" ]; then
-		echo "FAILED: $what: status $got instead of $want: $*"
-		sed 's/^/    /' out err | head -20
-		failures=$((failures + 1))
-	fi
-}
-# holds WHAT COMMAND…
-holds() {
-	what=$1
-	shift
-	checks=$((checks + 1))
-	if ! "$@" >holds.out 2>&1; then
-		echo "FAILED: $what: $*"
-		sed 's/^/    /' holds.out out err | head -20
-		failures=$((failures + 1))
-	fi
-}
-# says WHAT TEXT: the last command did, as an error or a hint.
-says() { holds "$1" grep -qF -- "$2" err; }
 # member NAME VALUE: in the last command's last line.
 member() { holds "$1 is $2" grep -aqE "\"$1\":\"?$2\"?[,}]" out; }
 remote() {
@@ -489,5 +461,4 @@ shared() {
 . "$here/remote_interrupted.sh"
 . "$here/remote_copies.sh"
 "$part"
-[ $failures = 0 ] || { echo "$failures of $checks checks failed"; exit 1; }
-echo "$checks checks"
+tell

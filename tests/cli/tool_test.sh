@@ -3,6 +3,7 @@
 #   tool_test.sh PADSTONE
 set -u
 tool=$(readlink -f "$1")
+here=$(dirname "$(readlink -f "$0")")
 work=$(mktemp -d /tmp/padstone-tool-XXXXXX) || exit 1
 holder=
 mounted=
@@ -13,33 +14,8 @@ clean() {
 }
 trap clean EXIT
 cd "$work" || exit 1
-failures=0
-checks=0
+. "$here/checks.sh"
 
-# expect STATUS WHAT COMMAND…: its output is left in out and err.
-expect() {
-	want=$1 what=$2
-	shift 2
-	checks=$((checks + 1))
-	"$@" >out 2>err </dev/null
-	got=$?
-	if [ "$got" != "$want" ]; then
-		echo "FAILED: $what: status $got instead of $want: $*"
-		sed 's/^/    /' out err | head -20
-		failures=$((failures + 1))
-	fi
-}
-# holds WHAT COMMAND…
-holds() {
-	what=$1
-	shift
-	checks=$((checks + 1))
-	if ! "$@" >holds.out 2>&1; then
-		echo "FAILED: $what: $*"
-		sed 's/^/    /' holds.out out err | head -20
-		failures=$((failures + 1))
-	fi
-}
 json_lines() { python3 -c '
 import json, sys
 lines = open(sys.argv[1]).read().splitlines()
@@ -293,5 +269,4 @@ fi
 expect 0 "progress is quiet off a terminal" "$tool" import s2 tree
 holds "nothing on standard error" test ! -s err
 
-echo "$checks checks, $failures failures"
-[ "$failures" = 0 ]
+tell

@@ -1,0 +1,86 @@
+#!/bin/sh
+# push, clone and history over a dir: network: a store whose machine burns.
+#   push_test.sh PADSTONE
+set -u
+tool=$(readlink -f "$1")
+here=$(dirname "$(readlink -f "$0")")
+base=/tmp
+[ ! -w /dev/shm ] || base=/dev/shm
+work=$(mktemp -d $base/padstone-push-XXXXXX) || exit 1
+trap 'cd / && rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export PADSTONE_HOME="$work/home" PADSTONE_NETWORK=dir:net PADSTONE_KEY=key TZ=UTC
+. "$here/checks.sh"
+# figure NAME: of the last command's last line
+figure() { sed -n "\$s/.*\"$1\":\([0-9]*\).*/\1/p" out; }
+same_tree() { diff -r --no-dereference "$1" "$2"; }
+# comes_back STORE TREE: its files are the tree's
+comes_back() {
+	rm -rf restored
+	expect 0 "$1 is sound" "$tool" check "$1"
+	expect 0 "$1 gives its files" "$tool" export "$1" restored
+	holds "$1 has what was there" same_tree "$2" restored
+}
+
+mkdir -p tree/folder && printf one >tree/a && seq 1 40000 >tree/folder/numbers && : >tree/empty
+head -c 300000 /dev/urandom >tree/noise
+
+for command in push clone history; do
+	expect 0 "help $command" "$tool" help $command
+	expect 2 "$command with an unknown option" "$tool" $command --nonsense
+done
+expect 2 "push without a store" "$tool" push
+expect 2 "history has no operand" "$tool" history s
+expect 2 "a level that there is not" "$tool" push --level 20 s
+expect 2 "which network?" env -u PADSTONE_NETWORK "$tool" push s
+says "which network" "--network"
+
+expect 0 "a key" "$tool" key new key
+expect 0 "a store" "$tool" create s
+expect 0 "files" "$tool" import s tree
+expect 3 "no network" "$tool" push s
+expect 0 "a network" "$tool" remote init --create
+expect 3 "nothing to clone" "$tool" clone c
+says "what brings a store there" "padstone push"
+expect 3 "no history" "$tool" history
+expect 3 "a store that is not there" "$tool" push nothing
+expect 0 "push" "$tool" push --json s
+holds "all objects were sent" test "$(figure objects)" -ge 5
+first=$(figure state)
+expect 0 "push of no change" "$tool" push --json s
+holds "nothing was sent" test "$(figure sent_bytes)" = 0
+
+cp -a tree before
+printf two >>tree/a && rm tree/empty
+expect 0 "a change" "$tool" import --delete s tree
+expect 0 "push of a change" "$tool" push --history 1 --json s
+holds "little was sent" test "$(figure sent_bytes)" -lt 100000
+expect 0 "history" "$tool" history
+holds "two states" test "$(wc -l <out)" = 2
+expect 0 "history as JSON" "$tool" history --json
+
+expect 0 "clone" "$tool" clone c
+comes_back c tree
+expect 1 "a clone writes over nothing" "$tool" clone c
+says "another name" "another name"
+expect 0 "an earlier state" "$tool" clone --state "$first" --json earlier
+comes_back earlier before
+expect 3 "a state that is not kept" "$tool" clone --state 99 other
+holds "no file was made" test ! -e other
+
+# The machine burns: the key is all that is left of it.
+rm -rf s c home
+expect 0 "a clone on a new machine" "$tool" clone --json s
+comes_back s tree
+printf three >>tree/a
+expect 0 "work goes on there" "$tool" import s tree
+expect 0 "and is pushed" "$tool" push s
+expect 5 "who did not see that pushes nothing" "$tool" push earlier
+says "the ways out" "padstone clone"
+expect 0 "what was pushed" "$tool" clone c
+comes_back c tree
+expect 0 "the pads" "$tool" remote verify
+
+holds "JSON lines are JSON" python3 -c 'import json
+for line in open("json"): json.loads(line)'
+tell
