@@ -25,8 +25,9 @@ struct ps_pack_about {
 struct ps_pack_tail {
 	struct ps_pack_about about;
 	ps_id first, last; /* of the objects that it has something of */
-	bool continues;    /* begins within `first` */
-	bool open;         /* `last` may go on in the next one */
+	bool continues;    /* begins within `first`, with its pieces from `from` on */
+	bool open;         /* `last` goes on in the next one, with its pieces from `next` on */
+	uint64_t from, next;
 	uint32_t blocks;
 	uint64_t index;         /* where the lines of the blocks lie */
 	uint64_t objects, gone; /* that begin here */
@@ -49,10 +50,10 @@ typedef struct ps_pack_writer ps_pack_writer;
 /* Takes the next bytes. Other than PS_OK ends the writing with that. */
 typedef int (*ps_pack_write_fn)(void *arg, const void *data, size_t len);
 
-/* level: zstd's; 0: nothing is compressed. continues: PS_ID_NONE, or the object whose next piece comes first.
- * PS_ENOMEM. */
+/* level: zstd's; 0: nothing is compressed. continues: PS_ID_NONE, or the object whose next piece, at `from`
+ * or later, comes first. PS_ENOMEM. */
 PS_CHECKED int ps_pack_writer_new(struct ps_memory *memory, const struct ps_pack_about *about, int level,
-                                  ps_id continues, ps_pack_write_fn write, void *arg,
+                                  ps_id continues, uint64_t from, ps_pack_write_fn write, void *arg,
                                   ps_pack_writer **writer);
 /* In the order of slots; bytes: of PS_CUT_BYTES. PS_EINVAL: not in order, or what no cut gives. */
 PS_CHECKED int ps_pack_writer_object(ps_pack_writer *w, const struct ps_cut_object *object,

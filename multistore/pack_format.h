@@ -62,11 +62,13 @@ struct pack_tail_bytes {
 	ps_le64 objects;
 	ps_le64 gone;
 	ps_le64 contents;
+	ps_le64 from;
+	ps_le64 next;
 	ps_le32 number;
 	ps_le32 blocks;
 	ps_le32 flags;
 	ps_le32 version;
-	uint8_t reserved[24];
+	uint8_t reserved[8];
 	uint8_t magic[8];
 };
 static_assert(sizeof(struct pack_tail_bytes) == 128, "a pack's tail");

@@ -91,6 +91,9 @@ static int check_tail(const struct ps_pack_tail *t, uint64_t bytes)
 	if (t->about.since >= t->about.upto || t->first == PS_ID_NONE || t->first > t->last ||
 	    all_zero(t->about.mark, PS_PACK_MARK))
 		return tail_damaged("has an impossible range");
+	if (t->from % PS_CUT_PIECE || t->next % PS_CUT_PIECE || t->from >= PS_SIZE_MAX ||
+	    t->next >= PS_SIZE_MAX || (t->from && !t->continues) || (t->next && !t->open))
+		return tail_damaged("has an impossible place to go on at");
 	if (t->contents > PS_SIZE_MAX || t->objects > PS_SIZE_MAX || t->gone > PS_SIZE_MAX ||
 	    (!t->continues && t->objects + t->gone == 0))
 		return tail_damaged("has impossible figures");
@@ -118,7 +121,9 @@ int ps_pack_tail_decode(const uint8_t end[PS_PACK_TAIL], uint64_t bytes, struct 
 	    .index = ps_get64(b.index),
 	    .objects = ps_get64(b.objects),
 	    .gone = ps_get64(b.gone),
-	    .contents = ps_get64(b.contents)};
+	    .contents = ps_get64(b.contents),
+	    .from = ps_get64(b.from),
+	    .next = ps_get64(b.next)};
 	memcpy(t.about.mark, b.mark, PS_PACK_MARK);
 	int err = check_tail(&t, bytes);
 	if (!err)
@@ -169,7 +174,8 @@ static int read_end(ps_pack_reader *r)
 		return err;
 	if (r->offset != r->bytes)
 		return damaged(r, "goes on behind its end");
-	if (!same_tail(&tail, &r->tail))
+	if (!same_tail(&tail, &r->tail) || tail.from > r->tail.from ||
+	    (tail.open && (tail.next != r->next_offset || r->object.kind != PS_CUT_CHUNKS)))
 		return damaged(r, "the end does not say what is in the pack");
 	r->tail = tail;
 	r->ended = true;
@@ -307,6 +313,8 @@ static int read_piece(ps_pack_reader *r, struct ps_pack_item *item)
 	item->piece = true;
 	item->object = r->object;
 	item->offset = number * PS_CUT_PIECE;
+	if (!r->any) /* at least: what lies before may be zeros */
+		r->tail.from = item->offset;
 	r->next_offset = item->offset + PS_CUT_PIECE;
 	return take_bytes(r, (size_t)len, item);
 }

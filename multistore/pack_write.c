@@ -271,7 +271,8 @@ static int make_buffers(ps_pack_writer *w)
 }
 
 int ps_pack_writer_new(struct ps_memory *memory, const struct ps_pack_about *about, int level,
-                       ps_id continues, ps_pack_write_fn write, void *arg, ps_pack_writer **writer)
+                       ps_id continues, uint64_t from, ps_pack_write_fn write, void *arg,
+                       ps_pack_writer **writer)
 {
 	ps_pack_writer *w = ps_memory_zalloc(memory, sizeof(*w));
 	if (!w)
@@ -281,6 +282,7 @@ int ps_pack_writer_new(struct ps_memory *memory, const struct ps_pack_about *abo
 	    .about = *about, .first = continues, .last = continues, .continues = continues != PS_ID_NONE};
 	w->object = (struct ps_cut_object){.id = continues, .kind = PS_CUT_CHUNKS};
 	w->continued = w->tail.continues;
+	w->next_offset = w->tail.from = w->continued ? from : 0;
 	int err = make_buffers(w);
 	if (!err)
 		err = put_head(w);
@@ -311,6 +313,8 @@ static int put_tail(ps_pack_writer *w)
 	    .objects = ps_set64(t->objects),
 	    .gone = ps_set64(t->gone),
 	    .contents = ps_set64(t->contents),
+	    .from = ps_set64(t->from),
+	    .next = ps_set64(t->next),
 	    .number = ps_set32(t->about.number),
 	    .blocks = ps_set32(t->blocks),
 	    .flags = ps_set32((t->continues ? PACK_CONTINUES : 0) | (t->open ? PACK_OPEN : 0)),
@@ -329,6 +333,7 @@ int ps_pack_writer_finish(ps_pack_writer *w, bool open, struct ps_pack_tail *tai
 	if (!err)
 		err = put_bytes(w, &end, sizeof(end));
 	w->tail.open = open;
+	w->tail.next = open ? w->next_offset : 0;
 	w->tail.index = w->offset;
 	if (!err)
 		err = put_bytes(w, w->index, w->tail.blocks * sizeof(*w->index));

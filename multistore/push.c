@@ -11,6 +11,7 @@
 #include "multistore/push_internal.h"
 #include "multistore/push_since.h"
 
+enum { LOOK_BYTES = 1 << 20 };
 enum { PACK_BYTES = 64 << 20, PACK_BYTES_MIN = 4096, PACK_BYTES_MOST = 1 << 30 };
 
 /* ---- one push of a store at a time ---- */
@@ -160,6 +161,7 @@ static int choose_since(struct push *p, bool *changed)
 		    weight_of(newest_run(p, i)->contents, newest_run(p, i)->objects + newest_run(p, i)->gone);
 	p->keep = ps_push_keep(weight, newest->runs, weight_of(p->info.live_bytes, p->info.objects),
 	                       weight_of(contents, items));
+	p->changed = weight_of(contents, items);
 	p->total = p->keep == newest->runs ? contents : p->keep == 0 ? p->info.live_bytes : 0;
 	return PS_OK;
 }
@@ -275,14 +277,29 @@ static int is_at(struct push *p, bool *same)
 	return err;
 }
 
-static int push_since_last(struct push *p)
+static int find_changes(struct push *p, bool *changed)
 {
-	bool changed = true;
+	p->left_count = 0;
+	p->changed = UINT64_MAX;
+	*changed = true;
 	int err = push_read(p);
 	if (!err)
 		err = push_judge(p);
-	if (!err)
-		err = choose_since(p, &changed);
+	return err ? err : choose_since(p, changed);
+}
+
+/* One request more tells whether another machine has pushed, so that nothing is sent in vain. For a few
+ * changes it is not worth it: push_publish finds out all the same. */
+static int push_since_last(struct push *p)
+{
+	bool changed, news = true;
+	int err = PS_OK;
+	while (news && !err) {
+		err = find_changes(p, &changed);
+		news = false;
+		if (!err && changed && !p->looked && p->changed >= LOOK_BYTES)
+			err = push_look(p, &news);
+	}
 	if (err)
 		return err;
 	return changed ? push_changes(p) : push_nothing(p);
@@ -293,13 +310,13 @@ static int push_all(struct push *p)
 	bool same = false;
 	int err = ps_push_note_get(p->s, &p->note);
 	if (!err)
-		err = push_look(p);
+		err = push_settle(p);
 	if (!err)
 		err = is_at(p, &same);
 	if (err || !same)
 		return err ? err : push_since_last(p);
 	tell_state(p);
-	return p->looked ? PS_OK : push_sync(p, NULL);
+	return push_sync(p, NULL);
 }
 
 /* ---- the call ---- */

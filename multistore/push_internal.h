@@ -21,19 +21,22 @@ struct push {
 	struct ps_push_result result;
 	struct ps_push_note note;
 	struct ps_push_manifest old, next;
-	bool looked; /* the network's head was asked for */
+	bool looked; /* the network's head was asked for, before anything is sent */
+	bool ended;  /* the note has attempts, but the last one has ended: it is the newest state */
 	bool sweep;  /* there may be packs that no manifest ever named */
 
 	struct ps_cut *cut;
 	struct ps_cut_info info;
 	uint8_t mark[PS_PACK_MARK];
 	uint64_t since;
-	uint32_t keep; /* runs of the newest state that stay */
+	uint64_t changed; /* what was changed behind the newest state weighs, where that was counted */
+	uint32_t keep;    /* runs of the newest state that stay */
 	struct ps_push_manifest_run run;
 	struct ps_push_manifest_pack *packs; /* the run's */
 	uint32_t pack_capacity;
 
-	struct left_pack *left; /* that may be taken over, by slots; none overlaps another */
+	struct left_pack *left; /* that may be taken over, by slots; those that go on within an object behind
+	                           those that it is in before */
 	uint32_t left_count, left_capacity, left_next;
 
 	uint64_t done, total; /* for the progress */
@@ -46,8 +49,11 @@ PS_CHECKED int push_show(struct push *p);
 
 /* The value as it is in the remote's index. PS_ENOTFOUND: there is none. */
 PS_CHECKED int push_read_manifest(ps_remote *r, const char *key, struct ps_push_manifest *m);
-/* Takes what the network has, and sends what an earlier push has left. */
-PS_CHECKED int push_look(struct push *p);
+/* A manifest that an earlier push has put, and that is not on the network, goes there; conflict copies of it
+ * are settled. No request otherwise. */
+PS_CHECKED int push_settle(struct push *p);
+/* Takes what others have changed: *news: something, so the manifest is to be read again. */
+PS_CHECKED int push_look(struct push *p, bool *news);
 /* The manifest into p->old. */
 PS_CHECKED int push_read(struct push *p);
 /* When the manifest that the network has was changed; 0: there is none. Which of two manifests it is decides
@@ -72,9 +78,10 @@ PS_CHECKED int push_add_pack(struct push *p, const struct ps_push_manifest_pack 
 PS_CHECKED int push_find_left(struct push *p, uint64_t *since, bool *found);
 /* Leaves of them those that are as the cut has it. */
 PS_CHECKED int push_choose_left(struct push *p);
-/* Those that begin at this object or before it, if any: they go into the run, and the cut goes on behind
- * them. */
-PS_CHECKED int push_take_left(struct push *p, ps_id id, bool *taken);
+/* The next of them begin at this object or before it. */
+bool push_left_begins(const struct push *p, ps_id id);
+/* The next of them, with those that go on with the same objects, go into the run. *last: the last of them. */
+PS_CHECKED int push_take_left(struct push *p, const struct ps_pack_tail **last);
 /* Removes the packs that the manifest `now` does not name; only_ours: of this file's attempts. */
 PS_CHECKED int push_remove_packs(struct push *p, const struct ps_push_manifest *now, bool only_ours);
 

@@ -96,17 +96,18 @@ static int read_left(struct push *p, const struct name *name)
 	return add_left(p, &tail, name->bytes);
 }
 
-/* By slots; of those that begin at the same one, the newest first. Pieces of one object follow each other by
- * number. */
+/* By slots; of those that begin at the same place, the newest first. */
 static int compare_left(const void *a, const void *b)
 {
 	const struct ps_pack_tail *l = &((const struct left_pack *)a)->tail,
 	                          *r = &((const struct left_pack *)b)->tail;
-	if (l->about.upto != r->about.upto && l->first == r->first)
-		return l->about.upto > r->about.upto ? -1 : 1;
 	if (l->first != r->first)
 		return l->first < r->first ? -1 : 1;
-	return l->about.number < r->about.number ? -1 : l->about.number > r->about.number;
+	if (l->continues != r->continues)
+		return l->continues ? 1 : -1;
+	if (l->from != r->from)
+		return l->from < r->from ? -1 : 1;
+	return l->about.upto > r->about.upto ? -1 : l->about.upto < r->about.upto;
 }
 
 static bool ends_a_run(const struct push *p, uint64_t interval)
@@ -139,7 +140,7 @@ int push_find_left(struct push *p, uint64_t *since, bool *found)
 {
 	struct found f = {.p = p};
 	*found = false;
-	if (p->note.attempts == 0)
+	if (p->note.attempts == 0 || p->ended)
 		return PS_OK;
 	int err = list_packs(&f, see_attempt);
 	for (uint32_t i = 0; i < f.count && !err; i++)
@@ -156,51 +157,68 @@ int push_find_left(struct push *p, uint64_t *since, bool *found)
 
 /* ---- choosing ---- */
 
-/* How many packs from this one on have one object's pieces in common: they are taken all or not at all. 0:
- * some are missing. */
-static uint32_t chain_at(const struct push *p, uint32_t i)
+/* Nothing in it was changed since it was written. */
+static int is_current(struct push *p, const struct ps_pack_tail *t, bool *current)
 {
-	uint32_t n = 1;
-	if (p->left[i].tail.continues)
-		return 0;
-	for (; p->left[i + n - 1].tail.open; n++) {
-		if (i + n == p->left_count)
-			return 0;
-		const struct ps_pack_tail *a = &p->left[i + n - 1].tail, *b = &p->left[i + n].tail;
-		if (!b->continues || b->first != a->last || b->about.number != a->about.number + 1 ||
-		    memcmp(a->about.mark, b->about.mark, PS_PACK_MARK) != 0)
-			return 0;
-	}
-	return n;
+	*current = false;
+	if (t->about.since != p->since || t->about.upto > p->info.here.interval)
+		return PS_OK;
+	return ps_cut_unchanged(p->cut, t->first, t->last, t->about.upto, current);
 }
 
-static int chain_unchanged(struct push *p, uint32_t i, uint32_t n, bool *unchanged)
+/* The pack that goes on where this one ends within an object; NULL: it was not sent. */
+static const struct left_pack *goes_on(const struct push *p, const struct ps_pack_tail *t)
 {
-	const struct ps_pack_tail *first = &p->left[i].tail, *last = &p->left[i + n - 1].tail;
-	return ps_cut_unchanged(p->cut, first->first, last->last, first->about.upto, unchanged);
+	for (uint32_t i = 0; t->open && i < p->left_count; i++) {
+		const struct ps_pack_tail *next = &p->left[i].tail;
+		if (next->continues && next->first == t->last && next->from == t->next &&
+		    next->about.since == t->about.since)
+			return &p->left[i];
+	}
+	return NULL;
+}
+
+/* This one, and those that go on with its objects, as far as they are as the cut has it. */
+static int choose_chain(struct push *p, const struct left_pack *first, struct left_pack *chosen,
+                        uint32_t *count)
+{
+	bool current;
+	int err = is_current(p, &first->tail, &current);
+	for (const struct left_pack *next = first; !err && current && next && *count < p->left_count;) {
+		chosen[(*count)++] = *next;
+		next = goes_on(p, &next->tail);
+		if (next)
+			err = is_current(p, &next->tail, &current);
+	}
+	return err;
+}
+
+static int choose(struct push *p, struct left_pack *chosen, uint32_t *count)
+{
+	int err = PS_OK;
+	qsort(p->left, p->left_count, sizeof(*p->left), compare_left);
+	for (uint32_t i = 0; i < p->left_count && !err; i++) {
+		const struct ps_pack_tail *t = &p->left[i].tail;
+		bool behind = *count == 0 || ps_slot_of(chosen[*count - 1].tail.last) < ps_slot_of(t->first);
+		if (!t->continues && behind)
+			err = choose_chain(p, &p->left[i], chosen, count);
+	}
+	return err;
 }
 
 int push_choose_left(struct push *p)
 {
-	uint32_t chosen = 0;
-	int err = PS_OK;
-	if (p->left_count > 0)
-		qsort(p->left, p->left_count, sizeof(*p->left), compare_left);
-	for (uint32_t i = 0, n; i < p->left_count && !err; i += n ? n : 1) {
-		n = chain_at(p, i);
-		const struct ps_pack_tail *t = &p->left[i].tail;
-		bool unchanged = false;
-		bool free_place =
-		    chosen == 0 || ps_slot_of(p->left[chosen - 1].tail.last) < ps_slot_of(t->first);
-		if (n && t->about.since == p->since && t->about.upto <= p->info.here.interval && free_place)
-			err = chain_unchanged(p, i, n, &unchanged);
-		if (!unchanged)
-			n = 0;
-		for (uint32_t k = 0; k < n; k++)
-			p->left[chosen++] = p->left[i + k];
-	}
-	p->left_count = chosen;
+	uint32_t count = 0;
 	p->left_next = 0;
+	if (p->left_count == 0)
+		return PS_OK;
+	struct left_pack *chosen = ps_memory_alloc(&p->memory, p->left_capacity * sizeof(*chosen));
+	if (!chosen)
+		return ps_fail(PS_ENOMEM, "no memory for %u packs of an earlier push", p->left_count);
+	int err = choose(p, chosen, &count);
+	ps_memory_free(&p->memory, p->left, p->left_capacity * sizeof(*p->left));
+	p->left = chosen;
+	p->left_count = count;
 	return err;
 }
 
@@ -223,21 +241,18 @@ static int take_pack(struct push *p, const struct left_pack *left)
 	return push_add_pack(p, &pack);
 }
 
-int push_take_left(struct push *p, ps_id id, bool *taken)
+bool push_left_begins(const struct push *p, ps_id id)
 {
-	*taken = false;
-	int err = PS_OK;
-	while (p->left_next < p->left_count && !err) {
-		const struct left_pack *left = &p->left[p->left_next];
-		bool first = !*taken && ps_slot_of(left->tail.first) <= ps_slot_of(id);
-		if (!first && !left->tail.continues)
-			break;
-		*taken = true;
-		p->left_next++;
-		err = take_pack(p, left);
-		if (!err)
-			ps_cut_skip(p->cut, left->tail.last);
-	}
+	return p->left_next < p->left_count && ps_slot_of(p->left[p->left_next].tail.first) <= ps_slot_of(id);
+}
+
+int push_take_left(struct push *p, const struct ps_pack_tail **last)
+{
+	int err;
+	do {
+		*last = &p->left[p->left_next].tail;
+		err = take_pack(p, &p->left[p->left_next++]);
+	} while (!err && p->left_next < p->left_count && p->left[p->left_next].tail.continues);
 	return err;
 }
 

@@ -150,19 +150,6 @@ static bool is_synced(struct push *p)
 	return err == PS_ENOTFOUND || (!err && (!info.exists || info.synced));
 }
 
-/* A manifest that is not on the network goes there first. Else one request tells whether somebody else has
- * pushed, so that nothing is sent in vain; but not if that would send what the last push has removed: it goes
- * with what this one changes. */
-static int first_sync(struct push *p)
-{
-	struct ps_remote_stats stats;
-	int err = ps_remote_stats(p->r, &stats);
-	if (err || (is_synced(p) && stats.unsynced > 0))
-		return err;
-	p->looked = true;
-	return push_sync(p, NULL);
-}
-
 uint64_t push_manifest_time(ps_remote *r)
 {
 	struct ps_remote_info info;
@@ -171,11 +158,23 @@ uint64_t push_manifest_time(ps_remote *r)
 	           : 0;
 }
 
-int push_look(struct push *p)
+int push_settle(struct push *p)
 {
 	bool any;
-	int err = first_sync(p);
+	int err = is_synced(p) ? PS_OK : push_sync(p, NULL);
 	return err ? err : settle_copies(p, &any);
+}
+
+int push_look(struct push *p, bool *news)
+{
+	struct ps_remote_sync_result sync;
+	int err = push_sync(p, &sync);
+	p->looked = true;
+	*news = !err && sync.received + sync.removed + sync.conflicts > 0;
+	if (!*news)
+		return err;
+	ps_push_manifest_done(&p->old);
+	return push_settle(p);
 }
 
 int push_read(struct push *p)
@@ -211,6 +210,7 @@ int push_judge(struct push *p)
 	}
 	if (whose(p, &p->old) == OTHERS)
 		return not_ours(p, newest);
+	p->ended = ps_push_note_tried(&p->note, newest->mark);
 	memcpy(p->note.last, newest->mark, PS_PACK_MARK);
 	p->note.number = newest->info.here.interval;
 	return PS_OK;

@@ -31,7 +31,8 @@ struct packer {
 	ps_pack_writer *writer;
 	uint32_t number; /* of the next pack */
 	struct ps_cut_object object;
-	bool given; /* the object was given to the writer */
+	bool given;           /* the object was given to the writer */
+	uint64_t next_offset; /* its pieces before this one are in packs */
 };
 
 /* ---- a sender ---- */
@@ -133,8 +134,8 @@ static int begin_pack(struct packer *k, ps_id continues)
 	k->turn = (k->turn + 1) % SENDERS;
 	k->number++;
 	k->current = s;
-	return ps_pack_writer_new(&p->memory, &about, p->options.compression, continues, write_pack, k,
-	                          &k->writer);
+	return ps_pack_writer_new(&p->memory, &about, p->options.compression, continues, k->next_offset,
+	                          write_pack, k, &k->writer);
 }
 
 static int end_pack(struct packer *k, bool open)
@@ -205,9 +206,12 @@ static int add_bytes(void *arg, uint64_t offset, const void *data, size_t len)
 static int add_piece(void *arg, uint64_t offset, const void *data, size_t len)
 {
 	struct packer *k = arg;
+	if (offset < k->next_offset)
+		return PS_OK; /* a pack that was taken over has it */
 	int err = make_room(k, len, true);
 	if (!err)
 		err = ps_pack_writer_piece(k->writer, offset, data, len);
+	k->next_offset = offset + PS_CUT_PIECE;
 	return err ? err : sent_bytes(k->p, len);
 }
 
@@ -215,6 +219,7 @@ static int send_object(struct packer *k)
 {
 	struct push *p = k->p;
 	k->given = false;
+	k->next_offset = 0;
 	int err = PS_OK;
 	if (k->object.kind == PS_CUT_BYTES && k->object.size > 0)
 		err = ps_cut_pieces(p->cut, add_bytes, k);
@@ -227,6 +232,44 @@ static int send_object(struct packer *k)
 	return err;
 }
 
+/* The last of the packs that were taken over ends within an object: what is missing of it follows in a new
+ * one. */
+static int send_rest(struct packer *k, const struct ps_pack_tail *last)
+{
+	uint64_t slot = ps_slot_of(last->last);
+	int err = PS_OK;
+	if (ps_slot_of(k->object.id) != slot) {
+		ps_cut_skip(k->p->cut, (slot << PS_SLOT_SHIFT) - 1);
+		err = ps_cut_next(k->p->cut, &k->object);
+	}
+	if (err && err != PS_ENOTFOUND)
+		return err;
+	if (err || k->object.id != last->last || k->object.kind != PS_CUT_CHUNKS)
+		return ps_fail(PS_ECORRUPT,
+		               "object %llu is in a pack of an earlier push, unchanged, and not in the cut",
+		               (unsigned long long)last->last);
+	k->next_offset = last->next;
+	return ps_cut_pieces(k->p->cut, add_piece, k);
+}
+
+/* Packs of an earlier push that begin here go into the run as they are. */
+static int take_left(struct packer *k, bool *taken)
+{
+	const struct ps_pack_tail *last;
+	*taken = push_left_begins(k->p, k->object.id);
+	if (!*taken)
+		return PS_OK;
+	int err = end_pack(k, false);
+	if (!err)
+		err = push_take_left(k->p, &last);
+	if (err)
+		return err;
+	if (last->open)
+		return send_rest(k, last);
+	ps_cut_skip(k->p->cut, last->last);
+	return PS_OK;
+}
+
 static int send_next(struct packer *k, bool *more)
 {
 	bool taken;
@@ -236,11 +279,8 @@ static int send_next(struct packer *k, bool *more)
 		return end_pack(k, false);
 	if (!err)
 		err = push_show(k->p);
-	if (!err && k->p->left_next < k->p->left_count &&
-	    ps_slot_of(k->object.id) >= ps_slot_of(k->p->left[k->p->left_next].tail.first))
-		err = end_pack(k, false);
 	if (!err)
-		err = push_take_left(k->p, k->object.id, &taken);
+		err = take_left(k, &taken);
 	return err || taken ? err : send_object(k);
 }
 

@@ -154,14 +154,38 @@ static void the_second_machine_to_push_is_told(void **state)
 	(void)push_now(&t.w);
 	picture_take(&p, t.w.s);
 	ps_id id;
-	assert_ok(ps_put(t.s, "second", 6, &id));
+	uint8_t *bytes = blobs_bytes(2 << 20, 1);
+	assert_ok(ps_put(t.s, bytes, 2 << 20, &id));
+	test_free(bytes);
 	struct ps_remote_stats before, after;
 	blobs_stats(t.b, &before);
 	assert_error(ps_push(t.s, t.b->r, NULL, NULL), PS_EFORK);
 	blobs_stats(t.b, &after);
-	assert_int_equal(after.sent_bytes, before.sent_bytes); /* nothing is sent in vain */
+	assert_int_equal(after.sent_bytes, before.sent_bytes); /* nothing large is sent in vain */
 	expect_only(&t, &p);
 	change_some(&t.w, 4);
+	(void)push_now(&t.w);
+	(void)expect_packs(t.w.b);
+	picture_free(&p);
+	two_free(&t);
+}
+
+/* Of a few changes it is told by the sync that was to publish them. */
+static void the_second_machine_to_push_a_little_is_told(void **state)
+{
+	struct two t;
+	struct picture p;
+	ps_id id;
+	(void)state;
+	two_new(&t, 7);
+	change_some(&t.w, 3);
+	(void)push_now(&t.w);
+	picture_take(&p, t.w.s);
+	assert_ok(ps_put(t.s, "second", 6, &id));
+	assert_error(ps_push(t.s, t.b->r, NULL, NULL), PS_EFORK);
+	expect_only(&t, &p);
+	(void)expect_packs(t.b);
+	change_some(&t.w, 3);
 	(void)push_now(&t.w);
 	(void)expect_packs(t.w.b);
 	picture_free(&p);
@@ -258,6 +282,7 @@ int main(void)
 	    cmocka_unit_test(another_store_does_not_push),
 	    cmocka_unit_test(a_backup_does_not_mix_with_the_cut_of_a_push),
 	    cmocka_unit_test(the_second_machine_to_push_is_told),
+	    cmocka_unit_test(the_second_machine_to_push_a_little_is_told),
 	    cmocka_unit_test(who_is_second_by_a_moment_gives_way),
 	    cmocka_unit_test(a_second_push_of_a_store_is_busy),
 	    cmocka_unit_test(a_fork_can_be_pushed_elsewhere),

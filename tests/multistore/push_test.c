@@ -8,7 +8,7 @@
 #include "tests/multistore/push_fixture.h"
 
 static const char *scheme = "mem";
-static unsigned histories = 6;
+static unsigned histories = 2;
 
 enum { KEPT = 3 };
 

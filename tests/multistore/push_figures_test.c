@@ -1,0 +1,94 @@
+/* What a push costs: bytes and requests.
+ * usage: push_figures_test [MEBIBYTES]: of the bulk load */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/multistore/push_fixture.h"
+
+static size_t bulk = 24;
+
+enum { OBJECT = 1024, SCATTERED = 1000, CHANGE = 100 };
+
+static double seconds(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Medium pads, as they are by default. */
+static void figures_new(struct world *w)
+{
+	world_new(w, "mem", 1);
+	blobs_close(w->b);
+	w->b->options.mode = PS_REMOTE_MEDIUM;
+	assert_ok(blobs_start(w->b, false));
+	w->options.compression = -1;
+}
+
+static void load(struct world *w, size_t objects, ps_id *ids)
+{
+	uint8_t bytes[OBJECT];
+	for (size_t i = 0; i < objects; i++) {
+		blobs_fill(bytes, sizeof(bytes), i + 1);
+		assert_ok(ps_put(w->s, bytes, sizeof(bytes), &ids[i]));
+	}
+}
+
+static void say(const char *what, const struct ps_push_result *r, double changed, double since)
+{
+	print_message("%s: %.2f MiB changed, %.2f sent (%.3f of it) in %llu requests, %llu packs, %.2f s\n",
+	              what, changed / 1048576, (double)r->sent_bytes / 1048576,
+	              (double)r->sent_bytes / changed, (unsigned long long)r->requests,
+	              (unsigned long long)r->packs, seconds() - since);
+}
+
+static void scatter(struct world *w, size_t objects, const ps_id *ids)
+{
+	uint8_t bytes[CHANGE];
+	for (unsigned i = 0; i < SCATTERED; i++) {
+		blobs_fill(bytes, sizeof(bytes), roll(&w->dice));
+		assert_ok(ps_replace(w->s, ids[roll_below(&w->dice, objects)], bytes, sizeof(bytes)));
+	}
+}
+
+static void a_bulk_load_is_sent_once_and_little_changes_cost_little(void **state)
+{
+	struct world w;
+	size_t objects = bulk * 1024;
+	ps_id *ids = malloc(objects * sizeof(*ids));
+	(void)state;
+	figures_new(&w);
+	load(&w, objects, ids);
+	double since = seconds();
+	struct ps_push_result r = push_now(&w);
+	say("bulk load", &r, (double)objects * OBJECT, since);
+	assert_int_equal(r.objects, objects);
+	assert_true((double)r.sent_bytes <= 1.1 * (double)objects * OBJECT);
+	for (unsigned i = 0; i < 4; i++) {
+		scatter(&w, objects, ids);
+		since = seconds();
+		r = push_now(&w);
+		say("1,000 replaces of 100 bytes", &r, SCATTERED * CHANGE, since);
+		assert_true(r.requests <= 12);
+		assert_true(r.sent_bytes <= 1 << 20);
+	}
+	r = push_now(&w);
+	assert_true(r.requests <= 8); /* what the last push has replaced is let go */
+	r = push_now(&w);
+	assert_int_equal(r.requests, 1);
+	free(ids);
+	world_free(&w);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_bulk_load_is_sent_once_and_little_changes_cost_little),
+	};
+	if (argc > 1)
+		bulk = strtoull(argv[1], NULL, 10);
+	return cmocka_run_group_tests_name("what pushes cost", tests, NULL, NULL);
+}
