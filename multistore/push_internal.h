@@ -61,6 +61,10 @@ PS_CHECKED int push_read(struct push *p);
 uint64_t push_manifest_time(ps_remote *r);
 /* PS_EFORK: the newest state is not this file's. */
 PS_CHECKED int push_judge(struct push *p);
+/* The bytes of the manifest that this push has put (push_known.c). */
+void push_remember(const struct push *p, const uint8_t *bytes, size_t len);
+/* What was remembered of the push before this one. */
+bool push_recall(const struct push *p, struct ps_push_manifest *m);
 /* Puts p->next in its place and brings it to the network. PS_EFORK: another was there first, and stays. */
 PS_CHECKED int push_publish(struct push *p);
 PS_CHECKED int push_sync(struct push *p, struct ps_remote_sync_result *result);

@@ -179,6 +179,9 @@ int push_look(struct push *p, bool *news)
 
 int push_read(struct push *p)
 {
+	bool same = p->note.seen_ns > 0 && push_manifest_time(p->r) == p->note.seen_ns;
+	if (same && push_recall(p, &p->old))
+		return PS_OK;
 	int err = push_read_manifest(p->r, PS_PUSH_MANIFEST_KEY, &p->old);
 	return err == PS_ENOTFOUND ? PS_OK : err;
 }
@@ -250,8 +253,12 @@ int push_publish(struct push *p)
 	if (err)
 		return err;
 	err = ps_remote_put(p->r, PS_PUSH_MANIFEST_KEY, bytes, len, &replace);
-	ps_memory_free(&p->memory, bytes, len);
 	if (!err)
 		err = push_sync(p, &sync);
-	return err ? err : check_published(p, &sync);
+	if (!err)
+		err = check_published(p, &sync);
+	if (!err)
+		push_remember(p, bytes, len);
+	ps_memory_free(&p->memory, bytes, len);
+	return err;
 }

@@ -5,9 +5,13 @@
 #include <stdint.h>
 
 enum {
-	PS_ITEM_COST = 16,    /* what an object weighs besides its contents */
-	PS_RUN_COST = 4096,   /* what a run weighs besides its objects: pads are not smaller */
-	PS_KEEP_RUNS_MAX = 48 /* of one state: what a clone reads side by side */
+	PS_ITEM_COST = 16,         /* what an object weighs besides its contents */
+	PS_RUN_COST = 4096,        /* what a run weighs besides its objects: pads are not smaller */
+	PS_KEEP_RUNS_MAX = 48,     /* of one state: what a clone reads side by side */
+	PS_SMALL_PUSH = 256 << 10, /* changes that somebody may wait for */
+	PS_SMALL_SENDS = 500000, /* what such a push sends at most, with what it stands for: less than half a
+	                            MiB in pads */
+	PS_SMALL_RUNS = 16,      /* as long as there are not more runs */
 };
 
 /* weight: of the runs of the newest state, the first (since 0) first; live: of the whole store; changed: of

@@ -211,7 +211,7 @@ static void a_push_and_a_clone_can_be_given_up(void **state)
 	w.options.progress = give_up;
 	w.options.progress_arg = &g;
 	w.options.pack_bytes = 20000;
-	for (g.at = 1; g.at <= 31; g.at += 10) {
+	for (g.at = 1; g.at <= 22; g.at += 7) {
 		g.calls = 0;
 		assert_error(ps_push(w.s, w.b->r, &w.options, NULL), PS_ECANCELED);
 	}
