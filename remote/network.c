@@ -145,6 +145,8 @@ int ps_network_new(const struct ps_network_ops *ops, size_t bytes, const char *r
 	n->timeout_ms = options->timeout_ms;
 	n->depth = options->depth;
 	n->caps = options->read_only ? PS_NET_CAP_READ_ONLY : 0;
+	n->stop = options->stop;
+	n->stop_arg = options->stop_arg;
 	atomic_init(&n->references, 1);
 	ps_memory_init(&n->memory, options->allocator);
 	n->url = ps_memory_alloc(&n->memory, url_bytes);
@@ -189,6 +191,18 @@ uint64_t ps_network_largest(const ps_network *network)
 const char *ps_network_url(const ps_network *network)
 {
 	return network->url;
+}
+
+void ps_network_ask_nobody(ps_network *network)
+{
+	network->stop = NULL;
+}
+
+bool ps_network_stopped(ps_network *network)
+{
+	if (network->stop && !network->stopped)
+		network->stopped = network->stop(network->stop_arg);
+	return network->stopped;
 }
 
 /* ---- requests ---- */
@@ -399,7 +413,12 @@ enum ps_outcome ps_client_call(ps_client *client, struct ps_net_request *request
 		return PS_NET_UNAVAILABLE;
 	}
 	/* A wake is for others: it only ends the wait. */
-	while (ps_client_wait(client, UINT32_MAX) != request)
-		continue;
+	uint32_t step_ms = client->network->stop ? PS_NET_ASK_MS : UINT32_MAX;
+	bool canceled = false;
+	while (ps_client_wait(client, step_ms) != request)
+		if (!canceled && ps_network_stopped(client->network)) {
+			ps_client_cancel(client, request);
+			canceled = true;
+		}
 	return request->outcome;
 }

@@ -151,6 +151,10 @@ struct ps_network_options {
 	const char *user;    /* RADOS: client.admin */
 	const char *keyring; /* RADOS */
 	const struct ps_allocator_fns *allocator;
+	/* Asked by the calling thread, some twenty times a second, while ps_network_open or ps_client_call
+	 * waits for an answer: true ends it with PS_ECANCELED. Until ps_network_ask_nobody. NULL: never. */
+	bool (*stop)(void *arg);
+	void *stop_arg;
 };
 
 enum { PS_NETWORK_URL = 4096 + 8 };
@@ -168,6 +172,8 @@ uint32_t ps_network_caps(const ps_network *network);
 uint64_t ps_network_largest(const ps_network *network); /* bytes of a record */
 /* The URL as it may be shown: without anything secret. */
 const char *ps_network_url(const ps_network *network);
+
+void ps_network_ask_nobody(ps_network *network);
 
 int ps_client_open(ps_network *network, ps_client **client) __attribute__((warn_unused_result));
 /* Requests still in flight are given up: they are not returned any more, their buffers live as long as they
@@ -225,6 +231,10 @@ void ps_network_drop(ps_network *network);
  * until the last reference is gone. ps_network_close gives back the first. */
 void ps_network_hold(ps_network *network);
 void ps_network_release(ps_network *network);
+/* Whether whoever opens the network wants to go on no longer: for those that wait in the calling thread, in
+ * steps of PS_NET_ASK_MS. */
+enum { PS_NET_ASK_MS = 50 };
+bool ps_network_stopped(ps_network *network);
 /* The request's outcome, and a sentence: "URL: NAME: " and what is said. done: format "". */
 void ps_request_finish(const ps_network *network, struct ps_net_request *request, enum ps_outcome outcome,
                        const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -253,6 +263,9 @@ struct ps_network {
 	size_t bytes; /* of the whole struct */
 	struct ps_allocator_fns given;
 	atomic_uint references;
+	bool (*stop)(void *arg); /* struct ps_network_options */
+	void *stop_arg;
+	bool stopped; /* it has said so */
 };
 
 struct ps_client {

@@ -108,7 +108,8 @@ struct ps_remote_options {
 	double max_cost;              /* of one call, by the rates; none */
 	struct ps_remote_rates rates; /* for prices */
 	uint64_t bytes_up, bytes_down, requests; /* limits a second; none */
-	ps_remote_progress_fn progress;          /* of all calls */
+	ps_remote_progress_fn progress; /* of all calls; while a store is opened it is asked, too, and can end that
+	                                   (not while librados connects: that takes mount_timeout at most) */
 	void *progress_arg;
 	const char *head_code; /* of this store, as another machine shows it: PS_EROLLBACK, PS_EFORK unless the
 	                          network's head goes back to it. Proves what is else taken on trust */
@@ -403,8 +404,10 @@ struct ps_remote_sync_result {
 };
 /* Brings this machine's index and the network's together: takes what other machines changed, then sends what
  * was changed here. Values stay where they are. A key that only reads takes and does not send. result may be
- * NULL. PS_EBUSY: another call is syncing, or has a key that another machine has changed. PS_EROLLBACK,
- * PS_EFORK, PS_ELOST: nothing is taken; after a cut or PS_EUNAVAILABLE the next call goes on. */
+ * NULL. PS_EBUSY: another call is syncing, or has a key that another machine has changed, or, the first time
+ * that another machine is heard of, has had a value in hand for longer than a second. PS_EROLLBACK, PS_EFORK
+ * (also: this machine was dropped), PS_ELOST: nothing is taken; after a cut or PS_EUNAVAILABLE the next call
+ * goes on. */
 PS_CHECKED PS_API int ps_remote_sync(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,
 				     struct ps_remote_sync_result *result);
 

@@ -81,7 +81,14 @@ static struct ps_allocator_fns allocator_of(const struct ps_remote_options *o)
 
 /* ---- its parts ---- */
 
-static struct ps_network_options network_options(const ps_remote *r, const struct ps_remote_setup *setup,
+static bool caller_stops(void *arg)
+{
+	const ps_remote *r = arg;
+	const struct ps_remote_progress waiting = {.operation = "open", .phase = PS_REMOTE_RUNNING};
+	return r->options.progress(r->options.progress_arg, &waiting) != 0;
+}
+
+static struct ps_network_options network_options(ps_remote *r, const struct ps_remote_setup *setup,
                                                  const struct ps_allocator_fns *fns)
 {
 	const struct ps_remote_options *o = setup->options;
@@ -89,6 +96,10 @@ static struct ps_network_options network_options(const ps_remote *r, const struc
 	options.timeout_ms = r->options.timeout_ms;
 	options.allocator = fns;
 	options.read_only = !setup->keys || !ps_keys_can_write(setup->keys);
+	if (r->options.progress) {
+		options.stop = caller_stops;
+		options.stop_arg = r;
+	}
 	if (o) {
 		options.create = setup->init && o->create;
 		options.region = o->region;
@@ -378,6 +389,8 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 		err = setup->init ? make_store(r, fns) : find_store(r, fns);
 	if (err == PS_OK)
 		err = ps_sync_remember(r);
+	if (err == PS_OK)
+		ps_network_ask_nobody(r->network);
 	if (err != PS_OK) {
 		if (r->folder)
 			(void)rmdir(r->folder); /* if nothing is in it */
@@ -422,11 +435,13 @@ int ps_remote_start_keyless(const char *url, const struct ps_remote_options *opt
 		err = find_anchors(r, options ? options->state : NULL);
 	if (err == PS_OK)
 		err = ps_remote_start_workers(r, r->network, &r->limits, &r->limits_ready, &r->workers);
-	if (err == PS_OK)
-		*out = r;
-	else
+	if (err != PS_OK) {
 		(void)drop(r);
-	return err;
+		return err;
+	}
+	ps_network_ask_nobody(r->network);
+	*out = r;
+	return PS_OK;
 }
 
 int ps_remote_open_key(const struct ps_remote_key *key, const char *store, ps_keys **keys,

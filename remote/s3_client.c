@@ -162,9 +162,15 @@ void ps_s3_client_run(struct s3_client *client, struct ps_net_request *requests,
 		requests[i].timeout_ms = client->network->base.timeout_ms;
 		ps_s3_client_submit(client, &requests[i], mode);
 	}
-	for (size_t i = 0; i < n;)
-		if (wait_for(&client->base, UINT32_MAX))
-			i++;
+	uint32_t step_ms = client->network->base.stop ? PS_NET_ASK_MS : UINT32_MAX;
+	bool canceled = false;
+	for (size_t i = 0; i < n;) {
+		i += wait_for(&client->base, step_ms) != NULL;
+		bool stops = !canceled && i < n && ps_network_stopped(&client->network->base);
+		for (size_t k = 0; stops && k < n; k++)
+			cancel(&client->base, &requests[k]);
+		canceled |= stops;
+	}
 }
 
 /* ---- open and close ---- */

@@ -90,6 +90,8 @@ static int look_around(struct s3_network *network, const struct ps_network_optio
 	}
 	if (err == PS_OK && !options->read_only)
 		err = prove(client);
+	if (network->base.stopped)
+		err = ps_fail(PS_ECANCELED, "%s: canceled while it was opened", network->base.url);
 	opened->ops->close(opened);
 	network->opened = err == PS_OK;
 	return err;

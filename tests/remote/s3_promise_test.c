@@ -323,6 +323,35 @@ static int begin(void **state)
 	return mkdtemp(folder) ? 0 : -1;
 }
 
+static bool is_stalled(void *arg)
+{
+	return http_server_stalled(s3_server_http(arg)) > 0;
+}
+
+/* Whatever it is silent about: the first look, or one of the requests that prove a promise. */
+static void an_endpoint_that_is_silent_can_be_left(void **state)
+{
+	static const unsigned verbs[] = {S3_VERB_LIST, S3_VERB_CREATE, S3_VERB_REPLACE, S3_VERB_HEAD,
+	                                 S3_VERB_DELETE};
+	(void)state;
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
+		struct s3_server *server = s3_server_start(0, NULL);
+		struct s3_fault silence = {.kind = S3_FAULT_MANNER, .verbs = verbs[i], .manner = HTTP_STALL};
+		struct ps_network_options options = {.stop = is_stalled, .stop_arg = server};
+		ps_network *network;
+		s3_server_set_fault(server, &silence);
+		uint64_t start = s3_world_now_ms();
+		assert_int_equal(open_at(server, "p", &options, &network), PS_ECANCELED);
+		assert_true(s3_world_now_ms() - start < 2000);
+		s3_server_set_fault(server, &(struct s3_fault){0});
+		http_server_release(s3_server_http(server));
+		options.stop = NULL;
+		assert_int_equal(open_at(server, "p", &options, &network), PS_OK);
+		ps_network_close(network);
+		s3_server_stop(server);
+	}
+}
+
 static int end(void **state)
 {
 	(void)state;
@@ -349,6 +378,7 @@ int main(void)
 	    cmocka_unit_test(clocks_that_disagree_have_their_own_error),
 	    cmocka_unit_test(wrong_keys_are_refused_at_open),
 	    cmocka_unit_test(an_endpoint_that_nobody_serves_is_unavailable),
+	    cmocka_unit_test(an_endpoint_that_is_silent_can_be_left),
 	    cmocka_unit_test(only_a_trusted_certificate_is_talked_to),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
