@@ -27,8 +27,9 @@ static const char *remark_text(const struct ps_remote_info *info, char out[96])
 	if (info->updating)
 		(void)snprintf(going, sizeof(going), "%s unfinished, %" PRIu64 " of %" PRIu64 " pads",
 		               info->exists ? "update" : "put", info->next_confirmed, info->next_pads);
-	(void)snprintf(out, 96, "%s%s%s", going,
-	               info->updating && info->exists && !info->complete ? ", " : "",
+	(void)snprintf(out, 96, "%s%s%s%s%s", info->is_public ? "public" : "",
+	               info->is_public && info->updating ? ", " : "", going,
+	               (info->updating || info->is_public) && info->exists && !info->complete ? ", " : "",
 	               info->exists && !info->complete ? "not confirmed" : "");
 	return out;
 }
@@ -72,7 +73,7 @@ int cli_run_remote_ls(struct cli *cli)
 
 /* ---- stat ---- */
 
-static void say_info(struct cli *cli, const struct ps_remote_info *info)
+static void say_info(struct cli *cli, const struct ps_remote_info *info, const char *address)
 {
 	char shown[REMOTE_SHOWN], text[32];
 
@@ -91,19 +92,27 @@ static void say_info(struct cli *cli, const struct ps_remote_info *info)
 		cli_say(cli, "unfinished %" PRIu64 " of %" PRIu64 " pads are confirmed", info->next_confirmed,
 		        info->next_pads);
 	if (info->is_public)
-		cli_say(cli, "public     yes");
+		cli_say(cli, "public     %s", address[0] != '\0' ? address : "yes");
 }
 
 static int stat_run(struct cli *cli, ps_remote *r)
 {
 	struct ps_remote_info info;
+	char address[PS_PUBLIC_ADDRESS] = "";
 	int err = ps_remote_stat(r, cli->operands[0], &info);
 
 	if (err != PS_OK)
 		return remote_fail(cli, err, cli->operands[0]);
-	if (cli->json)
-		cli_json(cli, info_json(&info));
-	say_info(cli, &info);
+	if (info.is_public && ps_remote_address(r, cli->operands[0], address) != PS_OK)
+		address[0] = '\0'; /* a key that only reads does not know it */
+	if (cli->json) {
+		json_t *object = info_json(&info);
+
+		if (address[0] != '\0')
+			json_object_set_new(object, "address", json_string(address));
+		cli_json(cli, object);
+	}
+	say_info(cli, &info, address);
 	return CLI_DONE;
 }
 

@@ -415,6 +415,9 @@ addresses() {
 	holds "what was changed" cmp changed fetched
 	expect 0 "stat" remote stat shown --json
 	member public true
+	member address "$address"
+	expect 0 "ls" remote ls shown
+	holds "that it is public" grep -q "shown  (public)" out
 	expect 0 "put --public" remote put --public other shown --json
 	member name other
 	expect 0 "put of many pads" remote put -q many changed --mode small
