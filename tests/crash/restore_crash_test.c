@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "store/base_internal.h"
 #include "tests/support/crash_states.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 #define OK(call) assert_int_equal((call), PS_OK)
 #define ID(slot, generation) ((ps_id)(slot) << 24 | (generation))
@@ -27,14 +27,9 @@ static uint8_t bytes[LARGE];
 
 static ps_storer *open_disk(struct sim_disk *disk)
 {
-	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .background = PS_BACKGROUND_NONE,
-	                                        .log_bytes = 32 << 10,
-	                                        .initial_bytes = 64 << 10,
-	                                        .memory_budget = 64 << 20};
-	bool created = sim_disk_size(disk) == 0;
+	const struct ps_base_options options = {.log_bytes = 32 << 10};
 	ps_storer *s = NULL;
-	OK(ps_base_open_io(sim_disk_io(disk), created, &options, &s));
+	OK(disk_store_open(disk, &options, &s));
 	return s;
 }
 
@@ -191,10 +186,7 @@ static void a_restore_is_whole_or_says_that_it_is_not(void **state)
 	ps_storer *s = open_disk(disk);
 	OK(ps_close(s));
 	uint64_t size = sim_disk_size(disk);
-	uint8_t *image = malloc(size);
-	assert_non_null(image);
-	sim_disk_image(disk, image);
-	sim_disk_reset(disk, image, size);
+	uint8_t *image = disk_store_crash(disk, NULL);
 	s = open_disk(disk);
 	OK(restore(s));
 	e.finished = sim_disk_trace(disk)->count;

@@ -12,7 +12,7 @@
 
 #include "store/base_internal.h"
 #include "tests/store/cut_world.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 enum { OBJECTS = 20, SIZE = 3000 };
 
@@ -38,14 +38,9 @@ int __wrap_change_wait(struct store *s, struct change *c)
 
 static ps_storer *open_disk(struct sim_disk *disk)
 {
-	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .background = PS_BACKGROUND_NONE,
-	                                        .log_bytes = 16 << 10,
-	                                        .initial_bytes = 64 << 10,
-	                                        .memory_budget = 64 << 20};
-	bool created = sim_disk_size(disk) == 0;
+	const struct ps_base_options options = {.log_bytes = 16 << 10};
 	ps_storer *s = NULL;
-	OK(ps_base_open_io(sim_disk_io(disk), created, &options, &s));
+	OK(disk_store_open(disk, &options, &s));
 	return s;
 }
 

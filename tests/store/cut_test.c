@@ -16,7 +16,7 @@
 
 #include "store/base_internal.h"
 #include "tests/store/cut_world.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 #define OK(call) assert_int_equal((call), PS_OK)
 
@@ -29,15 +29,8 @@ struct fixture {
 
 static void open_disk(struct fixture *f)
 {
-	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .background = PS_BACKGROUND_NONE,
-	                                        .durability = PS_RELAXED,
-	                                        .log_bytes = 256 << 10,
-	                                        .initial_bytes = 64 << 10,
-	                                        .pin_limit = f->pin_limit,
-	                                        .memory_budget = 64 << 20};
-	bool created = sim_disk_size(f->disk) == 0;
-	OK(ps_base_open_io(sim_disk_io(f->disk), created, &options, &f->s));
+	const struct ps_base_options options = {.durability = PS_RELAXED, .pin_limit = f->pin_limit};
+	OK(disk_store_open(f->disk, &options, &f->s));
 }
 
 static void reopen(struct fixture *f)
@@ -46,15 +39,9 @@ static void reopen(struct fixture *f)
 	open_disk(f);
 }
 
-/* The next open finds the disk as it is now. */
 static void crash(struct fixture *f)
 {
-	uint64_t size = sim_disk_size(f->disk);
-	uint8_t *image = malloc(size);
-	assert_non_null(image);
-	sim_disk_image(f->disk, image);
-	(void)!ps_close(f->s);
-	sim_disk_reset(f->disk, image, size);
+	uint8_t *image = disk_store_crash(f->disk, f->s);
 	free(f->image);
 	f->image = image;
 	open_disk(f);
@@ -412,10 +399,10 @@ static void a_store_that_is_open_read_only_is_not_cut(void **state)
 	struct ps_cut_info info;
 	struct ps_restore *r;
 	const struct ps_cut_from everything = {0};
-	const struct ps_base_options options = {.size = sizeof(options), .mode = PS_OPEN_READONLY};
+	const struct ps_base_options options = {.mode = PS_OPEN_READONLY};
 	put(f->s, 50);
 	OK(ps_close(f->s));
-	OK(ps_base_open_io(sim_disk_io(f->disk), false, &options, &f->s));
+	OK(disk_store_open(f->disk, &options, &f->s));
 	assert_int_equal(ps_cut_begin(f->s, &everything, &cut, &info), PS_EREADONLY);
 	assert_int_equal(ps_restore_begin(f->s, &r), PS_EREADONLY);
 	reopen(f);
@@ -426,12 +413,9 @@ static void a_store_that_is_open_read_only_is_not_cut(void **state)
 static void spoil(struct fixture *f, uint64_t place, uint64_t len)
 {
 	OK(ps_close(f->s));
-	uint64_t size = sim_disk_size(f->disk);
-	uint8_t *image = malloc(size);
-	assert_non_null(image);
-	sim_disk_image(f->disk, image);
+	f->s = NULL;
+	uint8_t *image = disk_store_crash(f->disk, NULL);
 	memset(image + place, 0x5a, len);
-	sim_disk_reset(f->disk, image, size);
 	free(f->image);
 	f->image = image;
 	open_disk(f);
@@ -529,10 +513,7 @@ static void a_store_that_is_never_cut_stays_as_it_was(void **state)
 	OK(ps_compact(f->s, 0, NULL, NULL));
 	OK(ps_close(f->s));
 	f->s = NULL;
-	uint64_t size = sim_disk_size(f->disk);
-	uint8_t *image = malloc(size);
-	assert_non_null(image);
-	sim_disk_image(f->disk, image);
+	uint8_t *image = disk_store_crash(f->disk, NULL);
 	for (int i = 0; i < SUPERBLOCKS; i++) {
 		struct disk_superblock sb;
 		assert_true(superblock_decode(image + superblock_offset(i), &sb));
@@ -541,7 +522,8 @@ static void a_store_that_is_never_cut_stays_as_it_was(void **state)
 		for (int at = i ? SECTOR : 2 * SECTOR; at < PAGE; at++)
 			assert_int_equal(image[superblock_offset(i) + (uint64_t)at], 0);
 	}
-	free(image);
+	free(f->image);
+	f->image = image;
 	open_disk(f);
 	for (uint64_t slot = 0; slot < 24; slot++) {
 		struct entry e;

@@ -17,22 +17,15 @@
 
 #include "store/base_internal.h"
 #include "tests/store/cut_world.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 #define OK(call) assert_int_equal((call), PS_OK)
 
 static ps_storer *open_disk(struct sim_disk *disk, enum ps_open_mode mode)
 {
-	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .mode = (int)mode,
-	                                        .background = PS_BACKGROUND_NONE,
-	                                        .durability = PS_RELAXED,
-	                                        .log_bytes = 256 << 10,
-	                                        .initial_bytes = 64 << 10,
-	                                        .memory_budget = 64 << 20};
-	bool created = sim_disk_size(disk) == 0;
+	const struct ps_base_options options = {.mode = (int)mode, .durability = PS_RELAXED};
 	ps_storer *s = NULL;
-	OK(ps_base_open_io(sim_disk_io(disk), created, &options, &s));
+	OK(disk_store_open(disk, &options, &s));
 	return s;
 }
 
@@ -42,15 +35,9 @@ static ps_storer *reopen(struct sim_disk *disk, ps_storer *s)
 	return open_disk(disk, PS_OPEN_DEFAULT);
 }
 
-/* The disk as it is now, with nothing of what the store would write at its end. */
 static ps_storer *crash(struct sim_disk *disk, ps_storer *s, uint8_t **image)
 {
-	uint64_t size = sim_disk_size(disk);
-	*image = malloc(size);
-	assert_non_null(*image);
-	sim_disk_image(disk, *image);
-	(void)!ps_close(s);
-	sim_disk_reset(disk, *image, size);
+	*image = disk_store_crash(disk, s);
 	return open_disk(disk, PS_OPEN_DEFAULT);
 }
 
