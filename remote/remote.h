@@ -321,7 +321,8 @@ PS_CHECKED PS_API int ps_remote_purge(ps_remote *r, ps_remote_progress_fn progre
 struct ps_remote_gc {
 	size_t size;            /* sizeof(struct ps_remote_gc) */
 	uint32_t apply;         /* 1: what may go is deleted; 0: it is only told, and remembered here */
-	uint32_t ignore_silent; /* 1: also while machines have not been heard of: they are gone, or have synced all */
+	uint32_t ignore_silent; /* 1: also while machines have not been heard of: they have synced all they have (one
+	                           that is gone is better taken off the list: ps_remote_drop_machine) */
 	uint64_t age_s;         /* seconds between two calls that both find a pad; 86,400. More than any machine
 	                           takes from a pad's upload, interruptions included, to the sync that names it */
 	uint64_t memory;        /* for names of pads; more passes where that is too little; 64 MiB */

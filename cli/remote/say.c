@@ -262,8 +262,8 @@ const char *cli_remote_hint(const struct cli *cli, int err)
 	if (head && hint_of_head(err) != NULL)
 		return hint_of_head(err);
 	if (err == PS_EBUSY && cli->command->run == cli_run_remote_gc)
-		return "Let each of them sync, then run it again; --ignore-silent if they are gone, or have nothing to "
-		       "tell.";
+		return "Let each of them sync, then run it again. One that never comes back: `padstone remote "
+		       "drop-machine'; one that has nothing to tell: --ignore-silent.";
 	if (strchr(cli->command->name, ' ') == NULL && hint_of_push(cli, err) != NULL)
 		return hint_of_push(cli, err);
 	if (hint != NULL)

@@ -147,6 +147,36 @@ static void a_machine_that_was_not_heard_of_stops_it(void **state)
 	blobs_free(a);
 }
 
+static int take_other(void *arg, const struct ps_remote_machine *machine)
+{
+	if (!machine->self)
+		snprintf(arg, 33, "%s", machine->id);
+	return 0;
+}
+
+static void a_machine_that_was_dropped_is_not_waited_for(void **state)
+{
+	struct blobs *a = store_with_values(), *b = machine_open(a);
+	struct ps_remote_gc_result found;
+	char id[33] = "";
+	(void)state;
+	blobs_put(b, "of b", PAD + 1, 50);
+	(void)sync_machine(b);
+	blobs_put(b, "lost", 8 * PAD, 51);
+	machine_free(b);
+	gc_let_ripen(a);
+	assert_error(gc_try(a, true, false, NULL), PS_EBUSY);
+	(void)sync_machine(a);
+	assert_ok(ps_remote_machines(a->r, take_other, id));
+	assert_ok(ps_remote_drop_machine(a->r, id, NULL));
+	found = gc_now(a, true);
+	assert_true(found.deleted >= 7);
+	assert_int_equal(found.silent, 0);
+	blobs_expect(a, "of b", PAD + 1, 50);
+	expect_values(a);
+	blobs_free(a);
+}
+
 /* It has written a head since they were found, and then one more while they are deleted. */
 static void what_the_newest_head_names_is_spared(void **state)
 {
@@ -455,6 +485,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_clock_that_was_set_back_shortens_nothing),
 	    cmocka_unit_test(the_machines_own_head_tells_the_time_too),
 	    cmocka_unit_test(a_machine_that_was_not_heard_of_stops_it),
+	    cmocka_unit_test(a_machine_that_was_dropped_is_not_waited_for),
 	    cmocka_unit_test(what_the_newest_head_names_is_spared),
 	    cmocka_unit_test(a_pad_that_is_used_again_begins_anew),
 	    cmocka_unit_test(a_sync_whose_free_pads_are_all_gone_takes_new_ones),
