@@ -1,0 +1,134 @@
+/* Copies to, from and beside engines that are programs of their own.
+ * usage: engines_test s3|rados|radosgw (s3: the scripted server) */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/remote/ceph_cluster.h"
+#include "tests/remote/copy/copy_fixture.h"
+#include "tests/remote/s3_server.h"
+
+enum { PAD = 128 << 10 };
+
+static struct ceph_cluster *cluster;
+static struct ceph_gateway gateway;
+static struct s3_server *server;
+
+static void engine_url(char url[256])
+{
+	char endpoint[64];
+	if (server) {
+		s3_server_endpoint(server, endpoint, sizeof(endpoint));
+		snprintf(url, 256, "s3://bucket/copy?endpoint=%s", endpoint);
+	} else if (gateway.endpoint[0]) {
+		snprintf(url, 256, "s3://copies/of-a-store?endpoint=%s", gateway.endpoint);
+	} else {
+		snprintf(url, 256, "rados://pads/copy?conf=%s", ceph_cluster_conf(cluster));
+	}
+}
+
+static void change_and_copy(struct pair_of *p, const char *url, uint64_t seed)
+{
+	struct ps_remote_copy_result result;
+	blobs_update(p->a, "changes", 2 * PAD, seed);
+	(void)sync_machine(p->a);
+	assert_ok(ps_remote_copy(p->a->r, url, NULL, &result));
+	assert_int_equal(result.missing, 0);
+	assert_true(result.replaced >= 1);
+}
+
+static void lose_all_values(struct pair_of *p)
+{
+	struct ps_record record;
+	assert_ok(ps_index_get(p->a->r->index, PS_RECORD_BLOB, "stays", 5, &record));
+	for (uint32_t i = 0; i < record.sets[PS_SET_CURRENT].count; i++)
+		assert_ok(ps_mem_set(blobs_world(p->a), 0, &record.sets[PS_SET_CURRENT].slots[i].name, NULL,
+		                     NULL, 0));
+	ps_record_done(&record);
+}
+
+static void a_copy_goes_to_an_engine_and_comes_back(void **state)
+{
+	struct ps_remote_copy first = {.size = sizeof(first), .create = 1},
+	                      all = {.size = sizeof(all), .all = 1};
+	struct ps_remote_copy_result result;
+	struct ps_remote_health options = {.size = sizeof(options), .read = 1};
+	struct ps_remote_health_result health;
+	struct pair_of p;
+	char url[256];
+	(void)state;
+	pair_new(&p);
+	engine_url(url);
+	p.a->options.timeout_ms = 20000;
+	blobs_reopen(p.a);
+	blobs_put(p.a, "stays", 3 * PAD + 7, 1);
+	blobs_put(p.a, "changes", 2 * PAD, 2);
+	(void)sync_machine(p.a);
+	assert_ok(ps_remote_copy(p.a->r, url, &first, &result));
+	assert_true(result.created >= 7);
+	for (unsigned round = 0; round < 4; round++)
+		change_and_copy(&p, url, 10 + round);
+	assert_ok(ps_remote_copy(p.a->r, url, &all, &result));
+	assert_int_equal(result.kept, result.looked);
+	/* As a fallback, and what repairs. */
+	p.a->options.fallback = url;
+	blobs_reopen(p.a);
+	lose_all_values(&p);
+	blobs_expect(p.a, "stays", 3 * PAD + 7, 1);
+	assert_ok(ps_remote_health_check(p.a->r, &options, &health));
+	assert_int_equal(health.repaired, 4);
+	/* As a store, and from there to a network again. */
+	struct blobs *b = machine_new(p.a);
+	snprintf(b->url, sizeof(b->url), "%s", url);
+	b->options.fallback = NULL;
+	assert_ok(blobs_start(b, false));
+	blobs_expect(b, "stays", 3 * PAD + 7, 1);
+	blobs_expect(b, "changes", 2 * PAD, 13);
+	assert_ok(ps_remote_copy(b->r, p.url, NULL, &result));
+	machine_free(b);
+	b = open_copy(&p);
+	blobs_expect(b, "stays", 3 * PAD + 7, 1);
+	blobs_expect(b, "changes", 2 * PAD, 13);
+	machine_free(b);
+	pair_free(&p);
+}
+
+static int run(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(a_copy_goes_to_an_engine_and_comes_back)};
+	if (gateway.endpoint[0]) {
+		setenv("AWS_ACCESS_KEY_ID", gateway.access_key, 1);
+		setenv("AWS_SECRET_ACCESS_KEY", gateway.secret_key, 1);
+		unsetenv("AWS_SESSION_TOKEN");
+	}
+	return cmocka_run_group_tests_name("copies, engines", tests, NULL, NULL);
+}
+
+static int run_scripted(void)
+{
+	s3_server_credentials();
+	server = s3_server_start(0, NULL);
+	if (!server)
+		return EXIT_FAILURE;
+	int failed = run();
+	s3_server_stop(server);
+	return failed;
+}
+
+static int run_on_cluster(bool through_gateway)
+{
+	int failed = 1;
+	if (network_is_skipped(through_gateway ? "s3" : "rados"))
+		return CEPH_SKIPPED;
+	cluster = ceph_cluster_start("memstore", 0);
+	if (cluster && (!through_gateway || ceph_cluster_gateway(cluster, &gateway)))
+		failed = run();
+	ceph_cluster_destroy(cluster);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	const char *engine = argc > 1 ? argv[1] : "s3";
+	return strcmp(engine, "s3") == 0 ? run_scripted() : run_on_cluster(strcmp(engine, "radosgw") == 0);
+}
