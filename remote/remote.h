@@ -287,7 +287,8 @@ struct ps_remote_health {
 	double share;      /* of the pads that are looked at, at random; 0: all */
 	uint32_t read;     /* 1: each is fetched and opened, not only looked at */
 	/* Contents of a value from a local copy, to repair what was lost: fills the bytes from `offset` on, or
-	 * says other than PS_OK if there are none. NULL: nothing is repaired. */
+	 * says other than PS_OK if there are none. NULL: only what the fallback has is repaired, which is asked
+	 * before. */
 	int (*contents)(void *arg, const char *key, uint64_t offset, void *buf, size_t len);
 	void *contents_arg;
 	/* Hears of every pad that is not as it should be. May be NULL. */
