@@ -71,7 +71,8 @@ struct disk_superblock {
 	ps_le64 snapshot_offset, snapshot_len, snapshot_checksum;
 	ps_le64 objects, live_bytes; /* where clean */
 	struct disk_classes classes;
-	ps_le64 interval; /* that changes carry now; 0: none do */
+	ps_le32 interval; /* that changes carry now; 0: none do */
+	ps_le32 restored; /* intervals up to this one are another store's, which this one was restored from */
 	ps_le64 checksum; /* XXH3 of all before, last */
 };
 static_assert(sizeof(struct disk_superblock) == SECTOR, "superblock is one sector");

@@ -513,8 +513,10 @@ int superblock_write(struct store *s, struct disk_superblock *sb);
 /* What the superblock alone knows, made durable before anything relies on it. Under checkpoint.lock, while s->writing; the store itself
  * goes on with what it has. A failure makes it read-only. */
 struct superblock_numbers {
-	uint64_t interval, crashes, checkpoint;
+	uint32_t interval, restored;
+	uint64_t crashes, checkpoint;
 };
+struct superblock_numbers superblock_get_numbers(const struct store *s);
 int superblock_set_numbers(struct store *s, const struct superblock_numbers *to);
 /* Durable when it returns. Likewise under checkpoint.lock while s->writing: the note may share a sector with a superblock. */
 int superblock_write_note(struct store *s, int place, const struct disk_note *note);

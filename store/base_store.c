@@ -221,7 +221,7 @@ static int load_store(struct store *s)
 	memcpy(s->uuid, s->sb.uuid, sizeof(s->uuid));
 	s->unclean = !ps_get32(s->sb.clean);
 	s->crashes = ps_get64(s->sb.crashes) + (s->unclean ? 1 : 0);
-	atomic_store(&s->interval, (uint32_t)ps_get64(s->sb.interval));
+	atomic_store(&s->interval, ps_get32(s->sb.interval));
 	err = attach_log(s);
 	if (!err)
 		err = classes_attach(s);

@@ -195,7 +195,8 @@ static int needed_generations(struct compact *c, uint64_t *needed)
 static int raise_crashes(struct store *s, uint64_t to)
 {
 	pthread_mutex_lock(&s->checkpoint.lock);
-	const struct superblock_numbers numbers = {atomic_load(&s->interval), to, ps_get64(s->sb.checkpoint)};
+	struct superblock_numbers numbers = superblock_get_numbers(s);
+	numbers.crashes = to;
 	int err = superblock_set_numbers(s, &numbers);
 	if (!err) {
 		pthread_mutex_lock(&s->lock);

@@ -152,6 +152,10 @@ static int prepare(struct ps_cut *cut, bool ends_interval, uint32_t ends)
 	if (ends + 1 >= INTERVAL_OPEN)
 		return ps_fail(PS_EFULL, "%s: no intervals left", s->path);
 	err = check_from(cut, ends, ps_get64(s->sb.checkpoint));
+	/* Of a cut of the store that this one was restored from, but for the last: what was changed since
+	 * lies in pages that were written here, whatever their numbers. */
+	if (cut->from.interval < ps_get32(s->sb.restored))
+		cut->from.checkpoint = 0;
 	/* What is dirty shows from the root. */
 	return err ? err : table_reserve_places(&s->table);
 }
@@ -182,7 +186,8 @@ static int begin_locked(struct ps_cut *cut, bool ends_interval, struct ps_cut_in
 	err = prepare(cut, ends_interval, ends);
 	pthread_mutex_unlock(&s->lock);
 	if (!err && ends_interval) {
-		const struct superblock_numbers numbers = {ends + 1, s->crashes, ps_get64(s->sb.checkpoint)};
+		struct superblock_numbers numbers = superblock_get_numbers(s);
+		numbers.interval = ends + 1;
 		err = superblock_set_numbers(s, &numbers);
 	}
 	if (err)

@@ -60,8 +60,9 @@ static int claim(struct ps_restore *r)
 	if (!err)
 		err = check_empty(s);
 	if (!err && !r->plain) {
-		const struct superblock_numbers numbers = {INTERVAL_OPEN, s->crashes,
-		                                           ps_get64(s->sb.checkpoint)};
+		struct superblock_numbers numbers = superblock_get_numbers(s);
+		numbers.interval = INTERVAL_OPEN;
+		numbers.restored = 0;
 		err = superblock_set_numbers(s, &numbers);
 	}
 	if (err)
@@ -333,14 +334,18 @@ static int check_info(const struct ps_restore *r, const struct ps_cut_info *info
 static int say_whole(struct ps_restore *r, const struct ps_cut_info *info)
 {
 	struct store *s = r->s;
-	const struct superblock_numbers numbers = {
-	    r->plain ? 0 : info->here.interval + 1, MAX(s->crashes, info->crashes),
-	    MAX(ps_get64(s->sb.checkpoint), r->plain ? 0 : info->here.checkpoint)};
+	struct superblock_numbers numbers = superblock_get_numbers(s);
+	numbers.crashes = MAX(numbers.crashes, info->crashes);
+	if (!r->plain) {
+		numbers.interval = (uint32_t)info->here.interval + 1;
+		numbers.restored = (uint32_t)info->here.interval;
+		numbers.checkpoint = MAX(numbers.checkpoint, info->here.checkpoint);
+	}
 	int err = superblock_set_numbers(s, &numbers);
 	if (err)
 		return err;
 	pthread_mutex_lock(&s->lock);
-	atomic_store(&s->interval, (uint32_t)numbers.interval);
+	atomic_store(&s->interval, numbers.interval);
 	s->crashes = numbers.crashes;
 	atomic_store(&s->log.checkpoint, numbers.checkpoint);
 	if (!r->plain && atomic_load(&s->table.slots) < info->slots)

@@ -53,11 +53,11 @@ static bool fields_sound(const struct disk_superblock *sb)
 	       ps_get64(sb->snapshot_len) <= file_bytes - ps_get64(sb->snapshot_offset);
 }
 
-/* Entries hold 32 bits of it. */
 static bool interval_sound(const struct disk_superblock *sb)
 {
 	bool feature = ps_get64(sb->incompatible) & INCOMPATIBLE_INTERVALS;
-	return feature == (ps_get64(sb->interval) != 0) && ps_get64(sb->interval) <= UINT32_MAX;
+	uint32_t interval = ps_get32(sb->interval), restored = ps_get32(sb->restored);
+	return feature == (interval != 0) && (restored < interval || !restored);
 }
 
 /* A version that is not ours decodes: its number counts, and the caller refuses it. */
@@ -212,6 +212,11 @@ int superblock_write_note(struct store *s, int place, const struct disk_note *no
 	return err;
 }
 
+struct superblock_numbers superblock_get_numbers(const struct store *s)
+{
+	return (struct superblock_numbers){ps_get32(s->sb.interval), ps_get32(s->sb.restored), s->crashes, ps_get64(s->sb.checkpoint)};
+}
+
 int superblock_set_numbers(struct store *s, const struct superblock_numbers *to)
 {
 	struct disk_superblock sb = s->sb;
@@ -220,7 +225,8 @@ int superblock_set_numbers(struct store *s, const struct superblock_numbers *to)
 		return err;
 	if (to->interval)
 		sb.incompatible = ps_set64(ps_get64(sb.incompatible) | INCOMPATIBLE_INTERVALS);
-	sb.interval = ps_set64(to->interval);
+	sb.interval = ps_set32(to->interval);
+	sb.restored = ps_set32(to->restored);
 	sb.crashes = ps_set64(to->crashes);
 	sb.checkpoint = ps_set64(to->checkpoint);
 	if ((err = superblock_write(s, &sb)) != PS_OK)
