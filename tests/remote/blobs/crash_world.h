@@ -13,6 +13,7 @@ struct world {
 	uint64_t image_size;
 	uint8_t *crashed; /* what the disk begins with since the last crash */
 	ps_mem_snapshot *snapshot;
+	bool leftovers; /* the network has pads that the index does not know; else that is a mistake */
 	/* What else is to be there with each base state, and what is to go after it. NULL: nothing. */
 	void (*begun)(struct world *w);
 	void (*ended)(struct world *w);

@@ -31,7 +31,7 @@ static void fresh_url(char url[256])
 /* A store of its own on the engine; what gc_store_new makes only for networks of this process. */
 static struct blobs *engine_store_new(void)
 {
-	struct blobs *like = gc_store_new("mem", NULL), *a = machine_new(like);
+	struct blobs *like = gc_store_new("mem"), *a = machine_new(like);
 	fresh_url(a->url);
 	a->options.timeout_ms = 20000;
 	blobs_free(like);

@@ -12,11 +12,14 @@ static uint64_t wall_ns(void *arg)
 	return gc_now_s * PS_SECOND_NS;
 }
 
-struct blobs *gc_store_new(const char *scheme, const struct ps_remote_seams *more)
+void gc_use_clock(struct blobs *b)
 {
-	struct ps_remote_seams seams = more ? *more : (struct ps_remote_seams){0};
-	seams.wall_ns = wall_ns;
-	seams.backoff_ms = 1;
+	b->seams.wall_ns = wall_ns;
+}
+
+struct blobs *gc_store_new(const char *scheme)
+{
+	struct ps_remote_seams seams = {.wall_ns = wall_ns, .backoff_ms = 1};
 	gc_now_s = 1000000;
 	return blobs_new_with(scheme, &seams);
 }

@@ -10,8 +10,10 @@ enum { GC_AGE_S = 1000 };
 /* Of all machines here; seconds since 1970. */
 extern uint64_t gc_now_s;
 
-/* A store on a network of its own, under that clock; other seams as given (may be NULL). */
-struct blobs *gc_store_new(const char *scheme, const struct ps_remote_seams *more);
+/* A store on a network of its own, under that clock. */
+struct blobs *gc_store_new(const char *scheme);
+/* The next time that this one is opened it is under that clock. */
+void gc_use_clock(struct blobs *b);
 /* Another machine puts so many values of two pads each, and burns: nobody has heard of it. Pads left: 2 a
  * value. */
 void gc_leave_behind(struct blobs *first, unsigned values);

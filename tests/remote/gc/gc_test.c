@@ -12,7 +12,7 @@ enum { PAD = 128 << 10, VALUES = 6 };
 
 static struct blobs *store_with_values(void)
 {
-	struct blobs *a = gc_store_new(scheme, NULL);
+	struct blobs *a = gc_store_new(scheme);
 	for (unsigned i = 0; i < VALUES; i++) {
 		char key[16];
 		snprintf(key, sizeof(key), "key %u", i);

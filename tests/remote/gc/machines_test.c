@@ -192,8 +192,7 @@ static void check_leftovers(struct walk *w)
 static void walk(uint64_t seed, bool guarded, struct walk *w)
 {
 	*w = (struct walk){.dice = {seed}};
-	struct ps_remote_seams seams = {.seed = seed};
-	w->all[0] = gc_store_new("mem", &seams);
+	w->all[0] = gc_store_new("mem");
 	w->all[1] = machine_open(w->all[0]);
 	for (unsigned i = 0; i < MACHINES; i++) {
 		w->synced_s[i] = gc_now_s;
@@ -252,7 +251,7 @@ static void *move(void *arg)
 
 static void what_moves_between_names_is_never_deleted(void **state)
 {
-	struct blobs *a = gc_store_new("mem", NULL);
+	struct blobs *a = gc_store_new("mem");
 	struct mover m = {.b = a};
 	unsigned busy = 0;
 	(void)state;

@@ -12,7 +12,7 @@ static void publish_and_burn(struct blobs *first, char address[PS_PUBLIC_ADDRESS
 
 static void what_an_address_shows_stays(void **state)
 {
-	struct blobs *a = gc_store_new("mem", NULL);
+	struct blobs *a = gc_store_new("mem");
 	char stays[PS_PUBLIC_ADDRESS], changes[PS_PUBLIC_ADDRESS], ends[PS_PUBLIC_ADDRESS];
 	char burned[PS_PUBLIC_ADDRESS];
 	struct ps_remote_gc_result found;
