@@ -68,17 +68,17 @@ int main(int argc, char **argv)
 	check(ps_remote_init(url, &key, &options, &r), "init");
 	put(r, argv[1], "empty", 0, 1);
 	put(r, argv[1], "one", 1, 2);
-	put(r, argv[1], "two-pads", 132000, 3);
 	put(r, argv[1], "changed", 9000, 4);
 	put(r, argv[1], "changed", 7000, 5);
 	tell(r, "empty");
 	tell(r, "one");
-	tell(r, "two-pads");
 	tell(r, "changed");
 	/* Pads of 4 KiB: a manifest holds 31 of them. */
 	for (unsigned mode = 0; mode < PS_MODES; mode++)
 		r->payloads[mode] = 4096;
-	put(r, argv[1], "tree", 40 * 4096 - 3, 6);
+	put(r, argv[1], "two-pads", 5000, 3);
+	tell(r, "two-pads");
+	put(r, argv[1], "tree", 32 * 4096 - 3, 6);
 	tell(r, "tree");
 	put(r, argv[1], "ended", 100, 7);
 	tell(r, "ended");

@@ -258,9 +258,11 @@ static void a_manifest_may_be_larger_than_a_pad(void **state)
 	struct blobs *b = new_blobs();
 	struct reader *reader = reader_new(b);
 	char address[PS_PUBLIC_ADDRESS];
+	/* Three levels on a network that costs nothing, else two. */
+	size_t count = strcmp(scheme, "mem") == 0 ? sizeof(chunks) / sizeof(*chunks) : 2;
 	(void)state;
 	narrow(b);
-	for (size_t i = 0; i < sizeof(chunks) / sizeof(*chunks); i++) {
+	for (size_t i = 0; i < count; i++) {
 		size_t size = chunks[i] * 4096 - 5;
 		put_public(b, "key", size, i, address);
 		reader_expect(reader, address, size, i);
@@ -268,17 +270,17 @@ static void a_manifest_may_be_larger_than_a_pad(void **state)
 	}
 	/* One chunk in the middle: its node, and the node of that, are all that is new. */
 	struct ps_record before = {0}, after = {0};
-	size_t size = (31 * 31 + 1) * 4096 - 5, fresh = 0;
-	uint8_t *bytes = blobs_bytes(size, 3), *is = test_malloc(size);
+	size_t size = chunks[count - 1] * 4096 - 5, fresh = 0;
+	uint8_t *bytes = blobs_bytes(size, count - 1), *is = test_malloc(size);
 	get_record(b, "key", &before);
-	bytes[500 * 4096] ^= 1;
+	bytes[size / 2] ^= 1;
 	assert_ok(ps_remote_update(b->r, "key", bytes, size, NULL));
 	get_record(b, "key", &after);
 	assert_int_equal(before.sets[PS_SET_CURRENT].count, after.sets[PS_SET_CURRENT].count);
 	for (uint32_t i = 0; i < after.sets[PS_SET_CURRENT].count; i++)
 		fresh += !ps_slot_same_pad(&before.sets[PS_SET_CURRENT].slots[i],
 		                           &after.sets[PS_SET_CURRENT].slots[i]);
-	assert_int_equal(fresh, 3);
+	assert_int_equal(fresh, count == 2 ? 2 : 3);
 	size_t len;
 	assert_ok(ps_public_get(&reader->p, address, is, size, &len));
 	assert_memory_equal(bytes, is, size);
