@@ -369,6 +369,7 @@ static int show_plan(struct put *put)
 	uint32_t kept = 0;
 	if (put->size != UINT64_MAX) {
 		ps_manager_estimate(put->r, put->size, put->mode, put->class, put->verify, &plan);
+		ps_public_estimate(put, &plan);
 		for (uint32_t i = 0; i < next->count; i++)
 			kept += next->slots[i].status == PS_SLOT_CONFIRMED;
 		plan.exact = next->count == 0 && put->record.sets[PS_SET_CURRENT].count == 0;
@@ -389,6 +390,7 @@ static int begin(struct put *put)
 	if (err == PS_OK && (put->record.flags & PS_RECORD_PUBLIC))
 		err = ps_public_look(&put->op, &put->record,
 		                     put->become == PUT_PRIVATE ? &put->address_ended : NULL);
+	put->op.shown.pads_done = 0; /* what was looked at is no part of the plan */
 	return ps_operation_fail(&put->op, err);
 }
 

@@ -70,6 +70,9 @@ struct public_close {
 int ps_public_close_in(const struct public_close *close, ps_index_txn *txn)
     __attribute__((warn_unused_result));
 
+/* What the put takes beside the value's pads, if the key is public or becomes so or was: nodes, and the index
+ * pad. */
+void ps_public_estimate(const struct put *put, struct ps_remote_plan *plan);
 /* Of a put whose chunks are all confirmed: nodes of the manifest, where one pad does not hold it, as chunks
  * behind the value's. */
 int ps_public_send_nodes(struct put *put) __attribute__((warn_unused_result));

@@ -80,6 +80,27 @@ static uint32_t most_entries(const ps_remote *r)
 	return (r->payloads[PS_PAD_SMALL] - PS_MANIFEST_HEAD) / PS_MANIFEST_ENTRY;
 }
 
+/* Nodes are written to new pads, or so it is said: the free ones may be taken by the value's. */
+void ps_public_estimate(const struct put *put, struct ps_remote_plan *plan)
+{
+	bool shown = put->record.flags & PS_RECORD_PUBLIC, shows = put->class == PS_PAD_PUBLIC_DATA;
+	struct ps_manifest m = {.size = put->size, .chunk = put->chunk_bytes};
+	uint64_t count = shows ? ps_manifest_level(&m, 0) : 0;
+	if (!shown && !shows)
+		return;
+	for (unsigned level = 1; count > most_entries(put->r) && level < PS_MANIFEST_LEVELS; level++) {
+		count = ps_manifest_level(&m, level);
+		plan->new_pads += count;
+		plan->requests += 2 * count;
+		plan->record_bytes += count * ps_pad_record_bytes(put->chunk_bytes);
+	}
+	plan->new_pads += !shown;
+	plan->requests += shown ? 3 : 2; /* one that is there is looked at first */
+	plan->record_bytes += ps_pad_record_bytes(shows ? PS_MANIFEST_HEAD + count * PS_MANIFEST_ENTRY : 0);
+	plan->price = ps_manager_price(put->r, plan, plan->record_bytes,
+	                               put->verify == PS_VERIFY_READ ? plan->record_bytes : 0);
+}
+
 int ps_public_send_nodes(struct put *put)
 {
 	uint32_t base = 0, count = put->data_chunks;

@@ -224,6 +224,45 @@ static void what_is_ended_is_told_as_that_for_good(void **state)
 	blobs_free(b);
 }
 
+/* Pads of 4 KiB: 31 entries in a manifest and in a node. */
+static void narrow(struct blobs *b)
+{
+	for (unsigned mode = 0; mode < PS_MODES; mode++)
+		b->r->payloads[mode] = 4096;
+}
+
+static int keep_plan(void *arg, const struct ps_remote_progress *progress)
+{
+	struct ps_remote_progress *last = arg;
+	*last = *progress;
+	return 0;
+}
+
+/* What is said before the first request is what is done. */
+static void a_plan_has_all_that_an_address_takes(void **state)
+{
+	struct blobs *b = new_blobs();
+	struct ps_remote_progress last;
+	struct ps_remote_put options = {
+	    .size = sizeof(options), .progress = keep_plan, .progress_arg = &last};
+	size_t size = 40 * 4096;
+	uint8_t *bytes = blobs_bytes(size, 1);
+	(void)state;
+	narrow(b);
+	options.max_pads = 42; /* two nodes and the index pad make 43 */
+	assert_error(ps_remote_put_public(b->r, "key", bytes, size, &options), PS_EQUOTA);
+	assert_int_equal(blobs_listed(b), 0);
+	options.max_pads = 43;
+	assert_ok(ps_remote_put_public(b->r, "key", bytes, size, &options));
+	assert_int_equal(last.plan.exact, 1);
+	assert_int_equal(last.plan.new_pads, 43);
+	assert_int_equal(last.pads_done, 43);
+	assert_int_equal(last.bytes_done, size);
+	assert_int_equal(blobs_listed(b), 43);
+	test_free(bytes);
+	blobs_free(b);
+}
+
 static void publishing_twice_changes_nothing(void **state)
 {
 	struct blobs *b = new_blobs();
@@ -244,13 +283,6 @@ static void publishing_twice_changes_nothing(void **state)
 }
 
 /* ---- larger than a manifest ---- */
-
-/* Pads of 4 KiB: 31 entries in a manifest and in a node. */
-static void narrow(struct blobs *b)
-{
-	for (unsigned mode = 0; mode < PS_MODES; mode++)
-		b->r->payloads[mode] = 4096;
-}
 
 static void a_manifest_may_be_larger_than_a_pad(void **state)
 {
@@ -627,6 +659,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(an_update_sends_what_changed),
 	    cmocka_unit_test(a_pad_never_changes_its_class),
 	    cmocka_unit_test(what_is_ended_is_told_as_that_for_good),
+	    cmocka_unit_test(a_plan_has_all_that_an_address_takes),
 	    cmocka_unit_test(publishing_twice_changes_nothing),
 	    cmocka_unit_test(a_manifest_may_be_larger_than_a_pad),
 	    cmocka_unit_test(a_manifest_opens_its_own_pads_and_nothing_else),
