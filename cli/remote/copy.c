@@ -46,8 +46,7 @@ static int copy_run(struct cli *cli, ps_remote *r)
 	                                 .finding = found,
 	                                 .finding_arg = cli};
 	struct ps_remote_copy_result result = {0};
-	char url[REMOTE_URL];
-	const char *to = remote_plain_url(given->copy_to, url);
+	const char *to = given->copy_to;
 	int err = ps_remote_copy(r, to, &options, &result);
 
 	if (err != PS_OK)

@@ -1,6 +1,5 @@
 /* From the command line to an open store: which network, which key, which limits. */
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,37 +10,10 @@
 #include "cli/key_secret.h"
 #include "cli/remote/remote.h"
 
-/* The folder that a path would name if it were made. */
-static void find_new_folder(const char *path, char url[REMOTE_URL])
+static void take_network(struct cli *cli)
 {
-	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
-	char parent[PATH_MAX], folder[PATH_MAX];
-
-	(void)snprintf(parent, sizeof(parent), "%.*s.", (int)(name - path), path);
-	if (*name == '\0' || realpath(parent, folder) == NULL)
-		return;
-	(void)snprintf(url, REMOTE_URL, "dir:%s/%s", strcmp(folder, "/") == 0 ? "" : folder, name);
-}
-
-const char *remote_plain_url(const char *given, char url[REMOTE_URL])
-{
-	char folder[PATH_MAX];
-
-	if (given == NULL || strncmp(given, "dir:", 4) != 0 || strlen(given) >= PATH_MAX)
-		return given;
-	(void)snprintf(url, REMOTE_URL, "%s", given);
-	if (realpath(given + 4, folder) != NULL)
-		(void)snprintf(url, REMOTE_URL, "dir:%s", folder);
-	else
-		find_new_folder(given + 4, url);
-	return url;
-}
-
-static void take_network(struct cli *cli, char url[REMOTE_URL])
-{
-	const char *given = cli->remote.network != NULL ? cli->remote.network : getenv("PADSTONE_NETWORK");
-
-	cli->remote.network = remote_plain_url(given, url);
+	if (cli->remote.network == NULL)
+		cli->remote.network = getenv("PADSTONE_NETWORK");
 }
 
 static const char *key_path(const struct cli *cli)
@@ -201,11 +173,10 @@ int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli
 {
 	const char *space = strchr(cli->command->name, ' ');
 	struct remote_watch watch = {.cli = cli, .what = space != NULL ? space + 1 : cli->command->name};
-	char url[REMOTE_URL];
 	int result;
 
 	cli->remote.watch = &watch;
-	take_network(cli, url);
+	take_network(cli);
 	if (!all_given(cli))
 		return CLI_USAGE;
 	secret_no_core();
@@ -234,10 +205,9 @@ static int open_public(struct cli *cli, int (*run)(struct cli *cli, ps_public *p
 int remote_with_public(struct cli *cli, int (*run)(struct cli *cli, ps_public *p))
 {
 	struct remote_watch watch = {.cli = cli, .what = strchr(cli->command->name, ' ') + 1};
-	char url[REMOTE_URL];
 
 	cli->remote.watch = &watch;
-	take_network(cli, url);
+	take_network(cli);
 	if (!network_given(cli))
 		return CLI_USAGE;
 	secret_no_core();
@@ -327,11 +297,10 @@ static int ask(const struct cli *cli)
 
 int cli_run_remote_forget(struct cli *cli)
 {
-	char url[REMOTE_URL];
 	json_t *object;
 	int result, err;
 
-	take_network(cli, url);
+	take_network(cli);
 	if (!all_given(cli))
 		return CLI_USAGE;
 	result = ask(cli);

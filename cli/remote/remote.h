@@ -2,7 +2,6 @@
 #ifndef PS_CLI_REMOTE_H
 #define PS_CLI_REMOTE_H
 
-#include <limits.h>
 
 #include <padstone/public.h>
 
@@ -31,11 +30,6 @@ PS_CHECKED int remote_open_scratch(struct cli *cli, const char *state, ps_remote
 
 /* The same for a network that is read without a key: which store is there does not matter. */
 int remote_with_public(struct cli *cli, int (*run)(struct cli *cli, ps_public *p));
-
-enum { REMOTE_URL = PATH_MAX + 8 };
-/* What this machine knows of a store is kept by the network's URL, so a folder has one URL wherever we are: without
- * links, dots and double slashes. Of other networks what is given. */
-const char *remote_plain_url(const char *given, char url[REMOTE_URL]);
 
 /* ---- get.c ---- */
 
