@@ -251,10 +251,15 @@ static void put_number(struct stage *s, uint64_t number, uint64_t version, size_
 	MUST(ps_remote_put(s->r, key, bytes, size, &options));
 }
 
+static unsigned turns(const struct bench *b)
+{
+	return (unsigned)MIN(MAX(b->count / 100, (uint64_t)10), (uint64_t)ROUNDS_MAX);
+}
+
 static void measure_small(struct stage *s)
 {
 	struct figure requests = {0}, time = {0};
-	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
+	for (unsigned i = 0; i < turns(s->b); i++) {
 		uint64_t before = requests_of(s);
 		double start = now();
 		put_number(s, i, 1, SMALL);
@@ -309,7 +314,7 @@ static void measure_sync(struct stage *s)
 	struct figure runs = {0}, heads = {0}, requests = {0}, time = {0};
 	struct ps_remote_sync_result result;
 	uint64_t count = s->b->count;
-	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
+	for (unsigned i = 0; i < turns(s->b); i++) {
 		put_number(s, (uint64_t)i * 7919 % count, 2 + i, 1);
 		uint64_t before = requests_of(s);
 		double start = now();
