@@ -88,10 +88,10 @@ static void interrupted_put(struct walk *w, struct blobs *b)
 
 static void change_one(struct walk *w, struct blobs *b)
 {
-	char key[16];
+	char key[16], other[16];
 	int err = PS_OK;
 	key_of(w, key);
-	switch (roll_below(&w->dice, 6)) {
+	switch (roll_below(&w->dice, 7)) {
 	case 0:
 		err = ps_remote_remove(b->r, key);
 		break;
@@ -101,10 +101,21 @@ static void change_one(struct walk *w, struct blobs *b)
 	case 2:
 		interrupted_put(w, b);
 		break;
+	case 3:
+		key_of(w, other);
+		err = ps_remote_rename(b->r, key, other);
+		break;
 	default:
 		put(w, b);
 	}
-	assert_true(err == PS_OK || err == PS_ENOTFOUND);
+	/* PS_EEXIST, PS_EBUSY: of a rename to what is there, or of what was interrupted. The others: of one
+	 * whose contents another machine has replaced, and this one has not heard of it yet. */
+	if (err == PS_ESUPERSEDED || err == PS_ELOST) {
+		(void)sync_machine(b);
+		assert_ok(ps_remote_list(b->r, NULL, check_value, b));
+	} else if (err != PS_OK && err != PS_ENOTFOUND && err != PS_EEXIST && err != PS_EBUSY) {
+		fail_msg("%s (%s)", ps_error_name(err), ps_last_error_message());
+	}
 }
 
 static void sync_one(struct walk *w, unsigned i)
