@@ -18,6 +18,7 @@ ps_storer *open_stack(const struct world *w, const char *path, int mode)
 	                                  .mode = mode,
 	                                  .durability = PS_RELAXED,
 	                                  .memory_budget = 16 << 20,
+	                                  .pin_limit = 1 << 30,
 	                                  .io = PS_BASE_IO_BUFFERED,
 	                                  .background = PS_BACKGROUND_NONE};
 	ps_storer *base, *multi, *top;
