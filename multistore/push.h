@@ -19,8 +19,8 @@ struct ps_push_options {
 	size_t size;         /* sizeof(struct ps_push_options) */
 	uint32_t history;    /* earlier states that stay, and can be cloned; none */
 	int compression;     /* zstd's level; 1. -1: none */
-	uint64_t pack_bytes; /* contents of one value of the remote, at most; 64 MiB */
-	ps_progress_fn progress; /* done, total: bytes of contents */
+	uint64_t pack_bytes; /* contents of one value of the remote, at most; 64 MiB; from 4 KiB, where a piece of 64 KiB goes beyond, to 1 GiB */
+	ps_progress_fn progress; /* done, total (0: not known): bytes of contents; in the caller's thread */
 	void *progress_arg;
 };
 struct ps_push_result {
@@ -37,7 +37,8 @@ struct ps_push_result {
  * later pushes once the new state is confirmed.
  *
  * One store has one network, and one line of states: PS_EFORK: the newest state there was not pushed from this store as it is here (another
- * store, a copy, or an older file of this one): clone, or push under another store name. PS_EBUSY: a push, a backup or a sync is under way.
+ * store, a copy, or an older file of this one), or another file was faster; what was there stays: clone, or push under another store name.
+ * PS_ECANCELED: progress said so; within a second. PS_EREADONLY: the key, or s, only reads. PS_ERANGE: too many states. PS_EBUSY: a push, a backup or a sync is under way.
  * PS_ENOSPC: writers freed more meanwhile than the cut may hold back (pin_limit). PS_ENOTSUP: s cannot be cut. options and result may be
  * NULL. Any thread. */
 PS_CHECKED PS_API int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, struct ps_push_result *result);
@@ -53,8 +54,10 @@ struct ps_clone_result {
 	uint64_t state, commit, objects, bytes;
 	uint64_t received_bytes, requests;
 };
-/* The store of a state as a new file at path: it appears when it is whole. Its next push goes on where the state was, if it was the newest.
- * PS_EEXIST: something is at path. PS_ENOTFOUND: nothing was pushed here, or no such state is kept. PS_EAUTH, PS_ELOST, PS_EROLLBACK, PS_EFORK:
+/* The store of a state as a new file at path, r synced before (a state of another machine's is seen): it appears when it is whole, until then
+ * it is "path.partial-PROCESS". Small contents lie in classes. Its next push goes on where the state was, if it was the newest.
+ * PS_ECORRUPT: a pack is not what it should be; the sentence names it. PS_ESUPERSEDED: another push has dropped the state meanwhile.
+ * PS_ECANCELED. PS_EEXIST: something is at path. PS_ENOTFOUND: nothing was pushed here, or no such state is kept. PS_EAUTH, PS_ELOST, PS_EROLLBACK, PS_EFORK:
  * as ps_remote_get. */
 PS_CHECKED PS_API int ps_clone(ps_remote *r, const char *path, const struct ps_clone_options *options, struct ps_clone_result *result);
 
@@ -65,7 +68,7 @@ struct ps_push_state {
 	uint32_t newest;
 };
 typedef int (*ps_push_state_fn)(void *arg, const struct ps_push_state *state);
-/* The states that can be cloned, the newest first, as the last sync of r had them. Other than 0 from fn ends it with PS_ECANCELED.
+/* The states that can be cloned, the newest first, as the last sync of r had them: one request. Other than 0 from fn ends it with PS_ECANCELED.
  * PS_ENOTFOUND: nothing was pushed here. */
 PS_CHECKED PS_API int ps_push_history(ps_remote *r, ps_push_state_fn fn, void *arg);
 
