@@ -72,6 +72,8 @@ static int read_head(ps_pack_reader *r)
 	    ps_get32(head.number) != r->about.number || ps_get64(head.since) != r->about.since ||
 	    ps_get64(head.upto) != r->about.upto)
 		return damaged(r, "is of another push, or another pack of it");
+	if (r->about.since >= r->about.upto)
+		return damaged(r, "is of no interval");
 	return all_zero(head.reserved, sizeof(head.reserved)) ? PS_OK
 	                                                      : damaged(r, "reserved bytes are not zero");
 }

@@ -399,7 +399,7 @@ static void changes_behind_a_crash_are_pushed(void **state)
 		(void)!ps_push(m.w.s, m.w.b->r, &m.w.options, NULL);
 		crash_and_reopen(&m);
 		m.w.dice.state = k;
-		change_some(&m.w, 1 + (unsigned)k % 4);
+		change_some(&m.w, 1 + (unsigned)k % 16);
 		kept += push_now(&m.w).kept_packs > 0;
 		picture_take(&p, m.w.s);
 		expect_clone(&m.w, m.w.b->r, 0, &p);
