@@ -1,8 +1,8 @@
 /* Random histories of machines that change, keep parts of, rename and remove values of several pads, sync
- * when they please, and join in the midst of it. After every round each machine reads what it has not sent,
- * then all sync, and every value, each conflict copy too, is read whole from the network on every machine and
- * on one that has only the key; nothing that nobody replaced knowingly is lost, no pad is forgotten, none has
- * two owners. */
+ * when they please, or try to over a network that fails, are closed and opened, and join in the midst of it.
+ * After every round each machine reads what it has not sent, then all sync, and every value, each conflict
+ * copy too, is read whole from the network on every machine and on one that has only the key; nothing that
+ * nobody replaced knowingly is lost, no pad is forgotten, none has two owners. */
 #include "tests/remote/sync/values.h"
 
 #include <stdio.h>
@@ -141,13 +141,37 @@ static void check_round(struct history *h, uint64_t seed, unsigned round)
 	check_machines(h->machines, h->count);
 }
 
+/* From some request on nobody answers, or what is done is not told; a later sync goes on. */
+static void sync_or_not(struct history *h, struct blobs *b)
+{
+	static const enum ps_mem_fault faults[] = {PS_MEM_VANISH, PS_MEM_LOSE_REPLY, PS_MEM_LOSE_REQUEST};
+	struct ps_mem_rule rule = {.fault = faults[roll_below(&h->dice, 3)],
+	                           .first = 1 + roll_below(&h->dice, 12)};
+	ps_mem_world *world = blobs_world(h->machines[0]);
+	unsigned number;
+	assert_ok(ps_mem_rule_add(world, &rule, &number));
+	(void)!ps_remote_sync(b->r, NULL, NULL, NULL);
+	ps_mem_rule_remove(world, 0);
+}
+
+static void some_sync(struct history *h, struct blobs *b)
+{
+	uint64_t what = roll_below(&h->dice, 4);
+	if (what == 0)
+		sync_or_not(h, b);
+	else
+		(void)sync_machine(b);
+	if (what == 1)
+		blobs_reopen(b);
+}
+
 static void one_round(struct history *h)
 {
 	bool joins = h->count < MACHINES && roll_below(&h->dice, 2) == 0;
 	for (uint64_t n = 6 * h->count; n > 0; n--) {
 		struct blobs *b = h->machines[roll_below(&h->dice, h->count)];
 		if (roll_below(&h->dice, 4) == 0)
-			(void)sync_machine(b);
+			some_sync(h, b);
 		else
 			change_one(h, b);
 		if (joins && roll_below(&h->dice, 4) == 0) { /* in the midst of it */
