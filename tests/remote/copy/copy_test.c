@@ -582,6 +582,65 @@ static void a_copy_can_be_ended_within_a_second(void **state)
 	pair_free(&p);
 }
 
+/* ---- memory ---- */
+
+struct peak {
+	atomic_size_t now, most;
+};
+
+static void grow(struct peak *peak, size_t size)
+{
+	size_t now = atomic_fetch_add(&peak->now, size) + size, most = atomic_load(&peak->most);
+	while (now > most && !atomic_compare_exchange_weak(&peak->most, &most, now))
+		continue;
+}
+
+static void *counted_alloc(void *arg, size_t size)
+{
+	grow(arg, size);
+	return malloc(size);
+}
+
+static void *counted_resize(void *arg, void *memory, size_t old_size, size_t new_size)
+{
+	struct peak *peak = arg;
+	grow(peak, new_size);
+	atomic_fetch_sub(&peak->now, old_size);
+	return realloc(memory, new_size);
+}
+
+static void counted_release(void *arg, void *memory, size_t size)
+{
+	struct peak *peak = arg;
+	atomic_fetch_sub(&peak->now, size);
+	free(memory);
+}
+
+static void a_copy_keeps_to_the_memory_that_it_is_given(void **state)
+{
+	struct peak peak = {0};
+	struct pair_of p;
+	(void)state;
+	pair_new(&p);
+	blobs_put(p.a, "value", 60 * PAD, 1);
+	(void)sync_machine(p.a);
+	blobs_close(p.a);
+	p.a->options.max_inflight = 3 << 20;
+	p.a->options.alloc = counted_alloc;
+	p.a->options.resize = counted_resize;
+	p.a->options.release = counted_release;
+	p.a->options.alloc_arg = &peak;
+	assert_ok(blobs_start(p.a, false));
+	size_t before = atomic_load(&peak.now);
+	atomic_store(&peak.most, before);
+	assert_int_equal(copy_now(&p).missing, 0);
+	assert_true(atomic_load(&peak.most) > before + 2 * PAD); /* it counts */
+	assert_true(atomic_load(&peak.most) - before <= 5 * (size_t)(3 << 20) / 2);
+	expect_whole(&p);
+	pair_free(&p);
+	assert_int_equal(atomic_load(&peak.now), 0);
+}
+
 /* What is read stays where it is, whatever is put, removed, synced and purged meanwhile. */
 struct meanwhile {
 	struct blobs *b;
@@ -646,6 +705,7 @@ int main(void)
 	    cmocka_unit_test(a_plan_comes_first_and_may_be_refused),
 	    cmocka_unit_test(a_copy_stops_at_the_limits_and_goes_on),
 	    cmocka_unit_test(a_copy_can_be_ended_within_a_second),
+	    cmocka_unit_test(a_copy_keeps_to_the_memory_that_it_is_given),
 	    cmocka_unit_test(changes_go_on_while_a_copy_is_made),
 	};
 	return cmocka_run_group_tests_name("copy", tests, NULL, NULL);
