@@ -250,6 +250,27 @@ static const char *hint_of_address(int err)
 	}
 }
 
+static const char *hint_of_copy(int err)
+{
+	switch (err) {
+	case PS_EEXIST:
+		return "Take another folder or bucket for the copy: this one is in use.";
+	case PS_EROLLBACK:
+		return "The copy knows more than this network shows: `padstone remote sync' first; else this "
+		       "network went "
+		       "back.";
+	case PS_EFORK:
+		return "The copy has gone its own way, or is so old that nothing proves that it has not: "
+		       "--behind then.";
+	case PS_ELOST:
+		return "`padstone remote health --read' says what is lost, and with --fallback URL repairs "
+		       "it from "
+		       "another copy.";
+	default:
+		return NULL;
+	}
+}
+
 const char *cli_remote_hint(const struct cli *cli, int err)
 {
 	bool head = cli->command->run == cli_run_remote_head_code || cli->command->run == cli_run_remote_sync;
@@ -261,8 +282,12 @@ const char *cli_remote_hint(const struct cli *cli, int err)
 		hint = hint_of_address(err);
 	if (head && hint_of_head(err) != NULL)
 		return hint_of_head(err);
+	if (cli->command->run == cli_run_remote_copy && cli->remote.stage == CLI_REMOTE_OPEN &&
+	    hint_of_copy(err) != NULL)
+		return hint_of_copy(err);
 	if (err == PS_EBUSY && cli->command->run == cli_run_remote_gc)
-		return "Let each of them sync, then run it again. One that never comes back: `padstone remote "
+		return "Let each of them sync, then run it again. One that never comes back: `padstone "
+		       "remote "
 		       "drop-machine'; one that has nothing to tell: --ignore-silent.";
 	if (strchr(cli->command->name, ' ') == NULL && hint_of_push(cli, err) != NULL)
 		return hint_of_push(cli, err);

@@ -82,6 +82,7 @@ second_network() {
 	member created 0
 	expect 0 "another store on a network of its own" "$tool" remote init --network dir:net4 --key key --create
 	expect 1 "is no copy" remote copy --to dir:net4
+	says "says so" "is in use"
 	find net -type f -size +100k >victims
 	while read -r victim; do rm "$victim"; done <victims
 	expect 5 "export of what is lost" remote export --json out4

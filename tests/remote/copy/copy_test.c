@@ -684,6 +684,51 @@ static void changes_go_on_while_a_copy_is_made(void **state)
 	pair_free(&p);
 }
 
+/* Another machine replaces what is about to be copied, and deletes it. */
+struct other {
+	struct blobs *b;
+	unsigned plans;
+};
+
+static int change_elsewhere(void *arg, const struct ps_remote_progress *progress)
+{
+	struct other *other = arg;
+	if (progress->phase != PS_REMOTE_PLAN || ++other->plans > 1)
+		return 0;
+	blobs_update(other->b, "pads", 2 * PAD, 50);
+	(void)sync_machine(other->b);
+	other->b->r->options.free_keep = 1;
+	assert_ok(ps_remote_purge(other->b->r, NULL, NULL, NULL));
+	return 0;
+}
+
+static void a_head_that_moves_meanwhile_is_followed(void **state)
+{
+	struct found found = {0};
+	struct other other = {0};
+	struct ps_remote_copy options = {.size = sizeof(options),
+	                                 .progress = change_elsewhere,
+	                                 .progress_arg = &other,
+	                                 .finding = find,
+	                                 .finding_arg = &found};
+	struct ps_remote_copy_result result;
+	struct pair_of p;
+	(void)state;
+	pair_new(&p);
+	fill_store(p.a);
+	(void)sync_machine(p.a);
+	other.b = machine_open(p.a);
+	assert_ok(ps_remote_copy(p.a->r, p.url, &options, &result));
+	assert_int_equal(other.plans, 2);
+	assert_int_equal(found.count + result.missing, 0);
+	struct blobs *b = open_copy(&p);
+	blobs_expect(b, "pads", 2 * PAD, 50);
+	machine_free(b);
+	machine_free(other.b);
+	expect_whole(&p);
+	pair_free(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -707,6 +752,7 @@ int main(void)
 	    cmocka_unit_test(a_copy_can_be_ended_within_a_second),
 	    cmocka_unit_test(a_copy_keeps_to_the_memory_that_it_is_given),
 	    cmocka_unit_test(changes_go_on_while_a_copy_is_made),
+	    cmocka_unit_test(a_head_that_moves_meanwhile_is_followed),
 	};
 	return cmocka_run_group_tests_name("copy", tests, NULL, NULL);
 }
