@@ -82,6 +82,75 @@ END
 	says "and Ctrl-C is heard" "interrupted"
 }
 
+# Who changes what an address shows is killed, again and again: a reader sees the one value or the other, whole.
+killed_addresses() {
+	python3 - "$tool" <<'END' || failures=$((failures + 1))
+import json, os, random, signal, subprocess, sys
+
+tool = sys.argv[1]
+random.seed(496)
+reader = dict(os.environ, PADSTONE_HOME=os.path.abspath("reader"))
+values = [os.urandom(1500000 + n) for n in range(2)]
+for n, value in enumerate(values):
+    with open("shown%d" % n, "wb") as file:
+        file.write(value)
+
+def command(name, *rest):
+    return [tool, "remote", name, "--network", "dir:net", "--key", "key", "--json", *rest]
+
+def die(what):
+    sys.exit("FAILED: " + what)
+
+def fetch(address):
+    done = subprocess.run([tool, "remote", "fetch", address, "--network", "dir:net"], env=reader,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode not in (0, 3):
+        die("fetch: status %d: %s" % (done.returncode, done.stderr.decode()))
+    return done.stdout if done.returncode == 0 else None
+
+def until_done(seen, *args):
+    """Returns how often it was killed; seen() looks after each time."""
+    for kills in range(40):
+        process = subprocess.Popen(command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            process.wait(random.uniform(0.05, 0.5))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        out, err = process.communicate()
+        seen()
+        if process.returncode == 0:
+            return kills
+        if process.returncode != -9:
+            die("%s: status %d: %s" % (args[0], process.returncode, err))
+        if subprocess.run(command("verify"), stdout=subprocess.DEVNULL).returncode != 0:
+            die("the index does not agree with itself after %s was killed" % args[0])
+    die(args[0] + " never ends")
+
+first = subprocess.run(command("put", "--public", "--mode", "small", "shown", "shown0"), stdout=subprocess.PIPE, text=True)
+address = json.loads(first.stdout)["address"]
+kills = 0
+for n in range(1, 7):
+    def whole():
+        if fetch(address) not in values:
+            die("neither the old value nor the new one")
+    kills += until_done(whole, "update", "--mode", "small", "--up", "3M", "shown", "shown%d" % (n % 2))
+    if fetch(address) != values[n % 2]:
+        die("the update ended, and the address does not show it")
+
+def whole_or_gone():
+    if fetch(address) not in (values[0], None):
+        die("neither the value nor that it was taken back")
+kills += until_done(whole_or_gone, "unpublish", "--mode", "small", "--up", "3M", "shown")
+if fetch(address) is not None:
+    die("unpublish ended, and the address shows a value")
+if kills < 4:
+    die("only %d kills" % kills)
+print("killed %d times while an address changed" % kills)
+END
+	expect 0 "get" remote get shown
+	holds "is the last one" cmp shown0 out
+}
+
 # A server that takes connections and says nothing.
 silent() {
 	python3 - "$tool" <<'END' || failures=$((failures + 1))
@@ -182,6 +251,7 @@ END
 interrupted() {
 	make_store
 	killed
+	killed_addresses
 	silent
 	full_disk
 	passphrases
