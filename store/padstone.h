@@ -7,6 +7,7 @@
 #include <padstone/error.h>
 #include <padstone/memory_store.h>
 #include <padstone/multi_store.h>
+#include <padstone/public.h>
 #include <padstone/push.h>
 #include <padstone/remote.h>
 #include <padstone/remote_copy.h>
