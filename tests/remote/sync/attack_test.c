@@ -337,7 +337,7 @@ static void a_head_whose_answer_is_lost_is_written_once(void **state)
 	each_store(s)
 	{
 		struct ps_pad_name head = head_name_of(s.a);
-		struct ps_remote_head before;
+		struct ps_remote_head before, after;
 		assert_ok(ps_remote_head(s.a->r, &before));
 		for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++) {
 			unsigned number;
@@ -353,7 +353,10 @@ static void a_head_whose_answer_is_lost_is_written_once(void **state)
 			ps_mem_rule_remove(world_of(&s), number);
 			(void)ps_mem_deliver(world_of(&s)); /* what comes late now is refused by its guard */
 		}
-		assert_int_equal(sync_machine(s.a).head, before.counter + sizeof(faults) / sizeof(*faults));
+		/* Not by a sync: one that has nothing to send may merge runs, with a head of its own. */
+		assert_ok(ps_remote_head(s.a->r, &after));
+		assert_int_equal(after.counter, before.counter + sizeof(faults) / sizeof(*faults));
+		assert_int_equal(sync_machine(s.a).sent, 0);
 		struct blobs *fresh = machine_open(s.a);
 		expect_same(s.a, fresh);
 		check_machines((struct blobs *[]){s.a, fresh}, 2);
