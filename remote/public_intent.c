@@ -61,7 +61,7 @@ static int check_one(const uint8_t *at, size_t len, struct intent_bytes *head)
 
 int public_intents_check(const uint8_t *bytes, size_t len)
 {
-	struct intent_bytes head;
+	struct intent_bytes head = {0};
 	int err = PS_OK;
 	for (size_t at = 0; at < len && err == PS_OK; at += ps_get32(head.bytes))
 		err = check_one(bytes + at, len - at, &head);
