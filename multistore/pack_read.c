@@ -302,6 +302,8 @@ static bool piece_fits(const ps_pack_reader *r, uint64_t offset, uint64_t len)
 static int read_piece(ps_pack_reader *r, struct ps_pack_item *item)
 {
 	uint64_t number, len;
+	if (!r->any && r->block_first == PS_ID_NONE)
+		return damaged(r, "goes on with no object");
 	if (!r->any) { /* of an object that began in another pack */
 		r->object = (struct ps_cut_object){.id = r->block_first, .kind = PS_CUT_CHUNKS};
 		r->continued = r->tail.continues = true;

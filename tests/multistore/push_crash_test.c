@@ -149,8 +149,8 @@ static void crashing_free(struct machine *m)
 {
 	crashing_restore(m);
 	assert_ok(ps_close(m->w.s));
-	blobs_free(m->w.b);
 	ps_mem_snapshot_free(m->snapshot);
+	blobs_free(m->w.b);
 	image_free(&m->store);
 	image_free(&m->index);
 	picture_free(&m->before);
