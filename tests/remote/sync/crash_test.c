@@ -100,13 +100,6 @@ static void change_all(struct world *w)
 {
 	struct blobs *a = w->a.b, *b = w->b.b, *first = w->first;
 	char key[16];
-	if (w->call == PURGE) { /* the first head after one of another machine has all that was changed */
-		blobs_put(b, "early", 10, 1);
-		(void)sync_machine(b);
-		assert_ok(ps_remote_remove(b->r, "early"));
-		(void)sync_machine(b);
-		(void)sync_machine(a);
-	}
 	if (w->call > SYNC_JOINED)
 		make_runs(a, w->call != SYNC_OF_MANY);
 	for (unsigned i = 0; i < 6; i++) {
