@@ -187,7 +187,7 @@ static void what_was_written_is_read(void **state)
 	struct made *made = malloc(OBJECTS_MOST * sizeof(*made));
 	struct ps_pack_tail tail, again;
 	(void)state;
-	for (uint64_t seed = 1; seed <= 12; seed++) {
+	for (uint64_t seed = 1; seed <= 6; seed++) {
 		size_t count = write_pack(&b, made, seed, seed % 3 ? 1 : 0, &tail);
 		read_pack(&b, made, count);
 		assert_int_equal(ps_pack_tail_decode(b.data + b.len - PS_PACK_TAIL, b.len, &again), PS_OK);
@@ -235,7 +235,7 @@ static void a_cut_or_changed_pack_is_refused(void **state)
 			assert_true(err == PS_ECORRUPT || err == PS_EVERSION);
 			b.data[i] ^= 1;
 		}
-		for (size_t i = (size_t)tail.index - 32; i < whole; i++) { /* end, index and tail */
+		for (size_t i = (size_t)tail.index - 32; i < whole; i += 3) { /* end, index and tail */
 			b.data[i] ^= 1;
 			int err = try_pack(&b, &about);
 			assert_true(err == PS_ECORRUPT || err == PS_EVERSION);

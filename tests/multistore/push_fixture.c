@@ -33,7 +33,8 @@ ps_storer *open_stack(const struct world *w, const char *path, int mode)
 void world_new(struct world *w, const char *scheme, uint64_t seed)
 {
 	memset(w, 0, sizeof(*w));
-	w->b = blobs_new(scheme);
+	const struct ps_remote_seams seams = {.backoff_ms = 1};
+	w->b = blobs_new_with(scheme, &seams);
 	w->dice.state = seed;
 	w->options = (struct ps_push_options){.size = sizeof(w->options)};
 	snprintf(w->path, sizeof(w->path), "%s/store", w->b->folder);
