@@ -344,8 +344,12 @@ static int move_ring(struct store *s, uint64_t len)
 	struct disk_superblock sb;
 	pthread_mutex_lock(&s->lock);
 	int err = space_alloc(&s->space, len, &extent, NULL);
+	/* Compaction wants it lower, or smaller. */
+	bool worse = !err && s->space.below && len >= s->log.ring[0].len && extent.offset > s->log.ring[0].offset;
+	if (worse)
+		space_free_now(&s->space, extent);
 	pthread_mutex_unlock(&s->lock);
-	if (err)
+	if (err || worse)
 		return PS_OK; /* the old one does */
 	struct ring ring = {.offset = extent.offset, .len = len};
 	err = log_write_ring(&s->log, &ring);

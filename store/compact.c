@@ -309,8 +309,9 @@ struct sparse {
 	struct store *s;
 	uint64_t limit;
 	uint64_t used[PS_CLASSES_MAX + 1][FILLS], slots[PS_CLASSES_MAX + 1][FILLS];
-	unsigned keep[PS_CLASSES_MAX + 1]; /* slabs of this fill and fuller stay */
-	uint64_t moved;
+	uint64_t above[PS_CLASSES_MAX + 1]; /* used slots that come down from above the limit */
+	unsigned keep[PS_CLASSES_MAX + 1];  /* slabs of less fill go, fuller ones stay; of this fill as many go as there is room for */
+	uint64_t room[PS_CLASSES_MAX + 1], moved[PS_CLASSES_MAX + 1];
 };
 
 static unsigned fill_of(const struct ps_slab_info *slab)
@@ -325,31 +326,41 @@ static int count_slab(void *arg, const struct ps_slab_info *slab)
 	if (slab->offset < sparse->limit) {
 		sparse->used[slab->class][fill] += slab->used;
 		sparse->slots[slab->class][fill] += slab->slots;
+	} else {
+		sparse->above[slab->class] += slab->used;
 	}
 	return PS_OK;
+}
+
+/* One slab, or all of a fill: goes if what is in it has room in those that stay. */
+static bool may_go(struct sparse *sparse, unsigned class, uint64_t used, uint64_t slots)
+{
+	uint64_t room = sparse->room[class] - (slots - used), moved = sparse->moved[class] + used;
+	if (moved > room)
+		return false;
+	sparse->room[class] = room;
+	sparse->moved[class] = moved;
+	return true;
 }
 
 /* The sparsest slabs go as long as the fuller ones have room for what is in them. */
 static void choose_fills(struct sparse *sparse, unsigned class)
 {
-	uint64_t room = 0, moved = 0;
 	unsigned keep = 0;
 	for (unsigned i = 0; i < FILLS; i++)
-		room += sparse->slots[class][i] - sparse->used[class][i];
-	while (keep < FILLS - 1) {
-		room -= sparse->slots[class][keep] - sparse->used[class][keep];
-		moved += sparse->used[class][keep];
-		if (moved > room)
-			break;
+		sparse->room[class] += sparse->slots[class][i] - sparse->used[class][i];
+	sparse->moved[class] = sparse->above[class];
+	while (keep < FILLS - 1 && may_go(sparse, class, sparse->used[class][keep], sparse->slots[class][keep]))
 		keep++;
-	}
 	sparse->keep[class] = keep;
 }
 
 static int retire_slab(void *arg, const struct ps_slab_info *slab)
 {
 	struct sparse *sparse = arg;
-	bool retire = slab->offset < sparse->limit && fill_of(slab) < sparse->keep[slab->class];
+	unsigned fill = fill_of(slab), keep = sparse->keep[slab->class];
+	bool retire = slab->offset >= sparse->limit || fill < keep ||
+		      (fill == keep && may_go(sparse, slab->class, slab->used, slab->slots));
 	return ps_omni_retire(sparse->s->space.slots, slab->offset, retire);
 }
 
@@ -426,6 +437,9 @@ static int one_round(struct compact *c, uint64_t goal)
 		err = log_sync(&c->s->log);
 	if (!err)
 		err = checkpoint_run(c->s);
+	/* It wants one piece, which may be there only now. */
+	if (!err)
+		err = as_far_as_there_is_space(move_log(c));
 	if (!err)
 		err = as_far_as_there_is_space(move_table(c));
 	return err ? err : cut_file(c);

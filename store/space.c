@@ -127,6 +127,9 @@ static int root_alloc(struct space *sp, uint64_t len, struct ps_extent *extent)
 	int err = PS_ENOSPC;
 	if (sp->below)
 		err = ps_root_alloc_below(sp->root, len, sp->below, extent);
+	/* For want of space there, as low as it goes: the next round has less to move. */
+	if (err == PS_ENOSPC && sp->below)
+		err = ps_root_alloc_below(sp->root, len, sp->end, extent);
 	if (err == PS_ENOSPC)
 		err = sp->root->ops->alloc(sp->root, len, extent);
 	if (err)
@@ -256,7 +259,7 @@ static int slot_anywhere(struct space *sp, unsigned class, uint64_t slab_bytes, 
 {
 	int err = ps_omni_alloc_class(sp->slots, class, extent);
 	if (err == PS_ENOSPC && sp->below) {
-		ps_omni_set_limit(sp->slots, 0);
+		ps_omni_set_limit(sp->slots, INT64_MAX); /* as low as it goes */
 		err = ps_omni_alloc_class(sp->slots, class, extent);
 	}
 	if (err == PS_ENOSPC && (err = grow(sp, 2 * slab_bytes)) == PS_OK)
