@@ -2,11 +2,13 @@
 # Plants the defects of defects.txt, one at a time: each must make the test that is named beside it fail, and the test must
 # pass over the unchanged sources. Only the changed file is compiled anew; it is linked before the library that has it unchanged.
 #
-# run.sh BUILD-CONFIG [DEFECT...]       without names: all of them
+# run.sh BUILD-CONFIG [--texts] [DEFECT...]     without names: all of them. --texts: only whether each can still be planted
 set -u
 
 config=$1
 shift
+task=try
+[ "${1:-}" != --texts ] || { task=look; shift; }
 here=$(cd "$(dirname "$0")" && pwd)
 table=$here/defects.txt
 limit=${PS_PLANTED_TIMEOUT:-100}
@@ -91,6 +93,16 @@ passes_unchanged() {
 	: >"$scratch/passed$key"
 }
 
+look() {
+	name=$1
+	file=$(field "$name" file)
+	if plant "$name" "$(section source)/$file" "$scratch/planted.c"; then
+		caught=$((caught + 1))
+	else
+		complain "$name: its text stands in $file $(cat "$scratch/found") times, not once"
+	fi
+}
+
 try() {
 	name=$1
 	file=$(field "$name" file)
@@ -121,7 +133,11 @@ try() {
 
 [ $# -gt 0 ] || set -- $(awk '/^defect / { print $2 }' "$table")
 for defect; do
-	try "$defect"
+	"$task" "$defect"
 done
-echo "$caught defects caught, $wrong wrong"
+if [ $task = look ]; then
+	echo "$caught texts found, $wrong wrong"
+else
+	echo "$caught defects caught, $wrong wrong"
+fi
 [ "$wrong" -eq 0 ] && [ "$caught" -gt 0 ]
