@@ -115,6 +115,9 @@ static int copy_all(struct clone *c)
 
 static int fill(struct clone *c, ps_storer *s)
 {
+	/* As after a crash: ids that the lost store gave out behind the state are not given out again. */
+	struct ps_cut_info info = c->state->info;
+	info.crashes++;
 	int err = ps_restore_begin(s, &c->restore);
 	if (err)
 		return err;
@@ -122,7 +125,7 @@ static int fill(struct clone *c, ps_storer *s)
 	if (!err)
 		err = copy_all(c);
 	if (!err)
-		err = ps_restore_finish(c->restore, &c->state->info);
+		err = ps_restore_finish(c->restore, &info);
 	else
 		ps_restore_abort(c->restore);
 	return err;

@@ -117,6 +117,7 @@ static void a_clone_never_gives_an_id_again(void **state)
 	for (unsigned i = 0; i < 30; i++)
 		(void)!ps_delete(w.s, w.ids[i]);
 	(void)push_now(&w);
+	change_some(&w, 60); /* which the clone does not know */
 	ps_storer *clone = clone_open(&w, w.b->r, 0, path);
 	for (unsigned i = 0; i < 60; i++) {
 		ps_id id;
