@@ -9,7 +9,7 @@
 
 #include "tests/allocator/root_model.h"
 
-enum { SEQUENCES = 24, BYTES = 4000 };
+enum { SEQUENCES = 12, BYTES = 4000 };
 
 static uint64_t next_random(uint64_t *state)
 {

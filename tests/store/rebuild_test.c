@@ -417,7 +417,7 @@ static void racing_writers_and_the_walk_share_the_space(void **state)
 	for (uint32_t i = 0; i < WRITERS; i++) {
 		writers[i] = (struct writer){.world = {.s = s, .objects = objects, .random = i + 1},
 		                             .first = i * (OBJECTS / WRITERS),
-		                             .count = 1500};
+		                             .count = 700};
 		assert_int_equal(pthread_create(&writers[i].thread, NULL, write_on, &writers[i]), 0);
 	}
 	for (int i = 0; i < WRITERS; i++)
