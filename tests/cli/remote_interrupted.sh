@@ -212,8 +212,8 @@ passphrases() {
 	member error PS_EAUTH
 	expect 1 "none, and nobody to ask" setsid "$tool" remote ls --network dir:net --key locked
 	expect 1 "one where there is none" "$tool" remote ls --network dir:net --key key --passphrase-file right
-	"$tool" key read-only -q key reader || exit 1
-	expect 0 "a key that reads" "$tool" remote ls --network dir:net --key reader
+	"$tool" key read-only -q key reader.key || exit 1
+	expect 0 "a key that reads" "$tool" remote ls --network dir:net --key reader.key
 }
 
 # On 80 columns every bar fits, and goes again.
