@@ -118,7 +118,7 @@ static int copy_runs(const struct ps_push_manifest *old, const struct ps_push_ma
 		const struct ps_push_manifest_run *run = &old->runs[i];
 		number[i] = m->run_count;
 		if (needed[i])
-			err = add_whole_run(m, run, old->packs + run->first_pack);
+			err = add_whole_run(m, run, ps_push_manifest_packs(old, run));
 	}
 	return err ? err : add_whole_run(m, &next->run, next->packs);
 }

@@ -79,4 +79,11 @@ PS_CHECKED int ps_push_manifest_encode(const struct ps_push_manifest *m, uint8_t
 /* Into an empty one. PS_ECORRUPT, PS_EVERSION, PS_ENOMEM. */
 PS_CHECKED int ps_push_manifest_decode(const uint8_t *bytes, size_t len, struct ps_push_manifest *m);
 
+/* A run's packs; NULL if it has none. */
+static inline const struct ps_push_manifest_pack *
+ps_push_manifest_packs(const struct ps_push_manifest *m, const struct ps_push_manifest_run *run)
+{
+	return run->packs ? m->packs + run->first_pack : NULL;
+}
+
 #endif

@@ -154,7 +154,7 @@ static int open_run(ps_state_reader *s, ps_remote *r, const struct ps_push_manif
 {
 	struct run_reader *run = &s->run[s->runs];
 	const struct ps_push_manifest_run *of = &m->runs[number];
-	*run = (struct run_reader){.memory = s->memory, .run = of, .packs = m->packs + of->first_pack};
+	*run = (struct run_reader){.memory = s->memory, .run = of, .packs = ps_push_manifest_packs(m, of)};
 	int err =
 	    ps_run_source_new(s->memory, r, run->packs, of->packs, chunk_of(of->bytes, all), &run->source);
 	if (!err)
