@@ -292,8 +292,8 @@ void ps_group_free(ps_group *group)
 	if (!group)
 		return;
 	ps_workers *pool = group->pool;
-	group->options.progress = NULL;
 	lock(group);
+	group->options.progress = NULL;
 	cancel(group, PS_ECANCELED);
 	uint64_t show_ns = 0;
 	while (wait_on(group, &show_ns))
