@@ -16,7 +16,7 @@
 #include "store/base_format.h"
 #include "tests/rot/rot_image.h"
 
-enum { QUICK_STEP = 797, WRITE_ONE_IN = 61, MANY = 10 };
+enum { QUICK_STEP = 1597, WRITE_ONE_IN = 61, MANY = 10 };
 
 static struct images images;
 static struct sim_disk *disk;
