@@ -1,17 +1,13 @@
 /* ps_clone and ps_push_history. A clone is written under a temporary name beside its own, and takes its own
  * only when all of it is durable, its note included: a crash leaves a ".partial-" file, or the whole clone.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <padstone/multi_store.h>
 
 #include "base/fail.h"
+#include "base/new_file.h"
 #include "multistore/push_internal.h"
 #include "multistore/state_reader.h"
 
@@ -149,60 +145,36 @@ static int note_state(struct clone *c, ps_storer *s)
 
 /* ---- the file ---- */
 
-static int sync_folder(const char *path)
-{
-	char copy[PATH_MAX];
-	snprintf(copy, sizeof(copy), "%s", path);
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = fd < 0 || fsync(fd) ? ps_fail_errno(errno, "%s: cannot sync its folder", path) : PS_OK;
-	if (fd >= 0)
-		(void)close(fd);
-	return err;
-}
-
-/* Small contents go to classes, as in a store that multi opens for the first time. */
-static int open_new(struct clone *c, ps_storer **s)
+static int open_base(const struct clone *c, ps_storer **base)
 {
 	struct ps_base_options options = {.size = sizeof(options)};
-	ps_storer *base;
 	if (c->options.base)
 		memcpy(&options, c->options.base, c->options.base->size);
 	options.mode = PS_OPEN_CREATE_NEW;
-	int err = ps_base_open(c->temporary, &options, &base);
-	if (err)
-		return err;
-	err = ps_multi_open(base, NULL, s);
-	if (err) {
-		(void)!ps_close(base);
-		(void)unlink(c->temporary);
-	}
-	return err;
+	return ps_base_open(c->temporary, &options, base);
 }
 
-static int write_file(struct clone *c, const char *path)
+/* Small contents go to classes, as in a store that multi opens for the first time. */
+static int fill_and_close(struct clone *c, ps_storer *base)
 {
-	ps_storer *s;
-	int err = open_new(c, &s);
-	if (err)
-		return err;
-	err = fill(c, s);
+	ps_storer *s = base;
+	int err = ps_multi_open(base, NULL, &s);
+	if (!err)
+		err = fill(c, s);
 	ps_state_reader_free(c->reader);
 	if (!err)
 		err = note_state(c, s);
 	char sentence[512];
 	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
 	int closed = ps_close(s);
-	if (err)
-		err = ps_fail(err, "%s", sentence);
-	else
-		err = closed;
-	if (!err && renameat2(AT_FDCWD, c->temporary, AT_FDCWD, path, RENAME_NOREPLACE))
-		err = errno == EEXIST
-		          ? ps_fail(PS_EEXIST, "%s: exists already", path)
-		          : ps_fail_errno(errno, "%s: cannot be renamed to %s", c->temporary, path);
-	if (err)
-		(void)unlink(c->temporary);
-	return err ? err : sync_folder(path);
+	return err ? ps_fail(err, "%s", sentence) : closed;
+}
+
+static int write_file(struct clone *c, const char *path)
+{
+	ps_storer *base;
+	int err = open_base(c, &base);
+	return err ? err : ps_new_file_end(c->temporary, path, fill_and_close(c, base));
 }
 
 /* ---- the calls ---- */
@@ -261,11 +233,9 @@ int ps_clone(ps_remote *r, const char *path, const struct ps_clone_options *opti
 	int err = take_options(&c, options);
 	if (err)
 		return err;
-	if (access(path, F_OK) == 0)
-		return ps_fail(PS_EEXIST, "%s: exists already", path);
-	if (snprintf(c.temporary, sizeof(c.temporary), "%s.partial-%ld", path, (long)getpid()) >=
-	    (int)sizeof(c.temporary))
-		return ps_fail(PS_EINVAL, "clone: the path is too long");
+	err = ps_new_file_begin(path, c.temporary);
+	if (err)
+		return err;
 	ps_memory_init(&c.memory, NULL);
 	ps_push_manifest_init(&c.manifest, &c.memory);
 	err = clone_to(&c, path, result);

@@ -73,7 +73,7 @@ PS_CHECKED int push_sync(struct push *p, struct ps_remote_sync_result *result);
 
 /* Sends what was changed, as packs, which are all confirmed when it returns. */
 PS_CHECKED int push_send(struct push *p);
-PS_CHECKED int push_add_pack(struct push *p, const struct ps_push_manifest_pack *pack);
+PS_CHECKED int push_add_pack(struct push *p, const struct ps_pack_tail *tail, uint64_t bytes);
 
 /* ---- what is left over (push_left.c) ---- */
 

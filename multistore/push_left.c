@@ -226,19 +226,9 @@ int push_choose_left(struct push *p)
 
 static int take_pack(struct push *p, const struct left_pack *left)
 {
-	const struct ps_pack_tail *t = &left->tail;
-	struct ps_push_manifest_pack pack = {.about = t->about,
-	                                     .first = t->first,
-	                                     .last = t->last,
-	                                     .continues = t->continues,
-	                                     .open = t->open,
-	                                     .bytes = left->bytes};
 	p->result.kept_packs++;
-	p->run.objects += t->objects;
-	p->run.gone += t->gone;
-	p->run.contents += t->contents;
-	p->done += t->contents;
-	return push_add_pack(p, &pack);
+	p->done += left->tail.contents;
+	return push_add_pack(p, &left->tail, left->bytes);
 }
 
 bool push_left_begins(const struct push *p, ps_id id)

@@ -150,17 +150,8 @@ static int end_pack(struct packer *k, bool open)
 	ps_pipe_close(k->current->pipe, PS_OK);
 	ps_pack_writer_free(k->writer);
 	k->writer = NULL;
-	struct ps_push_manifest_pack pack = {.about = tail.about,
-	                                     .first = tail.first,
-	                                     .last = tail.last,
-	                                     .continues = tail.continues,
-	                                     .open = tail.open,
-	                                     .bytes = bytes};
 	k->p->result.packs++;
-	k->p->run.objects += tail.objects;
-	k->p->run.gone += tail.gone;
-	k->p->run.contents += tail.contents;
-	return push_add_pack(k->p, &pack);
+	return push_add_pack(k->p, &tail, bytes);
 }
 
 /* Room for an item of so many bytes, in this pack or a new one. A pack has an item at least. */
@@ -304,7 +295,7 @@ int push_send(struct push *p)
 	return err ? ps_fail(err, "%s", sentence) : PS_OK;
 }
 
-int push_add_pack(struct push *p, const struct ps_push_manifest_pack *pack)
+int push_add_pack(struct push *p, const struct ps_pack_tail *t, uint64_t bytes)
 {
 	if (p->run.packs == p->pack_capacity) {
 		uint32_t capacity = p->pack_capacity ? p->pack_capacity * 2 : 16;
@@ -315,7 +306,15 @@ int push_add_pack(struct push *p, const struct ps_push_manifest_pack *pack)
 		p->packs = packs;
 		p->pack_capacity = capacity;
 	}
-	p->packs[p->run.packs++] = *pack;
-	p->run.bytes += pack->bytes;
+	p->packs[p->run.packs++] = (struct ps_push_manifest_pack){.about = t->about,
+	                                                          .first = t->first,
+	                                                          .last = t->last,
+	                                                          .continues = t->continues,
+	                                                          .open = t->open,
+	                                                          .bytes = bytes};
+	p->run.objects += t->objects;
+	p->run.gone += t->gone;
+	p->run.contents += t->contents;
+	p->run.bytes += bytes;
 	return PS_OK;
 }

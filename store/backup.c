@@ -1,12 +1,9 @@
 /* Hot backup: a cut of the whole store (cut.c) goes into a new one (restore.c), object by object with the
  * same ids; writers go on. The copy has no intervals and no note: it is no store that a cut was ever made of.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <sys/param.h>
-#include <unistd.h>
 
+#include "base/new_file.h"
 #include "store/base_internal.h"
 #include "store/placement.h"
 
@@ -92,22 +89,7 @@ static int copy_store(struct copy *c, struct store *from, struct store *to)
 	return err ? err : tell(c);
 }
 
-/* ---- the file
- * ---------------------------------------------------------------------------------------------------------------
- */
-
-static int sync_folder(const char *path)
-{
-	char copy[4096];
-	if (strlen(path) >= sizeof(copy))
-		return ps_fail(PS_EINVAL, "backup: path is too long");
-	strcpy(copy, path);
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = fd < 0 || fsync(fd) ? ps_fail_errno(errno, "%s: cannot sync its folder", path) : PS_OK;
-	if (fd >= 0)
-		(void)close(fd);
-	return err;
-}
+/* ---- the file ---- */
 
 /* The copy has the classes of the store, and small contents in slots where the store routes them there. */
 static int take_classes(struct store *s, ps_storer *to)
@@ -122,19 +104,10 @@ static int take_classes(struct store *s, ps_storer *to)
 	return err;
 }
 
-static int copy_to(struct store *s, const char *temporary, ps_progress_fn fn, void *arg)
+static int copy_to(struct store *s, ps_storer *to, ps_progress_fn fn, void *arg)
 {
-	struct ps_base_options options = {.size = sizeof(options),
-	                                  .mode = PS_OPEN_CREATE_NEW,
-	                                  .durability = PS_RELAXED,
-	                                  .background = PS_BACKGROUND_NONE};
 	struct copy c = {.path = s->path, .fn = fn, .arg = arg};
-	ps_storer *to;
-	options.memory_budget = MAX(s->budget / 4, (uint64_t)48 << 20);
-	int err = ps_base_open(temporary, &options, &to);
-	if (err)
-		return err;
-	err = take_classes(s, to);
+	int err = take_classes(s, to);
 	if (!err)
 		err = copy_store(&c, s, store_of(to));
 	int closed = ps_close(to);
@@ -144,17 +117,15 @@ static int copy_to(struct store *s, const char *temporary, ps_progress_fn fn, vo
 int base_backup(ps_storer *st, const char *path, ps_progress_fn fn, void *arg)
 {
 	struct store *s = store_of(st);
-	char temporary[4096];
-	if (access(path, F_OK) == 0)
-		return ps_fail(PS_EEXIST, "%s: exists already", path);
-	if (snprintf(temporary, sizeof(temporary), "%s.partial-%ld", path, (long)getpid()) >=
-	    (int)sizeof(temporary))
-		return ps_fail(PS_EINVAL, "backup: path is too long");
-	int err = copy_to(s, temporary, fn, arg);
-	if (!err && renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE))
-		err = errno == EEXIST ? ps_fail(PS_EEXIST, "%s: exists already", path)
-		                      : ps_fail_errno(errno, "%s: cannot be renamed to %s", temporary, path);
-	if (err)
-		(void)unlink(temporary);
-	return err ? err : sync_folder(path);
+	struct ps_base_options options = {.size = sizeof(options),
+	                                  .mode = PS_OPEN_CREATE_NEW,
+	                                  .durability = PS_RELAXED,
+	                                  .background = PS_BACKGROUND_NONE};
+	char temporary[PATH_MAX];
+	ps_storer *to;
+	options.memory_budget = MAX(s->budget / 4, (uint64_t)48 << 20);
+	int err = ps_new_file_begin(path, temporary);
+	if (!err)
+		err = ps_base_open(temporary, &options, &to);
+	return err ? err : ps_new_file_end(temporary, path, copy_to(s, to, fn, arg));
 }

@@ -40,8 +40,7 @@ struct rebuild {
 	uint64_t waiting[2]; /* slots of that leaf whose delete is not durable yet */
 };
 
-/* ---- what is in use
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- what is in use ---- */
 
 /* Above the tail only what the allocator gave out can be in use. */
 static bool in_tail(struct rebuild *r, struct ps_extent extent)
@@ -133,9 +132,7 @@ static int add_entry(struct rebuild *r, uint64_t slot, const struct entry *e)
 	return PS_OK;
 }
 
-/* ---- slots
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- slots ---- */
 
 /* Which of the leaf's slots are in the queue: they are free in the table, and not yet for use. */
 static void find_waiting(struct rebuild *r, uint64_t leaf)
@@ -181,9 +178,7 @@ bool rebuild_gives_slot(const struct space *sp, uint64_t slot)
 	return r && slot >= r->known && slot < r->slots;
 }
 
-/* ---- the walk
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- the walk ---- */
 
 /* Leaves that are nowhere have only free slots: given where their group is in memory. */
 static void skip_absent(struct rebuild *r, uint64_t to)
@@ -260,8 +255,7 @@ static int walk(struct rebuild *r)
 	return err;
 }
 
-/* ---- the end of the walk
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the end of the walk ---- */
 
 static int add_nodes(struct rebuild *r, const struct table_node *n)
 {
@@ -329,8 +323,7 @@ static int end_walk(struct rebuild *r)
 	return PS_OK;
 }
 
-/* ---- what was found goes to the allocator
- * -------------------------------------------------------------------------------- */
+/* ---- what was found goes to the allocator ---- */
 
 /* Pages that small objects share go back as their last object would, for the rest of the page may be free
  * already. */
@@ -400,9 +393,7 @@ static int give_gaps(struct rebuild *r, bool *more)
 	return err;
 }
 
-/* ---- around it
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- around it ---- */
 
 static void close_gaps(struct rebuild *r)
 {
@@ -548,8 +539,7 @@ int rebuild_finish(struct space *sp)
 	return err;
 }
 
-/* ---- without the lock
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- without the lock ---- */
 
 static int no_part(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
 {

@@ -23,9 +23,7 @@ struct staged {
 	struct ps_io_request request[REQUESTS];
 };
 
-/* ---- buffers
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- buffers ---- */
 
 /* A small part of the budget: what is written is seldom as dear as what is read. */
 uint64_t staging_bytes(const struct store *s)
@@ -132,8 +130,7 @@ void staging_done(struct store *s)
 	pthread_mutex_destroy(&s->staging.lock);
 }
 
-/* ---- requests
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 static void free_staged(struct store *s, struct staged *w)
 {
@@ -254,9 +251,7 @@ static int open_buffer(struct store *s, struct write_set *set, uint64_t bytes)
 	return PS_OK;
 }
 
-/* ---- places
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- places ---- */
 
 static int take_run(struct store *s, struct write_set *set, uint64_t bytes)
 {
@@ -334,8 +329,7 @@ static int take_extent(struct store *s, struct change *c, uint64_t len, struct p
 	return err;
 }
 
-/* ---- contents
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- contents ---- */
 
 /* What is written, where it goes, and what its checksums begin with: `seed`, or the numbers of chunks from
  * `index` on. */

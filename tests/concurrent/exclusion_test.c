@@ -115,6 +115,41 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* ---- who is refused while another thread copies ---- */
+
+static void *try_and_leave(void *arg)
+{
+	struct lock_wait wait = {.timeout_ms = 0};
+	struct lock_hold hold;
+	*(int *)arg = locks_acquire(&locks, &hold, id_of(0), LOCK_EXCLUSIVE, &wait);
+	if (*(int *)arg == PS_OK)
+		locks_release(&locks, &hold);
+	return NULL;
+}
+
+static int try_in_another_thread(void)
+{
+	pthread_t thread;
+	int err = PS_OK;
+	if (pthread_create(&thread, NULL, try_and_leave, &err))
+		return PS_ENOMEM;
+	pthread_join(thread, NULL);
+	return err;
+}
+
+/* The writer makes a hold of the call that it meets, and is gone when that call ends: nothing may be left of
+ * either. */
+static void refuse_a_writer(void)
+{
+	struct lock_wait wait = {.timeout_ms = 0};
+	struct lock_copy copy;
+	check(locks_copy_begin(&locks, &copy, id_of(0), &wait) == PS_OK, "copy");
+	check(try_in_another_thread() == PS_EBUSY, "a writer beside a copy");
+	locks_copy_end(&locks, &copy);
+	check(locks_held(&locks) == 0, "a hold left behind by a refused writer");
+	check(try_in_another_thread() == PS_OK, "a writer behind a copy");
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t operations = argc > 1 ? strtoull(argv[1], NULL, 0) : 2000000;
@@ -127,6 +162,7 @@ int main(int argc, char **argv)
 	ps_memory_init(&memory, NULL);
 	if (locks_init(&locks, &memory, BUCKETS))
 		return 1;
+	refuse_a_writer();
 	for (unsigned i = 0; i < THREADS; i++) {
 		workers[i] = (struct worker){.operations = operations / THREADS,
 		                             .random = (seed + i + 1) * 0x9E3779B97F4A7C15U,

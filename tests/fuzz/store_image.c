@@ -25,9 +25,7 @@ int image_open(struct ps_io *io, bool created, ps_storer **s)
 	return ps_base_open_io(io, created, &options, s);
 }
 
-/* ---- making
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- making ---- */
 
 static const uint8_t contents[150000] = "contents";
 
@@ -101,8 +99,7 @@ struct store_image image_make(enum image_kind kind, bool cut)
 	return image;
 }
 
-/* ---- the image's structure: everything in it may be wrong
- * ---------------------------------------------------------------- */
+/* ---- the image's structure: everything in it may be wrong ---- */
 
 static struct disk_superblock *superblock(const struct store_image *image)
 {
@@ -211,8 +208,7 @@ void image_edit(struct store_image *image, const uint8_t edit[EDIT_BYTES])
 	memcpy(bytes + (at & ~7U), &number, sizeof(number));
 }
 
-/* ---- putting checksums right
- * ------------------------------------------------------------------------------------------------ */
+/* ---- putting checksums right ---- */
 
 struct repair {
 	struct store_image *image;

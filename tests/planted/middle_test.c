@@ -193,8 +193,7 @@ static void commits_in_a_checkpoint_survive_a_power_cut(void **state)
 	}
 }
 
-/* ---- between a reader's two looks
- * -------------------------------------------------------------------------- */
+/* ---- between a reader's two looks ---- */
 
 enum { BYTES = 5000 };
 static ps_storer *store;
@@ -340,8 +339,7 @@ static void no_reader_sees_what_took_the_place_of_an_object(void **state)
 	}
 }
 
-/* ---- in the middle of a batch
- * ---------------------------------------------------------------------------------- */
+/* ---- in the middle of a batch ---- */
 
 static struct {
 	pthread_t reader;

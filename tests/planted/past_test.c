@@ -165,8 +165,7 @@ static void lost_superblocks_are_noticed(void **state)
 	}
 }
 
-/* ---- the log
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the log ---- */
 
 /* A crash with so many blocks in the log. *first is the first one's place. With `base` the history begins
  * there. */

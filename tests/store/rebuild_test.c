@@ -352,8 +352,7 @@ static void a_damaged_leaf_keeps_all_space_below_the_tail(void **state)
 	free(bytes);
 }
 
-/* ---- threads
- * ------------------------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 struct writer {
 	pthread_t thread;

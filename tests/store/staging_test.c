@@ -346,8 +346,7 @@ static void spare_buffers_go_when_memory_is_short_or_nobody_writes(void **state)
 	budget_give(s, all);
 }
 
-/* ---- several threads, little memory
- * ------------------------------------------------------------------------------------- */
+/* ---- several threads, little memory ---- */
 
 enum { LOADERS = 4, BATCHES = 12, PUTS = 60 };
 struct loader {
