@@ -1,0 +1,59 @@
+/* Contents that are kept elsewhere as well: they may leave the store's file, and come back when they are
+ * touched. For layers, as cut.h; this store knows neither a network nor what the contents are fetched from.
+ *
+ * An object that leaves keeps its id, size, generation, interval and checksum: leaving and coming back is no
+ * change of it, and no cut gives it for that. Every call works on what is away as on what is here; it is
+ * fetched, compared with its own checksum, used, and put back into the file if there is room. What came from
+ * elsewhere and does not match is PS_ECORRUPT, never data. Maps of large objects stay here; their contents
+ * come and go in pieces of 64 KiB. */
+#ifndef PS_BACKING_H
+#define PS_BACKING_H
+
+#include "store/storer_impl.h"
+
+struct ps_backing {
+	void *arg;
+	/* Fills buf with bytes offset to offset + len of the contents that id had at the end of `interval`;
+	 * within the object's size then. `interval` is that of the object's last change; where that is not
+	 * confirmed yet but parts of the object are away, it is the last confirmed one: parts that are away
+	 * are as they were then. Any thread, several at once, called under no lock of the store; may call the
+	 * store, but neither detach nor close it. May block: only the call that wants the bytes waits. Errors
+	 * (PS_EUNAVAILABLE, PS_ECORRUPT, PS_ELOST, ...) reach that call, with their sentence. */
+	int (*fetch)(void *arg, ps_id id, uint64_t interval, uint64_t offset, void *buf, size_t len);
+	/* May be NULL. A damaged copy in the file was replaced by one that was fetched. Likewise under no
+	 * lock. */
+	void (*healed)(void *arg, ps_id id);
+};
+
+/* s may be a stack (ps_cut_store), as in all calls below. The struct is copied. NULL detaches: waits until no
+ * fetch is under way, and what is away is PS_EUNAVAILABLE from then on. Another backing in place of one waits
+ * likewise. PS_ENOTSUP: no base store below. */
+PS_CHECKED int ps_backing_attach(ps_storer *s, const struct ps_backing *backing);
+/* What was last changed in an interval up to this one can be fetched from now on, whatever becomes of this
+ * machine: so it may leave, and what is damaged in the file heals. Never back: a lower number changes
+ * nothing. Not kept over a close: to be said again after each open, before the first call that fetches.
+ * PS_EINVAL: the interval has not ended. */
+PS_CHECKED int ps_backing_confirm(ps_storer *s, uint64_t interval);
+/* Contents leave, by least recent use (of the objects whose entries share a table page), until contents and
+ * maps take at most `goal` bytes of the file, or nothing more may leave: only what is confirmed may. They
+ * have left for good when a later flush or sync has made that durable, and after that their space is free as
+ * any other; a crash before leaves them here. fn may be NULL; non-zero from it ends the call with
+ * PS_ECANCELED. *freed (may be NULL, set also on errors): bytes of the file that were given up. Others go on
+ * meanwhile. PS_EBUSY: another one is under way, or a cut or a backup, which holds what would be freed;
+ * PS_EUNAVAILABLE: no backing is attached; PS_EREADONLY. */
+PS_CHECKED int ps_backing_evict(ps_storer *s, uint64_t goal, ps_progress_fn fn, void *arg, uint64_t *freed);
+
+/* Objects count where all of their contents are: those that are away in part are in both. Bytes are the
+ * objects', without what the file rounds them up to; zeros that were never written count nowhere. */
+struct ps_backing_figures {
+	uint64_t local_objects, local_bytes;
+	uint64_t away_objects, away_bytes;
+	uint64_t dirty_objects,
+	    dirty_bytes; /* last changed in an interval that is not confirmed; the whole objects' bytes */
+	uint64_t fetches, fetched_bytes; /* since the open */
+	uint64_t healed;                 /* damaged copies that were replaced, since the open */
+};
+/* Reads the whole table, and maps that have parts away. PS_ECORRUPT, PS_EIO: some of that cannot be read. */
+PS_CHECKED int ps_backing_figures(ps_storer *s, struct ps_backing_figures *figures);
+
+#endif
