@@ -29,7 +29,7 @@
 #endif
 enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
 enum { FRAME_MAX = 8 * PAGE, /* that small objects share */
-       EXTEND_STEP = 64 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
+       EXTEND_STEP = 64 << 20, CLEAR_MAX = 1 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
 
 static struct pool_region *region_of(struct pool *pool, uint64_t place)
 {
@@ -60,13 +60,24 @@ static size_t region_bytes(const struct pool *pool)
 	return pages * PAGE + pages * 8 + pages * 32;
 }
 
+/* Zeros again. A page given to the kernel and touched anew costs a fault: cheap for many, dear for the few of a small store. */
+static bool clear_pages(void *range, size_t used, size_t bytes)
+{
+	used = (used + PAGE - 1) & ~(size_t)(PAGE - 1);
+	if (used > CLEAR_MAX)
+		used = 0;
+	memset(range, 0, used);
+	return !madvise((uint8_t *)range + used, bytes - used, MADV_DONTNEED);
+}
+
 /* The region of a store of one step is kept for the next open, as map_region and the first step left it. */
 static void unmap_region(struct pool *pool, const struct pool_region *r)
 {
 	enum { PAGES = EXTEND_STEP / PAGE };
+	size_t used = MIN(pool->store->space.file_bytes, (uint64_t)EXTEND_STEP) / PAGE;
 	bool keep = pool->region_shift == REGION_SHIFT && pool->mapped == EXTEND_STEP &&
-		    !madvise(r->frames, EXTEND_STEP, MADV_DONTNEED) && !madvise((void *)r->states, PAGES * 8, MADV_DONTNEED) &&
-		    !madvise((void *)r->verified, PAGES * 32, MADV_DONTNEED);
+		    clear_pages(r->frames, used * PAGE, EXTEND_STEP) && clear_pages((void *)r->states, used * 8, PAGES * 8) &&
+		    clear_pages((void *)r->verified, used * 32, PAGES * 32);
 	if (keep)
 		mapping_give(MAPPING_FRAMES, r->mapping, region_bytes(pool));
 	else
