@@ -16,8 +16,8 @@
 #include <padstone/base_store.h>
 
 #include "base/fail.h"
+#include "base/files.h"
 #include "cli/catalogue.h"
-#include "cli/files.h"
 #include "cli/progress.h"
 
 enum { HOLE_BYTES = 64 << 10 }; /* zeros of this length and alignment become holes */
@@ -46,7 +46,7 @@ static int write_sparse(int fd, const char *path, const char *data, size_t len)
 		size_t n = len - at < HOLE_BYTES ? len - at : HOLE_BYTES;
 
 		if (n < HOLE_BYTES || !is_zero(data + at, n))
-			err = file_write(fd, path, data + at, n);
+			err = ps_file_write(fd, path, data + at, n);
 		else if (lseek(fd, (off_t)n, SEEK_CUR) < 0)
 			err = ps_fail_errno(errno, "cannot write '%s'", path);
 	}
@@ -130,20 +130,20 @@ static int refuse_existing(struct export *ex, int dir, const struct cat_entry *e
 
 static int export_file(struct export *ex, int dir, const struct cat_entry *entry, const char *path)
 {
-	struct file_temp temp;
+	struct ps_file_temp temp;
 	int err = refuse_existing(ex, dir, entry, path);
 
 	if (err == PS_OK)
-		err = file_temp_open(dir, entry->name, &temp);
+		err = ps_file_temp_open(dir, entry->name, 0600, &temp);
 	if (err != PS_OK)
 		return err;
 	err = fill_file(ex, entry, temp.fd, path);
 	if (err != PS_OK) {
-		file_temp_drop(&temp);
+		ps_file_temp_drop(&temp);
 		return err;
 	}
 	ex->files++;
-	return file_temp_keep(&temp, entry->name, ex->cli->force);
+	return ps_file_temp_keep(&temp, entry->name, ex->cli->force);
 }
 
 static int export_link(struct export *ex, int dir, const struct cat_entry *entry, const char *path)
@@ -153,13 +153,13 @@ static int export_link(struct export *ex, int dir, const struct cat_entry *entry
 	int err = refuse_existing(ex, dir, entry, path);
 
 	if (err == PS_OK)
-		err = file_temp_name(entry->name, temp, sizeof(temp));
+		err = ps_file_temp_name(entry->name, temp, sizeof(temp));
 	if (err != PS_OK)
 		return err;
 	if (symlinkat(entry->target, dir, temp) != 0)
 		return ps_fail_errno(errno, "cannot make the link '%s'", path);
 	(void)utimensat(dir, temp, times, AT_SYMLINK_NOFOLLOW);
-	err = file_rename(dir, temp, entry->name, ex->cli->force);
+	err = ps_file_rename(dir, temp, entry->name, ex->cli->force);
 	if (err != PS_OK)
 		(void)unlinkat(dir, temp, 0);
 	ex->links++;
@@ -175,7 +175,7 @@ static int export_subfolder(struct export *ex, int dir, const struct cat_entry *
 
 	if (mkdirat(dir, entry->name, 0700) != 0 && errno != EEXIST)
 		return ps_fail_errno(errno, "cannot make the folder '%s'", path);
-	err = file_open_folder(dir, entry->name, path, &fd);
+	err = ps_file_open_folder(dir, entry->name, path, &fd);
 	if (err != PS_OK)
 		return err;
 	err = export_folder(ex, fd, path, entry->id, depth + 1);

@@ -16,7 +16,7 @@
 #include <padstone/base_store.h>
 
 #include "base/fail.h"
-#include "cli/files.h"
+#include "base/files.h"
 
 struct names {
 	char **names;

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
-#include "cli/files.h"
+#include "base/files.h"
 
 static void show_progress(struct import *im, uint64_t more)
 {
@@ -17,7 +17,7 @@ static void show_progress(struct import *im, uint64_t more)
 /* Reads the source: a failure is the file's, not the store's, and costs only this file. */
 static int read_source(int fd, const char *path, void *buf, size_t len, size_t *got)
 {
-	return file_read(fd, path, buf, len, got) == PS_OK ? PS_OK : IMPORT_UNREADABLE;
+	return ps_file_read(fd, path, buf, len, got) == PS_OK ? PS_OK : IMPORT_UNREADABLE;
 }
 
 /* Whether the object has exactly the bytes that fd still gives, from offset 0 on. */

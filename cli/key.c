@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
-#include "cli/files.h"
+#include "base/files.h"
 #include "cli/key_secret.h"
 #include "remote/words.h"
 
@@ -148,7 +148,7 @@ static int print_key(const struct cli *cli, const struct ps_key *key)
 		len = cli->json ? snprintf(line, LINE, "{\"command\":\"key show\",\"%s\":\"%s\"}\n",
 		                           cli->hex ? "hex" : "words", text)
 		                : snprintf(line, LINE, "%s\n", text);
-		err = file_write(STDOUT_FILENO, "standard output", line, (size_t)len);
+		err = ps_file_write(STDOUT_FILENO, "standard output", line, (size_t)len);
 	}
 	sodium_free(text);
 	sodium_free(line);

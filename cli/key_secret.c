@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
-#include "cli/files.h"
+#include "base/files.h"
 
 static int secret_new(struct secret **secret)
 {
@@ -94,11 +94,11 @@ static int ask(int tty, const char *prompt, struct secret *secret)
 	if (tcsetattr(tty, TCSAFLUSH, &quiet) != 0)
 		return ps_fail_errno(errno, "cannot ask on the terminal");
 	secret->len = 0;
-	err = file_write(tty, "the terminal", prompt, strlen(prompt));
+	err = ps_file_write(tty, "the terminal", prompt, strlen(prompt));
 	if (err == PS_OK)
 		err = read_secret(tty, "the terminal", true, secret);
 	(void)tcsetattr(tty, TCSAFLUSH, &old);
-	return err == PS_OK ? file_write(tty, "the terminal", "\n", 1) : err;
+	return err == PS_OK ? ps_file_write(tty, "the terminal", "\n", 1) : err;
 }
 
 static int ask_again(int tty, const struct secret *first)

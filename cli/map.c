@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
-#include "cli/files.h"
+#include "base/files.h"
 
 enum {
 	TEXT_LINES = 32,
@@ -173,17 +173,17 @@ static void say_totals(const struct cli *cli, const struct space_map *map, const
 /* The picture appears under its name when it is complete. */
 static int write_picture(const char *path, const char *bytes, size_t len)
 {
-	struct file_temp temp;
-	int err = file_temp_open(AT_FDCWD, path, &temp);
+	struct ps_file_temp temp;
+	int err = ps_file_temp_open(AT_FDCWD, path, 0600, &temp);
 
 	if (err != PS_OK)
 		return err;
-	err = file_write(temp.fd, path, bytes, len);
+	err = ps_file_write(temp.fd, path, bytes, len);
 	if (err != PS_OK) {
-		file_temp_drop(&temp);
+		ps_file_temp_drop(&temp);
 		return err;
 	}
-	return file_temp_keep(&temp, path, true);
+	return ps_file_temp_keep(&temp, path, true);
 }
 
 static int draw_picture(const struct cli *cli, const struct space_map *map)

@@ -13,7 +13,7 @@
 #include <padstone/base_store.h>
 
 #include "base/fail.h"
-#include "cli/files.h"
+#include "base/files.h"
 #include "cli/progress.h"
 
 /* All of fd into the writer. */
@@ -25,7 +25,7 @@ static int copy_in(struct cli_progress *progress, int fd, const char *name, ps_w
 	int err = buf == NULL ? ps_fail(PS_ENOMEM, "no memory for a buffer") : PS_OK;
 
 	while (err == PS_OK && got > 0) {
-		err = file_read(fd, name, buf, CLI_STREAM_BYTES, &got);
+		err = ps_file_read(fd, name, buf, CLI_STREAM_BYTES, &got);
 		if (err == PS_OK && got > 0)
 			err = ps_writer_write(w, buf, got);
 		done += got;
@@ -101,7 +101,7 @@ static int copy_out(struct cli_progress *progress, ps_reader *r, int fd, const c
 	while (err == PS_OK && got > 0) {
 		err = ps_reader_read(r, buf, CLI_STREAM_BYTES, &got);
 		if (err == PS_OK)
-			err = file_write(fd, name, buf, got);
+			err = ps_file_write(fd, name, buf, got);
 		done += got;
 		progress_update(progress, done);
 		if (err == PS_OK && cli_interrupted())
@@ -129,19 +129,17 @@ static int get_to(struct cli *cli, ps_storer *s, ps_id id, uint64_t size, int fd
 /* A temporary name beside FILE, so that FILE is whole or as it was. */
 static int get_to_file(struct cli *cli, ps_storer *s, ps_id id, uint64_t size)
 {
-	struct file_temp temp;
-	int err = file_check_target(cli->output);
+	struct ps_file_temp temp;
+	int err = ps_file_check_target(cli->output);
 
 	if (err == PS_OK)
-		err = file_temp_open(AT_FDCWD, cli->output, &temp);
+		err = ps_file_temp_open(AT_FDCWD, cli->output, 0666, &temp);
 	if (err != PS_OK)
 		return err;
 	err = get_to(cli, s, id, size, temp.fd, cli->output);
-	if (err == PS_OK && fchmod(temp.fd, 0666 & ~file_umask()) != 0)
-		err = ps_fail_errno(errno, "cannot set the mode of '%s'", cli->output);
 	if (err == PS_OK)
-		return file_temp_keep(&temp, cli->output, true);
-	file_temp_drop(&temp);
+		return ps_file_temp_keep(&temp, cli->output, true);
+	ps_file_temp_drop(&temp);
 	return err;
 }
 

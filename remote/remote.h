@@ -11,6 +11,8 @@
  * what we know), PS_EFORK (another of the same number), PS_ESUPERSEDED (newer: another machine has changed
  * it), PS_ELOST (gone). Wrong bytes are never given.
  *
+ * All values as files of a folder, and back: <padstone/remote_files.h>.
+ *
  * Any thread may call any function at any time. A key is changed by one call at a time: the second gets
  * PS_EBUSY. Callbacks are called by the thread that called, with no lock held; they may call other functions
  * of this remote, but for ps_remote_close. Keys are 1 to 1,024 bytes and end with a NUL. */

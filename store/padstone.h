@@ -11,6 +11,7 @@
 #include <padstone/push.h>
 #include <padstone/remote.h>
 #include <padstone/remote_copy.h>
+#include <padstone/remote_files.h>
 #include <padstone/stack.h>
 #include <padstone/storer.h>
 #include <padstone/token_pool.h>

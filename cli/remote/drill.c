@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
-#include "cli/files.h"
+#include "base/files.h"
 #include "cli/remote/remote.h"
 
 struct drill {
@@ -49,7 +49,7 @@ static int compare(void *arg, const void *data, size_t len)
 
 	for (size_t done = 0; c->fd >= 0 && !c->differs && done < len; done += got) {
 		size_t want = len - done < sizeof(copy) ? len - done : sizeof(copy);
-		int err = file_read(c->fd, "the copy", copy, want, &got);
+		int err = ps_file_read(c->fd, "the copy", copy, want, &got);
 
 		if (err != PS_OK)
 			return err;

@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include "base/fail.h"
-#include "cli/files.h"
+#include "base/files.h"
 #include "cli/remote/remote.h"
 
 int remote_sink_write(void *arg, const void *data, size_t len)
 {
 	struct remote_sink *sink = arg;
-	int err = file_write(sink->fd, sink->name, data, len);
+	int err = ps_file_write(sink->fd, sink->name, data, len);
 
 	sink->bytes += len;
 	if (err != PS_OK) {
@@ -40,10 +40,8 @@ static int get_to(struct cli *cli, void *arg, struct remote_sink *sink)
 }
 
 /* On disk before it has its name. */
-static int finish_file(const struct cli *cli, const struct file_temp *temp)
+static int finish_file(const struct cli *cli, const struct ps_file_temp *temp)
 {
-	if (fchmod(temp->fd, 0666 & ~file_umask()) != 0)
-		return ps_fail_errno(errno, "cannot set the mode of '%s'", cli->output);
 	if (fsync(temp->fd) != 0)
 		return ps_fail_errno(errno, "cannot write '%s'", cli->output);
 	return PS_OK;
@@ -51,11 +49,11 @@ static int finish_file(const struct cli *cli, const struct file_temp *temp)
 
 static int fill_file(struct cli *cli, struct remote_sink *sink, remote_fill_fn *fill, void *arg)
 {
-	struct file_temp temp;
-	int err = file_check_target(cli->output);
+	struct ps_file_temp temp;
+	int err = ps_file_check_target(cli->output);
 
 	if (err == PS_OK)
-		err = file_temp_open(AT_FDCWD, cli->output, &temp);
+		err = ps_file_temp_open(AT_FDCWD, cli->output, 0666, &temp);
 	if (err != PS_OK)
 		return err;
 	*sink = (struct remote_sink){.fd = temp.fd, .name = cli->output};
@@ -63,8 +61,8 @@ static int fill_file(struct cli *cli, struct remote_sink *sink, remote_fill_fn *
 	if (err == PS_OK)
 		err = finish_file(cli, &temp);
 	if (err == PS_OK)
-		return file_temp_keep(&temp, cli->output, true);
-	file_temp_drop(&temp);
+		return ps_file_temp_keep(&temp, cli->output, true);
+	ps_file_temp_drop(&temp);
 	return err;
 }
 

@@ -159,8 +159,13 @@ static const struct argp_option copy_options[] = {
     DRY_RUN("Say what it would take at most; send nothing"),
     {0}};
 static const struct argp_option export_options[] = {
-    {"replace", KEY_REPLACE, NULL, 0, "Replace files that have other contents", 0}, {0}};
-static const struct argp_option import_options[] = {MODE, VERIFY, LIMITS, RATES, {0}};
+    {"replace", KEY_REPLACE, NULL, 0, "Replace files that have other contents", 0},
+    {"max-cost", KEY_MAX_COST, "PRICE", 0, "Stop before it costs more, by --rates", 0},
+    RATES,
+    DRY_RUN("Say what it would fetch at most; write nothing"),
+    {0}};
+static const struct argp_option import_options[] = {
+    MODE, VERIFY, LIMITS, RATES, DRY_RUN("Say what it would take at most; send nothing"), {0}};
 static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "Do not ask", 0}, {0}};
 
 static const struct argp_option push_options[] = {
@@ -311,7 +316,7 @@ const struct cli_command cli_remote_commands[] = {
      "Store all files below a folder, by their paths.\v"
      "Values that have the same contents already are left alone, others are replaced, and what no file "
      "stands "
-     "for stays. Links and special files are skipped. --max-pads and --max-cost are for each file.",
+     "for stays. Links and special files are skipped. --max-pads and --max-cost are for all files together.",
      import_options, 1, 1, cli_run_remote_import},
     {"remote rebuild", "",
      "Make a new head for a store whose network lost it.\v"

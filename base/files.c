@@ -1,4 +1,4 @@
-#include "cli/files.h"
+#include "base/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 
 #include "base/fail.h"
 
-int file_read(int fd, const char *name, void *buf, size_t len, size_t *got)
+int ps_file_read(int fd, const char *name, void *buf, size_t len, size_t *got)
 {
 	size_t done = 0;
 
@@ -31,7 +31,7 @@ int file_read(int fd, const char *name, void *buf, size_t len, size_t *got)
 	return PS_OK;
 }
 
-int file_write(int fd, const char *name, const void *data, size_t len)
+int ps_file_write(int fd, const char *name, const void *data, size_t len)
 {
 	size_t done = 0;
 
@@ -47,15 +47,7 @@ int file_write(int fd, const char *name, const void *data, size_t len)
 	return PS_OK;
 }
 
-mode_t file_umask(void)
-{
-	mode_t mask = umask(0);
-
-	umask(mask);
-	return mask;
-}
-
-int file_temp_name(const char *path, char *out, size_t size)
+int ps_file_temp_name(const char *path, char *out, size_t size)
 {
 	const char *slash = strrchr(path, '/');
 	int folder = slash != NULL ? (int)(slash - path + 1) : 0;
@@ -70,16 +62,16 @@ int file_temp_name(const char *path, char *out, size_t size)
 	return PS_OK;
 }
 
-int file_temp_open(int dir, const char *path, struct file_temp *temp)
+int ps_file_temp_open(int dir, const char *path, mode_t mode, struct ps_file_temp *temp)
 {
 	for (int attempt = 0; attempt < 16; attempt++) {
-		int err = file_temp_name(path, temp->name, sizeof(temp->name));
+		int err = ps_file_temp_name(path, temp->name, sizeof(temp->name));
 
 		if (err != PS_OK)
 			return err;
 		temp->dir = dir;
 		temp->fd =
-		    openat(dir, temp->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		    openat(dir, temp->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 		if (temp->fd >= 0)
 			return PS_OK;
 		if (errno != EEXIST)
@@ -88,7 +80,14 @@ int file_temp_open(int dir, const char *path, struct file_temp *temp)
 	return ps_fail_errno(errno, "cannot make a file for '%s'", path);
 }
 
-int file_rename(int dir, const char *from, const char *path, bool replace)
+bool ps_file_is_temp(const char *leaf)
+{
+	size_t len = strlen(leaf);
+
+	return strncmp(leaf, ".padstone-", 10) == 0 && len > 14 && strcmp(leaf + len - 4, ".tmp") == 0;
+}
+
+int ps_file_rename(int dir, const char *from, const char *path, bool replace)
 {
 	int done =
 	    replace ? renameat(dir, from, dir, path) : renameat2(dir, from, dir, path, RENAME_NOREPLACE);
@@ -106,7 +105,7 @@ int file_rename(int dir, const char *from, const char *path, bool replace)
 	return ps_fail_errno(errno, "cannot give a file the name '%s'", path);
 }
 
-int file_check_target(const char *path)
+int ps_file_check_target(const char *path)
 {
 	struct stat st;
 
@@ -115,27 +114,27 @@ int file_check_target(const char *path)
 	return ps_fail(PS_EINVAL, "'%s' is no file that could be replaced", path);
 }
 
-int file_temp_keep(struct file_temp *temp, const char *path, bool replace)
+int ps_file_temp_keep(struct ps_file_temp *temp, const char *path, bool replace)
 {
 	int err;
 
 	if (close(temp->fd) != 0) {
 		err = ps_fail_errno(errno, "cannot write '%s'", path);
 	} else {
-		err = file_rename(temp->dir, temp->name, path, replace);
+		err = ps_file_rename(temp->dir, temp->name, path, replace);
 	}
 	if (err != PS_OK)
 		(void)unlinkat(temp->dir, temp->name, 0);
 	return err;
 }
 
-void file_temp_drop(struct file_temp *temp)
+void ps_file_temp_drop(struct ps_file_temp *temp)
 {
 	close(temp->fd);
 	(void)unlinkat(temp->dir, temp->name, 0);
 }
 
-int file_open_folder(int dir, const char *name, const char *path, int *fd)
+int ps_file_open_folder(int dir, const char *name, const char *path, int *fd)
 {
 	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
 	                       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};

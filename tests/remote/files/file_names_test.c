@@ -8,15 +8,15 @@
 
 #include <cmocka.h>
 
-#include "cli/remote/file_names.h"
+#include "remote/file_names.h"
 
 static void path_is(const char *name, const char *should)
 {
-	char path[FILE_NAMES_PATH], back[FILE_NAMES_KEY];
+	char path[PS_FILE_NAMES_PATH], back[PS_FILE_NAMES_KEY];
 
-	file_path_of_name(name, path);
+	ps_file_path_of_name(name, path);
 	assert_string_equal(path, should);
-	assert_true(file_name_of_path(path, back));
+	assert_true(ps_file_name_of_path(path, back));
 	assert_string_equal(back, name);
 }
 
@@ -60,10 +60,10 @@ static void check_components(const char *path)
 
 static void long_components_go_on_in_folders(void **state)
 {
-	char name[FILE_NAMES_KEY], path[FILE_NAMES_PATH], back[FILE_NAMES_KEY];
+	char name[PS_FILE_NAMES_KEY], path[PS_FILE_NAMES_PATH], back[PS_FILE_NAMES_KEY];
 
 	(void)state;
-	for (size_t len = 230; len < FILE_NAMES_KEY; len++) {
+	for (size_t len = 230; len < PS_FILE_NAMES_KEY; len++) {
 		memset(name, len % 3 ? 'x' : '%', len);
 		name[len] = '\0';
 		/* A rest that would mean the folder above. */
@@ -71,9 +71,9 @@ static void long_components_go_on_in_folders(void **state)
 			memcpy(name + 240, "..", 2);
 		if (len % 3 && len > 244)
 			name[242] = '\0';
-		file_path_of_name(name, path);
+		ps_file_path_of_name(name, path);
 		check_components(path);
-		assert_true(file_name_of_path(path, back));
+		assert_true(ps_file_name_of_path(path, back));
 		assert_string_equal(back, name);
 	}
 }
@@ -89,20 +89,20 @@ static uint64_t next(uint64_t *seed)
 static void any_name_comes_back(void **state)
 {
 	static const char hard[] = "/.%-=.padstone-\n2E/";
-	char name[FILE_NAMES_KEY], path[FILE_NAMES_PATH], back[FILE_NAMES_KEY];
+	char name[PS_FILE_NAMES_KEY], path[PS_FILE_NAMES_PATH], back[PS_FILE_NAMES_KEY];
 	uint64_t seed = 4711;
 
 	(void)state;
 	for (unsigned i = 0; i < 20000; i++) {
-		size_t len = 1 + (size_t)(next(&seed) % (i % 10 ? 20 : FILE_NAMES_KEY - 1));
+		size_t len = 1 + (size_t)(next(&seed) % (i % 10 ? 20 : PS_FILE_NAMES_KEY - 1));
 
 		for (size_t at = 0; at < len; at++)
 			name[at] = next(&seed) % 3 ? hard[next(&seed) % (sizeof(hard) - 1)]
 			                           : (char)(1 + next(&seed) % 255);
 		name[len] = '\0';
-		file_path_of_name(name, path);
+		ps_file_path_of_name(name, path);
 		check_components(path);
-		assert_true(file_name_of_path(path, back));
+		assert_true(ps_file_name_of_path(path, back));
 		assert_string_equal(back, name);
 	}
 }
@@ -111,7 +111,7 @@ static void any_name_comes_back(void **state)
 static void any_path_is_a_name(void **state)
 {
 	static const char hard[] = "%-=2E5.ax";
-	char path[64], name[FILE_NAMES_KEY], again[FILE_NAMES_PATH];
+	char path[64], name[PS_FILE_NAMES_KEY], again[PS_FILE_NAMES_PATH];
 	uint64_t seed = 815;
 	unsigned literal = 0;
 
@@ -122,23 +122,23 @@ static void any_path_is_a_name(void **state)
 		for (size_t at = 0; at < len; at++)
 			path[at] = hard[next(&seed) % (sizeof(hard) - 1)];
 		path[len] = '\0';
-		assert_true(file_name_of_path(path, name));
-		file_path_of_name(name, again);
+		assert_true(ps_file_name_of_path(path, name));
+		ps_file_path_of_name(name, again);
 		if (strcmp(name, path) == 0 && strcmp(again, path) != 0)
 			literal++;
 		else if (strlen(path) < 3 || strcmp(path + strlen(path) - 2, "%=") != 0)
 			assert_string_equal(again, path);
 	}
 	assert_true(literal > 100);
-	assert_true(file_name_of_path("100%.txt", name));
+	assert_true(ps_file_name_of_path("100%.txt", name));
 	assert_string_equal(name, "100%.txt");
-	assert_true(file_name_of_path("a%41", name));
+	assert_true(ps_file_name_of_path("a%41", name));
 	assert_string_equal(name, "a%41");
-	assert_true(file_name_of_path("a%=/b", name));
+	assert_true(ps_file_name_of_path("a%=/b", name));
 	assert_string_equal(name, "a/b");
 	memset(again, 'x', sizeof(again));
-	again[FILE_NAMES_KEY] = '\0';
-	assert_false(file_name_of_path(again, name));
+	again[PS_FILE_NAMES_KEY] = '\0';
+	assert_false(ps_file_name_of_path(again, name));
 }
 
 int main(void)

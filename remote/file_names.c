@@ -1,4 +1,4 @@
-#include "cli/remote/file_names.h"
+#include "remote/file_names.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static size_t put_component(const char *component, size_t len, char *out)
 		char byte[4];
 		size_t bytes =
 		    put_byte((unsigned char)component[i], i > 0 || !starts_badly(component, len), byte);
-		if (at - begin + bytes > FILE_NAMES_COMPONENT) {
+		if (at - begin + bytes > PS_FILE_NAMES_COMPONENT) {
 			memcpy(out + at, "%-/", 3);
 			at += 3;
 			begin = at;
@@ -44,7 +44,7 @@ static size_t put_component(const char *component, size_t len, char *out)
 	return at;
 }
 
-void file_path_of_name(const char *name, char path[FILE_NAMES_PATH])
+void ps_file_path_of_name(const char *name, char path[PS_FILE_NAMES_PATH])
 {
 	size_t at = 0;
 	for (const char *begin = name;; begin++) {
@@ -67,7 +67,7 @@ static int hex_digit(char c)
 	return found != NULL ? (int)(found - digits) : -1;
 }
 
-bool file_is_marked(const char *component, size_t *len)
+bool ps_file_is_marked(const char *component, size_t *len)
 {
 	size_t all = strcspn(component, "/");
 	bool marked = all > 2 && memcmp(component + all - 2, "%=", 2) == 0;
@@ -88,18 +88,18 @@ static bool take_bytes(const char *component, size_t len, char *name, size_t *at
 			byte = high * 16 + low;
 			i += 2;
 		}
-		if (byte == 0 || *at == FILE_NAMES_KEY - 1)
+		if (byte == 0 || *at == PS_FILE_NAMES_KEY - 1)
 			return false;
 		name[(*at)++] = (char)byte;
 	}
 	return true;
 }
 
-static bool decode(const char *path, char name[FILE_NAMES_KEY])
+static bool decode(const char *path, char name[PS_FILE_NAMES_KEY])
 {
 	size_t at = 0, len;
 	for (const char *begin = path;; begin++) {
-		(void)file_is_marked(begin, &len);
+		(void)ps_file_is_marked(begin, &len);
 		bool empty = len == 1 && *begin == '%';
 		bool goes_on = len > 2 && memcmp(begin + len - 2, "%-", 2) == 0;
 		if (!empty && !take_bytes(begin, goes_on ? len - 2 : len, name, &at))
@@ -107,7 +107,7 @@ static bool decode(const char *path, char name[FILE_NAMES_KEY])
 		begin += strcspn(begin, "/");
 		if (*begin == '\0')
 			break;
-		if (!goes_on && at == FILE_NAMES_KEY - 1)
+		if (!goes_on && at == PS_FILE_NAMES_KEY - 1)
 			return false;
 		if (!goes_on)
 			name[at++] = '/';
@@ -119,7 +119,7 @@ static bool decode(const char *path, char name[FILE_NAMES_KEY])
 static void strip_marks(const char *path, char *out)
 {
 	for (size_t len;; path++) {
-		(void)file_is_marked(path, &len);
+		(void)ps_file_is_marked(path, &len);
 		memcpy(out, path, len);
 		out += len;
 		path += strcspn(path, "/");
@@ -129,17 +129,17 @@ static void strip_marks(const char *path, char *out)
 	}
 }
 
-bool file_name_of_path(const char *path, char name[FILE_NAMES_KEY])
+bool ps_file_name_of_path(const char *path, char name[PS_FILE_NAMES_KEY])
 {
-	char plain[FILE_NAMES_PATH], again[FILE_NAMES_PATH];
+	char plain[PS_FILE_NAMES_PATH], again[PS_FILE_NAMES_PATH];
 	size_t len = strlen(path);
 	if (len < sizeof(plain) && decode(path, name)) {
 		strip_marks(path, plain);
-		file_path_of_name(name, again);
+		ps_file_path_of_name(name, again);
 		if (strcmp(plain, again) == 0)
 			return true;
 	}
-	if (len >= FILE_NAMES_KEY || len == 0)
+	if (len >= PS_FILE_NAMES_KEY || len == 0)
 		return false;
 	memcpy(name, path, len + 1);
 	return true;
