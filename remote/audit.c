@@ -34,7 +34,7 @@ static void count_header(struct ps_remote_audit_result *result, const struct ps_
 		result->roles[pad->plan.role]++;
 	result->is_public += pad->plan.class != PS_PAD_PRIVATE;
 	result->reused += pad->plan.generation > 1;
-	result->writes += pad->identity.counter;
+	result->writes += pad->kind == PS_SCAN_SLOT ? 1 : pad->identity.counter;
 	if (pad->plan.role != PS_ROLE_HEAD || !pad->named)
 		return;
 	result->head = pad->identity.counter;
@@ -46,6 +46,7 @@ static void count_owner(struct ps_remote_audit_result *result, const struct ps_s
 {
 	if (pad->named)
 		return;
+	result->named += pad->kind == PS_SCAN_SLOT;
 	result->unnamed += pad->kind == PS_SCAN_OURS;
 	result->undecided += pad->kind == PS_SCAN_UNDECIDED;
 	result->foreign += pad->kind == PS_SCAN_FOREIGN || pad->kind == PS_SCAN_GARBAGE;

@@ -69,6 +69,9 @@ static int see_looked(void *arg, const struct ps_scan_pad *pad)
 	switch (pad->kind) {
 	case PS_SCAN_GONE:
 		return PS_OK;
+	case PS_SCAN_SLOT:
+		gc->result.named++;
+		return PS_OK;
 	case PS_SCAN_OURS:
 		break;
 	case PS_SCAN_GARBAGE:

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/fail.h"
+#include "remote/slot_internal.h"
 
 enum { PAGE = 1000, LOOKS = 256, SLICES = 256, MOST_TRIES = 5, HALF = PS_SERIAL };
 static const uint64_t default_memory = 64 << 20;
@@ -117,7 +118,7 @@ static void classify(const struct ps_scan *scan, const struct ps_pad_header_look
 		pad->kind = PS_SCAN_UNDECIDED;
 	else if (ps_pad_name(r->keys, &look->plan.serial, &should) == PS_OK &&
 	         memcmp(&should, &look->name, sizeof(should)) == 0)
-		pad->kind = PS_SCAN_OURS;
+		pad->kind = ps_remote_slot_is(r, &look->plan) ? PS_SCAN_SLOT : PS_SCAN_OURS;
 }
 
 static int tell_look(struct ps_scan *scan, size_t at)

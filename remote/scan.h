@@ -11,6 +11,7 @@ enum ps_scan_kind {
 	PS_SCAN_GARBAGE,   /* no pad, or not authentic */
 	PS_SCAN_FOREIGN,   /* a pad that this key does not derive, or of another network */
 	PS_SCAN_UNDECIDED, /* of this network; a key that only reads cannot tell whose */
+	PS_SCAN_SLOT,      /* ours, and a slot (slot.h): nothing names it, its place says whether it counts */
 	PS_SCAN_OURS       /* this key derives its name from the serial that it signs */
 };
 
