@@ -34,15 +34,6 @@ static const json_t *counterpart(const json_t *records, const json_t *r)
 	return NULL;
 }
 
-static bool more_is_better(const char *figure)
-{
-	for (unsigned i = 0; i < FIGURE_KINDS; i++) {
-		if (!strcmp(figure_infos[i].name, figure))
-			return figure_infos[i].more_is_better;
-	}
-	return true;
-}
-
 /* Larger is better in every sample. */
 static struct sample sample_of(const json_t *records, const json_t *r, bool of_limit)
 {
@@ -53,7 +44,7 @@ static struct sample sample_of(const json_t *records, const json_t *r, bool of_l
 	for (size_t i = 0; i < json_array_size(mine) && s.n < SAMPLE_MOST; i++) {
 		double x = json_number_value(json_array_get(mine, i));
 		double y = best ? json_number_value(json_array_get(best, i)) : 1;
-		s.value[s.n++] = more_is_better(primary) ? x / y : y / x;
+		s.value[s.n++] = figure_named(primary)->more_is_better ? x / y : y / x;
 	}
 	return s;
 }

@@ -71,6 +71,8 @@ struct figure_info {
 	bool more_is_better;
 };
 extern const struct figure_info figure_infos[FIGURE_KINDS];
+/* The first one, where none has the name. */
+const struct figure_info *figure_named(const char *name);
 
 /* What a child sends for one row and round. NAN: not measured. */
 struct slice {
@@ -195,6 +197,8 @@ struct lane {
 void lanes_run(struct job *j, const struct row *row, unsigned lanes, double seconds,
                void (*fn)(struct lane *l), struct slice *out);
 bool lane_goes_on(const struct lane *l);
+/* One batch, timed. */
+void lane_write(struct lane *l, struct peer_write *w, unsigned n);
 
 /* ---- contents: windows into one sea of noise, so that a timed put does not measure their making (sea.c)
  * ---- */
@@ -257,6 +261,7 @@ json_t *records_load(const char *path);
 json_t *record_values(const json_t *record, const char *figure);
 double values_median(const json_t *values, double *least, double *most);
 const char *record_text(const json_t *record, const char *name);
+const struct figure_info *record_primary(const json_t *record);
 /* The record of the limit for the same row; NULL. */
 const json_t *record_limit(const json_t *records, const json_t *record);
 /* Value over the limit's (or the other way where less is better): 1 is at the limit. NAN if there is none. */

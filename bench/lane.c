@@ -19,6 +19,14 @@ bool lane_goes_on(const struct lane *l)
 	return !atomic_load_explicit(l->stop, memory_order_relaxed);
 }
 
+void lane_write(struct lane *l, struct peer_write *w, unsigned n)
+{
+	double start = now();
+	l->job->peer->write(l->session, w, n);
+	histogram_add(l->latency, (uint64_t)((now() - start) * 1e9));
+	l->ops += n;
+}
+
 static void *run_lane(void *arg)
 {
 	struct start *s = arg;

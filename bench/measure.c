@@ -13,6 +13,15 @@ const struct figure_info figure_infos[FIGURE_KINDS] = {
 #undef FIGURE_INFO
 };
 
+const struct figure_info *figure_named(const char *name)
+{
+	for (unsigned i = 0; i < FIGURE_KINDS; i++) {
+		if (!strcmp(figure_infos[i].name, name))
+			return &figure_infos[i];
+	}
+	return &figure_infos[0];
+}
+
 void slice_clear(struct slice *s)
 {
 	memset(s, 0, sizeof(*s));

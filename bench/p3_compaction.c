@@ -42,11 +42,8 @@ static void overwrite(struct lane *l)
 {
 	/* A fourth of the keys is written, another fourth is read, so that what is read is known. */
 	struct peer_write w = job_next(l->job, chance_below(&l->chance, l->job->count / 4) * 4, 0);
-	double start = now();
-	l->job->peer->write(l->session, &w, 1);
-	histogram_add(l->latency, (uint64_t)((now() - start) * 1e9));
+	lane_write(l, &w, 1);
 	l->bytes += w.len;
-	l->ops++;
 }
 
 static void get(struct lane *l)

@@ -67,24 +67,6 @@ static unsigned style_of(const json_t *r)
 	return other < STYLES - 1 ? other : STYLES - 2;
 }
 
-static const char *unit_of(const json_t *r)
-{
-	for (unsigned i = 0; i < FIGURE_KINDS; i++) {
-		if (!strcmp(figure_infos[i].name, record_text(r, "primary")))
-			return figure_infos[i].unit;
-	}
-	return "";
-}
-
-static bool more_is_better(const json_t *r)
-{
-	for (unsigned i = 0; i < FIGURE_KINDS; i++) {
-		if (!strcmp(figure_infos[i].name, record_text(r, "primary")))
-			return figure_infos[i].more_is_better;
-	}
-	return true;
-}
-
 static bool same_row(const json_t *a, const json_t *b)
 {
 	static const char *const names[] = {"record", "workload", "group", "row", "class"};
@@ -152,13 +134,13 @@ static void dots_of_row(FILE *f, const json_t *records, size_t at)
 	if (!n)
 		return;
 	if (isfinite(limit) && isfinite(ratio))
-		target = more_is_better(rows[0]) ? limit * ratio : limit / ratio;
-	sort_dots(d, n, more_is_better(rows[0]));
+		target = record_primary(rows[0])->more_is_better ? limit * ratio : limit / ratio;
+	sort_dots(d, n, record_primary(rows[0])->more_is_better);
 	char title[256], unit[128];
 	snprintf(title, sizeof(title), "%.60s, %.60s", record_text(rows[0], "group"),
 	         record_text(rows[0], "row"));
-	snprintf(unit, sizeof(unit), "%s, %s is better · durability: %s", unit_of(rows[0]),
-	         more_is_better(rows[0]) ? "more" : "less", record_text(rows[0], "class"));
+	snprintf(unit, sizeof(unit), "%s, %s is better · durability: %s", record_primary(rows[0])->unit,
+	         record_primary(rows[0])->more_is_better ? "more" : "less", record_text(rows[0], "class"));
 	plot_dots(f, title, unit, d, n, limit, target);
 }
 
@@ -233,7 +215,7 @@ static void over_groups(FILE *f, const json_t *records, const char *workload, co
 			ticks[tick_count++] = (struct tick){at, record_text(r, "group")};
 		unsigned k = series_for(s, &n, r);
 		double value = values_median(record_values(r, record_text(r, "primary")), NULL, NULL);
-		unit = unit_of(r);
+		unit = record_primary(r)->unit;
 		if (isfinite(value) && value > 0 && s[k].n < POINTS_MOST) {
 			s[k].x[s[k].n] = at;
 			s[k].y[s[k].n++] = value;

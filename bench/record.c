@@ -172,6 +172,11 @@ static bool same(const json_t *a, const json_t *b, const char *name)
 	return strcmp(record_text(a, name), record_text(b, name)) == 0;
 }
 
+const struct figure_info *record_primary(const json_t *record)
+{
+	return figure_named(record_text(record, "primary"));
+}
+
 const json_t *record_limit(const json_t *records, const json_t *record)
 {
 	size_t i;
@@ -185,15 +190,6 @@ const json_t *record_limit(const json_t *records, const json_t *record)
 	return NULL;
 }
 
-static bool more_is_better(const char *figure)
-{
-	for (unsigned i = 0; i < FIGURE_KINDS; i++) {
-		if (!strcmp(figure_infos[i].name, figure))
-			return figure_infos[i].more_is_better;
-	}
-	return true;
-}
-
 double record_ratio(const json_t *records, const json_t *record)
 {
 	const char *primary = record_text(record, "primary");
@@ -203,14 +199,14 @@ double record_ratio(const json_t *records, const json_t *record)
 	size_t n = json_array_size(mine);
 	if (!best || n != json_array_size(best) || !n || n > ROUNDS_MAX)
 		return best && mine
-		           ? (more_is_better(primary)
+		           ? (figure_named(primary)->more_is_better
 		                  ? values_median(mine, NULL, NULL) / values_median(best, NULL, NULL)
 		                  : values_median(best, NULL, NULL) / values_median(mine, NULL, NULL))
 		           : NAN;
 	for (size_t i = 0; i < n; i++) {
 		double x = json_number_value(json_array_get(mine, i)),
 		       y = json_number_value(json_array_get(best, i));
-		ratios[i] = more_is_better(primary) ? x / y : y / x;
+		ratios[i] = figure_named(primary)->more_is_better ? x / y : y / x;
 	}
 	qsort(ratios, n, sizeof(ratios[0]), compare_doubles);
 	return n % 2 ? ratios[n / 2] : (ratios[n / 2 - 1] + ratios[n / 2]) / 2;

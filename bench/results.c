@@ -9,15 +9,6 @@
 
 enum { PEERS_MOST = 64 };
 
-static const struct figure_info *info_of(const json_t *r)
-{
-	for (unsigned i = 0; i < FIGURE_KINDS; i++) {
-		if (!strcmp(figure_infos[i].name, record_text(r, "primary")))
-			return &figure_infos[i];
-	}
-	return &figure_infos[0];
-}
-
 static bool same_table(const json_t *a, const json_t *b)
 {
 	return !strcmp(record_text(a, "workload"), record_text(b, "workload")) &&
@@ -61,7 +52,7 @@ struct line {
 
 static void consider(struct line *l, const json_t *r)
 {
-	bool more = info_of(r)->more_is_better;
+	bool more = record_primary(r)->more_is_better;
 	const json_t **slot = json_is_true(json_object_get(r, "limit")) ? &l->limit
 	                      : is_padstone(r)                          ? &l->padstone
 	                                                                : &l->best;
@@ -98,7 +89,7 @@ static void lead(FILE *f, const struct line *l)
 		return;
 	}
 	double ratio = median_of(l->padstone, NULL, NULL) / median_of(l->best, NULL, NULL);
-	fprintf(f, " | %.2f", info_of(l->best)->more_is_better ? ratio : 1 / ratio);
+	fprintf(f, " | %.2f", record_primary(l->best)->more_is_better ? ratio : 1 / ratio);
 }
 
 static void verdict(FILE *f, const json_t *records, const struct line *l)
@@ -127,7 +118,7 @@ static void summary_row(FILE *f, const json_t *records, size_t at)
 			consider(&l, r);
 	}
 	fprintf(f, "| %s, %s, %s", record_text(first, "group"), record_text(first, "row"),
-	        info_of(first)->unit);
+	        record_primary(first)->unit);
 	cell(f, l.limit);
 	cell(f, l.best);
 	fprintf(f, " | %s", l.best ? record_text(l.best, "peer") : "");
@@ -176,7 +167,7 @@ static void all_of_row(FILE *f, const json_t *records, size_t at)
 	                                      "p99", "p99.9",     "max",     "space",    "resident"};
 	const json_t *first = json_array_get(records, at);
 	fprintf(f, "\n#### %s %s, %s, %s (durability: %s)\n\n", record_text(first, "workload"),
-	        record_text(first, "group"), record_text(first, "row"), info_of(first)->unit,
+	        record_text(first, "group"), record_text(first, "row"), record_primary(first)->unit,
 	        record_text(first, "class"));
 	fputs("| peer | median (least–most) | cpu ns/op | I/O calls/op | flushes/op | switches/op | "
 	      "written/byte | p50 µs | p99 | p99.9 | "

@@ -22,13 +22,9 @@ static void print_number(const char *format, int width, double value)
 
 static void print_header(const json_t *r)
 {
-	const char *primary = record_text(r, "primary"), *unit = "";
-	for (unsigned i = 0; i < FIGURE_KINDS; i++) {
-		if (!strcmp(figure_infos[i].name, primary))
-			unit = figure_infos[i].unit;
-	}
+	const struct figure_info *primary = record_primary(r);
 	printf("\n%s %s, %s [durability: %s] %s in %s\n", record_text(r, "workload"), record_text(r, "group"),
-	       record_text(r, "row"), record_text(r, "class"), primary, unit);
+	       record_text(r, "row"), record_text(r, "class"), primary->name, primary->unit);
 	printf("  %-16s %11s %25s %6s %9s %8s %8s %8s %9s %9s %9s\n", "peer", "median", "min .. max", "limit",
 	       "cpu ns", "calls", "flushes", "written", "p50 us", "p99 us", "p99.9 us");
 }

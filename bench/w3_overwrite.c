@@ -72,10 +72,7 @@ static void work(struct lane *l)
 			w[i] = job_next(l->job, key, 0);
 			l->bytes += w[i].len;
 		}
-		double start = now();
-		l->job->peer->write(l->session, w, n);
-		histogram_add(l->latency, (uint64_t)((now() - start) * 1e9));
-		l->ops += n;
+		lane_write(l, w, n);
 	}
 }
 

@@ -94,39 +94,30 @@ static const struct argp_option where_options[] = {
 		    "What confirms a pad: head (default), read, sample (some are read), none", 0             \
 	}
 
+#define SENDING MODE, VERIFY, LIMITS, RATES, DRY_RUN("Say what it would take; send nothing")
+#define RECEIVING                                                                                            \
+	{"output", 'o', "FILE", 0, "Write to FILE, which appears when it is complete", 0},                   \
+	{                                                                                                    \
+		"range", KEY_RANGE, "FROM:LEN", 0, "LEN bytes from FROM on; without LEN up to the end", 0    \
+	}
+
 static const struct argp_option init_options[] = {
     {"create", KEY_CREATE, NULL, 0, "Make the folder (dir:) or bucket (s3:) that the URL names", 0}, {0}};
 static const struct argp_option put_options[] = {
     {"replace", KEY_REPLACE, NULL, 0, "Replace what NAME has", 0},
     {"public", KEY_PUBLIC, NULL, 0, "Make it public, and print its address", 0},
-    MODE,
-    VERIFY,
-    LIMITS,
-    RATES,
-    DRY_RUN("Say what it would take; send nothing"),
+    SENDING,
     {0}};
-static const struct argp_option update_options[] = {
-    MODE, VERIFY, LIMITS, RATES, DRY_RUN("Say what it would take; send nothing"), {0}};
+static const struct argp_option update_options[] = {SENDING, {0}};
 static const struct argp_option get_options[] = {
-    {"output", 'o', "FILE", 0, "Write to FILE, which appears when it is complete", 0},
-    {"range", KEY_RANGE, "FROM:LEN", 0, "LEN bytes from FROM on; without LEN up to the end", 0},
-    {"unverified", KEY_UNVERIFIED, NULL, 0, "Also what is not confirmed yet", 0},
-    {0}};
+    RECEIVING, {"unverified", KEY_UNVERIFIED, NULL, 0, "Also what is not confirmed yet", 0}, {0}};
 static const struct argp_option publish_options[] = {
     {"take-over", KEY_TAKE_OVER, NULL, 0, "Of a public NAME: its address shows this machine's value again",
      0},
-    MODE,
-    VERIFY,
-    LIMITS,
-    RATES,
-    DRY_RUN("Say what it would take; send nothing"),
+    SENDING,
     {0}};
-static const struct argp_option unpublish_options[] = {
-    MODE, VERIFY, LIMITS, RATES, DRY_RUN("Say what it would take; send nothing"), {0}};
-static const struct argp_option fetch_options[] = {
-    {"output", 'o', "FILE", 0, "Write to FILE, which appears when it is complete", 0},
-    {"range", KEY_RANGE, "FROM:LEN", 0, "LEN bytes from FROM on; without LEN up to the end", 0},
-    {0}};
+static const struct argp_option unpublish_options[] = {SENDING, {0}};
+static const struct argp_option fetch_options[] = {RECEIVING, {0}};
 static const struct argp_option rm_options[] = {DRY_RUN("Say what would go; remove nothing"), {0}};
 static const struct argp_option size_options[] = {MODE, RATES, {0}};
 static const struct argp_option reserve_options[] = {MODE, LIMITS, RATES, {0}};
