@@ -280,16 +280,22 @@ static void limits_hold_for_all_files_together(void **state)
 	struct ps_remote_import_result result;
 	struct ps_remote_stats stats;
 	(void)state;
-	assert_ok(ps_remote_export(from.b->r, from.folder, NULL, NULL));
-	assert_error(ps_remote_import(to.b->r, from.folder, &in, &result), PS_EQUOTA);
+	assert_int_equal(mkdir(to.folder, 0700), 0);
+	for (unsigned i = 0; i < 6; i++)
+		write_text(&to, keys[6] + i, "a pad each");
+	assert_error(ps_remote_import(to.b->r, to.folder, &in, &result), PS_EQUOTA);
+	assert_int_equal(result.values, 4);
 	blobs_stats(to.b, &stats);
-	assert_true(stats.pads <= 4);
+	assert_int_equal(stats.pads, 4);
+	for (unsigned i = 0; i < 6; i++)
+		(void)!ps_remote_remove(to.b->r, keys[6] + i);
+	assert_ok(ps_remote_export(from.b->r, from.folder, NULL, NULL));
 	in = (struct ps_remote_import){.size = sizeof(in), .max_cost = 4};
 	to.b->options.rates = (struct ps_remote_rates){.per_new_pad = 1};
 	blobs_reopen(to.b);
 	assert_error(ps_remote_import(to.b->r, from.folder, &in, &result), PS_EQUOTA);
 	blobs_stats(to.b, &stats);
-	assert_true(stats.pads <= 8);
+	assert_true(stats.pads <= 4 + 4);
 	assert_ok(ps_remote_import(to.b->r, from.folder, NULL, &result));
 	expect_all(&to);
 	from.b->options.rates = (struct ps_remote_rates){.per_request = 1};
