@@ -98,6 +98,17 @@ static int close_part(ps_storer *part, int err)
 	return ps_fail(err, "%s", sentence);
 }
 
+/* The leaf; a multi store right over a file opens that itself, since it may make it from a network. */
+static int open_innermost(const struct stack *stack, const char *path, const struct ps_stack_options *o,
+                          ps_storer **s, size_t *opened)
+{
+	const struct layer *leaf = stack->layer[stack->count - 1];
+	bool at_once =
+	    leaf->open == open_base && stack->count > 1 && stack->layer[stack->count - 2]->wrap == wrap_multi;
+	*opened = at_once ? 2 : 1;
+	return at_once ? ps_multi_open_at(path, o->base, o->multi, s) : leaf->open(path, o, s);
+}
+
 int ps_stack_open_layers(const char *layers, const char *path, const struct ps_stack_options *opts,
                          ps_storer **s)
 {
@@ -105,6 +116,7 @@ int ps_stack_open_layers(const char *layers, const char *path, const struct ps_s
 	const struct ps_stack_options *o = opts ? opts : &defaults;
 	struct stack stack;
 	ps_storer *outer = NULL;
+	size_t opened;
 	if (!layers || !s)
 		return ps_fail(PS_EINVAL, "ps_stack_open_layers: no layers, or no place for the store");
 	if (o->size != sizeof(*o))
@@ -112,10 +124,10 @@ int ps_stack_open_layers(const char *layers, const char *path, const struct ps_s
 	int err = parse(layers, &stack);
 	if (err)
 		return err;
-	err = stack.layer[stack.count - 1]->open(path, o, &outer);
+	err = open_innermost(&stack, path, o, &outer, &opened);
 	if (err)
 		return err;
-	for (size_t i = stack.count - 1; i-- > 0;) {
+	for (size_t i = stack.count - opened; i-- > 0;) {
 		err = stack.layer[i]->wrap(outer, o, &outer);
 		if (err)
 			return close_part(outer, err);

@@ -21,8 +21,9 @@ struct ps_stack_options {
 	const struct ps_multi_options *multi;
 };
 
-/* The store in the file at path, under the layers that people want. opts may be NULL. Errors of
- * ps_base_open, ps_multi_open and ps_concurrent_open. */
+/* The store in the file at path, under the layers that people want. opts may be NULL. With a network in
+ * `multi`, and no file there, it is made from that. Errors of ps_base_open, ps_multi_open_at and
+ * ps_concurrent_open. */
 PS_CHECKED PS_API int ps_stack_open(const char *path, const struct ps_stack_options *opts, ps_storer **s);
 
 /* The same under layers of one's own choice: names from the outermost to a leaf, "concurrent(base)",

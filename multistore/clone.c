@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <padstone/multi_store.h>
-
 #include "base/fail.h"
 #include "base/new_file.h"
+#include "multistore/attached.h"
 #include "multistore/push_internal.h"
 #include "multistore/state_reader.h"
 
@@ -158,7 +157,7 @@ static int open_base(const struct clone *c, ps_storer **base)
 static int fill_and_close(struct clone *c, ps_storer *base)
 {
 	ps_storer *s = base;
-	int err = ps_multi_open(base, NULL, &s);
+	int err = ps_multi_open_attached(base, c->options.multi, NULL, &s);
 	if (!err)
 		err = fill(c, s);
 	ps_state_reader_free(c->reader);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "multistore/attached.h"
 #include "store/placement.h"
 
 static_assert((int)PS_MULTI_CLASSES_MAX == (int)PS_CLASSES_MAX, "a placement holds every class table");
@@ -18,6 +19,7 @@ struct multi {
 	ps_storer storer;
 	struct ps_placement placement; /* what the file has; constant once open */
 	bool differs;
+	struct ps_attached *attached; /* to a network; NULL */
 };
 
 static struct multi *multi_of(ps_storer *s)
@@ -25,13 +27,22 @@ static struct multi *multi_of(ps_storer *s)
 	return (struct multi *)(void *)s;
 }
 
-/* The inner first: if it is busy nothing has changed. */
+/* The inner first: if it is busy nothing has changed. A push that is under way would keep it from being
+ * closed. */
 static int multi_close(ps_storer *s)
 {
+	struct multi *m = multi_of(s);
+	if (m->attached)
+		ps_attached_pause(m->attached);
 	int err = ps_close(s->inner);
-	if (err != PS_EBUSY)
-		free(multi_of(s));
-	return err;
+	if (err == PS_EBUSY) {
+		if (m->attached)
+			ps_attached_resume(m->attached);
+		return err;
+	}
+	int closed = ps_attached_free(m->attached);
+	free(m);
+	return err ? err : closed;
 }
 
 static const struct ps_storer_ops multi_ops = {
@@ -114,28 +125,52 @@ static int set_up(struct multi *m, ps_storer *inner, const struct ps_multi_optio
 	return err;
 }
 
-int ps_multi_open(ps_storer *inner, const struct ps_multi_options *opts, ps_storer **s)
+static int check_inner(ps_storer *inner)
+{
+	return ps_caps(inner) & PS_CAP_PLACEMENT
+	           ? PS_OK
+	           : ps_fail(PS_ENOTSUP, "ps_multi_open: the %s store cannot place contents by size",
+	                     inner->ops->name);
+}
+
+int ps_multi_open_attached(ps_storer *inner, const struct ps_multi_options *opts, struct ps_attached *a,
+                           ps_storer **s)
 {
 	struct ps_multi_options known;
-	if (!inner || !s)
-		return ps_fail(PS_EINVAL, "ps_multi_open: no inner store, or no place for the new one");
 	int err = known_options(opts, &known);
+	if (!err)
+		err = check_inner(inner);
 	if (err)
 		return err;
-	if (!(ps_caps(inner) & PS_CAP_PLACEMENT))
-		return ps_fail(PS_ENOTSUP, "ps_multi_open: the %s store cannot place contents by size",
-		               inner->ops->name);
 	/* Not counted memory: a few hundred bytes that live as long as the handle. */
 	struct multi *m = calloc(1, sizeof(*m));
 	if (!m)
 		return ps_fail(PS_ENOMEM, "ps_multi_open: no memory");
 	err = set_up(m, inner, &known);
+	if (!err && a)
+		err = ps_attached_start(a, &m->storer);
 	if (err) {
 		free(m);
 		return err;
 	}
+	m->attached = a;
 	*s = &m->storer;
 	return PS_OK;
+}
+
+int ps_multi_open(ps_storer *inner, const struct ps_multi_options *opts, ps_storer **s)
+{
+	struct ps_multi_options known;
+	struct ps_attached *a = NULL;
+	if (!inner || !s)
+		return ps_fail(PS_EINVAL, "ps_multi_open: no inner store, or no place for the new one");
+	int err = known_options(opts, &known);
+	if (!err && (known.network || known.remote))
+		err = ps_attached_new(&known, NULL, &a);
+	if (err)
+		return err;
+	err = ps_multi_open_attached(inner, &known, a, s);
+	return err ? ps_attached_drop(a, err) : PS_OK;
 }
 
 /* ---- figures ---- */
@@ -146,6 +181,12 @@ static const struct multi *multi_in(ps_storer *s)
 	while (s && s->ops != &multi_ops)
 		s = s->inner;
 	return s ? multi_of(s) : NULL;
+}
+
+struct ps_attached *ps_multi_attached(ps_storer *s)
+{
+	const struct multi *m = multi_in(s);
+	return m ? m->attached : NULL;
 }
 
 static uint32_t slot_bytes(const struct ps_class_table *classes, size_t route)

@@ -17,7 +17,32 @@
 extern "C" {
 #endif
 
-/* Begins with its size; zero means the default everywhere. Counts only for a file that has no classes yet. */
+struct ps_remote;
+struct ps_remote_key;
+struct ps_remote_options;
+struct ps_push_options;
+struct ps_push_result;
+struct ps_base_options;
+
+enum ps_multi_event_kind {
+	PS_MULTI_PUSHED = 1,       /* a background push has ended */
+	PS_MULTI_PUSH_FAILED = 2,  /* one failed, and is tried again */
+	PS_MULTI_PUSH_STOPPED = 3, /* one failed in a way that no time heals: no more of them until a ps_push
+	                              by a caller succeeds */
+};
+struct ps_multi_event {
+	enum ps_multi_event_kind kind;
+	int error;
+	uint32_t failures;                 /* in a row */
+	uint64_t retry_ns;                 /* until it is tried again, at the earliest */
+	const char *message;               /* valid during the call */
+	const struct ps_push_result *push; /* likewise; NULL after a failure */
+};
+/* By the store's own thread, with no lock held. May call the store, but not close it. */
+typedef void (*ps_multi_event_fn)(void *arg, const struct ps_multi_event *event);
+
+/* Begins with its size; zero means the default everywhere. The classes count only for a file that has none
+ * yet. */
 struct ps_multi_options {
 	size_t size; /* sizeof(struct ps_multi_options) */
 	uint32_t
@@ -30,12 +55,32 @@ struct ps_multi_options {
 	const uint32_t
 	    *slots; /* instead of both limits: these very slots, ascending, in bytes (rounded up to 16) */
 	size_t slot_count;
+	/* A store on a network (<padstone/push.h>): it is attached to it as long as it is open. */
+	const char *network;                            /* URL; none */
+	const struct ps_remote_key *key;                /* the caller wipes its own copy */
+	const char *store;                              /* one key holds many stores; "main" */
+	const struct ps_remote_options *remote_options; /* all else of the network; NULL: defaults */
+	struct ps_remote *remote; /* instead of these four: open, and for longer than the store */
+	uint32_t push_seconds; /* pushed in the background so long after the first commit that is not pushed;
+	                          0: not for that */
+	uint64_t push_bytes;   /* or once so many bytes of contents are not pushed; 0: not for that */
+	const struct ps_push_options *push; /* of background pushes; their progress is not called */
+	ps_multi_event_fn event;            /* hears of background pushes; none */
+	void *event_arg;
 };
 
 /* Owns inner from success on. opts may be NULL. A store that is opened read-only is only read. PS_ENOTSUP:
  * inner lacks PS_CAP_PLACEMENT. PS_EINVAL: options. PS_ENOMEM; PS_EIO, PS_ENOSPC, PS_EREADONLY: the classes
- * could not be made durable in a file that had none. */
+ * could not be made durable in a file that had none. With a network: errors of ps_remote_open; PS_ENOTSUP:
+ * inner cannot be cut, or is for one thread. What is on the network is not looked at: ps_multi_open_at does.
+ */
 PS_CHECKED PS_API int ps_multi_open(ps_storer *inner, const struct ps_multi_options *opts, ps_storer **s);
+/* The same over the file at path: where there is none, or an empty one, it is made from the newest state on
+ * the network first (ps_clone), if one was pushed. base says how the file is opened, and may be NULL; a
+ * descriptor of its own has no path to make anything at: PS_EINVAL with a network. Errors of ps_base_open,
+ * ps_clone, ps_multi_open. */
+PS_CHECKED PS_API int ps_multi_open_at(const char *path, const struct ps_base_options *base,
+                                       const struct ps_multi_options *opts, ps_storer **s);
 
 enum { PS_MULTI_CLASSES_MAX = 112 };
 

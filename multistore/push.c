@@ -8,6 +8,7 @@
 #include <zstd.h>
 
 #include "base/fail.h"
+#include "multistore/attached.h"
 #include "multistore/push_internal.h"
 #include "multistore/push_since.h"
 
@@ -227,6 +228,12 @@ static int make_manifest(struct push *p)
 	return ps_push_manifest_make(&p->old, &next, &p->next);
 }
 
+static uint64_t sent_so_far(const struct push *p)
+{
+	struct ps_remote_stats now;
+	return ps_remote_stats(p->r, &now) == PS_OK ? now.sent_bytes - p->sent_before : 0;
+}
+
 static void tell_state(struct push *p)
 {
 	p->result.state = p->note.number;
@@ -241,6 +248,8 @@ static int clean_up(struct push *p, const struct ps_push_manifest *now)
 		p->note.attempts = 0;
 	p->note.commit = p->info.commit;
 	p->note.seen_ns = push_manifest_time(p->r);
+	p->note.pushed_ns = wall_ns();
+	p->note.pushed_bytes = sent_so_far(p);
 	tell_state(p);
 	return ps_push_note_set(p->s, &p->note);
 }
@@ -344,6 +353,7 @@ static int run(struct push *p)
 {
 	struct ps_remote_stats before, after;
 	int err = ps_remote_stats(p->r, &before);
+	p->sent_before = err ? 0 : before.sent_bytes;
 	if (!err)
 		err = push_all(p);
 	if (err)
@@ -364,12 +374,11 @@ static void done(struct push *p)
 	ps_memory_done(&p->memory);
 }
 
-int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, struct ps_push_result *result)
+int push_store(ps_storer *s, ps_remote *r, const struct ps_push_options *options,
+               struct ps_push_result *result)
 {
 	struct push p = {.s = s, .r = r};
 	struct pushed own = {0};
-	if (!s || !r)
-		return ps_fail(PS_EINVAL, "ps_push: no store, or no remote");
 	int err = take_options(&p, options);
 	if (!err)
 		err = enter(&own, s);
@@ -384,4 +393,14 @@ int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, s
 	if (!err && result)
 		*result = p.result;
 	return err;
+}
+
+int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, struct ps_push_result *result)
+{
+	struct ps_attached *a = s ? ps_multi_attached(s) : NULL;
+	if (a && (!r || r == ps_attached_remote(a)))
+		return ps_attached_push(a, options, result);
+	if (!s || !r)
+		return ps_fail(PS_EINVAL, "ps_push: no store, or no remote");
+	return push_store(s, r, options, result);
 }

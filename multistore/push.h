@@ -7,6 +7,7 @@
 #define PS_PUSH_H
 
 #include <padstone/base_store.h>
+#include <padstone/multi_store.h>
 #include <padstone/remote.h>
 #include <padstone/storer.h>
 
@@ -32,7 +33,8 @@ struct ps_push_result {
 	uint64_t removed_packs;   /* that no state needs any more */
 	uint64_t sent_bytes, requests; /* of everything, the index included */
 };
-/* Brings the network to a cut of s that is not older than the call. Until it returns, and after any failure, the network has the state
+/* Brings the network to a cut of s that is not older than the call. r NULL: the network that s is attached to (struct ps_multi_options),
+ * before any push in the background. Until it returns, and after any failure, the network has the state
  * before, whole; what a failed push has sent is used by the next one. Writers go on meanwhile. Pads that no kept state needs are free for
  * later pushes once the new state is confirmed.
  *
@@ -47,6 +49,7 @@ struct ps_clone_options {
 	size_t size;    /* sizeof(struct ps_clone_options) */
 	uint64_t state; /* which one; the newest */
 	const struct ps_base_options *base; /* of the new store while it is filled; NULL: defaults */
+	const struct ps_multi_options *multi; /* its classes; NULL: defaults. A network in them is not looked at */
 	ps_progress_fn progress;
 	void *progress_arg;
 };
@@ -71,6 +74,26 @@ typedef int (*ps_push_state_fn)(void *arg, const struct ps_push_state *state);
 /* The states that can be cloned, the newest first, as the last sync of r had them: one request. Other than 0 from fn ends it with PS_ECANCELED.
  * PS_ENOTFOUND: nothing was pushed here. */
 PS_CHECKED PS_API int ps_push_history(ps_remote *r, ps_push_state_fn fn, void *arg);
+
+/* How far the network of an attached store (struct ps_multi_options) is behind it. */
+struct ps_remote_status {
+	uint64_t state, commit; /* of the last push: its number, the last commit in it; 0: there was none */
+	uint64_t pushed_ns;     /* when it ended, since 1970; 0: not known */
+	uint64_t pushed_bytes;  /* that it sent */
+	uint64_t commits;       /* that are not pushed; moving contents about counts, where it came after the last push */
+	uint64_t bytes;         /* of contents, committed since the store was opened and not pushed */
+	uint64_t lag_ns;        /* since the first commit that is not pushed; where that was before the store was opened, since the last
+	                           push. 0: all is there */
+	uint32_t pushing;       /* 1: a push is under way */
+	uint32_t stopped;       /* 1: no background pushes until one by a caller succeeds */
+	uint32_t failures;      /* in a row */
+	int error;              /* of the last one; PS_OK */
+	uint64_t retry_ns;      /* until the next background push may begin */
+	char message[512];      /* the last failure's sentence, or empty */
+	uint64_t requests, sent_bytes, received_bytes; /* of the remote, since it was opened */
+};
+/* Asks no network. PS_EINVAL: s is not attached. Any thread. */
+PS_CHECKED PS_API int ps_remote_status(ps_storer *s, struct ps_remote_status *status);
 
 #ifdef __cplusplus
 }

@@ -39,6 +39,7 @@ struct push {
 	                           those that it is in before */
 	uint32_t left_count, left_capacity, left_next;
 
+	uint64_t sent_before; /* by the remote, since it was opened */
 	uint64_t done, total; /* for the progress */
 };
 

@@ -16,9 +16,11 @@ struct note_bytes {
 	ps_le64 number;
 	ps_le64 commit;
 	ps_le64 seen_ns;
+	ps_le64 pushed_ns;
+	ps_le64 pushed_bytes;
 	uint8_t attempt[PS_NOTE_ATTEMPTS][PS_PACK_MARK];
 };
-static_assert(sizeof(struct note_bytes) == 184 && sizeof(struct note_bytes) <= PS_NOTE_MAX,
+static_assert(sizeof(struct note_bytes) == 200 && sizeof(struct note_bytes) <= PS_NOTE_MAX,
               "a note of pushes");
 
 static const uint8_t note_magic[8] = {'P', 'S', 'p', 'u', 's', 'h', 'e', 'd'};
@@ -37,6 +39,8 @@ static int decode(const struct note_bytes *b, struct ps_push_note *note)
 	*note = (struct ps_push_note){.number = ps_get64(b->number),
 	                              .commit = ps_get64(b->commit),
 	                              .seen_ns = ps_get64(b->seen_ns),
+	                              .pushed_ns = ps_get64(b->pushed_ns),
+	                              .pushed_bytes = ps_get64(b->pushed_bytes),
 	                              .attempts = ps_get32(b->attempts)};
 	memcpy(note->last, b->last, sizeof(note->last));
 	memcpy(note->attempt, b->attempt, sizeof(note->attempt));
@@ -67,7 +71,9 @@ int ps_push_note_set(ps_storer *s, const struct ps_push_note *note)
 	                       .attempts = ps_set32(note->attempts),
 	                       .number = ps_set64(note->number),
 	                       .commit = ps_set64(note->commit),
-	                       .seen_ns = ps_set64(note->seen_ns)};
+	                       .seen_ns = ps_set64(note->seen_ns),
+	                       .pushed_ns = ps_set64(note->pushed_ns),
+	                       .pushed_bytes = ps_set64(note->pushed_bytes)};
 	memcpy(b.magic, note_magic, sizeof(b.magic));
 	memcpy(b.last, note->last, sizeof(b.last));
 	memcpy(b.attempt, note->attempt, sizeof(b.attempt));

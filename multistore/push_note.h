@@ -12,6 +12,7 @@ struct ps_push_note {
 	uint64_t number;        /* its interval */
 	uint64_t
 	    commit; /* this file's last one in it: as long as there is no later one nothing was changed */
+	uint64_t pushed_ns, pushed_bytes; /* the last push from here: when it ended, what it sent */
 	uint64_t seen_ns;  /* when the manifest was changed, by the index, as this file has left it */
 	uint32_t attempts; /* pushes of which it is not known whether they have ended, the newest last */
 	uint8_t attempt[PS_NOTE_ATTEMPTS][PS_PACK_MARK];

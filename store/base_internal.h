@@ -491,6 +491,7 @@ struct store {
 	_Atomic(bool) checkpoint_due;
 	uint64_t uncommitted_bytes; /* taken by changes that are not committed yet (store.lock) */
 	struct ps_cut *cut; /* that stands (cut.c); guarded by store.lock */
+	const struct ps_commit_watch *watch; /* likewise (watch.c) */
 };
 
 int ps_base_open_io(struct ps_io *io, bool created, const struct ps_base_options *opts, ps_storer **s);

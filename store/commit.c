@@ -16,6 +16,8 @@ struct commit {
 	struct change *changes;
 	size_t n;
 	size_t bytes;      /* of the record */
+	uint64_t contents; /* bytes of what it brings */
+	size_t contents_of; /* so many changes; 0: it only moves something */
 	bool direct;       /* refers to extents that were written without a flush */
 	bool list_fresh;   /* they are named in the record, to be verified at recovery */
 	bool durable;
@@ -302,6 +304,8 @@ static int try_commit(struct commit *c)
 		fill_frame(s, &c->changes[i]);
 	append_record(c);
 	make_visible(c);
+	if (s->watch && c->contents_of > 0)
+		s->watch->committed(s->watch->arg, c->s->log.commit, c->contents);
 	s->uncommitted_bytes -= change_taken_bytes(s, &c->spill);
 	for (size_t i = 0; i < c->n; i++) {
 		s->uncommitted_bytes -= change_taken_bytes(s, &c->changes[i]);
@@ -358,6 +362,19 @@ static void size_record(struct commit *c)
 	c->bytes = sizeof(struct disk_record);
 	for (size_t i = 0; i < c->n; i++)
 		c->bytes += operation_bytes(c, &c->changes[i]);
+}
+
+/* What was written outside the log counts in whole pages. */
+static void size_contents(struct commit *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		struct fresh fresh = {0};
+		if (c->changes[i].keeps_interval)
+			continue;
+		count_fresh(&c->changes[i], &fresh);
+		c->contents += fresh.bytes + c->changes[i].nbytes;
+		c->contents_of++;
+	}
 }
 
 /* The page of a scattered slot is read without the lock. */
@@ -481,6 +498,7 @@ int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_du
 	if (err)
 		return err;
 	size_record(&c);
+	size_contents(&c);
 	if (c.bytes > log_commit_max(&s->log))
 		err = brake(s);
 	if (!err && c.bytes > log_commit_max(&s->log))

@@ -79,6 +79,15 @@ enum { PS_NOTE_MAX = 448 };
 PS_CHECKED int ps_note_set(ps_storer *s, const void *note, size_t len);
 PS_CHECKED int ps_note_get(ps_storer *s, void *buf, size_t cap, size_t *len);
 
+/* Hears of every commit that changes something, when it is ordered and in that order: its number, and the bytes of contents that it brought.
+ * Called under the store's lock: does next to nothing, and calls no store. */
+struct ps_commit_watch {
+	void (*committed)(void *arg, uint64_t commit, uint64_t bytes);
+	void *arg;
+};
+/* watch outlives the store, or is taken away with NULL: from then on it is not called. PS_EBUSY: there is another. */
+PS_CHECKED int ps_watch_commits(ps_storer *s, const struct ps_commit_watch *watch);
+
 /* The store below all layers of s that the calls above work on: s itself, where it is one. PS_ENOTSUP: there is none. */
 PS_CHECKED int ps_cut_store(ps_storer *s, ps_storer **below);
 

@@ -1,0 +1,287 @@
+/* The thread of an attachment, and what it knows of commits and pushes. */
+#include "multistore/attached_internal.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/fail.h"
+#include "multistore/push_note.h"
+
+static uint64_t wall_ns(void)
+{
+	struct timespec now = {0};
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * PS_SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+/* ---- when ---- */
+
+uint64_t attached_due(const struct ps_attached *a)
+{
+	uint64_t due = PS_NEVER;
+	if (a->dirty_since == 0 || a->stopped)
+		return PS_NEVER;
+	if (a->push_ns)
+		due = a->dirty_since + a->push_ns;
+	if (a->push_bytes && a->bytes - a->bytes_before >= a->push_bytes)
+		due = 0;
+	return due < a->retry_at ? a->retry_at : due;
+}
+
+/* Under lock. */
+static void wake(struct ps_attached *a)
+{
+	ps_clock_wake(a->clock, &a->changed);
+}
+
+/* Under store.lock: a moment in which nobody else commits. */
+static void committed(void *arg, uint64_t commit, uint64_t bytes)
+{
+	struct ps_attached *a = arg;
+	pthread_mutex_lock(&a->lock);
+	a->commit = commit;
+	a->bytes += bytes;
+	if (a->dirty_since == 0)
+		a->dirty_since = ps_clock_now(a->clock);
+	if (a->pusher != PUSHER_NONE && a->dirty_next == 0)
+		a->dirty_next = ps_clock_now(a->clock);
+	if (attached_due(a) < a->waits_until)
+		wake(a);
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- a push ---- */
+
+/* What time does not heal: nothing is tried again until a caller has seen to it. */
+static bool is_final(int err)
+{
+	return err == PS_EFORK || err == PS_EFENCED || err == PS_EREADONLY || err == PS_ENOTSUP ||
+	       err == PS_EINVAL;
+}
+
+/* Under lock. */
+static void note_success(struct ps_attached *a, const struct ps_push_result *result, uint64_t bytes)
+{
+	bool clean = result->commit >= a->commit;
+	a->state = result->state;
+	a->pushed_commit = result->commit;
+	a->pushed_ns = wall_ns();
+	a->pushed_bytes = result->sent_bytes;
+	a->bytes_before = clean ? a->bytes : bytes;
+	a->dirty_since = clean ? 0 : a->dirty_next;
+	a->lag_before_ns = 0;
+	a->failures = 0;
+	a->retry_at = 0;
+	a->stopped = false;
+	a->error = PS_OK;
+	a->sentence[0] = 0;
+}
+
+/* Under lock. Seconds, doubled up to five minutes: somebody has to see to a network that is away for longer.
+ */
+static void note_failure(struct ps_attached *a, int err)
+{
+	a->failures++;
+	a->error = err;
+	a->stopped = is_final(err);
+	a->retry_at = ps_clock_now(a->clock) + ps_backoff_delay_ns(&a->backoff, a->failures);
+	snprintf(a->sentence, sizeof(a->sentence), "%s", ps_last_error_message());
+}
+
+int attached_push(struct ps_attached *a, const struct ps_push_options *options, struct ps_push_result *result)
+{
+	struct ps_push_result told = {0};
+	pthread_mutex_lock(&a->lock);
+	uint64_t bytes = a->bytes;
+	a->dirty_next = 0;
+	pthread_mutex_unlock(&a->lock);
+	int err = push_store(a->s, a->r, options, &told);
+	pthread_mutex_lock(&a->lock);
+	if (!err)
+		note_success(a, &told, bytes);
+	else if (err != PS_ECANCELED)
+		note_failure(a, err);
+	pthread_mutex_unlock(&a->lock);
+	if (!err && result)
+		*result = told;
+	return err;
+}
+
+/* ---- the thread ---- */
+
+static int still_wanted(void *arg, const struct ps_progress *progress)
+{
+	struct ps_attached *a = arg;
+	(void)progress;
+	pthread_mutex_lock(&a->lock);
+	bool wanted = !a->stops && a->pauses == 0;
+	pthread_mutex_unlock(&a->lock);
+	return !wanted;
+}
+
+static void tell(struct ps_attached *a, int err, const struct ps_push_result *result)
+{
+	struct ps_multi_event event = {.kind = PS_MULTI_PUSHED, .error = err, .message = "", .push = result};
+	char sentence[ATTACHED_SENTENCE];
+	if (!a->event || err == PS_ECANCELED)
+		return;
+	if (err) {
+		uint64_t now = ps_clock_now(a->clock);
+		pthread_mutex_lock(&a->lock);
+		event.kind = a->stopped ? PS_MULTI_PUSH_STOPPED : PS_MULTI_PUSH_FAILED;
+		event.failures = a->failures;
+		event.retry_ns = !a->stopped && a->retry_at > now ? a->retry_at - now : 0;
+		memcpy(sentence, a->sentence, sizeof(sentence));
+		pthread_mutex_unlock(&a->lock);
+		event.message = sentence;
+		event.push = NULL;
+	}
+	a->event(a->event_arg, &event);
+}
+
+static void push_in_background(struct ps_attached *a)
+{
+	struct ps_push_options options = a->push;
+	struct ps_push_result result = {0};
+	options.progress = still_wanted;
+	options.progress_arg = a;
+	int err = attached_push(a, &options, &result);
+	tell(a, err, &result);
+}
+
+/* True: a push is due, and this thread is its pusher. Under lock. */
+static bool wait_until_due(struct ps_attached *a)
+{
+	while (!a->stops) {
+		uint64_t now = ps_clock_now(a->clock),
+		         due = a->pauses || a->pusher ? PS_NEVER : attached_due(a);
+		if (due <= now)
+			return true;
+		a->waits_until = due;
+		ps_clock_wait(a->clock, &a->changed, &a->lock, due);
+		a->waits_until = 0;
+	}
+	return false;
+}
+
+static void *work(void *arg)
+{
+	struct ps_attached *a = arg;
+	pthread_mutex_lock(&a->lock);
+	while (wait_until_due(a)) {
+		a->pusher = PUSHER_THREAD;
+		pthread_mutex_unlock(&a->lock);
+		push_in_background(a);
+		pthread_mutex_lock(&a->lock);
+		a->pusher = PUSHER_NONE;
+		wake(a);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return NULL;
+}
+
+static int start_thread(struct ps_attached *a)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int failed = pthread_create(&a->thread, NULL, work, a);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	a->has_thread = failed == 0;
+	return failed ? ps_fail_errno(failed, "the thread of background pushes cannot be started") : PS_OK;
+}
+
+/* ---- beginning and end ---- */
+
+static uint64_t not_below(uint64_t value, uint64_t least)
+{
+	return value > least ? value : least;
+}
+
+/* What the file knows of pushes before this process. */
+static int take_note(struct ps_attached *a)
+{
+	struct ps_push_note note;
+	struct ps_stats stats;
+	int err = ps_push_note_get(a->s, &note);
+	if (!err)
+		err = ps_stats(a->s, &stats);
+	if (err)
+		return err;
+	pthread_mutex_lock(&a->lock);
+	a->state = note.number;
+	a->pushed_commit = note.commit;
+	a->pushed_ns = note.pushed_ns;
+	a->pushed_bytes = note.pushed_bytes;
+	a->commit = not_below(a->commit, stats.last_commit);
+	if (a->dirty_since == 0 && a->commit > note.commit) {
+		uint64_t now = wall_ns();
+		a->dirty_since = ps_clock_now(a->clock);
+		a->lag_before_ns = note.pushed_ns && now > note.pushed_ns ? now - note.pushed_ns : 0;
+	}
+	pthread_mutex_unlock(&a->lock);
+	return PS_OK;
+}
+
+int ps_attached_start(struct ps_attached *a, ps_storer *s)
+{
+	bool pushes = (a->push_ns || a->push_bytes) && !(ps_caps(s) & PS_CAP_READONLY);
+	a->s = s;
+	if (pushes && !(ps_caps(s) & PS_CAP_THREADS))
+		return ps_fail(PS_ENOTSUP, "background pushes: the store below is for one thread");
+	a->watch = (struct ps_commit_watch){committed, a};
+	int err = ps_watch_commits(s, &a->watch);
+	if (err)
+		return err;
+	err = take_note(a);
+	if (!err && pushes)
+		err = start_thread(a);
+	if (err && ps_watch_commits(s, NULL) != PS_OK)
+		assert(!"who watches can stop to");
+	return err;
+}
+
+void ps_attached_pause(struct ps_attached *a)
+{
+	pthread_mutex_lock(&a->lock);
+	a->pauses++;
+	while (a->pusher == PUSHER_THREAD)
+		ps_clock_wait(a->clock, &a->changed, &a->lock, PS_NEVER);
+	pthread_mutex_unlock(&a->lock);
+}
+
+void ps_attached_resume(struct ps_attached *a)
+{
+	pthread_mutex_lock(&a->lock);
+	a->pauses--;
+	wake(a);
+	pthread_mutex_unlock(&a->lock);
+}
+
+static bool become_pusher(struct ps_attached *a)
+{
+	pthread_mutex_lock(&a->lock);
+	bool free = a->pusher == PUSHER_NONE;
+	if (free)
+		a->pusher = PUSHER_CALLER;
+	pthread_mutex_unlock(&a->lock);
+	return free;
+}
+
+int ps_attached_push(struct ps_attached *a, const struct ps_push_options *options,
+                     struct ps_push_result *result)
+{
+	ps_attached_pause(a);
+	int err = become_pusher(a) ? PS_OK : ps_fail(PS_EBUSY, "a push of this store is under way");
+	if (!err) {
+		err = attached_push(a, options, result);
+		pthread_mutex_lock(&a->lock);
+		a->pusher = PUSHER_NONE;
+		pthread_mutex_unlock(&a->lock);
+	}
+	ps_attached_resume(a);
+	return err;
+}

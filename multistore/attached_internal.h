@@ -1,0 +1,59 @@
+/* The inside of an attachment. Locks: `lock` is a leaf below the store's own, since commits are told under
+ * that; nothing is called under it. */
+#ifndef PS_ATTACHED_INTERNAL_H
+#define PS_ATTACHED_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "multistore/attached.h"
+#include "remote/backoff.h"
+#include "store/cut.h"
+
+enum { ATTACHED_SENTENCE = 512 };
+
+enum pusher { PUSHER_NONE = 0, PUSHER_THREAD, PUSHER_CALLER };
+
+struct ps_attached {
+	ps_storer *s;
+	ps_remote *r;
+	bool owns_remote;
+	struct ps_push_options push; /* of background pushes */
+	uint64_t push_ns, push_bytes;
+	ps_multi_event_fn event;
+	void *event_arg;
+	struct ps_clock *clock;
+	struct ps_backoff backoff;
+	struct ps_commit_watch watch;
+	bool has_thread;
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t changed;
+	bool stops;
+	unsigned pauses;
+	enum pusher pusher;
+	uint64_t waits_until; /* the thread does; 0: it is awake */
+	/* What is not pushed. */
+	uint64_t commit;              /* the last one */
+	uint64_t bytes, bytes_before; /* committed since the store was opened; of them pushed */
+	uint64_t dirty_since,
+	    dirty_next; /* when the first commit that is not pushed was made; the first one behind the
+	                   beginning of the push that is under way. 0: there is none */
+	uint64_t
+	    lag_before_ns; /* how long before dirty_since it was, where that is the opening of the store */
+	/* The last push, and what failed since. */
+	uint64_t state, pushed_commit, pushed_ns, pushed_bytes;
+	uint32_t failures; /* in a row */
+	uint64_t retry_at;
+	bool stopped; /* no background pushes until one by a caller succeeds */
+	int error;
+	char sentence[ATTACHED_SENTENCE];
+};
+
+/* When the next background push is due; PS_NEVER. Under lock. */
+uint64_t attached_due(const struct ps_attached *a);
+/* A push with all that the attachment keeps of it; who calls is the pusher. */
+int attached_push(struct ps_attached *a, const struct ps_push_options *options,
+                  struct ps_push_result *result);
+
+#endif
