@@ -631,6 +631,10 @@ struct change {
 	bool stream;              /* never kept */
 	bool keeps_interval;      /* the entry has its interval: it changes no contents, or is another store's */
 	bool committed;           /* ordered: nothing is given back any more */
+	/* The entry, if a map's, has its ages counted from here: also what a later operation of the same batch makes of it, so
+	 * that what either has written is of age 0. */
+	bool has_births;
+	uint32_t births_from;
 	struct extent_list taken; /* new extents: given back if the commit fails */
 	struct extent_list given; /* of a map that goes: given back when it is durable */
 	size_t given_own;         /* the first of these are of its own earlier contents, not of the live object */
@@ -755,6 +759,11 @@ bool map_chunk_is_resident(struct store *s, const struct entry *e, uint64_t inde
 #define MAP_NO_CHUNK UINT64_MAX /* a node */
 typedef int (*map_extent_fn)(void *arg, struct ps_extent, const struct blob *, uint64_t chunk);
 int map_extents(struct store *s, ps_id id, const struct entry *e, map_extent_fn fn, void *arg);
+/* All chunks in order, by what became of them after the interval `since`: SAME is certain, CHANGED may be as before. Of a hole nobody
+ * knows since when it is one. Parts of the map that are the same are not read. blob: of CHANGED, one chunk. */
+enum map_part { MAP_SAME, MAP_CHANGED, MAP_HOLE };
+typedef int (*map_part_fn)(void *arg, enum map_part part, const struct blob *blob, uint64_t first, uint64_t count);
+int map_since(struct store *s, ps_id id, const struct entry *e, uint32_t since, map_part_fn fn, void *arg);
 
 /* A map that is being written: an old one's chunks, some of them replaced. */
 struct map_writer {
@@ -763,13 +772,17 @@ struct map_writer {
 	ps_id id;
 	struct entry old; /* of a MAP entry, or size 0 */
 	uint64_t size;    /* to be */
+	bool moves;         /* contents stay as they are, and keep their births; so does the entry's interval */
 	bool rewrite_nodes; /* also those that nothing changes: compaction */
+	uint32_t interval;  /* that the ages in its root are counted from: not behind the commit's */
 	struct map_edit *edits; /* by index, sorted */
 	size_t count, room;
 };
 void map_writer_init(struct map_writer *m, struct store *s, struct change *c, const struct entry *old);
 int map_writer_put(struct map_writer *m, uint64_t index, const struct map_chunk *chunk);
 int map_writer_finish(struct map_writer *m, uint64_t size);
+/* What is put lies elsewhere, and is no change: right behind the init. The change is to keep the entry's interval. */
+void map_writer_moves(struct map_writer *m);
 void map_writer_done(struct map_writer *m);
 /* Writes chunk after chunk of data, at best in one run of the file. */
 int map_write_chunks(struct map_writer *m, uint64_t first, const uint8_t *data, uint64_t len);

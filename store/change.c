@@ -280,6 +280,8 @@ int change_write_over(struct store *s, struct change *c, uint64_t off, const voi
 	uint64_t size = MAX(entry_size(&c->entry), off + len);
 	change_init(&next, c->kind, c->id);
 	next.set = c->set;
+	next.has_births = c->has_births;
+	next.births_from = c->births_from;
 	int err = change_wait(s, c);
 	if (!err && entry_kind(&c->entry) == ENTRY_MAP)
 		err = change_settle(s, c);

@@ -208,8 +208,12 @@ static void tag_entries(struct commit *c)
 {
 	c->interval = atomic_load_explicit(&c->s->interval, memory_order_relaxed);
 	for (size_t i = 0; i < c->n; i++) {
-		if (!c->changes[i].keeps_interval)
-			entry_set_interval(&c->changes[i].entry, c->interval);
+		struct change *change = &c->changes[i];
+		if (!change->keeps_interval)
+			entry_set_interval(&change->entry, c->interval);
+		/* Ages in a map are never counted from behind its entry's interval. A restored map has none. */
+		assert(!change->has_births || entry_kind(&change->entry) != ENTRY_MAP || c->interval == INTERVAL_OPEN ||
+		       change->births_from <= entry_interval(&change->entry));
 	}
 }
 

@@ -92,7 +92,7 @@ static int move_map(struct compact *c, struct change *change, const struct entry
 {
 	struct mover m = {.c = c};
 	map_writer_init(&m.map, c->s, change, e);
-	m.map.rewrite_nodes = true;
+	map_writer_moves(&m.map);
 	int err = map_extents(c->s, change->id, e, move_chunk, &m);
 	if (!err)
 		err = map_writer_finish(&m.map, entry_size(e));

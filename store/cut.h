@@ -53,6 +53,16 @@ PS_CHECKED int ps_cut_next(struct ps_cut *cut, struct ps_cut_object *object);
  * it with that. PS_ECORRUPT, PS_EIO: some of it cannot be read; what fn got before is right. fn may call the store. */
 typedef int (*ps_cut_piece_fn)(void *arg, uint64_t offset, const void *data, size_t len);
 PS_CHECKED int ps_cut_pieces(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg);
+/* Of the object that ps_cut_next gave last, which is CHUNKS: what of it was changed after `from`, without reading contents. partial: some of it
+ * was not; then the object was in the earlier cut, of the same kind. */
+struct ps_cut_change {
+	bool partial;
+	uint64_t bytes; /* of pieces that were changed */
+};
+PS_CHECKED int ps_cut_changed(struct ps_cut *cut, struct ps_cut_change *change);
+/* As ps_cut_pieces, but only what was changed. data NULL: len bytes of zeros, of one piece or more, whatever was there. The rest is as it was
+ * at `from`, up to the new size; where a piece was shorter there, it goes on with zeros. */
+PS_CHECKED int ps_cut_changed_pieces(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg);
 /* Whether nothing from slot to slot, both included, was changed after `interval`. Looks at the store as it is now: true is certain of the
  * cut, false may be due to later changes. */
 PS_CHECKED int ps_cut_unchanged(struct ps_cut *cut, ps_id first, ps_id last, uint64_t interval, bool *unchanged);

@@ -11,8 +11,10 @@ struct pieces {
 	ps_cut_piece_fn fn;
 	void *arg;
 	struct prefetch prefetch;
-	struct blob blob[WINDOW];
-	uint64_t chunk[WINDOW];
+	struct part {
+		struct blob blob;
+		uint64_t chunk, zeros; /* zeros: so many chunks without a blob */
+	} part[WINDOW];
 	unsigned count, most;
 	uint8_t padded[PS_CUT_PIECE]; /* a chunk that ends before its piece does */
 };
@@ -37,30 +39,56 @@ static int tell_chunk(struct pieces *p, const struct blob *b, uint64_t chunk)
 	return err;
 }
 
+static int tell_zeros(struct pieces *p, const struct part *part)
+{
+	uint64_t from = part->chunk * CHUNK, size = entry_size(&p->cut->entry);
+	return p->fn(p->arg, from, NULL, (size_t)MIN(part->zeros * CHUNK, size - from));
+}
+
 static int tell_window(struct pieces *p)
 {
 	int err = PS_OK;
-	for (unsigned i = 0; i < p->count && p->count > 1; i++)
-		prefetch_blob(&p->prefetch, &p->blob[i], p->cut->id);
+	for (unsigned i = 0; i < p->count && p->count > 1; i++) {
+		if (!p->part[i].zeros)
+			prefetch_blob(&p->prefetch, &p->part[i].blob, p->cut->id);
+	}
 	prefetch_wait(&p->prefetch);
-	for (unsigned i = 0; i < p->count && !err; i++)
-		err = tell_chunk(p, &p->blob[i], p->chunk[i]);
+	for (unsigned i = 0; i < p->count && !err; i++) {
+		const struct part *part = &p->part[i];
+		err = part->zeros ? tell_zeros(p, part) : tell_chunk(p, &part->blob, part->chunk);
+	}
 	p->count = 0;
 	return err;
 }
 
-static int add_chunk(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
+static int add_part(struct pieces *p, const struct part *part)
 {
-	struct pieces *p = arg;
-	(void)extent;
-	if (chunk == MAP_NO_CHUNK)
-		return PS_OK;
-	p->blob[p->count] = *blob;
-	p->chunk[p->count++] = chunk;
+	p->part[p->count++] = *part;
 	return p->count == p->most ? tell_window(p) : PS_OK;
 }
 
-static int tell_map(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
+static int add_chunk(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
+{
+	(void)extent;
+	return chunk == MAP_NO_CHUNK ? PS_OK : add_part(arg, &(struct part){.blob = *blob, .chunk = chunk});
+}
+
+static int add_changed(void *arg, enum map_part what, const struct blob *blob, uint64_t first, uint64_t count)
+{
+	struct pieces *p = arg;
+	struct part *last = p->count ? &p->part[p->count - 1] : NULL;
+	if (what == MAP_SAME)
+		return PS_OK;
+	if (what == MAP_CHANGED)
+		return add_part(p, &(struct part){.blob = *blob, .chunk = first});
+	if (last && last->zeros && last->chunk + last->zeros == first) {
+		last->zeros += count;
+		return PS_OK;
+	}
+	return add_part(p, &(struct part){.chunk = first, .zeros = count});
+}
+
+static int tell_map(struct ps_cut *cut, bool changed, ps_cut_piece_fn fn, void *arg)
 {
 	struct store *s = cut->s;
 	struct pieces *p = ps_memory_zalloc(&s->memory, sizeof(*p));
@@ -71,7 +99,8 @@ static int tell_map(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
 	p->arg = arg;
 	p->prefetch.s = s;
 	p->most = (unsigned)MIN((uint64_t)WINDOW, MAX(s->budget / 4 / CHUNK, (uint64_t)1));
-	int err = map_extents(s, cut->id, &cut->entry, add_chunk, p);
+	int err = changed ? map_since(s, cut->id, &cut->entry, (uint32_t)cut->from.interval, add_changed, p)
+	                  : map_extents(s, cut->id, &cut->entry, add_chunk, p);
 	if (!err)
 		err = tell_window(p);
 	ps_memory_free(&s->memory, p, sizeof(*p));
@@ -124,17 +153,66 @@ static int tell_bytes(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
 
 /* Under a hold: what the cut still held when it began stays until it ends, whatever becomes of the cut
  * meanwhile. */
+static int begin_reading(struct ps_cut *cut)
+{
+	space_hold(&cut->s->space, id_slot(cut->id));
+	return cut_still_stands(cut);
+}
+
+static int end_reading(struct ps_cut *cut, int err)
+{
+	space_unhold(&cut->s->space, id_slot(cut->id));
+	return err ? store_end_call(cut->s, err) : PS_OK;
+}
+
 int ps_cut_pieces(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
 {
 	if (!cut || !fn || !cut->id)
 		return ps_fail(PS_EINVAL, "ps_cut_pieces: no object, or an argument is NULL");
-	struct store *s = cut->s;
-	space_hold(&s->space, id_slot(cut->id));
-	int err = cut_still_stands(cut);
+	int err = begin_reading(cut);
 	if (!err && entry_kind(&cut->entry) == ENTRY_DATA)
 		err = tell_bytes(cut, fn, arg);
 	else if (!err && entry_kind(&cut->entry) == ENTRY_MAP)
-		err = tell_map(cut, fn, arg);
-	space_unhold(&s->space, id_slot(cut->id));
-	return err ? store_end_call(s, err) : PS_OK;
+		err = tell_map(cut, false, fn, arg);
+	return end_reading(cut, err);
+}
+
+int ps_cut_changed_pieces(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
+{
+	if (!cut || !fn || !cut->id || entry_kind(&cut->entry) != ENTRY_MAP)
+		return ps_fail(PS_EINVAL,
+		               "ps_cut_changed_pieces: no object with pieces, or an argument is NULL");
+	int err = begin_reading(cut);
+	if (!err)
+		err = tell_map(cut, true, fn, arg);
+	return end_reading(cut, err);
+}
+
+struct weighing {
+	struct ps_cut_change change;
+	uint64_t size;
+};
+
+static int weigh_part(void *arg, enum map_part what, const struct blob *blob, uint64_t first, uint64_t count)
+{
+	struct weighing *w = arg;
+	(void)blob;
+	w->change.partial |= what == MAP_SAME;
+	if (what == MAP_CHANGED)
+		w->change.bytes += MIN(count * CHUNK, w->size - first * CHUNK);
+	return PS_OK;
+}
+
+int ps_cut_changed(struct ps_cut *cut, struct ps_cut_change *change)
+{
+	if (!cut || !change || !cut->id || entry_kind(&cut->entry) != ENTRY_MAP)
+		return ps_fail(PS_EINVAL, "ps_cut_changed: no object with pieces, or an argument is NULL");
+	struct weighing w = {.size = entry_size(&cut->entry)};
+	int err = begin_reading(cut);
+	if (!err)
+		err = map_since(cut->s, cut->id, &cut->entry, (uint32_t)cut->from.interval, weigh_part, &w);
+	err = end_reading(cut, err);
+	if (!err)
+		*change = w.change;
+	return err;
 }

@@ -2,13 +2,19 @@
  *
  * A node holds up to 256 pointers of 16 bytes: place (granules, 44 bits) and length - 1 (16 bits) in one word, checksum in the
  * other; all zero is a hole. The root is only as long as it must be and rides in the log like a small object; nodes below it
- * are whole pages written outside the log. A chunk's bytes past its length are zeros. */
+ * are whole pages written outside the log. A chunk's bytes past its length are zeros.
+ *
+ * Places of chunks and nodes are those of pages, so the low eight bits of a word are free: they say when the pointer was written
+ * (birth.h), as an age before the interval of its node. The root's interval is its entry's, which the commit sets: so what is
+ * written for a commit has age 0, whatever intervals end before it is ordered. Moving what is there is no change: births stay. */
 #include <sys/param.h>
 
 #include "store/base_internal.h"
+#include "store/birth.h"
 
 struct map_pointer {
-	uint64_t word, checksum;
+	uint64_t word, checksum; /* without the age */
+	uint32_t birth;          /* the interval in which it was written, or a later one; 0 in a hole */
 };
 struct map_node {
 	struct map_pointer at[MAP_FANOUT];
@@ -34,9 +40,11 @@ uint64_t map_root_entries(uint64_t size, unsigned level)
 	return MIN(n, (uint64_t)MAP_FANOUT);
 }
 
+#define AGE_MASK ((uint64_t)BIRTH_AGE_MAX)
+
 static uint64_t pointer_place(const struct map_pointer *p)
 {
-	return (p->word & PLACE_MASK) * GRANULE;
+	return (p->word & PLACE_MASK & ~AGE_MASK) * GRANULE;
 }
 
 static uint32_t pointer_len(const struct map_pointer *p)
@@ -44,9 +52,16 @@ static uint32_t pointer_len(const struct map_pointer *p)
 	return (uint32_t)(p->word >> 44 & 0xffff) + 1;
 }
 
-static struct map_pointer pointer_make(uint64_t place, uint32_t len, uint64_t checksum)
+static struct map_pointer pointer_make(uint64_t place, uint32_t len, uint64_t checksum, uint32_t birth)
 {
-	return (struct map_pointer){place / GRANULE | (uint64_t)(len - 1) << 44, checksum};
+	return (struct map_pointer){place / GRANULE | (uint64_t)(len - 1) << 44, checksum, birth};
+}
+
+/* `interval`: of the node that it is in. */
+static struct map_pointer pointer_decode(const ps_le64 *words, uint32_t interval)
+{
+	uint64_t word = ps_get64(words[0]);
+	return (struct map_pointer){word & ~AGE_MASK, ps_get64(words[1]), word ? birth_of(interval, (uint8_t)(word & AGE_MASK)) : 0};
 }
 
 static bool pointer_sound(struct store *s, const struct map_pointer *p, bool node)
@@ -64,30 +79,31 @@ static int damaged_map(struct store *s, ps_id id)
 	return ps_fail(PS_ECORRUPT, "%s: object 0x%llx: its map has impossible pointers", s->path, (unsigned long long)id);
 }
 
-static void node_decode(struct map_node *n, const uint8_t *bytes, uint64_t count)
+static void node_decode(struct map_node *n, const uint8_t *bytes, uint64_t count, uint32_t interval)
 {
 	const ps_le64 *words = (const ps_le64 *)(const void *)bytes;
 	memset(n, 0, sizeof(*n));
 	for (uint64_t i = 0; i < count; i++)
-		n->at[i] = (struct map_pointer){ps_get64(words[i * 2]), ps_get64(words[i * 2 + 1])};
+		n->at[i] = pointer_decode(words + i * 2, interval);
 }
 
-static void node_encode(const struct map_node *n, uint8_t *bytes, uint64_t count)
+static void node_encode(const struct map_node *n, uint8_t *bytes, uint64_t count, uint32_t interval)
 {
 	ps_le64 *words = (ps_le64 *)(void *)bytes;
 	for (uint64_t i = 0; i < count; i++) {
-		words[i * 2] = ps_set64(n->at[i].word);
-		words[i * 2 + 1] = ps_set64(n->at[i].checksum);
+		const struct map_pointer *p = &n->at[i];
+		words[i * 2] = ps_set64(p->word ? p->word | birth_age(interval, p->birth) : 0);
+		words[i * 2 + 1] = ps_set64(p->checksum);
 	}
 }
 
-static int node_load(struct store *s, ps_id id, const struct blob *b, unsigned level, struct map_node *n)
+static int node_load(struct store *s, ps_id id, const struct blob *b, unsigned level, uint32_t interval, struct map_node *n)
 {
 	const uint8_t *bytes;
 	int err = pool_pin(&s->pool, b, id, &bytes);
 	if (err)
 		return err;
-	node_decode(n, bytes, b->len / 16);
+	node_decode(n, bytes, b->len / 16, interval);
 	pool_unpin(&s->pool, b->place);
 	for (int i = 0; i < MAP_FANOUT; i++) {
 		if (!pointer_sound(s, &n->at[i], level > 0))
@@ -108,8 +124,7 @@ static int pointer_load(struct store *s, ps_id id, const struct blob *b, unsigne
 	int err = pool_pin(&s->pool, b, id, &bytes);
 	if (err)
 		return err;
-	const ps_le64 *words = (const ps_le64 *)(const void *)bytes + at * 2;
-	*p = (struct map_pointer){ps_get64(words[0]), ps_get64(words[1])};
+	*p = pointer_decode((const ps_le64 *)(const void *)bytes + at * 2, 0);
 	pool_unpin(&s->pool, b->place);
 	return pointer_sound(s, p, level > 0) ? PS_OK : damaged_map(s, id);
 }
@@ -142,8 +157,7 @@ bool map_chunk_is_resident(struct store *s, const struct entry *e, uint64_t inde
 			return false;
 		if (!pool_pin_shared_resident(&s->pool, 0, place))
 			return false;
-		const ps_le64 *words = (const ps_le64 *)(const void *)pool_address(&s->pool, place) + at * 2;
-		p = (struct map_pointer){ps_get64(words[0]), ps_get64(words[1])};
+		p = pointer_decode((const ps_le64 *)(const void *)pool_address(&s->pool, place) + at * 2, 0);
 		pool_unpin(&s->pool, place);
 		if (!p.word || !pointer_sound(s, &p, level > 0))
 			return false;
@@ -162,7 +176,7 @@ static int walk(struct store *s, ps_id id, const struct blob *b, unsigned level,
 	struct map_node *n = ps_memory_alloc(&s->memory, sizeof(*n));
 	if (!n)
 		return ps_fail(PS_ENOMEM, "%s: no memory for a map node", s->path);
-	int err = node_load(s, id, b, level, n);
+	int err = node_load(s, id, b, level, 0, n);
 	for (uint64_t i = 0; i < b->len / 16 && !err; i++) {
 		const struct map_pointer *p = &n->at[i];
 		uint64_t child = index * MAP_FANOUT + i;
@@ -188,13 +202,77 @@ int map_extents(struct store *s, ps_id id, const struct entry *e, map_extent_fn 
 	return err ? err : fn(arg, (struct ps_extent){root.place, extent_len(root.len)}, &root, MAP_NO_CHUNK);
 }
 
+/* ---- since when --------------------------------------------------------------------------------------------------------- */
+
+struct since {
+	struct store *s;
+	ps_id id;
+	uint64_t chunks;
+	uint32_t since;
+	map_part_fn fn;
+	void *arg;
+};
+
+/* What a level's pointer covers, in chunks. */
+static uint64_t span(unsigned level)
+{
+	return (uint64_t)1 << (8 * level);
+}
+
+static int walk_since(const struct since *w, const struct blob *b, unsigned level, uint64_t index, uint32_t interval);
+
+static int tell_part(const struct since *w, const struct map_pointer *p, unsigned level, uint64_t at)
+{
+	uint64_t first = at * span(level), count = MIN(span(level), w->chunks - first);
+	if (!p->word)
+		return w->fn(w->arg, MAP_HOLE, NULL, first, count);
+	if (w->since && p->birth <= w->since) /* what is from before there were intervals was never in an earlier cut */
+		return w->fn(w->arg, MAP_SAME, NULL, first, count);
+	if (level) {
+		struct blob node = child_blob(w->id, p, level - 1, at);
+		return walk_since(w, &node, level - 1, at, p->birth);
+	}
+	struct blob chunk = {pointer_place(p), pointer_len(p), seed_chunk(w->id, at), p->checksum, 0};
+	return w->fn(w->arg, MAP_CHANGED, &chunk, first, 1);
+}
+
+static int walk_since(const struct since *w, const struct blob *b, unsigned level, uint64_t index, uint32_t interval)
+{
+	struct map_node *n = ps_memory_alloc(&w->s->memory, sizeof(*n));
+	if (!n)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a map node", w->s->path);
+	int err = node_load(w->s, w->id, b, level, interval, n);
+	for (uint64_t i = 0; i < b->len / 16 && !err; i++) {
+		uint64_t at = index * MAP_FANOUT + i;
+		if (at * span(level) >= w->chunks)
+			break;
+		err = tell_part(w, &n->at[i], level, at);
+	}
+	ps_memory_free(&w->s->memory, n, sizeof(*n));
+	return err;
+}
+
+int map_since(struct store *s, ps_id id, const struct entry *e, uint32_t since, map_part_fn fn, void *arg)
+{
+	struct since w = {s, id, (entry_size(e) + CHUNK - 1) / CHUNK, since, fn, arg};
+	struct blob root = entry_blob(id, e);
+	return walk_since(&w, &root, entry_level(e), 0, entry_interval(e));
+}
+
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
 
 void map_writer_init(struct map_writer *m, struct store *s, struct change *c, const struct entry *old)
 {
 	*m = (struct map_writer){.s = s, .change = c, .id = c->id};
+	m->interval = c->has_births ? c->births_from : atomic_load_explicit(&s->interval, memory_order_relaxed);
 	if (old && entry_kind(old) == ENTRY_MAP)
 		m->old = *old;
+}
+
+void map_writer_moves(struct map_writer *m)
+{
+	m->moves = m->rewrite_nodes = true;
+	m->interval = entry_interval(&m->old);
 }
 
 void map_writer_done(struct map_writer *m)
@@ -264,15 +342,10 @@ static int apply_edits(struct map_writer *m, struct map_node *n, uint64_t index)
 		int err = give_pointer(m, p, 0, 0);
 		if (err)
 			return err;
-		*p = c->place ? pointer_make(c->place, c->len, c->checksum) : (struct map_pointer){0};
+		uint32_t birth = m->moves ? p->birth : m->interval;
+		*p = c->place ? pointer_make(c->place, c->len, c->checksum, birth) : (struct map_pointer){0};
 	}
 	return PS_OK;
-}
-
-/* What a level's pointer covers, in chunks. */
-static uint64_t span(unsigned level)
-{
-	return (uint64_t)1 << (8 * level);
 }
 
 static bool has_edits(const struct map_writer *m, uint64_t from, uint64_t to)
@@ -281,7 +354,9 @@ static bool has_edits(const struct map_writer *m, uint64_t from, uint64_t to)
 	return i < m->count && m->edits[i].index < to;
 }
 
-static int write_node(struct map_writer *m, const struct map_node *n, unsigned level, uint64_t index, struct map_pointer *p)
+/* `interval`: in which it is written. */
+static int write_node(struct map_writer *m, const struct map_node *n, unsigned level, uint64_t index, uint32_t interval,
+		      struct map_pointer *p)
 {
 	uint8_t bytes[PAGE];
 	bool empty = true;
@@ -290,7 +365,7 @@ static int write_node(struct map_writer *m, const struct map_node *n, unsigned l
 	*p = (struct map_pointer){0};
 	if (empty)
 		return PS_OK;
-	node_encode(n, bytes, MAP_FANOUT);
+	node_encode(n, bytes, MAP_FANOUT, interval);
 	struct map_chunk written;
 	/* Each reader of the object needs it, and it is small beside what it leads to. */
 	bool keep = m->change->keep;
@@ -298,7 +373,7 @@ static int write_node(struct map_writer *m, const struct map_node *n, unsigned l
 	int err = change_write(m->s, m->change, bytes, PAGE, seed_node(m->id, level, index), &written);
 	m->change->keep = keep;
 	if (!err)
-		*p = pointer_make(written.place, PAGE, written.checksum);
+		*p = pointer_make(written.place, PAGE, written.checksum, interval);
 	return err;
 }
 
@@ -308,6 +383,7 @@ static int rebuild_node(struct map_writer *m, unsigned level, uint64_t index, st
 static int rebuild_child(struct map_writer *m, struct map_pointer *p, unsigned level, uint64_t index, bool has_old_root)
 {
 	uint64_t chunks = (m->size + CHUNK - 1) / CHUNK, from = index * span(level + 1), to = from + span(level + 1);
+	uint32_t interval = m->moves ? p->birth : m->interval;
 	struct map_node *n;
 	if (from >= chunks) {
 		struct map_pointer gone = *p;
@@ -323,14 +399,14 @@ static int rebuild_child(struct map_writer *m, struct map_pointer *p, unsigned l
 	int err = PS_OK;
 	if (p->word) {
 		struct blob b = child_blob(m->id, p, level, index);
-		err = node_load(m->s, m->id, &b, level, n);
+		err = node_load(m->s, m->id, &b, level, p->birth, n);
 		if (!err)
 			err = give_extent(m, (struct ps_extent){b.place, PAGE}, NULL, MAP_NO_CHUNK);
 	}
 	if (!err)
 		err = rebuild_node(m, level, index, n, has_old_root);
 	if (!err)
-		err = write_node(m, n, level, index, p);
+		err = write_node(m, n, level, index, interval, p);
 	ps_memory_free(&m->s->memory, n, sizeof(*n));
 	return err;
 }
@@ -338,7 +414,7 @@ static int rebuild_child(struct map_writer *m, struct map_pointer *p, unsigned l
 static int load_old_root(struct map_writer *m, struct map_node *n)
 {
 	struct blob b = entry_blob(m->id, &m->old);
-	int err = node_load(m->s, m->id, &b, entry_level(&m->old), n);
+	int err = node_load(m->s, m->id, &b, entry_level(&m->old), entry_interval(&m->old), n);
 	return err ? err : give_extent(m, (struct ps_extent){b.place, extent_len(b.len)}, NULL, MAP_NO_CHUNK);
 }
 
@@ -375,7 +451,7 @@ static int descend_old(struct map_writer *m, unsigned level, struct map_node *n)
 			return err;
 		}
 		struct blob b = child_blob(m->id, &first, at - 1, 0);
-		err = node_load(m->s, m->id, &b, at - 1, n);
+		err = node_load(m->s, m->id, &b, at - 1, first.birth, n);
 		if (!err)
 			err = give_extent(m, (struct ps_extent){b.place, PAGE}, NULL, MAP_NO_CHUNK);
 	}
@@ -386,10 +462,13 @@ static int finish_root(struct map_writer *m, const struct map_node *n, unsigned 
 {
 	uint64_t len = map_root_entries(m->size, level) * 16;
 	uint8_t bytes[PAGE];
-	node_encode(n, bytes, len / 16);
+	node_encode(n, bytes, len / 16, m->interval);
 	struct change *c = m->change;
 	c->entry = entry_make(ENTRY_MAP, 0, m->size, blob_checksum(seed_node(m->id, level, 0), bytes, len), level,
 			      id_generation(m->id));
+	entry_set_interval(&c->entry, m->interval); /* until the commit sets its own */
+	c->has_births = true;
+	c->births_from = m->interval;
 	return change_set_bytes(m->s, c, bytes, (uint32_t)len);
 }
 
