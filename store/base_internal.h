@@ -490,7 +490,7 @@ struct store {
 	_Atomic(bool) wants_checkpoint; /* as the last commit found it */
 	_Atomic(bool) checkpoint_due;
 	uint64_t uncommitted_bytes; /* taken by changes that are not committed yet (store.lock) */
-	struct ps_cut *cut; /* that stands (cut.c); guarded by store.lock */
+	struct ps_cut *cut; /* those that stand (cut.c), the newest first; guarded by store.lock */
 	const struct ps_commit_watch *watch; /* likewise (watch.c) */
 };
 

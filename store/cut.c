@@ -34,25 +34,39 @@ static struct saved_leaf **find_saved(struct ps_cut *cut, uint64_t number)
 	return at;
 }
 
-/* What it held comes back at the next look. */
-static void drop(struct store *s, int why)
+static void take_off(struct store *s, const struct ps_cut *cut)
 {
-	s->cut->dropped = why;
-	s->cut = NULL;
+	struct ps_cut **at = &s->cut;
+	while (*at && *at != cut)
+		at = &(*at)->beside;
+	if (*at)
+		*at = cut->beside;
+}
+
+/* What only it held comes back at the next look. */
+static void drop(struct ps_cut *cut, int why)
+{
+	cut->dropped = why;
+	take_off(cut->s, cut);
 }
 
 void cut_drop(struct store *s)
 {
-	drop(s, PS_ENOSPC);
+	while (s->cut)
+		drop(s->cut, PS_ENOSPC);
 }
 
+/* Also what was freed before the second cut, which would not need it: it counts for both, and is given back
+ * when the last of them has ended. */
 bool cut_holds(struct store *s, uint64_t bytes)
 {
-	s->cut->held += bytes;
-	if (s->cut->held <= s->cut->limit)
-		return true;
-	cut_drop(s);
-	return false;
+	for (struct ps_cut *cut = s->cut, *beside; cut; cut = beside) {
+		beside = cut->beside;
+		cut->held += bytes;
+		if (cut->held > cut->limit)
+			drop(cut, PS_ENOSPC);
+	}
+	return s->cut != NULL;
 }
 
 /* The leaf's entries as they are now, FREE where they are not to be given. */
@@ -86,7 +100,7 @@ static void save_leaf(struct ps_cut *cut, uint64_t number)
 	if (!err && !(leaf = ps_memory_zalloc(&cut->s->memory, saved_size(count))))
 		err = PS_ENOMEM;
 	if (err) {
-		drop(cut->s, err);
+		drop(cut, err);
 		return;
 	}
 	leaf->number = number;
@@ -99,10 +113,13 @@ static void save_leaf(struct ps_cut *cut, uint64_t number)
 
 void cut_before_commit(struct store *s, const struct change *changes, size_t n)
 {
-	for (size_t i = 0; i < n && s->cut; i++) {
+	for (size_t i = 0; i < n; i++) {
 		uint64_t number = id_slot(changes[i].id) / FANOUT;
-		if (number >= s->cut->next && number < s->cut->leaves)
-			save_leaf(s->cut, number);
+		for (struct ps_cut *cut = s->cut, *beside; cut; cut = beside) {
+			beside = cut->beside;
+			if (number >= cut->next && number < cut->leaves)
+				save_leaf(cut, number);
+		}
 	}
 }
 
@@ -142,7 +159,8 @@ static int check_from(const struct ps_cut *cut, uint64_t ends, uint64_t checkpoi
 static int prepare(struct ps_cut *cut, bool ends_interval, uint32_t ends)
 {
 	struct store *s = cut->s;
-	int err = s->cut ? ps_fail(PS_EBUSY, "%s: another cut or backup is under way", s->path) : PS_OK;
+	int err = s->cut && s->cut->beside ? ps_fail(PS_EBUSY, "%s: two cuts or backups are under way", s->path)
+	                                   : PS_OK;
 	if (!err && ends_interval)
 		err = store_not_restored(s);
 	if (!err)
@@ -172,6 +190,7 @@ static void stand(struct ps_cut *cut, uint32_t ends, struct ps_cut_info *info)
 	                             .live_bytes = atomic_load(&s->table.live_bytes),
 	                             .slots = slots,
 	                             .crashes = s->crashes};
+	cut->beside = s->cut;
 	s->cut = cut;
 }
 
@@ -245,14 +264,24 @@ int ps_cut_begin(ps_storer *st, const struct ps_cut_from *from, struct ps_cut **
 	return err ? store_end_call(s, err) : PS_OK;
 }
 
+int ps_cut_interval(ps_storer *st, uint64_t *interval)
+{
+	struct store *s;
+	if (!interval)
+		return ps_fail(PS_EINVAL, "ps_cut_interval: an argument is NULL");
+	int err = store_below(st, &s);
+	if (!err)
+		*interval = MAX(atomic_load(&s->interval), 1U);
+	return err;
+}
+
 void ps_cut_end(struct ps_cut *cut)
 {
 	if (!cut)
 		return;
 	struct store *s = cut->s;
 	pthread_mutex_lock(&s->lock);
-	if (s->cut == cut)
-		s->cut = NULL;
+	take_off(s, cut);
 	pthread_mutex_unlock(&s->lock);
 	for (unsigned i = 0; i < SAVED_LISTS; i++) {
 		while (cut->saved[i]) {

@@ -41,11 +41,14 @@ struct ps_cut_object {
 	uint64_t crashes;  /* GONE: what the store's count was then */
 };
 
-/* A cut of s, which may be a stack. All that was committed before is in it, and durable. Only one at a time, backups included: PS_EBUSY.
+/* A cut of s, which may be a stack. All that was committed before is in it, and durable. Two at a time, backups included: a third is
+ * PS_EBUSY. They do not touch each other, but what one holds back counts for the other, too.
  * Holds back what is freed after it up to the store's pin_limit: beyond that every later call on the cut is PS_ENOSPC.
  * PS_ENOTSUP: a store that cannot be cut. PS_EINVAL: `from` is of the future. PS_EREADONLY; PS_EFULL: 2^32 - 3 intervals have ended.
  * A cut is for one thread at a time, and keeps its store from being closed (PS_EBUSY). */
 PS_CHECKED int ps_cut_begin(ps_storer *s, const struct ps_cut_from *from, struct ps_cut **cut, struct ps_cut_info *info);
+/* The interval that changes are made in now: those of all cuts so far are less. */
+PS_CHECKED int ps_cut_interval(ps_storer *s, uint64_t *interval);
 /* The next object, in the order of slots, that was changed after `from`. PS_ENOTFOUND: there are no more. PS_ECORRUPT, PS_EIO: part of the
  * table cannot be read; it is tried again by the next call, and passed over only by ps_cut_skip. */
 PS_CHECKED int ps_cut_next(struct ps_cut *cut, struct ps_cut_object *object);

@@ -18,6 +18,7 @@ struct saved_leaf {
 
 struct ps_cut {
 	struct store *s;
+	struct ps_cut *beside; /* the other one that stands (store.lock) */
 	struct ps_cut_from from;
 	uint64_t leaves; /* that there were */
 	uint64_t next;   /* leaves below are done with: they may change as they like (store.lock) */

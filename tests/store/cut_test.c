@@ -325,23 +325,67 @@ static void unchanged_is_said_of_ranges(void **state)
 
 /* ---- refusals ---- */
 
-static void only_one_cut_at_a_time(void **state)
+static void a_third_cut_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	struct ps_cut *cut, *other;
+	struct ps_cut *cut, *second, *other;
 	struct ps_cut_info info;
 	const struct ps_cut_from everything = {0};
+	uint64_t interval;
 	ps_id id = put(f->s, 50);
 	OK(ps_cut_begin(f->s, &everything, &cut, &info));
+	OK(ps_cut_begin(f->s, &everything, &second, &info));
 	assert_int_equal(ps_cut_begin(f->s, &everything, &other, &info), PS_EBUSY);
 	assert_int_equal(ps_backup(f->s, "cut_test.backup", NULL, NULL), PS_EBUSY);
 	assert_int_equal(ps_close(f->s), PS_EBUSY);
 	ps_cut_end(cut);
 	OK(ps_cut_begin(f->s, &info.here, &cut, &info));
 	/* Those that were refused ended no interval. */
-	assert_int_equal(info.here.interval, 2);
+	assert_int_equal(info.here.interval, 3);
+	OK(ps_cut_interval(f->s, &interval));
+	assert_int_equal(interval, 4);
 	ps_cut_end(cut);
+	ps_cut_end(second);
 	OK(ps_delete(f->s, id));
+}
+
+/* One that lasts, and behind it shorter ones since any of those before; either may end first. */
+static void two_cuts_give_what_each_would_alone(void **state)
+{
+	enum { CUTS = 30 };
+	struct fixture *f = *state;
+	struct world w;
+	struct taken *taken[CUTS];
+	struct ps_cut *cut, *within;
+	uint64_t random = 9;
+	f->pin_limit = 1 << 30;
+	reopen(f);
+	world_init(&w, f->s, 1, 2);
+	for (unsigned i = 0; i < CUTS; i += 2) {
+		for (uint64_t steps = draw(&random, 40); steps; steps--)
+			actor_step(&w.actor[0]);
+		taken[i] = world_begin(&w, i && draw(&random, 3) ? taken[draw(&random, i)] : NULL, &cut);
+		for (uint64_t steps = draw(&random, 40); steps; steps--)
+			actor_step(&w.actor[0]);
+		taken[i + 1] = world_begin(&w, draw(&random, 2) ? taken[i] : NULL, &within);
+		for (uint64_t steps = draw(&random, 40); steps; steps--)
+			actor_step(&w.actor[0]);
+		bool first = draw(&random, 2);
+		taken_read(taken[first ? i : i + 1], first ? cut : within);
+		ps_cut_end(first ? cut : within);
+		for (uint64_t steps = draw(&random, 20); steps; steps--)
+			actor_step(&w.actor[0]);
+		taken_read(taken[first ? i + 1 : i], first ? within : cut);
+		ps_cut_end(first ? within : cut);
+		world_compare(&w, taken[i]);
+		world_compare(&w, taken[i + 1]);
+		disturb(f, draw(&random, 6));
+		w.s = f->s;
+	}
+	OK(ps_check(f->s, PS_CHECK_FULL, NULL, NULL));
+	for (unsigned i = 0; i < CUTS; i++)
+		taken_free(taken[i]);
+	world_done(&w);
 }
 
 static void a_cut_is_of_the_past_of_this_store(void **state)
@@ -569,7 +613,8 @@ int main(void)
 	    CUT(compaction_forgets_no_end_of_an_id),
 	    CUT(skipping_goes_on_behind_the_id),
 	    CUT(unchanged_is_said_of_ranges),
-	    CUT(only_one_cut_at_a_time),
+	    CUT(a_third_cut_is_refused),
+	    CUT(two_cuts_give_what_each_would_alone),
 	    CUT(a_cut_is_of_the_past_of_this_store),
 	    CUT(the_last_interval_is_never_begun),
 	    cmocka_unit_test(what_cannot_be_cut_says_so),

@@ -353,18 +353,24 @@ void taken_read(struct taken *t, struct ps_cut *cut)
 	assert_int_equal(ps_cut_next(cut, &object), PS_ENOTFOUND);
 }
 
-struct taken *world_take(struct world *w, const struct taken *since)
+struct taken *world_begin(struct world *w, const struct taken *since, struct ps_cut **cut)
 {
 	struct taken *t = need(calloc(1, sizeof(*t)));
-	struct ps_cut *cut;
 	t->since = since;
 	if (since)
 		t->from = since->info.here;
 	for (unsigned i = 0; i < w->actors; i++)
 		t->least[i] = atomic_load(&w->actor[i].ended);
-	OK(ps_cut_begin(w->s, &t->from, &cut, &t->info));
+	OK(ps_cut_begin(w->s, &t->from, cut, &t->info));
 	for (unsigned i = 0; i < w->actors; i++)
 		t->most[i] = atomic_load(&w->actor[i].begun);
+	return t;
+}
+
+struct taken *world_take(struct world *w, const struct taken *since)
+{
+	struct ps_cut *cut;
+	struct taken *t = world_begin(w, since, &cut);
 	taken_read(t, cut);
 	ps_cut_end(cut);
 	return t;

@@ -80,6 +80,8 @@ void world_done(struct world *w);
 void actor_step(struct actor *a);
 /* A cut and all that is in it. */
 struct taken *world_take(struct world *w, const struct taken *since);
+/* The same in two steps. */
+struct taken *world_begin(struct world *w, const struct taken *since, struct ps_cut **cut);
 /* Everything of a cut that has begun, into `t`. */
 void taken_read(struct taken *t, struct ps_cut *cut);
 void taken_free(struct taken *t);
