@@ -84,6 +84,8 @@ struct ps_pack_item {
 /* A value of `bytes` bytes that is this pack. PS_ENOMEM. */
 PS_CHECKED int ps_pack_reader_new(struct ps_memory *memory, const struct ps_pack_about *about, uint64_t bytes,
                                   ps_pack_read_fn read, void *arg, ps_pack_reader **reader);
+/* Before the first item: only the block from offset to end is read, and `read` gives these bytes. */
+void ps_pack_reader_one_block(ps_pack_reader *r, uint64_t offset, uint64_t end);
 /* PS_ENOTFOUND: that was all, and index and tail fit it. PS_ECORRUPT, PS_EVERSION, what `read` returned. */
 PS_CHECKED int ps_pack_reader_next(ps_pack_reader *r, struct ps_pack_item *item);
 /* Behind the end. */

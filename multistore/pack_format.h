@@ -45,9 +45,12 @@ struct pack_block_bytes {
 };
 static_assert(sizeof(struct pack_block_bytes) == 32, "a block's head");
 
+/* Where a block begins, and with what: the lines ascend by (first, piece), so the one block that can have an
+ * object, or a piece of it, is the last one whose line is not behind it. */
 struct pack_index_bytes {
 	ps_le64 first;
-	ps_le64 offset;
+	ps_le32 offset;
+	ps_le32 piece; /* 0: with an object; else with this piece of `first`, counted from 1 */
 };
 static_assert(sizeof(struct pack_index_bytes) == 16, "a line of a pack's index");
 

@@ -29,6 +29,7 @@ struct ps_pack_reader {
 	struct pack_index_bytes *index; /* as it should be */
 	uint32_t index_capacity;
 	struct ps_pack_tail tail; /* as it should be; then as it is */
+	bool one_block;           /* only one is read */
 	bool ended;
 };
 
@@ -203,7 +204,7 @@ static int note_line(ps_pack_reader *r, const struct pack_block_bytes *head, uin
 		r->index_capacity = capacity;
 	}
 	r->index[r->tail.blocks++] =
-	    (struct pack_index_bytes){.first = head->first, .offset = ps_set64(offset)};
+	    (struct pack_index_bytes){.first = head->first, .offset = ps_set32((uint32_t)offset)};
 	return PS_OK;
 }
 
@@ -314,6 +315,8 @@ static int read_piece(ps_pack_reader *r, struct ps_pack_item *item)
 	if (!take_number(r, &number) || !take_number(r, &len) || number >= PS_SIZE_MAX / PS_CUT_PIECE ||
 	    !piece_fits(r, number * PS_CUT_PIECE, len))
 		return damaged(r, "a piece does not belong to its object");
+	if (r->begins)
+		r->index[r->tail.blocks - 1].piece = ps_set32((uint32_t)number + 1);
 	item->piece = true;
 	item->object = r->object;
 	item->offset = number * PS_CUT_PIECE;
@@ -389,10 +392,20 @@ int ps_pack_reader_next(ps_pack_reader *r, struct ps_pack_item *item)
 {
 	if (r->ended)
 		return PS_ENOTFOUND;
+	if (r->one_block && r->any && r->items == 0)
+		return r->offset == r->bytes ? PS_ENOTFOUND
+		                             : damaged(r, "a block is shorter than the index says");
 	int err = r->offset == 0 ? read_head(r) : PS_OK;
 	if (!err && r->items == 0)
 		err = read_block(r);
 	return err ? err : read_item(r, item);
+}
+
+void ps_pack_reader_one_block(ps_pack_reader *r, uint64_t offset, uint64_t end)
+{
+	r->offset = offset;
+	r->bytes = end;
+	r->one_block = true;
 }
 
 const struct ps_pack_tail *ps_pack_reader_tail(const ps_pack_reader *r)

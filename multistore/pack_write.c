@@ -23,6 +23,7 @@ struct ps_pack_writer {
 	size_t used;
 	uint32_t items;
 	ps_id first, last;           /* of the block */
+	uint32_t first_piece;        /* its line's */
 	struct ps_cut_object object; /* the last one */
 	uint64_t next_offset;        /* of its next piece, at least */
 	bool continued;              /* the object began in another pack: its size is not known here */
@@ -142,8 +143,8 @@ static int put_block(ps_pack_writer *w)
 	                                .flags = ps_set32(len ? PACK_BLOCK_ZSTD : 0),
 	                                .first = ps_set64(w->first),
 	                                .last = ps_set64(w->last)};
-	w->index[w->tail.blocks++] =
-	    (struct pack_index_bytes){.first = head.first, .offset = ps_set64(w->offset)};
+	w->index[w->tail.blocks++] = (struct pack_index_bytes){
+	    .first = head.first, .offset = ps_set32((uint32_t)w->offset), .piece = ps_set32(w->first_piece)};
 	err = put_bytes(w, &head, sizeof(head));
 	if (!err)
 		err = put_bytes(w, len ? w->stored : w->raw, len ? len : w->used);
@@ -161,14 +162,17 @@ static void put_number(ps_pack_writer *w, uint64_t number)
 	w->raw[w->used++] = (uint8_t)number;
 }
 
-/* Room for an item of so many bytes, of the object `id`, in this block or a new one. */
-static int make_room(ps_pack_writer *w, ps_id id, size_t len)
+/* Room for an item of so many bytes, of the object `id`, in this block or a new one. piece: as in the block's
+ * line, if it is the first. */
+static int make_room(ps_pack_writer *w, ps_id id, size_t len, uint64_t piece)
 {
 	int err = w->used + PACK_ITEM_HEAD_MAX + len > PACK_BLOCK ? put_block(w) : PS_OK;
 	if (err)
 		return err;
-	if (w->items++ == 0)
+	if (w->items++ == 0) {
 		w->first = w->last = id;
+		w->first_piece = (uint32_t)piece;
+	}
 	return PS_OK;
 }
 
@@ -210,7 +214,7 @@ int ps_pack_writer_object(ps_pack_writer *w, const struct ps_cut_object *o, cons
 	size_t len = o->kind == PS_CUT_BYTES && o->size <= PS_CUT_PIECE ? (size_t)o->size : 0;
 	int err = check_object(w, o, bytes);
 	if (!err)
-		err = make_room(w, o->id, len);
+		err = make_room(w, o->id, len, 0);
 	if (err)
 		return err;
 	put_object(w, o, bytes, len);
@@ -242,7 +246,7 @@ int ps_pack_writer_piece(ps_pack_writer *w, uint64_t offset, const void *data, s
 	if (!piece_fits(w, offset, len))
 		return ps_fail(PS_EINVAL, "object %llu: %zu bytes at %llu are no piece of it",
 		               (unsigned long long)w->object.id, len, (unsigned long long)offset);
-	int err = make_room(w, w->object.id, len);
+	int err = make_room(w, w->object.id, len, offset / PS_CUT_PIECE + 1);
 	if (err)
 		return err;
 	w->raw[w->used++] = PACK_ITEM_PIECE;

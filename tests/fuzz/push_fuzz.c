@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "multistore/manifest.h"
+#include "multistore/pack_block.h"
 #include "multistore/pack_format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -50,6 +51,41 @@ static void check_item(const struct ps_pack_about *about, const struct ps_pack_i
 	(void)read;
 }
 
+/* What is found in a block is found again by its slot. */
+static uint32_t check_block(const struct ps_pack_index *x, const struct ps_pack_block *b)
+{
+	for (uint32_t i = 0; i < b->count; i++) {
+		uint32_t number;
+		must(ps_pack_block_find(b, b->items[i].id, b->items[i].piece) == &b->items[i]);
+		must(ps_pack_index_find(x, b->items[i].id, b->items[i].piece, &number));
+		must((size_t)b->items[i].at + b->items[i].len <= b->len);
+	}
+	return b->count;
+}
+
+/* Block by block. How many items there are; none, if something is refused. */
+static uint32_t try_blocks(const uint8_t *data, size_t size)
+{
+	struct ps_pack_tail tail;
+	struct ps_pack_index x;
+	uint32_t items = 0;
+	int err = PS_OK;
+	if (size < PS_PACK_TAIL || ps_pack_tail_decode(data + size - PS_PACK_TAIL, size, &tail) != PS_OK ||
+	    ps_pack_index_decode(&memory, &tail, data + tail.index, &x) != PS_OK)
+		return 0;
+	for (uint32_t i = 0; i < tail.blocks && !err; i++) {
+		struct ps_pack_block b;
+		must(x.lines[i].offset < ps_pack_index_end(&x, i) && ps_pack_index_end(&x, i) < size);
+		err = ps_pack_block_decode(&memory, &x, i, data + x.lines[i].offset, &b);
+		if (err == PS_OK) {
+			items += check_block(&x, &b);
+			ps_pack_block_done(&b);
+		}
+	}
+	ps_pack_index_done(&x);
+	return err ? 0 : items;
+}
+
 static void try_pack(const uint8_t *data, size_t size)
 {
 	struct pack_head_bytes head = {.version = ps_set32(0)};
@@ -63,7 +99,8 @@ static void try_pack(const uint8_t *data, size_t size)
 	memcpy(about.mark, head.mark, sizeof(about.mark));
 	must(ps_pack_reader_new(&memory, &about, size, read_on, &in, &r) == PS_OK);
 	int err;
-	while ((err = ps_pack_reader_next(r, &item)) == PS_OK)
+	uint32_t items = 0;
+	for (; (err = ps_pack_reader_next(r, &item)) == PS_OK; items++)
 		check_item(&about, &item, &last);
 	if (err == PS_ENOTFOUND) {
 		struct ps_pack_tail tail;
@@ -72,6 +109,9 @@ static void try_pack(const uint8_t *data, size_t size)
 		     tail.last == last);
 	}
 	ps_pack_reader_free(r);
+	uint32_t again = try_blocks(data, size);
+	must(err != PS_ENOTFOUND || again == items); /* what is right as a whole is right in parts */
+	must(atomic_load(&memory.used) == 0);
 }
 
 static void try_manifest(const uint8_t *data, size_t size)

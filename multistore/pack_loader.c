@@ -1,0 +1,227 @@
+#include "multistore/pack_loader.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+
+enum {
+	END_BYTES = 32 << 10,  /* of a pack, that are read at first: its tail, and an index of 2,040 blocks */
+	AHEAD_BYTES = 4 << 20, /* of blocks in one request */
+	AHEAD_BLOCKS = 64,
+};
+
+/* ---- ranges ---- */
+
+static int still_wanted(void *arg, const struct ps_remote_progress *progress)
+{
+	struct ps_pack_loader *l = arg;
+	(void)progress;
+	return atomic_load(&l->stopped);
+}
+
+static int read_range(struct ps_pack_loader *l, const struct ps_pack_about *pack, uint64_t offset,
+                      uint8_t *buf, size_t len)
+{
+	const struct ps_remote_get options = {
+	    .size = sizeof(options), .progress = still_wanted, .progress_arg = l};
+	char name[PS_PACK_NAME], sentence[PS_CACHE_SENTENCE];
+	size_t got = 0;
+	ps_pack_name(pack, name);
+	atomic_fetch_add(&l->reads, 1);
+	atomic_fetch_add(&l->read_bytes, len);
+	int err = ps_remote_read_at(l->r, name, offset, buf, len, &got, &options);
+	if (!err && got == len)
+		return PS_OK;
+	if (!err)
+		return ps_fail(PS_ECORRUPT, "%s: ends before byte %llu", name,
+		               (unsigned long long)(offset + len));
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	return ps_fail(err == PS_ENOTFOUND ? PS_ESUPERSEDED : err, "%s: bytes %llu to %llu: %s", name,
+	               (unsigned long long)offset, (unsigned long long)(offset + len), sentence);
+}
+
+static struct ps_cache_key key_of(const struct ps_pack_about *pack, uint32_t block)
+{
+	struct ps_cache_key key = {.number = pack->number, .block = block};
+	memcpy(key.mark, pack->mark, sizeof(key.mark));
+	return key;
+}
+
+/* ---- an index ---- */
+
+static int damaged(const struct ps_pack_about *pack, int err)
+{
+	char name[PS_PACK_NAME], sentence[PS_CACHE_SENTENCE];
+	if (err != PS_ECORRUPT && err != PS_EVERSION)
+		return err;
+	ps_pack_name(pack, name);
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	return ps_fail(err, "%s: %s", name, sentence);
+}
+
+static int check_tail(const struct ps_push_manifest_pack *pack, const struct ps_pack_tail *t)
+{
+	if (memcmp(t->about.mark, pack->about.mark, PS_PACK_MARK) == 0 &&
+	    t->about.number == pack->about.number && t->about.since == pack->about.since &&
+	    t->about.upto == pack->about.upto && t->first == pack->first && t->last == pack->last &&
+	    t->continues == pack->continues && t->open == pack->open)
+		return PS_OK;
+	return ps_fail(PS_ECORRUPT, "has other objects than the manifest says");
+}
+
+/* The last `len` bytes of the pack are there. */
+static int decode_end(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack, uint8_t *end,
+                      size_t len, struct ps_pack_index *index)
+{
+	struct ps_pack_tail tail;
+	uint8_t *lines = NULL;
+	int err = ps_pack_tail_decode(end + len - PS_PACK_TAIL, pack->bytes, &tail);
+	if (!err)
+		err = check_tail(pack, &tail);
+	if (err)
+		return damaged(&pack->about, err);
+	size_t bytes = ps_pack_index_bytes(&tail);
+	if (bytes + PS_PACK_TAIL <= len)
+		return damaged(&pack->about, ps_pack_index_decode(l->memory, &tail,
+		                                                  end + len - PS_PACK_TAIL - bytes, index));
+	lines = ps_memory_alloc(l->memory, bytes);
+	if (!lines)
+		return ps_fail(PS_ENOMEM, "no memory for a pack's index of %zu bytes", bytes);
+	err = read_range(l, &pack->about, tail.index, lines, bytes);
+	if (!err)
+		err = damaged(&pack->about, ps_pack_index_decode(l->memory, &tail, lines, index));
+	ps_memory_free(l->memory, lines, bytes);
+	return err;
+}
+
+static int read_end(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
+                    struct ps_pack_index *index)
+{
+	size_t len = pack->bytes < END_BYTES ? (size_t)pack->bytes : END_BYTES;
+	uint8_t *end = ps_memory_alloc(l->memory, len + 1);
+	if (!end)
+		return ps_fail(PS_ENOMEM, "no memory for the end of a pack");
+	int err = len < PS_PACK_TAIL ? damaged(&pack->about, ps_fail(PS_ECORRUPT, "is too short for a pack"))
+	                             : read_range(l, &pack->about, pack->bytes - len, end, len);
+	if (!err)
+		err = decode_end(l, pack, end, len, index);
+	ps_memory_free(l->memory, end, len + 1);
+	return err;
+}
+
+int ps_pack_load_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
+                       struct ps_cached **held)
+{
+	struct ps_cache_key key = key_of(&pack->about, PS_CACHE_INDEX);
+	struct ps_pack_index index;
+	struct ps_cached *e = NULL;
+	bool load = false;
+	int err = ps_pack_cache_hold(l->cache, &key, &e, &load);
+	if (!err && load) {
+		err = read_end(l, pack, &index);
+		if (err) {
+			ps_pack_cache_failed(l->cache, e, err);
+		} else {
+			e->index = index;
+			ps_pack_cache_loaded(l->cache, e, index.tail.blocks * sizeof(*index.lines));
+		}
+	}
+	/* Who was here before may have had it for another manifest, of which nothing is believed, too. */
+	if (!err && !load) {
+		err = damaged(&pack->about, check_tail(pack, &e->index.tail));
+		if (err)
+			ps_pack_cache_release(l->cache, e);
+	}
+	if (!err)
+		*held = e;
+	return err;
+}
+
+/* ---- blocks ---- */
+
+/* Blocks from `first` on, each held for loading. */
+struct claimed {
+	const struct ps_pack_index *index;
+	uint32_t first, count;
+	struct ps_cached *held[AHEAD_BLOCKS];
+};
+
+static void claim_more(struct ps_pack_loader *l, struct claimed *c, uint32_t wanted)
+{
+	uint64_t begin = c->index->lines[c->first].offset;
+	while (c->count < AHEAD_BLOCKS && c->first + c->count <= wanted) {
+		uint32_t next = c->first + c->count;
+		struct ps_cache_key key = key_of(&c->index->tail.about, next);
+		if (ps_pack_index_end(c->index, next) - begin > AHEAD_BYTES)
+			return;
+		struct ps_cached *e = ps_pack_cache_claim(l->cache, &key);
+		if (!e)
+			return;
+		c->held[c->count++] = e;
+	}
+}
+
+static int decode_one(struct ps_pack_loader *l, struct claimed *c, uint32_t i, const uint8_t *bytes)
+{
+	uint64_t begin = c->index->lines[c->first].offset;
+	struct ps_pack_block block;
+	int err = ps_pack_block_decode(l->memory, c->index, c->first + i,
+	                               bytes + (c->index->lines[c->first + i].offset - begin), &block);
+	if (err)
+		return err;
+	c->held[i]->block = block;
+	ps_pack_cache_loaded(l->cache, c->held[i], ps_pack_block_weight(&block));
+	return PS_OK;
+}
+
+/* The first one stays held; what is wrong with another one is for who asks for that. */
+static int decode_claimed(struct ps_pack_loader *l, struct claimed *c, const uint8_t *bytes)
+{
+	int first = decode_one(l, c, 0, bytes);
+	if (first)
+		ps_pack_cache_failed(l->cache, c->held[0], first);
+	for (uint32_t i = 1; i < c->count; i++) {
+		int err = first ? first : decode_one(l, c, i, bytes);
+		if (err)
+			ps_pack_cache_failed(l->cache, c->held[i], err);
+		else
+			ps_pack_cache_release(l->cache, c->held[i]);
+	}
+	return first;
+}
+
+static int load_claimed(struct ps_pack_loader *l, struct claimed *c)
+{
+	uint64_t begin = c->index->lines[c->first].offset;
+	size_t len = (size_t)(ps_pack_index_end(c->index, c->first + c->count - 1) - begin);
+	uint8_t *bytes = ps_memory_alloc(l->memory, len);
+	int err = bytes ? read_range(l, &c->index->tail.about, begin, bytes, len)
+	                : ps_fail(PS_ENOMEM, "no memory for %zu bytes of a pack", len);
+	if (!err) {
+		err = decode_claimed(l, c, bytes);
+	} else {
+		for (uint32_t i = 0; i < c->count; i++)
+			ps_pack_cache_failed(l->cache, c->held[i], err);
+	}
+	if (bytes)
+		ps_memory_free(l->memory, bytes, len);
+	return err;
+}
+
+int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block,
+                       uint32_t wanted, struct ps_cached **held)
+{
+	struct claimed c = {.index = index, .first = block};
+	struct ps_cache_key key = key_of(&index->tail.about, block);
+	bool load = false;
+	int err = ps_pack_cache_hold(l->cache, &key, &c.held[0], &load);
+	if (!err && load) {
+		c.count = 1;
+		claim_more(l, &c, wanted);
+		err = load_claimed(l, &c);
+	}
+	if (!err)
+		*held = c.held[0];
+	return err;
+}

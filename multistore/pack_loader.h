@@ -1,0 +1,29 @@
+/* Indexes and blocks of packs, fetched by range where the cache has them not. Any thread, several at once. */
+#ifndef PS_PACK_LOADER_H
+#define PS_PACK_LOADER_H
+
+#include <padstone/remote.h>
+#include <stdatomic.h>
+
+#include "multistore/manifest.h"
+#include "multistore/pack_cache.h"
+
+struct ps_pack_loader {
+	struct ps_memory *memory;
+	ps_remote *r;
+	struct ps_pack_cache *cache;
+	atomic_bool stopped;             /* what is under way ends within a second, with PS_ECANCELED */
+	atomic_ullong reads, read_bytes; /* ranges of packs that were asked for, and their bytes */
+};
+
+/* All of them, with the name of the pack: what the remote said; PS_ESUPERSEDED: it is not there any more;
+ * PS_ECORRUPT: it is not what the manifest says. *held is released by the caller (ps_pack_cache_release). */
+
+PS_CHECKED int ps_pack_load_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
+                                  struct ps_cached **held);
+/* A block, and with it, in the same request, those behind it up to `wanted` that are not there yet, as far as
+ * it is worth it. */
+PS_CHECKED int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block,
+                                  uint32_t wanted, struct ps_cached **held);
+
+#endif

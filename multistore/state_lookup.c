@@ -1,0 +1,523 @@
+/* Looking up: in the runs of a state, the newest that may have it first; in a run, the pack by slots; in a
+ * pack, the block by its index; in a block, the item. A view is a manifest that does not change: calls hold
+ * the one that they began with, and begin again with a newer one when a pack of theirs is gone. */
+#include "multistore/state_lookup.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "multistore/pack_loader.h"
+#include "multistore/push_internal.h"
+
+enum { CACHE_BYTES = 16 << 20 };
+
+struct view {
+	struct ps_push_manifest m;
+	uint32_t holders;
+};
+
+struct ps_state_lookup {
+	struct ps_memory *memory;
+	struct ps_state_lookup_options options;
+	struct ps_pack_loader loader;
+	atomic_ullong renewed;
+	pthread_mutex_t lock; /* guards the view, not what is in it; a leaf */
+	struct view *view;
+	pthread_mutex_t renewing; /* one reads the manifest; outside of the lock above */
+};
+
+/* An object, and where it is. */
+struct place {
+	struct ps_cut_object object;
+	const struct ps_push_manifest_run *run;
+	const struct ps_push_manifest_pack *packs; /* of the run */
+	uint32_t pack;                             /* in which it begins */
+	struct ps_cached *index, *block;           /* held */
+	const struct ps_pack_block_item *item;
+};
+
+/* ---- views ---- */
+
+static void free_view(ps_state_lookup *l, struct view *v)
+{
+	ps_push_manifest_done(&v->m);
+	ps_memory_free(l->memory, v, sizeof(*v));
+}
+
+static struct view *hold_view(ps_state_lookup *l)
+{
+	pthread_mutex_lock(&l->lock);
+	struct view *v = l->view;
+	v->holders++;
+	pthread_mutex_unlock(&l->lock);
+	return v;
+}
+
+static void release_view(ps_state_lookup *l, struct view *v)
+{
+	pthread_mutex_lock(&l->lock);
+	bool last = --v->holders == 0;
+	pthread_mutex_unlock(&l->lock);
+	if (last)
+		free_view(l, v);
+}
+
+static const struct ps_push_manifest_state *find_state(const struct ps_push_manifest *m, uint64_t number)
+{
+	for (uint32_t i = 0; i < m->state_count; i++)
+		if (number == 0 || m->states[i].info.here.interval == number)
+			return &m->states[i];
+	return NULL;
+}
+
+static int read_view(ps_state_lookup *l, struct view **view)
+{
+	struct view *v = ps_memory_zalloc(l->memory, sizeof(*v));
+	if (!v)
+		return ps_fail(PS_ENOMEM, "no memory for a manifest");
+	v->holders = 1; /* the lookup's */
+	ps_push_manifest_init(&v->m, l->memory);
+	int err = push_read_manifest(l->loader.r, PS_PUSH_MANIFEST_KEY, &v->m);
+	if (!err && !find_state(&v->m, l->options.state))
+		err = ps_fail(PS_ENOTFOUND, "state %llu is not kept here",
+		              (unsigned long long)l->options.state);
+	if (err)
+		free_view(l, v);
+	else
+		*view = v;
+	return err;
+}
+
+static bool same_manifest(const struct ps_push_manifest *a, const struct ps_push_manifest *b)
+{
+	return a->state_count == b->state_count &&
+	       memcmp(a->states[0].mark, b->states[0].mark, PS_PACK_MARK) == 0;
+}
+
+static int renew(ps_state_lookup *l, bool *changed)
+{
+	struct view *fresh = NULL, *old = l->view; /* only who renews takes its place */
+	int err = read_view(l, &fresh);
+	*changed = !err && !same_manifest(&fresh->m, &old->m);
+	if (err)
+		return err;
+	if (!*changed) {
+		free_view(l, fresh);
+		return PS_OK;
+	}
+	pthread_mutex_lock(&l->lock);
+	l->view = fresh;
+	pthread_mutex_unlock(&l->lock);
+	atomic_fetch_add(&l->renewed, 1);
+	release_view(l, old);
+	return PS_OK;
+}
+
+int ps_state_lookup_renew(ps_state_lookup *l, bool *changed)
+{
+	bool any;
+	pthread_mutex_lock(&l->renewing);
+	int err = renew(l, &any);
+	pthread_mutex_unlock(&l->renewing);
+	if (!err && changed)
+		*changed = any;
+	return err;
+}
+
+uint64_t ps_state_lookup_state(ps_state_lookup *l)
+{
+	struct view *v = hold_view(l);
+	uint64_t number = find_state(&v->m, l->options.state)->info.here.interval;
+	release_view(l, v);
+	return number;
+}
+
+/* ---- one run ---- */
+
+/* The first pack that may have something of the slot; run->packs: none has. */
+static uint32_t find_pack(const struct ps_push_manifest_run *run, const struct ps_push_manifest_pack *packs,
+                          ps_id id)
+{
+	uint32_t from = 0, to = run->packs;
+	while (from < to) {
+		uint32_t middle = from + (to - from) / 2;
+		if (ps_slot_of(packs[middle].last) < ps_slot_of(id))
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from < run->packs && ps_slot_of(packs[from].first) <= ps_slot_of(id) ? from : run->packs;
+}
+
+static void leave_place(ps_state_lookup *l, struct place *p)
+{
+	ps_pack_cache_release(l->loader.cache, p->block);
+	ps_pack_cache_release(l->loader.cache, p->index);
+	p->block = p->index = NULL;
+}
+
+/* PS_ENOTFOUND: the run has nothing of the slot. */
+static int find_in_run(ps_state_lookup *l, const struct ps_push_manifest *m,
+                       const struct ps_push_manifest_run *run, ps_id id, struct place *p)
+{
+	uint32_t block;
+	*p = (struct place){.run = run, .packs = ps_push_manifest_packs(m, run)};
+	p->pack = find_pack(run, p->packs, id);
+	if (p->pack == run->packs)
+		return PS_ENOTFOUND;
+	int err = ps_pack_load_index(&l->loader, &p->packs[p->pack], &p->index);
+	if (err)
+		return err;
+	err = PS_ENOTFOUND;
+	if (ps_pack_index_find(&p->index->index, id, 0, &block))
+		err = ps_pack_load_block(&l->loader, &p->index->index, block, block, &p->block);
+	if (!err)
+		p->item = ps_pack_block_find(&p->block->block, id, 0);
+	if (p->item)
+		p->object = ps_pack_block_object(&p->block->block, p->item);
+	else if (!err)
+		err = PS_ENOTFOUND;
+	if (err)
+		leave_place(l, p);
+	return err;
+}
+
+/* ---- a state ---- */
+
+static int is_gone(ps_id id, uint64_t state)
+{
+	return ps_fail(PS_ENOTFOUND, "object %llx is not in state %llu", (unsigned long long)id,
+	               (unsigned long long)state);
+}
+
+/* PS_ESUPERSEDED: the state has the object as it was later; *p is where. */
+static int find_in_state(ps_state_lookup *l, const struct ps_push_manifest *m,
+                         const struct ps_push_manifest_state *s, ps_id id, uint64_t interval, struct place *p)
+{
+	uint64_t number = s->info.here.interval;
+	int err = PS_ENOTFOUND;
+	for (uint32_t i = s->runs; i > 0 && err == PS_ENOTFOUND; i--)
+		if (m->runs[s->run[i - 1]].since < interval)
+			err = find_in_run(l, m, &m->runs[s->run[i - 1]], id, p);
+	if (err == PS_ENOTFOUND)
+		return is_gone(id, number);
+	if (err)
+		return err;
+	if (p->object.interval > interval)
+		return ps_fail(PS_ESUPERSEDED,
+		               "object %llx as it was in interval %llu is not in state %llu, which has it as "
+		               "of %llu",
+		               (unsigned long long)id, (unsigned long long)interval,
+		               (unsigned long long)number, (unsigned long long)p->object.interval);
+	if (p->object.id == id && p->object.kind != PS_CUT_GONE)
+		return PS_OK;
+	leave_place(l, p);
+	return is_gone(id, number);
+}
+
+/* The newest state that has it as it was then. */
+static int find_in_view(ps_state_lookup *l, const struct ps_push_manifest *m, ps_id id, uint64_t interval,
+                        struct place *p)
+{
+	int err = ps_fail(PS_ESUPERSEDED, "no state that is kept is as late as interval %llu",
+	                  (unsigned long long)interval);
+	for (uint32_t i = 0; i < m->state_count && err == PS_ESUPERSEDED; i++) {
+		const struct ps_push_manifest_state *s = &m->states[i];
+		if (l->options.state && s->info.here.interval != l->options.state)
+			continue;
+		if (s->info.here.interval < interval && interval != UINT64_MAX)
+			break;
+		err = find_in_state(l, m, s, id, interval, p);
+		if (err == PS_ESUPERSEDED)
+			leave_place(l, p);
+	}
+	return err;
+}
+
+/* ---- contents ---- */
+
+/* Pieces of an object, asked for in ascending order: the pack and the block of the last one are held. */
+struct walk {
+	ps_state_lookup *l;
+	const struct place *p;
+	uint32_t pack; /* of index */
+	struct ps_cached *index, *block;
+	uint32_t number; /* of block */
+};
+
+static void end_walk(struct walk *w)
+{
+	ps_pack_cache_release(w->l->loader.cache, w->block);
+	ps_pack_cache_release(w->l->loader.cache, w->index);
+}
+
+static int to_pack(struct walk *w, uint32_t pack)
+{
+	struct ps_cached *index;
+	if (w->index && w->pack == pack)
+		return PS_OK;
+	int err = ps_pack_load_index(&w->l->loader, &w->p->packs[pack], &index);
+	if (err)
+		return err;
+	ps_pack_cache_release(w->l->loader.cache, w->block);
+	ps_pack_cache_release(w->l->loader.cache, w->index);
+	w->index = index;
+	w->block = NULL;
+	w->pack = pack;
+	return PS_OK;
+}
+
+/* Of the packs that go on within the object, the last: the manifest says which they are. */
+static uint32_t last_pack(const struct place *p)
+{
+	uint32_t last = p->pack;
+	while (last + 1 < p->run->packs && p->packs[last].open && p->packs[last].last == p->object.id &&
+	       p->packs[last + 1].continues)
+		last++;
+	return last;
+}
+
+/* Whether the object goes on behind the pack, with this offset. */
+static bool is_behind(const struct walk *w, uint64_t offset)
+{
+	const struct ps_pack_tail *t = &w->index->index.tail;
+	return t->open && ps_slot_of(t->last) == ps_slot_of(w->p->object.id) && offset >= t->next;
+}
+
+/* The one pack that can have the piece at this offset: the last that does not go on behind it. */
+static int find_piece_pack(struct walk *w, uint64_t offset)
+{
+	uint32_t from = w->index ? w->pack : w->p->pack;
+	int err = to_pack(w, from);
+	if (err || !is_behind(w, offset))
+		return err;
+	for (uint32_t to = last_pack(w->p); from < to && !err;) {
+		uint32_t middle = from + (to - from + 1) / 2;
+		err = to_pack(w, middle);
+		if (!err && w->index->index.tail.from <= offset)
+			from = middle;
+		else
+			to = middle - 1;
+	}
+	return err ? err : to_pack(w, from);
+}
+
+static int to_block(struct walk *w, uint32_t number, uint32_t wanted)
+{
+	struct ps_cached *block;
+	if (w->block && w->number == number)
+		return PS_OK;
+	int err = ps_pack_load_block(&w->l->loader, &w->index->index, number, wanted, &block);
+	if (err)
+		return err;
+	ps_pack_cache_release(w->l->loader.cache, w->block);
+	w->block = block;
+	w->number = number;
+	return PS_OK;
+}
+
+/* The piece at this offset; NULL: zeros. Those up to `last` are going to be asked for. */
+static int find_piece(struct walk *w, uint64_t offset, uint64_t last, const uint8_t **bytes, size_t *len)
+{
+	const struct ps_cut_object *o = &w->p->object;
+	uint32_t number, wanted = 0;
+	*bytes = NULL;
+	int err = find_piece_pack(w, offset);
+	if (err || !ps_pack_index_find(&w->index->index, o->id, offset / PS_CUT_PIECE + 1, &number))
+		return err;
+	(void)ps_pack_index_find(&w->index->index, o->id, last / PS_CUT_PIECE + 1, &wanted);
+	err = to_block(w, number, wanted);
+	if (err)
+		return err;
+	const struct ps_pack_block_item *item =
+	    ps_pack_block_find(&w->block->block, o->id, offset / PS_CUT_PIECE + 1);
+	if (!item)
+		return PS_OK;
+	uint64_t left = o->size - offset;
+	*len = left < PS_CUT_PIECE ? (size_t)left : PS_CUT_PIECE;
+	if (item->id != o->id || item->len != *len) {
+		char name[PS_PACK_NAME];
+		ps_pack_name(&w->p->packs[w->pack].about, name);
+		return ps_fail(PS_ECORRUPT, "%s: the piece at %llu of object %llx does not belong to it",
+		               name, (unsigned long long)offset, (unsigned long long)o->id);
+	}
+	*bytes = w->block->block.bytes + item->at;
+	return PS_OK;
+}
+
+static int read_pieces(ps_state_lookup *l, const struct place *p, uint64_t offset, uint8_t *to, size_t len)
+{
+	struct walk w = {.l = l, .p = p};
+	uint64_t end = offset + len;
+	int err = PS_OK;
+	while (offset < end && !err) {
+		const uint8_t *bytes;
+		uint64_t begin = offset - offset % PS_CUT_PIECE, next = begin + PS_CUT_PIECE;
+		size_t step = (size_t)((next < end ? next : end) - offset), piece;
+		err = find_piece(&w, begin, end - 1, &bytes, &piece);
+		if (!err && bytes)
+			memcpy(to, bytes + (offset - begin), step);
+		else if (!err)
+			memset(to, 0, step);
+		to += step;
+		offset += step;
+	}
+	end_walk(&w);
+	return err;
+}
+
+static int read_place(ps_state_lookup *l, const struct place *p, uint64_t offset, void *buf, size_t len)
+{
+	const struct ps_cut_object *o = &p->object;
+	if (offset > o->size || len > o->size - offset)
+		return ps_fail(
+		    PS_ERANGE, "object %llx had %llu bytes in interval %llu: %llu to %llu are none",
+		    (unsigned long long)o->id, (unsigned long long)o->size, (unsigned long long)o->interval,
+		    (unsigned long long)offset, (unsigned long long)(offset + len));
+	if (len == 0)
+		return PS_OK;
+	if (o->kind == PS_CUT_CHUNKS)
+		return read_pieces(l, p, offset, buf, len);
+	if (o->kind == PS_CUT_BYTES)
+		memcpy(buf, p->block->block.bytes + p->item->at + offset, len);
+	else
+		memset(buf, 0, len);
+	return PS_OK;
+}
+
+/* ---- calls ---- */
+
+struct wanted {
+	ps_id id;
+	uint64_t interval, offset;
+	void *buf; /* NULL: only the object is */
+	size_t len;
+	struct ps_cut_object object;
+};
+
+static int look_in(ps_state_lookup *l, const struct view *v, struct wanted *w)
+{
+	struct place p;
+	int err = find_in_view(l, &v->m, w->id, w->interval, &p);
+	if (err)
+		return err;
+	w->object = p.object;
+	if (w->buf)
+		err = read_place(l, &p, w->offset, w->buf, w->len);
+	leave_place(l, &p);
+	return err;
+}
+
+/* Whether it may be otherwise with a newer manifest. */
+static bool may_be_old(int err)
+{
+	return err == PS_ESUPERSEDED || err == PS_ELOST;
+}
+
+/* What was wrong comes back with its sentence, if there is no newer manifest. */
+static int try_newer(ps_state_lookup *l, const struct view *before, int err, bool *newer)
+{
+	char sentence[PS_CACHE_SENTENCE];
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	struct view *now = hold_view(l);
+	*newer = now != before;
+	release_view(l, now);
+	int renewed = *newer ? PS_OK : ps_state_lookup_renew(l, newer);
+	return renewed || !*newer ? ps_fail(err, "%s", sentence) : err;
+}
+
+static int look(ps_state_lookup *l, struct wanted *w)
+{
+	int err;
+	bool newer;
+	do {
+		struct view *v = hold_view(l);
+		newer = false;
+		err = look_in(l, v, w);
+		if (may_be_old(err))
+			err = try_newer(l, v, err, &newer);
+		release_view(l, v);
+	} while (newer);
+	return err;
+}
+
+int ps_state_lookup_find(ps_state_lookup *l, ps_id id, uint64_t interval, struct ps_cut_object *object)
+{
+	struct wanted w = {.id = id, .interval = interval};
+	int err = look(l, &w);
+	if (!err)
+		*object = w.object;
+	return err;
+}
+
+int ps_state_lookup_read(ps_state_lookup *l, ps_id id, uint64_t interval, uint64_t offset, void *buf,
+                         size_t len)
+{
+	struct wanted w = {.id = id, .interval = interval, .offset = offset, .buf = buf, .len = len};
+	return look(l, &w);
+}
+
+void ps_state_lookup_figures(ps_state_lookup *l, struct ps_state_lookup_figures *figures)
+{
+	*figures = (struct ps_state_lookup_figures){.reads = atomic_load(&l->loader.reads),
+	                                            .read_bytes = atomic_load(&l->loader.read_bytes),
+	                                            .renewed = atomic_load(&l->renewed)};
+}
+
+void ps_state_lookup_stop(ps_state_lookup *l)
+{
+	atomic_store(&l->loader.stopped, true);
+}
+
+/* ---- life ---- */
+
+static int init_locks(ps_state_lookup *l)
+{
+	if (pthread_mutex_init(&l->lock, NULL) == 0) {
+		if (pthread_mutex_init(&l->renewing, NULL) == 0)
+			return PS_OK;
+		(void)pthread_mutex_destroy(&l->lock);
+	}
+	return ps_fail(PS_ENOMEM, "no memory for looking into a state");
+}
+
+int ps_state_lookup_open(struct ps_memory *memory, ps_remote *r,
+                         const struct ps_state_lookup_options *options, ps_state_lookup **lookup)
+{
+	ps_state_lookup *l = ps_memory_zalloc(memory, sizeof(*l));
+	if (!l)
+		return ps_fail(PS_ENOMEM, "no memory for looking into a state");
+	l->memory = memory;
+	if (options)
+		l->options = *options;
+	l->loader.memory = memory;
+	l->loader.r = r;
+	int err = init_locks(l);
+	if (err) {
+		ps_memory_free(memory, l, sizeof(*l));
+		return err;
+	}
+	err = ps_pack_cache_new(memory, l->options.cache_bytes ? l->options.cache_bytes : CACHE_BYTES,
+	                        &l->loader.cache);
+	if (!err)
+		err = read_view(l, &l->view);
+	if (err)
+		ps_state_lookup_free(l);
+	else
+		*lookup = l;
+	return err;
+}
+
+void ps_state_lookup_free(ps_state_lookup *l)
+{
+	if (!l)
+		return;
+	ps_pack_cache_free(l->loader.cache);
+	if (l->view)
+		free_view(l, l->view);
+	(void)pthread_mutex_destroy(&l->renewing);
+	(void)pthread_mutex_destroy(&l->lock);
+	ps_memory_free(l->memory, l, sizeof(*l));
+}
