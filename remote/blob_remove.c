@@ -187,7 +187,7 @@ static int move_contents(ps_remote *r, struct ps_record *from, struct ps_record 
 	to->version = version;
 	to->time_ns = from->time_ns;
 	to->flags = (uint16_t)((from->flags & (PS_RECORD_COMPLETE | PS_RECORD_UPDATING)) |
-	                       (to->flags & PS_RECORD_SENT) | PS_RECORD_DIRTY);
+	                       (to->flags & (PS_RECORD_SENT | PS_RECORD_MOVES)) | PS_RECORD_DIRTY);
 	to->index_pad = from->index_pad;
 	to->flags |= from->flags & PS_RECORD_PUBLIC;
 	for (uint32_t i = 0; i < from->sets[PS_SET_CURRENT].count; i++)
@@ -200,6 +200,10 @@ static int move_contents(ps_remote *r, struct ps_record *from, struct ps_record 
 		ps_slots_done(slots, from->memory);
 	}
 	from->flags &= (uint16_t) ~(PS_RECORD_PUBLIC | PS_RECORD_UPDATING);
+	if (left) {
+		from->flags |= PS_RECORD_GIVEN;
+		to->flags |= PS_RECORD_TAKEN;
+	}
 	from->index_pad = (struct ps_pad_slot){0};
 	from->next = (struct ps_content){0};
 	return PS_OK;

@@ -268,6 +268,10 @@ static int carry_out(const struct ps_merge_context *context, const struct ps_rec
 		err = keep(mine, &theirs->version, theirs->published, result);
 		if (err == PS_OK)
 			err = make_copy(context, theirs, mine, true, result);
+		if (err == PS_OK) {
+			result->record.flags |= PS_RECORD_GIVEN;
+			result->copy.flags |= PS_RECORD_TAKEN;
+		}
 		break;
 	}
 	if (err == PS_OK && mine && is_kept(context, mine))

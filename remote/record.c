@@ -188,6 +188,8 @@ static int check_flags(const struct ps_record *record)
 	    ((flags & PS_RECORD_BORROWED) && record->origin_len == 0) ||
 	    (record->origin_len > 0 && !(flags & PS_RECORD_DIRTY)))
 		return impossible(record, "is a copy of what it cannot be");
+	if ((flags & PS_RECORD_MOVES) && !(flags & PS_RECORD_DIRTY))
+		return impossible(record, "has moved and is not dirty");
 	if (record->kind == PS_RECORD_BLOB &&
 	    !(flags & PS_RECORD_DIRTY) != !ps_version_compare(&record->version, &record->base))
 		return impossible(record, "is dirty and is not, by its versions");

@@ -31,7 +31,12 @@ enum ps_record_flag {
 	PS_RECORD_SENT = 16,     /* a head with the version `sent` is on its way, and its outcome not known */
 	PS_RECORD_UPDATING = 32, /* next is there */
 	PS_RECORD_BORROWED = 64, /* a conflict copy whose pads the head still names under its origin's name */
-	PS_RECORD_ALL_FLAGS = 127,
+	/* Pads that a head names under one name stand under another here. One head has all of both, or none:
+	 * else who takes the store from it finds a pad twice, or the value nowhere. */
+	PS_RECORD_GIVEN = 128, /* a head names pads under this name that it does not have any more */
+	PS_RECORD_TAKEN = 256, /* it has pads that a head names under another name, or had some */
+	PS_RECORD_MOVES = PS_RECORD_GIVEN | PS_RECORD_TAKEN,
+	PS_RECORD_ALL_FLAGS = 511,
 };
 
 enum ps_record_set {

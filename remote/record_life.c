@@ -145,7 +145,7 @@ int ps_record_settle(struct ps_record *record, uint64_t head, struct ps_slots *l
 	record->flags &= (uint16_t)~PS_RECORD_BORROWED;
 	record->published = head;
 	if (ps_version_compare(&record->version, &record->sent) == 0)
-		record->flags &= (uint16_t)~PS_RECORD_DIRTY;
+		record->flags &= (uint16_t) ~(PS_RECORD_DIRTY | PS_RECORD_MOVES);
 	no_longer_sent(record);
 	return PS_OK;
 }

@@ -347,6 +347,15 @@ static int drop(ps_remote *r)
 	return err != PS_OK ? err : closed;
 }
 
+/* What could not be opened: the failure stays this thread's. */
+static int abandon(ps_remote *r, int err)
+{
+	char sentence[512];
+	(void)snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	(void)drop(r);
+	return ps_fail(err, "%s", sentence);
+}
+
 static ps_remote *new_remote(const struct ps_remote_setup *setup, const struct ps_allocator_fns *fns)
 {
 	ps_remote *r = calloc(1, sizeof(*r)); /* it holds the memory that counts all else */
@@ -394,8 +403,7 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 	if (err != PS_OK) {
 		if (r->folder)
 			(void)rmdir(r->folder); /* if nothing is in it */
-		(void)drop(r);
-		return err;
+		return abandon(r, err);
 	}
 	*out = r;
 	return PS_OK;
@@ -435,10 +443,8 @@ int ps_remote_start_keyless(const char *url, const struct ps_remote_options *opt
 		err = find_anchors(r, options ? options->state : NULL);
 	if (err == PS_OK)
 		err = ps_remote_start_workers(r, r->network, &r->limits, &r->limits_ready, &r->workers);
-	if (err != PS_OK) {
-		(void)drop(r);
-		return err;
-	}
+	if (err != PS_OK)
+		return abandon(r, err);
 	ps_network_ask_nobody(r->network);
 	*out = r;
 	return PS_OK;

@@ -226,7 +226,7 @@ static int send_once(struct ps_sync *s, bool *conflict, bool *again)
 	struct sync_run run = {0};
 	struct ps_head next = {0};
 	bool found;
-	s->skipped = s->skipped_known = false;
+	s->skipped = s->skipped_known = s->moves_sent = s->moves_left = false;
 	uint64_t before = s->result.sent;
 	int err = ps_head_next(&s->base.head, s->base.hash, s->r->machine.id, s->r->machine.name,
 	                       ps_remote_wall_ns(s->r), &next);
@@ -238,7 +238,9 @@ static int send_once(struct ps_sync *s, bool *conflict, bool *again)
 		err = sync_drop_machine(s, &next);
 	if (err == PS_OK)
 		err = sync_write_run(s, &next, &run, &found);
-	*again = err == PS_OK && s->skipped_known && heard_of_others(s);
+	bool parted = s->moves_sent && s->moves_left;
+	*again = err == PS_OK && (parted || (s->skipped_known && heard_of_others(s)));
+	s->moves_stay = parted; /* the next time */
 	if (err == PS_OK && (found || s->drops) && !*again)
 		err = send_head(s, &next, conflict);
 	else if (err == PS_OK && found)

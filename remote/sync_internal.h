@@ -65,10 +65,13 @@ struct ps_sync {
 	struct sync_lefts lefts;
 	bool skipped;       /* something that was changed is not in the run */
 	bool skipped_known; /* and a head has a version of it */
-	const char *drops;  /* a machine that the next head does not list any more; NULL: none */
-	uint64_t left;      /* ps_head_left of the head that is being settled */
-	bool rebuilds;      /* runs that are no more are this machine's to let go */
-	bool wrote;         /* a run, after all that was left was seen to */
+	/* Of records that share pads by a move (PS_RECORD_MOVES): some are in the run; some are not; none may
+	 * be. */
+	bool moves_sent, moves_left, moves_stay;
+	const char *drops; /* a machine that the next head does not list any more; NULL: none */
+	uint64_t left;     /* ps_head_left of the head that is being settled */
+	bool rebuilds;     /* runs that are no more are this machine's to let go */
+	bool wrote;        /* a run, after all that was left was seen to */
 	enum sync_merging merging;
 	struct ps_remote_sync_result result;
 };

@@ -136,8 +136,10 @@ static int add_marked(struct writing *w)
 /* It is changed, and is not in the head that is being made. */
 static void skip(struct ps_sync *s, const struct ps_record *record)
 {
+	bool moves = record->flags & PS_RECORD_MOVES;
 	s->skipped = true;
-	s->skipped_known |= record->published > 0 || (record->flags & PS_RECORD_SENT);
+	s->skipped_known |= moves || record->published > 0 || (record->flags & PS_RECORD_SENT);
+	s->moves_left |= moves;
 }
 
 /* The record is w's from then on, if it was marked. */
@@ -150,12 +152,18 @@ static int mark(struct writing *w, struct ps_record *record, bool *marked)
 		skip(w->batch.s, record);
 		return PS_OK;
 	}
+	bool moves = record->flags & PS_RECORD_MOVES;
+	if (moves && (w->batch.s->moves_stay || !ps_record_may_travel(record))) {
+		skip(w->batch.s, record);
+		return PS_OK;
+	}
 	if (!ps_record_may_travel(record))
 		return PS_OK;
 	int err = ps_record_mark_sent(record);
 	if (err == PS_OK)
 		err = batch_put(&w->batch, record, NULL);
 	*marked = err == PS_OK;
+	w->batch.s->moves_sent |= moves && *marked;
 	return err;
 }
 
@@ -205,12 +213,28 @@ static int write_all(struct writing *w, struct ps_run_figures *figures)
 /* ---- how much ---- */
 
 struct changed {
+	struct ps_sync *s;
 	uint64_t count, bytes;
 };
+
+/* Nobody is changing it at this moment. */
+static bool is_idle(struct ps_sync *s, const char *name)
+{
+	struct ps_busy_key busy = {.key = name};
+	bool idle = ps_busy_take_brief(s->r, &busy);
+	if (idle)
+		ps_busy_give_back(s->r, &busy);
+	return idle;
+}
 
 static int count_changed(void *arg, const struct ps_record *record)
 {
 	struct changed *changed = arg;
+	/* Seen before anything is sent, it costs nothing; a call that begins later is seen when its turn
+	 * comes. */
+	if ((record->flags & PS_RECORD_MOVES) &&
+	    ((record->flags & PS_RECORD_SENT) || !is_idle(changed->s, record->name)))
+		changed->s->moves_stay = true;
 	if (ps_version_none(&record->version) || (record->flags & PS_RECORD_SENT))
 		return PS_OK;
 	changed->count++;
@@ -303,7 +327,7 @@ static int write_run(struct ps_sync *s, uint64_t bytes, uint32_t from, struct ps
 
 int sync_write_run(struct ps_sync *s, struct ps_head *next, struct sync_run *run, bool *found)
 {
-	struct changed changed = {0};
+	struct changed changed = {.s = s};
 	struct ps_merge_choice choice;
 	uint64_t before = s->result.sent;
 	int err = count_all(s, &changed);
