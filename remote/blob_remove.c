@@ -176,7 +176,7 @@ int ps_remote_release(ps_remote *r, const char *key)
 /* ---- rename ---- */
 
 /* What the new name has: contents, and what is unfinished. The pads of the old one's base stay with its
- * tombstone. A head may name the contents under the old key: each pad says so from now on. */
+ * tombstone. A head may name pads of it under the old key: they say so from now on. */
 static int move_contents(ps_remote *r, struct ps_record *from, struct ps_record *to)
 {
 	bool left = !never_left(from);
@@ -190,8 +190,11 @@ static int move_contents(ps_remote *r, struct ps_record *from, struct ps_record 
 	                       (to->flags & (PS_RECORD_SENT | PS_RECORD_MOVES)) | PS_RECORD_DIRTY);
 	to->index_pad = from->index_pad;
 	to->flags |= from->flags & PS_RECORD_PUBLIC;
-	for (uint32_t i = 0; i < from->sets[PS_SET_CURRENT].count; i++)
-		from->sets[PS_SET_CURRENT].slots[i].named = left ? PS_NAMED_BASE : 0;
+	for (uint32_t i = 0; i < from->sets[PS_SET_CURRENT].count; i++) {
+		struct ps_pad_slot *slot = &from->sets[PS_SET_CURRENT].slots[i];
+		bool named = left && ps_manager_named(from, PS_SET_CURRENT, slot) != 0;
+		slot->named = named ? PS_NAMED_BASE : 0;
+	}
 	for (unsigned set = PS_SET_CURRENT; set <= PS_SET_NEXT; set++) {
 		struct ps_slots *slots = &from->sets[set];
 		int err = ps_record_set_slots(to, set, slots->slots, slots->count);
@@ -270,66 +273,140 @@ static int move_value(struct ps_operation *op, const char *to_key)
 	return ps_operation_end(&target);
 }
 
-/* Another machine that changes the old key, before it hears of the new one, frees the pads that both name.
- * *shares: there is none that knows of them; to be said when that is over. */
-static int others_may_free(struct ps_operation *op, bool *may, bool *shares)
+/* The address shows what this machine wrote last, in pads that no head names: nobody else changes the key
+ * before it has heard of that, and nobody frees the pads. */
+static bool is_own(const ps_remote *r, const struct ps_record *record)
+{
+	const struct ps_slots *current = &record->sets[PS_SET_CURRENT];
+	bool own = (record->flags & PS_RECORD_DIRTY) && !(record->flags & PS_RECORD_SENT) &&
+	           memcmp(record->version.machine, r->machine.id, PS_MACHINE) == 0;
+	for (uint32_t i = 0; i < current->count && own; i++)
+		own = ps_manager_named(record, PS_SET_CURRENT, &current->slots[i]) == 0;
+	return own;
+}
+
+/* How a key gets another name. */
+struct way {
+	bool copies;   /* the value is written anew, under the new key */
+	bool rewrites; /* first under the old one, since its address comes along */
+	bool shares;   /* no machine knows of the pads; to be said when that is over */
+};
+
+/* Another machine that changes the old key, before it hears of the new one, frees the pads that both name. */
+static int find_way(struct ps_operation *op, struct way *way)
 {
 	struct ps_record record = {0};
 	int err = read_record(op, &record);
-	bool known = err == PS_OK && !never_left(&record);
-	*shares = known && ps_manager_may_share(op->r);
-	*may = known && !*shares;
-	if (*may && (record.flags & PS_RECORD_UPDATING))
+	bool known = err == PS_OK && !never_left(&record), shown = record.flags & PS_RECORD_PUBLIC;
+	way->shares = known && ps_manager_may_share(op->r);
+	known = known && !way->shares;
+	way->copies = known && !shown;
+	way->rewrites = known && shown && !is_own(op->r, &record);
+	if (known && (record.flags & PS_RECORD_UPDATING))
 		err = ps_fail(PS_EBUSY, "a put of \"%.64s\" is unfinished: finish or release it first",
 		              op->shown.key);
+	if (err == PS_OK)
+		err = ps_public_check_rename(op->r, op->shown.key);
 	ps_record_done(&record);
 	return err;
 }
 
 struct copy {
-	struct ps_operation *op;
-	uint64_t offset;
+	ps_remote *r;
+	const char *key;
+	uint64_t offset, size;
 };
 
 static int read_copied(void *arg, void *buf, size_t len, size_t *got)
 {
 	struct copy *copy = arg;
-	int err = ps_remote_read_at(copy->op->r, copy->op->shown.key, copy->offset, buf, len, got, NULL);
+	struct ps_remote_info info;
+	int err = copy->offset == 0 ? ps_remote_stat(copy->r, copy->key, &info) : PS_OK;
+	if (err == PS_OK && copy->offset == 0 && info.size != copy->size)
+		err = ps_fail(PS_EBUSY, "\"%.64s\" was changed meanwhile", copy->key);
+	if (err == PS_OK)
+		err = ps_remote_read_at(copy->r, copy->key, copy->offset, buf, len, got, NULL);
 	if (err == PS_OK)
 		copy->offset += *got;
 	return err;
 }
 
+static int begin_copy(ps_remote *r, const char *key, struct copy *copy, struct ps_remote_put *options)
+{
+	struct ps_remote_info info;
+	int err = ps_remote_stat(r, key, &info);
+	if (err == PS_OK && !info.exists)
+		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", key);
+	if (err != PS_OK)
+		return err;
+	*copy = (struct copy){.r = r, .key = key, .size = info.size};
+	*options = (struct ps_remote_put){.size = sizeof(*options), .mode = info.mode};
+	return PS_OK;
+}
+
 /* The old key is ours meanwhile: nobody changes what is copied. A crash leaves both values. */
 static int copy_value(struct ps_operation *op, const char *to_key)
 {
-	const struct ps_remote_put options = {.size = sizeof(options)};
-	struct copy copy = {.op = op};
-	struct ps_remote_info info;
-	int err = ps_remote_stat(op->r, op->shown.key, &info);
-	if (err == PS_OK && !info.exists)
-		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", op->shown.key);
+	struct ps_remote_put options;
+	struct copy copy;
+	int err = begin_copy(op->r, op->shown.key, &copy, &options);
 	if (err == PS_OK)
-		err = ps_remote_put_stream(op->r, to_key, info.size, read_copied, &copy, &options);
+		err = ps_remote_put_stream(op->r, to_key, copy.size, read_copied, &copy, &options);
 	return err == PS_OK ? remove_value(op) : err;
+}
+
+/* An update with what is there: to other pads, wherever a head names the old ones, and by compare-and-swap of
+ * what the address shows. A crash leaves the value as it was, under its old key. */
+static int rewrite_value(ps_remote *r, const char *key)
+{
+	struct ps_remote_put options;
+	struct copy copy;
+	int err = begin_copy(r, key, &copy, &options);
+	return err == PS_OK ? ps_remote_update_stream(r, key, copy.size, read_copied, &copy, &options) : err;
+}
+
+static int check_target(ps_remote *r, const char *to)
+{
+	struct ps_remote_info info;
+	int err = ps_remote_stat(r, to, &info);
+	if (err == PS_ENOTFOUND)
+		return PS_OK;
+	return err == PS_OK ? ps_fail(PS_EEXIST, "\"%.64s\" has a value, or one is being put", to) : err;
+}
+
+/* *rewrite: nothing was done; the value is to be written anew first. */
+static int rename_once(ps_remote *r, const char *from, const char *to, bool *rewrite)
+{
+	struct ps_operation op;
+	struct way way = {0};
+	int err = begin(&op, r, "rename", from);
+	*rewrite = false;
+	if (err != PS_OK)
+		return err;
+	if (op.error == PS_OK)
+		(void)ps_operation_fail(&op, find_way(&op, &way));
+	if (op.error == PS_OK && way.rewrites)
+		(void)ps_operation_fail(&op, check_target(r, to));
+	if (op.error == PS_OK && !way.rewrites)
+		(void)ps_operation_fail(&op, way.copies ? copy_value(&op, to) : move_value(&op, to));
+	*rewrite = op.error == PS_OK && way.rewrites;
+	if (way.shares)
+		ps_manager_shared(r);
+	return ps_operation_end(&op);
 }
 
 int ps_remote_rename(ps_remote *r, const char *from, const char *to)
 {
-	struct ps_operation op;
-	bool copies, shares = false;
-	int err = begin(&op, r, "rename", from);
-	if (err != PS_OK)
-		return err;
-	if (op.error == PS_OK && !to)
-		(void)ps_operation_fail(&op, ps_fail(PS_EINVAL, "ps_remote_rename: the key is NULL"));
-	if (op.error == PS_OK)
-		(void)ps_operation_fail(&op, others_may_free(&op, &copies, &shares));
-	if (op.error == PS_OK)
-		(void)ps_operation_fail(&op, ps_public_check_rename(r, from, copies));
-	if (op.error == PS_OK)
-		(void)ps_operation_fail(&op, copies ? copy_value(&op, to) : move_value(&op, to));
-	if (shares)
-		ps_manager_shared(r);
-	return ps_operation_end(&op);
+	enum { MOST_TRIES = 4 };
+	bool rewrite = true;
+	int err = to ? PS_OK : ps_fail(PS_EINVAL, "ps_remote_rename: the key is NULL");
+	for (unsigned tries = 0; err == PS_OK && rewrite; tries++) {
+		err = rename_once(r, from, to, &rewrite);
+		if (err == PS_OK && rewrite)
+			err =
+			    tries < MOST_TRIES
+			        ? rewrite_value(r, from)
+			        : ps_fail(PS_EBUSY, "\"%.64s\" was changed again and again meanwhile", from);
+	}
+	return err;
 }

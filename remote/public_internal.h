@@ -100,8 +100,8 @@ int public_carry_out(struct ps_operation *op, struct put *put, struct public_int
     __attribute__((warn_unused_result));
 /* Before a release: what was never public is not any more. PS_EBUSY: what the address shows is open. */
 int ps_public_release(struct ps_record *record, struct ps_slots *let_go) __attribute__((warn_unused_result));
-/* Before a rename. PS_EBUSY, PS_ENOTSUP (others know the key). */
-int ps_public_check_rename(ps_remote *r, const char *key, bool shared) __attribute__((warn_unused_result));
+/* Before a rename. PS_EBUSY. */
+int ps_public_check_rename(ps_remote *r, const char *key) __attribute__((warn_unused_result));
 /* The contents of a put that another machine was faster than, under a key of their own. */
 int public_keep_copy(struct ps_operation *op, struct put *put, char name[PS_RECORD_NAME_MAX + 1])
     __attribute__((warn_unused_result));

@@ -351,20 +351,16 @@ int ps_public_release(struct ps_record *record, struct ps_slots *let_go)
 	return PS_OK;
 }
 
-int ps_public_check_rename(ps_remote *r, const char *key, bool shared)
+int ps_public_check_rename(ps_remote *r, const char *key)
 {
 	struct ps_record record;
 	int err = ps_index_look(r->index, PS_RECORD_BLOB, key, strlen(key), &record);
 	if (err != PS_OK || !(record.flags & PS_RECORD_PUBLIC))
 		return err == PS_ENOTFOUND ? PS_OK : err;
-	if (record.index_pad.status == PS_SLOT_GENERATED)
-		return ps_fail(PS_EBUSY,
-		               "what the address of \"%.64s\" shows may be changing: update or "
-		               "publish it once more first",
-		               key);
-	return shared ? ps_fail(PS_ENOTSUP,
-	                        "\"%.64s\" is public, and other machines share it: its address "
-	                        "stays with this key",
-	                        key)
-	              : PS_OK;
+	return record.index_pad.status == PS_SLOT_GENERATED
+	           ? ps_fail(PS_EBUSY,
+	                     "what the address of \"%.64s\" shows may be changing: update or publish it "
+	                     "once more first",
+	                     key)
+	           : PS_OK;
 }

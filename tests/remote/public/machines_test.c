@@ -240,17 +240,66 @@ static void an_address_that_another_has_ended_can_be_left(void **state)
 	}
 }
 
-static void a_shared_public_key_keeps_its_name(void **state)
+/* So that each has written a head, and knows of the other. */
+static void meet(struct scene *s)
 {
-	struct scene s;
+	blobs_put(s->a, "of a", 1, 1);
+	blobs_put(s->b, "of b", 1, 1);
+	(void)sync_machine(s->b);
+	(void)sync_machine(s->a);
+	(void)sync_machine(s->b);
+}
+
+static void expect_address(struct scene *s, struct blobs *b, const char *key)
+{
+	char address[PS_PUBLIC_ADDRESS];
+	assert_ok(ps_remote_address(b->r, key, address));
+	assert_string_equal(address, s->address);
+}
+
+static uint64_t requests_of(struct blobs *b)
+{
+	struct ps_remote_stats stats;
+	blobs_stats(b, &stats);
+	return stats.requests;
+}
+
+static void a_shared_public_value_takes_its_address_along(void **state)
+{
 	(void)state;
-	set_up(&s);
-	assert_ok(update(s.b, 10, 2)); /* so that each has written a head */
-	(void)sync_machine(s.b);
-	(void)sync_machine(s.a);
-	assert_error(ps_remote_rename(s.a->r, "key", "moved"), PS_ENOTSUP);
-	reader_expect(s.reader, s.address, 10, 2);
-	tear_down(&s);
+	for (unsigned renamer = 0; renamer < 2; renamer++) {
+		struct scene s;
+		set_up(&s);
+		meet(&s);
+		struct blobs *one = renamer ? s.b : s.a, *other = renamer ? s.a : s.b;
+		assert_error(ps_remote_rename(one->r, "key", "of a"), PS_EEXIST);
+		assert_ok(ps_remote_rename(one->r, "key", "moved"));
+		expect_none(one, "key");
+		blobs_expect(one, "moved", 2 * PAD, 1);
+		expect_address(&s, one, "moved");
+		reader_expect(s.reader, s.address, 2 * PAD, 1);
+		/* Who has not heard of it changes nothing of it. */
+		assert_error(update(other, PAD, 3), PS_ESUPERSEDED);
+		assert_error(ps_remote_remove(other->r, "key"), PS_ESUPERSEDED);
+		assert_error(ps_remote_rename(other->r, "key", "elsewhere"), PS_ESUPERSEDED);
+		blobs_put(other, "takes what is free", 6 * PAD, 4);
+		(void)sync_machine(one);
+		(void)sync_machine(other);
+		expect_none(other, "key");
+		expect_address(&s, other, "moved");
+		blobs_expect(other, "moved", 2 * PAD, 1);
+		blobs_update(other, "moved", 3 * PAD, 5);
+		reader_expect(s.reader, s.address, 3 * PAD, 5);
+		(void)sync_machine(other);
+		(void)sync_machine(one);
+		/* And back, more than once before anybody hears of it: only the first writes it anew. */
+		assert_ok(ps_remote_rename(one->r, "moved", "again"));
+		uint64_t before = requests_of(one);
+		assert_ok(ps_remote_rename(one->r, "again", "key"));
+		assert_int_equal(requests_of(one), before);
+		reader_expect(s.reader, s.address, 3 * PAD, 5);
+		tear_down(&s);
+	}
 }
 
 int main(void)
@@ -263,7 +312,7 @@ int main(void)
 	    cmocka_unit_test(an_end_travels),
 	    cmocka_unit_test(publishing_what_another_changes_is_a_conflict),
 	    cmocka_unit_test(an_address_that_another_has_ended_can_be_left),
-	    cmocka_unit_test(a_shared_public_key_keeps_its_name),
+	    cmocka_unit_test(a_shared_public_value_takes_its_address_along),
 	};
 	return cmocka_run_group_tests_name("public values, machines", tests, NULL, NULL);
 }
