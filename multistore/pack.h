@@ -27,6 +27,7 @@ struct ps_pack_tail {
 	ps_id first, last; /* of the objects that it has something of */
 	bool continues;    /* begins within `first`, with its pieces from `from` on */
 	bool open;         /* `last` goes on in the next one, with its pieces from `next` on */
+	bool patch;        /* open: it is one */
 	uint64_t from, next;
 	uint32_t blocks;
 	uint64_t index;         /* where the lines of the blocks lie */
@@ -50,16 +51,18 @@ typedef struct ps_pack_writer ps_pack_writer;
 /* Takes the next bytes. Other than PS_OK ends the writing with that. */
 typedef int (*ps_pack_write_fn)(void *arg, const void *data, size_t len);
 
-/* level: zstd's; 0: nothing is compressed. continues: PS_ID_NONE, or the object whose next piece, at `from`
- * or later, comes first. PS_ENOMEM. */
+/* level: zstd's; 0: nothing is compressed. continues: NULL, or the object, of pieces, whose next one, at
+ * `from` or later, comes first. PS_ENOMEM. */
 PS_CHECKED int ps_pack_writer_new(struct ps_memory *memory, const struct ps_pack_about *about, int level,
-                                  ps_id continues, uint64_t from, ps_pack_write_fn write, void *arg,
-                                  ps_pack_writer **writer);
+                                  const struct ps_cut_object *continues, uint64_t from,
+                                  ps_pack_write_fn write, void *arg, ps_pack_writer **writer);
 /* In the order of slots; bytes: of PS_CUT_BYTES. PS_EINVAL: not in order, or what no cut gives. */
 PS_CHECKED int ps_pack_writer_object(ps_pack_writer *w, const struct ps_cut_object *object,
                                      const void *bytes);
 /* Of the last object. */
 PS_CHECKED int ps_pack_writer_piece(ps_pack_writer *w, uint64_t offset, const void *data, size_t len);
+/* Of the last object, which is a patch: len bytes of zeros, whole pieces but for the object's end. */
+PS_CHECKED int ps_pack_writer_zeros(ps_pack_writer *w, uint64_t offset, uint64_t len);
 /* How long the pack is at most if it ends behind another item with so many bytes. */
 uint64_t ps_pack_writer_bytes(const ps_pack_writer *w, size_t more);
 /* Index and tail. `open`: more pieces of the last object follow elsewhere. PS_EINVAL: nothing was added. */
@@ -79,6 +82,7 @@ struct ps_pack_item {
 	uint64_t offset;      /* piece */
 	size_t len;           /* piece: its bytes; PS_CUT_BYTES: all of them */
 	const uint8_t *bytes; /* valid until the next item */
+	uint64_t zeros;       /* piece, of a patch: no bytes, but zeros from offset on, in so many pieces */
 };
 
 /* A value of `bytes` bytes that is this pack. PS_ENOMEM. */

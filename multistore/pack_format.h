@@ -19,9 +19,9 @@ enum {
 enum { PACK_BLOCK_ZSTD = 1, PACK_BLOCK_FLAGS = 1 };
 /* Of packs: the first piece belongs to an object that an earlier pack begins; more pieces of the last object
  * may follow in the next one. */
-enum { PACK_CONTINUES = 1, PACK_OPEN = 2, PACK_FLAGS = 3 };
+enum { PACK_CONTINUES = 1, PACK_OPEN = 2, PACK_OPEN_PATCH = 4, PACK_FLAGS = 7 };
 /* Of items, besides enum ps_cut_kind. */
-enum { PACK_ITEM_PIECE = 5 };
+enum { PACK_ITEM_PIECE = 5, PACK_ITEM_ZEROS = 7 };
 
 struct pack_head_bytes {
 	uint8_t magic[8];
@@ -50,7 +50,8 @@ static_assert(sizeof(struct pack_block_bytes) == 32, "a block's head");
 struct pack_index_bytes {
 	ps_le64 first;
 	ps_le32 offset;
-	ps_le32 piece; /* 0: with an object; else with this piece of `first`, counted from 1 */
+	ps_le32 piece; /* 0: with an object; else with this piece of `first`, or zeros from it on, counted
+	                  from 1 */
 };
 static_assert(sizeof(struct pack_index_bytes) == 16, "a line of a pack's index");
 

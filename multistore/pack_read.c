@@ -94,6 +94,8 @@ static int check_tail(const struct ps_pack_tail *t, uint64_t bytes)
 	if (t->about.since >= t->about.upto || t->first == PS_ID_NONE || t->first > t->last ||
 	    all_zero(t->about.mark, PS_PACK_MARK))
 		return tail_damaged("has an impossible range");
+	if (t->patch && (!t->open || t->about.since == 0))
+		return tail_damaged("has a patch that does not go on, or on nothing");
 	if (t->from % PS_CUT_PIECE || t->next % PS_CUT_PIECE || t->from >= PS_SIZE_MAX ||
 	    t->next >= PS_SIZE_MAX || (t->from && !t->continues) || (t->next && !t->open))
 		return tail_damaged("has an impossible place to go on at");
@@ -120,6 +122,7 @@ int ps_pack_tail_decode(const uint8_t end[PS_PACK_TAIL], uint64_t bytes, struct 
 	    .last = ps_get64(b.last),
 	    .continues = ps_get32(b.flags) & PACK_CONTINUES,
 	    .open = ps_get32(b.flags) & PACK_OPEN,
+	    .patch = ps_get32(b.flags) & PACK_OPEN_PATCH,
 	    .blocks = ps_get32(b.blocks),
 	    .index = ps_get64(b.index),
 	    .objects = ps_get64(b.objects),
@@ -178,7 +181,8 @@ static int read_end(ps_pack_reader *r)
 	if (r->offset != r->bytes)
 		return damaged(r, "goes on behind its end");
 	if (!same_tail(&tail, &r->tail) || tail.from > r->tail.from ||
-	    (tail.open && (tail.next != r->next_offset || r->object.kind != PS_CUT_CHUNKS)))
+	    (tail.open && (tail.next != r->next_offset || !ps_cut_has_pieces(r->object.kind) ||
+	                   (!r->continued && tail.patch != (r->object.kind == PS_CUT_PATCH)))))
 		return damaged(r, "the end does not say what is in the pack");
 	r->tail = tail;
 	r->ended = true;
@@ -228,7 +232,7 @@ static int read_contents(ps_pack_reader *r, const struct pack_block_bytes *head)
 	uint32_t stored = ps_get32(head->stored), raw = ps_get32(head->raw), flags = ps_get32(head->flags);
 	if (raw > PACK_BLOCK || stored == 0 || stored > raw || (flags & ~(uint32_t)PACK_BLOCK_FLAGS) ||
 	    (!(flags & PACK_BLOCK_ZSTD) && stored != raw) || ps_get32(head->items) == 0 ||
-	    ps_get32(head->items) > raw / 4)
+	    ps_get32(head->items) > raw / 3)
 		return damaged(r, "a block has impossible lengths");
 	int err = take(r, flags & PACK_BLOCK_ZSTD ? r->stored : r->raw, stored);
 	if (!err && (flags & PACK_BLOCK_ZSTD))
@@ -289,10 +293,13 @@ static int take_bytes(ps_pack_reader *r, size_t len, struct ps_pack_item *item)
 	return PS_OK;
 }
 
-static bool piece_fits(const ps_pack_reader *r, uint64_t offset, uint64_t len)
+enum { PIECES_MOST = PS_SIZE_MAX / PS_CUT_PIECE };
+
+/* Of an object that began in another pack neither size nor kind is known here. */
+static bool piece_fits(const ps_pack_reader *r, uint64_t number, uint64_t len)
 {
-	if (r->object.kind != PS_CUT_CHUNKS || offset < r->next_offset || offset >= PS_SIZE_MAX || len == 0 ||
-	    len > PS_CUT_PIECE)
+	uint64_t offset = number * PS_CUT_PIECE;
+	if (len == 0 || len > PS_CUT_PIECE)
 		return false;
 	if (r->continued)
 		return true;
@@ -300,7 +307,24 @@ static bool piece_fits(const ps_pack_reader *r, uint64_t offset, uint64_t len)
 	return len == (left < PS_CUT_PIECE ? left : PS_CUT_PIECE);
 }
 
-static int read_piece(ps_pack_reader *r, struct ps_pack_item *item)
+static bool zeros_fit(const ps_pack_reader *r, uint64_t number, uint64_t count)
+{
+	uint64_t most = r->continued ? (uint64_t)PIECES_MOST
+	                             : r->object.size / PS_CUT_PIECE + (r->object.size % PS_CUT_PIECE != 0);
+	bool patch = r->continued ? r->about.since > 0 : r->object.kind == PS_CUT_PATCH;
+	return patch && count > 0 && number < most && count <= most - number;
+}
+
+/* The numbers of a piece, or of zeros. */
+static bool take_place(ps_pack_reader *r, bool zeros, uint64_t *number, uint64_t *len)
+{
+	if (!take_number(r, number) || !take_number(r, len) || *number >= PIECES_MOST ||
+	    !ps_cut_has_pieces(r->object.kind) || *number * PS_CUT_PIECE < r->next_offset)
+		return false;
+	return zeros ? zeros_fit(r, *number, *len) : piece_fits(r, *number, *len);
+}
+
+static int read_piece(ps_pack_reader *r, bool zeros, struct ps_pack_item *item)
 {
 	uint64_t number, len;
 	if (!r->any && r->block_first == PS_ID_NONE)
@@ -312,8 +336,7 @@ static int read_piece(ps_pack_reader *r, struct ps_pack_item *item)
 	}
 	if (r->begins && r->block_first != r->object.id)
 		return damaged(r, "a block begins with another object than it says");
-	if (!take_number(r, &number) || !take_number(r, &len) || number >= PS_SIZE_MAX / PS_CUT_PIECE ||
-	    !piece_fits(r, number * PS_CUT_PIECE, len))
+	if (!take_place(r, zeros, &number, &len))
 		return damaged(r, "a piece does not belong to its object");
 	if (r->begins)
 		r->index[r->tail.blocks - 1].piece = ps_set32((uint32_t)number + 1);
@@ -322,18 +345,21 @@ static int read_piece(ps_pack_reader *r, struct ps_pack_item *item)
 	item->offset = number * PS_CUT_PIECE;
 	if (!r->any) /* at least: what lies before may be zeros */
 		r->tail.from = item->offset;
-	r->next_offset = item->offset + PS_CUT_PIECE;
-	return take_bytes(r, (size_t)len, item);
+	item->zeros = zeros ? len : 0;
+	r->next_offset = item->offset + (zeros ? len : 1) * PS_CUT_PIECE;
+	return zeros ? PS_OK : take_bytes(r, (size_t)len, item);
 }
 
 static int check_object(const ps_pack_reader *r, const struct ps_cut_object *o, uint64_t age)
 {
 	if (o->id == PS_ID_NONE || (r->any && ps_slot_of(o->id) <= ps_slot_of(r->object.id)))
 		return damaged(r, "objects are not in order");
+	if (o->kind == PS_CUT_PATCH && r->about.since == 0)
+		return damaged(r, "an object is a patch of nothing");
 	if (age >= r->about.upto - r->about.since)
 		return damaged(r, "an object was not changed in the pack's interval");
 	if (o->size > (o->kind == PS_CUT_BYTES ? PS_CUT_PIECE : PS_SIZE_MAX) ||
-	    (o->kind == PS_CUT_CHUNKS && o->size == 0))
+	    (ps_cut_has_pieces(o->kind) && o->size == 0))
 		return damaged(r, "an object has an impossible size");
 	return PS_OK;
 }
@@ -371,9 +397,9 @@ static int read_item(ps_pack_reader *r, struct ps_pack_item *item)
 		return damaged(r, "a block has fewer items than it says");
 	unsigned kind = r->raw[r->at++];
 	int err;
-	if (kind == PACK_ITEM_PIECE)
-		err = read_piece(r, item);
-	else if (kind >= PS_CUT_GONE && kind <= PS_CUT_CHUNKS)
+	if (kind == PACK_ITEM_PIECE || kind == PACK_ITEM_ZEROS)
+		err = read_piece(r, kind == PACK_ITEM_ZEROS, item);
+	else if ((kind >= PS_CUT_GONE && kind <= PS_CUT_CHUNKS) || kind == PS_CUT_PATCH)
 		err = read_object(r, kind, item);
 	else
 		err = damaged(r, "an item is of an unknown kind");

@@ -26,7 +26,6 @@ struct ps_pack_writer {
 	uint32_t first_piece;        /* its line's */
 	struct ps_cut_object object; /* the last one */
 	uint64_t next_offset;        /* of its next piece, at least */
-	bool continued;              /* the object began in another pack: its size is not known here */
 	struct pack_index_bytes *index;
 	uint32_t index_capacity;
 	uint64_t offset; /* bytes written */
@@ -143,8 +142,8 @@ static int put_block(ps_pack_writer *w)
 	                                .flags = ps_set32(len ? PACK_BLOCK_ZSTD : 0),
 	                                .first = ps_set64(w->first),
 	                                .last = ps_set64(w->last)};
-	w->index[w->tail.blocks++] = (struct pack_index_bytes){
-	    .first = head.first, .offset = ps_set32((uint32_t)w->offset), .piece = ps_set32(w->first_piece)};
+	w->index[w->tail.blocks++] =
+	    (struct pack_index_bytes){head.first, ps_set32((uint32_t)w->offset), ps_set32(w->first_piece)};
 	err = put_bytes(w, &head, sizeof(head));
 	if (!err)
 		err = put_bytes(w, len ? w->stored : w->raw, len ? len : w->used);
@@ -169,10 +168,10 @@ static int make_room(ps_pack_writer *w, ps_id id, size_t len, uint64_t piece)
 	int err = w->used + PACK_ITEM_HEAD_MAX + len > PACK_BLOCK ? put_block(w) : PS_OK;
 	if (err)
 		return err;
-	if (w->items++ == 0) {
-		w->first = w->last = id;
-		w->first_piece = (uint32_t)piece;
-	}
+	if (w->items++ > 0)
+		return PS_OK;
+	w->first = w->last = id;
+	w->first_piece = (uint32_t)piece;
 	return PS_OK;
 }
 
@@ -188,10 +187,12 @@ static int check_object(const ps_pack_writer *w, const struct ps_cut_object *o, 
 		    "object %llu was changed in interval %llu, which is not behind %llu and up to %llu",
 		    (unsigned long long)o->id, (unsigned long long)o->interval,
 		    (unsigned long long)w->about.since, (unsigned long long)w->about.upto);
-	bool known = o->kind >= PS_CUT_GONE && o->kind <= PS_CUT_CHUNKS;
+	bool pieces = ps_cut_has_pieces(o->kind),
+	     known = pieces || (o->kind >= PS_CUT_GONE && o->kind <= PS_CUT_BYTES);
 	bool fits = o->kind == PS_CUT_BYTES ? o->size <= PS_CUT_PIECE && (bytes || o->size == 0)
 	                                    : o->kind != PS_CUT_GONE || o->size == 0;
-	if (!known || !fits || o->size > PS_SIZE_MAX || (o->kind == PS_CUT_CHUNKS && o->size == 0))
+	bool of_nothing = o->kind == PS_CUT_PATCH && w->about.since == 0;
+	if (!known || !fits || of_nothing || o->size > PS_SIZE_MAX || (pieces && o->size == 0))
 		return ps_fail(PS_EINVAL, "object %llu is of kind %d with %llu bytes: no cut gives that",
 		               (unsigned long long)o->id, (int)o->kind, (unsigned long long)o->size);
 	return PS_OK;
@@ -226,32 +227,54 @@ int ps_pack_writer_object(ps_pack_writer *w, const struct ps_cut_object *o, cons
 	w->tail.contents += len;
 	w->object = *o;
 	w->next_offset = 0;
-	w->continued = false;
 	return PS_OK;
 }
 
-static bool piece_fits(const ps_pack_writer *w, uint64_t offset, size_t len)
+/* Of whole pieces, but for the object's end. */
+static bool range_fits(const ps_pack_writer *w, uint64_t offset, uint64_t len)
 {
-	if (w->object.kind != PS_CUT_CHUNKS || offset % PS_CUT_PIECE || offset < w->next_offset ||
-	    offset >= PS_SIZE_MAX || len == 0 || len > PS_CUT_PIECE)
+	const struct ps_cut_object *o = &w->object;
+	if (!ps_cut_has_pieces(o->kind) || offset % PS_CUT_PIECE || offset < w->next_offset ||
+	    offset >= o->size || len == 0)
 		return false;
-	if (w->continued)
-		return true;
-	uint64_t left = offset < w->object.size ? w->object.size - offset : 0;
-	return len == (left < PS_CUT_PIECE ? left : PS_CUT_PIECE);
+	return len == o->size - offset || (len < o->size - offset && len % PS_CUT_PIECE == 0);
+}
+
+static int no_part(const ps_pack_writer *w, uint64_t offset, uint64_t len)
+{
+	return ps_fail(PS_EINVAL, "object %llu: %llu bytes at %llu are no part of it",
+	               (unsigned long long)w->object.id, (unsigned long long)len, (unsigned long long)offset);
+}
+
+static int put_part(ps_pack_writer *w, unsigned kind, uint64_t offset, uint64_t number, size_t len)
+{
+	int err = make_room(w, w->object.id, len, offset / PS_CUT_PIECE + 1);
+	if (err)
+		return err;
+	w->raw[w->used++] = (uint8_t)kind;
+	put_number(w, offset / PS_CUT_PIECE);
+	put_number(w, number);
+	return PS_OK;
+}
+
+int ps_pack_writer_zeros(ps_pack_writer *w, uint64_t offset, uint64_t len)
+{
+	uint64_t count = (len + PS_CUT_PIECE - 1) / PS_CUT_PIECE;
+	if (w->object.kind != PS_CUT_PATCH || !range_fits(w, offset, len))
+		return no_part(w, offset, len);
+	int err = put_part(w, PACK_ITEM_ZEROS, offset, count, 0);
+	if (!err)
+		w->next_offset = offset + count * PS_CUT_PIECE;
+	return err;
 }
 
 int ps_pack_writer_piece(ps_pack_writer *w, uint64_t offset, const void *data, size_t len)
 {
-	if (!piece_fits(w, offset, len))
-		return ps_fail(PS_EINVAL, "object %llu: %zu bytes at %llu are no piece of it",
-		               (unsigned long long)w->object.id, len, (unsigned long long)offset);
-	int err = make_room(w, w->object.id, len, offset / PS_CUT_PIECE + 1);
+	if (len > PS_CUT_PIECE || !range_fits(w, offset, len))
+		return no_part(w, offset, len);
+	int err = put_part(w, PACK_ITEM_PIECE, offset, len, len);
 	if (err)
 		return err;
-	w->raw[w->used++] = PACK_ITEM_PIECE;
-	put_number(w, offset / PS_CUT_PIECE);
-	put_number(w, len);
 	memcpy(w->raw + w->used, data, len);
 	w->used += len;
 	w->next_offset = offset + PS_CUT_PIECE;
@@ -275,18 +298,19 @@ static int make_buffers(ps_pack_writer *w)
 }
 
 int ps_pack_writer_new(struct ps_memory *memory, const struct ps_pack_about *about, int level,
-                       ps_id continues, uint64_t from, ps_pack_write_fn write, void *arg,
-                       ps_pack_writer **writer)
+                       const struct ps_cut_object *continues, uint64_t from, ps_pack_write_fn write,
+                       void *arg, ps_pack_writer **writer)
 {
 	ps_pack_writer *w = ps_memory_zalloc(memory, sizeof(*w));
 	if (!w)
 		return ps_fail(PS_ENOMEM, "no memory for writing a pack");
 	*w = (ps_pack_writer){.memory = memory, .about = *about, .level = level, .write = write, .arg = arg};
-	w->tail = (struct ps_pack_tail){
-	    .about = *about, .first = continues, .last = continues, .continues = continues != PS_ID_NONE};
-	w->object = (struct ps_cut_object){.id = continues, .kind = PS_CUT_CHUNKS};
-	w->continued = w->tail.continues;
-	w->next_offset = w->tail.from = w->continued ? from : 0;
+	w->tail = (struct ps_pack_tail){.about = *about, .continues = continues != NULL};
+	if (continues) {
+		w->object = *continues;
+		w->tail.first = w->tail.last = continues->id;
+		w->next_offset = w->tail.from = from;
+	}
 	int err = make_buffers(w);
 	if (!err)
 		err = put_head(w);
@@ -308,21 +332,22 @@ uint64_t ps_pack_writer_bytes(const ps_pack_writer *w, size_t more)
 static int put_tail(ps_pack_writer *w)
 {
 	const struct ps_pack_tail *t = &w->tail;
-	struct pack_tail_bytes tail = {
-	    .since = ps_set64(t->about.since),
-	    .upto = ps_set64(t->about.upto),
-	    .first = ps_set64(t->first),
-	    .last = ps_set64(t->last),
-	    .index = ps_set64(t->index),
-	    .objects = ps_set64(t->objects),
-	    .gone = ps_set64(t->gone),
-	    .contents = ps_set64(t->contents),
-	    .from = ps_set64(t->from),
-	    .next = ps_set64(t->next),
-	    .number = ps_set32(t->about.number),
-	    .blocks = ps_set32(t->blocks),
-	    .flags = ps_set32((t->continues ? PACK_CONTINUES : 0) | (t->open ? PACK_OPEN : 0)),
-	    .version = ps_set32(PACK_VERSION)};
+	struct pack_tail_bytes tail = {.since = ps_set64(t->about.since),
+	                               .upto = ps_set64(t->about.upto),
+	                               .first = ps_set64(t->first),
+	                               .last = ps_set64(t->last),
+	                               .index = ps_set64(t->index),
+	                               .objects = ps_set64(t->objects),
+	                               .gone = ps_set64(t->gone),
+	                               .contents = ps_set64(t->contents),
+	                               .from = ps_set64(t->from),
+	                               .next = ps_set64(t->next),
+	                               .number = ps_set32(t->about.number),
+	                               .blocks = ps_set32(t->blocks),
+	                               .flags = ps_set32((t->continues ? PACK_CONTINUES : 0) |
+	                                                 (t->open ? PACK_OPEN : 0) |
+	                                                 (t->patch ? PACK_OPEN_PATCH : 0)),
+	                               .version = ps_set32(PACK_VERSION)};
 	memcpy(tail.mark, t->about.mark, sizeof(tail.mark));
 	memcpy(tail.magic, pack_tail_magic, sizeof(tail.magic));
 	return put_bytes(w, &tail, sizeof(tail));
@@ -338,6 +363,7 @@ int ps_pack_writer_finish(ps_pack_writer *w, bool open, struct ps_pack_tail *tai
 		err = put_bytes(w, &end, sizeof(end));
 	w->tail.open = open;
 	w->tail.next = open ? w->next_offset : 0;
+	w->tail.patch = open && w->object.kind == PS_CUT_PATCH;
 	w->tail.index = w->offset;
 	if (!err)
 		err = put_bytes(w, w->index, w->tail.blocks * sizeof(*w->index));

@@ -114,6 +114,14 @@ static void end_cut(struct push *p)
 	p->cut = NULL;
 }
 
+static int count_object(struct push *p, const struct ps_cut_object *object, uint64_t *contents)
+{
+	struct ps_cut_change change = {.bytes = object->kind == PS_CUT_BYTES ? object->size : 0};
+	int err = object->kind == PS_CUT_CHUNKS ? ps_cut_changed(p->cut, &change) : PS_OK;
+	*contents += change.bytes;
+	return err ? err : push_show(p);
+}
+
 /* What was changed behind the last run: without reading any contents. */
 static int count_changes(struct push *p, uint64_t *contents, uint64_t *items)
 {
@@ -122,12 +130,9 @@ static int count_changes(struct push *p, uint64_t *contents, uint64_t *items)
 	int err = begin_cut(p, ps_push_manifest_newest(&p->old)->runs);
 	while (!err) {
 		err = ps_cut_next(p->cut, &object);
-		if (!err) {
-			*items += 1;
-			*contents +=
-			    object.kind == PS_CUT_BYTES || object.kind == PS_CUT_CHUNKS ? object.size : 0;
-			err = push_show(p);
-		}
+		if (!err)
+			err = count_object(p, &object, contents);
+		*items += !err;
 	}
 	end_cut(p);
 	return err == PS_ENOTFOUND ? PS_OK : err;

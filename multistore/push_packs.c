@@ -120,7 +120,7 @@ static int write_pack(void *arg, const void *data, size_t len)
 	return err && err != PS_ECANCELED ? finish_sender(k, k->current) : err;
 }
 
-static int begin_pack(struct packer *k, ps_id continues)
+static int begin_pack(struct packer *k, bool continues)
 {
 	struct push *p = k->p;
 	struct ps_pack_about about = {.number = k->number, .since = p->since, .upto = p->info.here.interval};
@@ -134,8 +134,8 @@ static int begin_pack(struct packer *k, ps_id continues)
 	k->turn = (k->turn + 1) % SENDERS;
 	k->number++;
 	k->current = s;
-	return ps_pack_writer_new(&p->memory, &about, p->options.compression, continues, k->next_offset,
-	                          write_pack, k, &k->writer);
+	return ps_pack_writer_new(&p->memory, &about, p->options.compression, continues ? &k->object : NULL,
+	                          k->next_offset, write_pack, k, &k->writer);
 }
 
 static int end_pack(struct packer *k, bool open)
@@ -161,7 +161,7 @@ static int make_room(struct packer *k, size_t len, bool piece)
 	if (k->writer && ps_pack_writer_bytes(k->writer, len) > k->p->options.pack_bytes)
 		err = end_pack(k, piece);
 	if (!err && !k->writer)
-		err = begin_pack(k, piece ? k->object.id : PS_ID_NONE);
+		err = begin_pack(k, piece);
 	return err;
 }
 
@@ -194,16 +194,47 @@ static int add_bytes(void *arg, uint64_t offset, const void *data, size_t len)
 	return err ? err : sent_bytes(k->p, len);
 }
 
+static int add_zeros(struct packer *k, uint64_t offset, uint64_t len)
+{
+	uint64_t begins = offset > k->next_offset ? offset : k->next_offset, end = offset + len;
+	int err = make_room(k, 0, true);
+	if (!err)
+		err = ps_pack_writer_zeros(k->writer, begins, end - begins);
+	k->next_offset = (end + PS_CUT_PIECE - 1) / PS_CUT_PIECE * PS_CUT_PIECE;
+	return err;
+}
+
 static int add_piece(void *arg, uint64_t offset, const void *data, size_t len)
 {
 	struct packer *k = arg;
-	if (offset < k->next_offset)
+	if (offset + len <= k->next_offset)
 		return PS_OK; /* a pack that was taken over has it */
+	if (!data)
+		return add_zeros(k, offset, len);
 	int err = make_room(k, len, true);
 	if (!err)
 		err = ps_pack_writer_piece(k->writer, offset, data, len);
 	k->next_offset = offset + PS_CUT_PIECE;
 	return err ? err : sent_bytes(k->p, len);
+}
+
+static int send_pieces(struct packer *k)
+{
+	return k->object.kind == PS_CUT_PATCH ? ps_cut_changed_pieces(k->p->cut, add_piece, k)
+	                                      : ps_cut_pieces(k->p->cut, add_piece, k);
+}
+
+/* Whole, or what of it was changed since the runs that stay. */
+static int send_large(struct packer *k)
+{
+	struct ps_cut_change change;
+	int err = ps_cut_changed(k->p->cut, &change);
+	if (err)
+		return err;
+	if (change.partial)
+		k->object.kind = PS_CUT_PATCH;
+	err = add_object(k, "", 0);
+	return err ? err : send_pieces(k);
 }
 
 static int send_object(struct packer *k)
@@ -212,12 +243,12 @@ static int send_object(struct packer *k)
 	k->given = false;
 	k->next_offset = 0;
 	int err = PS_OK;
-	if (k->object.kind == PS_CUT_BYTES && k->object.size > 0)
+	if (k->object.kind == PS_CUT_CHUNKS)
+		err = send_large(k);
+	else if (k->object.kind == PS_CUT_BYTES && k->object.size > 0)
 		err = ps_cut_pieces(p->cut, add_bytes, k);
 	if (!err && !k->given)
 		err = add_object(k, "", 0);
-	if (!err && k->object.kind == PS_CUT_CHUNKS)
-		err = ps_cut_pieces(p->cut, add_piece, k);
 	p->result.objects += k->object.kind != PS_CUT_GONE;
 	p->result.gone += k->object.kind == PS_CUT_GONE;
 	return err;
@@ -240,7 +271,9 @@ static int send_rest(struct packer *k, const struct ps_pack_tail *last)
 		               "object %llu is in a pack of an earlier push, unchanged, and not in the cut",
 		               (unsigned long long)last->last);
 	k->next_offset = last->next;
-	return ps_cut_pieces(k->p->cut, add_piece, k);
+	if (last->patch)
+		k->object.kind = PS_CUT_PATCH;
+	return send_pieces(k);
 }
 
 /* Packs of an earlier push that begin here go into the run as they are. */

@@ -1,6 +1,9 @@
 /* Reading a state. Each run is a stream of its own; of those that have something of a slot the newest counts,
  * the others are passed over. At most PS_STATE_RUNS_MAX streams: looking at the slots of all is a few cache
  * lines. */
+/* Objects come from the newest run that has their slot. One that is a patch there is put together from that
+ * run and older ones, down to the one that has it whole: all of them stand at that slot at the same time, and
+ * their pieces ascend, so this is a merge within a merge. */
 #include "multistore/state_reader.h"
 
 #include <string.h>
@@ -24,6 +27,7 @@ struct run_reader {
 	ps_pack_reader *pack;
 	struct ps_pack_item item; /* the next one, if there */
 	bool there;
+	bool taken;                  /* it stands within the object of its slot, not before it */
 	struct ps_cut_object object; /* that the pieces belong to */
 	uint64_t next_offset;
 	uint64_t objects, gone, contents;
@@ -34,6 +38,11 @@ struct ps_state_reader {
 	uint32_t runs, current;           /* current: whose the last object was */
 	uint64_t slot[PS_STATE_RUNS_MAX]; /* of the next object of each; NO_SLOT: there are no more */
 	struct run_reader run[PS_STATE_RUNS_MAX];
+	/* The object that was given last: which runs its pieces come from, the newest first, and what is
+	 * known of it so far. */
+	uint32_t layer[PS_STATE_RUNS_MAX], layers;
+	uint64_t size, known;
+	uint8_t longer[PS_CUT_PIECE]; /* a piece that goes on with zeros */
 };
 
 /* ---- one run ---- */
@@ -94,15 +103,29 @@ static int read_item(struct run_reader *r)
 	}
 }
 
+/* Behind the last piece of it. */
+static uint64_t item_end(const struct ps_pack_item *i)
+{
+	return i->offset + (i->zeros ? i->zeros : 1) * PS_CUT_PIECE;
+}
+
+static bool length_fits(const struct run_reader *r)
+{
+	const struct ps_pack_item *i = &r->item;
+	uint64_t left = r->object.size - i->offset;
+	if (i->zeros)
+		return r->object.kind == PS_CUT_PATCH && item_end(i) < r->object.size + PS_CUT_PIECE;
+	return i->len == (left < PS_CUT_PIECE ? left : PS_CUT_PIECE);
+}
+
 /* Pieces in another pack than their object are known by their number only. */
 static int check_piece(struct run_reader *r)
 {
 	const struct ps_pack_item *i = &r->item;
-	uint64_t left = i->offset < r->object.size ? r->object.size - i->offset : 0;
-	if (i->object.id != r->object.id || r->object.kind != PS_CUT_CHUNKS || i->offset < r->next_offset ||
-	    i->len != (left < PS_CUT_PIECE ? left : PS_CUT_PIECE))
+	if (i->object.id != r->object.id || !ps_cut_has_pieces(r->object.kind) ||
+	    i->offset < r->next_offset || i->offset >= r->object.size || !length_fits(r))
 		return damaged(r, "a piece does not belong to the object before it");
-	r->next_offset = i->offset + PS_CUT_PIECE;
+	r->next_offset = item_end(i);
 	return PS_OK;
 }
 
@@ -126,6 +149,7 @@ static int next_object(struct run_reader *r, uint64_t *slot)
 		r->there = false;
 		err = peek(r);
 	}
+	r->taken = false;
 	*slot = err ? NO_SLOT : ps_slot_of(r->item.object.id);
 	return err == PS_ENOTFOUND ? PS_OK : err;
 }
@@ -135,6 +159,7 @@ static void take_object(struct run_reader *r)
 	r->object = r->item.object;
 	r->next_offset = 0;
 	r->there = false;
+	r->taken = true;
 }
 
 /* ---- all of them ---- */
@@ -184,17 +209,48 @@ int ps_state_reader_new(struct ps_memory *memory, ps_remote *r, const struct ps_
 	return err;
 }
 
-/* All that have this slot go on behind it, but for the newest, which has just been taken. */
+/* All that have this slot go on behind it. */
 static int pass_over(ps_state_reader *s, uint64_t slot)
 {
 	int err = PS_OK;
 	for (uint32_t i = 0; i < s->runs && !err; i++) {
 		if (s->slot[i] != slot)
 			continue;
-		if (i != s->current)
+		if (!s->run[i].taken)
 			take_object(&s->run[i]);
 		err = next_object(&s->run[i], &s->slot[i]);
 	}
+	return err;
+}
+
+/* An older run has what a patch is over. */
+static int add_layer(ps_state_reader *s, uint32_t i, ps_id id)
+{
+	struct run_reader *r = &s->run[i];
+	if (r->item.object.id != id || !ps_cut_has_pieces(r->item.object.kind))
+		return damaged(r, "a newer run has a patch of an object that is another one here");
+	take_object(r);
+	s->layer[s->layers++] = i;
+	return PS_OK;
+}
+
+static int find_layers(ps_state_reader *s)
+{
+	const struct run_reader *newest = &s->run[s->current], *last = newest;
+	uint64_t slot = ps_slot_of(newest->object.id);
+	int err = PS_OK;
+	s->size = newest->object.size;
+	s->known = 0;
+	s->layers = 0;
+	s->layer[s->layers++] = s->current;
+	for (uint32_t i = s->current; i-- > 0 && last->object.kind == PS_CUT_PATCH && !err;) {
+		if (s->slot[i] != slot)
+			continue;
+		err = add_layer(s, i, newest->object.id);
+		last = &s->run[i];
+	}
+	if (!err && last->object.kind == PS_CUT_PATCH)
+		err = damaged(last, "has a patch of an object that no older run has");
 	return err;
 }
 
@@ -216,21 +272,64 @@ int ps_state_reader_next(ps_state_reader *s, struct ps_cut_object *object, const
 	*object = s->run[newest].item.object;
 	*bytes = s->run[newest].item.bytes;
 	take_object(&s->run[newest]);
-	return PS_OK;
+	if (object->kind == PS_CUT_PATCH)
+		object->kind = PS_CUT_CHUNKS;
+	return find_layers(s);
+}
+
+/* ---- pieces ---- */
+
+/* Where the first of what this layer says, of what is not known yet, begins; NO_PLACE: it says no more. */
+#define NO_PLACE UINT64_MAX
+static int next_place(const ps_state_reader *s, struct run_reader *r, uint64_t *at)
+{
+	int err = peek(r);
+	while (!err && r->item.piece && item_end(&r->item) <= s->known) {
+		r->there = false;
+		err = peek(r);
+	}
+	bool any = !err && r->item.piece;
+	*at = !any ? NO_PLACE : r->item.offset > s->known ? r->item.offset : s->known;
+	return err == PS_ENOTFOUND ? PS_OK : err;
+}
+
+/* The newest layer that says what comes next, and from where on; `until`: where a newer one says more. */
+static int next_layer(ps_state_reader *s, struct run_reader **r, uint64_t *at, uint64_t *until)
+{
+	int err = PS_OK;
+	*at = *until = NO_PLACE;
+	for (uint32_t i = 0; i < s->layers && !err; i++) {
+		uint64_t place;
+		err = next_place(s, &s->run[s->layer[i]], &place);
+		if (err || place >= *at)
+			continue;
+		*until = *at;
+		*at = place;
+		*r = &s->run[s->layer[i]];
+	}
+	return err;
 }
 
 int ps_state_reader_piece(ps_state_reader *s, uint64_t *offset, const uint8_t **bytes, size_t *len)
 {
-	struct run_reader *r = &s->run[s->current];
-	int err = peek(r);
-	if (err)
-		return err;
-	if (!r->item.piece)
-		return PS_ENOTFOUND;
-	*offset = r->item.offset;
+	struct run_reader *r = NULL;
+	uint64_t at, until;
+	int err = next_layer(s, &r, &at, &until);
+	while (!err && at < s->size && r->item.zeros) {
+		s->known = item_end(&r->item) < until ? item_end(&r->item) : until;
+		err = next_layer(s, &r, &at, &until);
+	}
+	if (err || at >= s->size)
+		return err ? err : PS_ENOTFOUND;
+	*offset = at;
 	*bytes = r->item.bytes;
-	*len = r->item.len;
-	r->there = false;
+	*len = s->size - at < PS_CUT_PIECE ? (size_t)(s->size - at) : PS_CUT_PIECE;
+	s->known = at + PS_CUT_PIECE;
+	if (r->item.len >= *len)
+		return PS_OK;
+	memcpy(s->longer, r->item.bytes, r->item.len);
+	memset(s->longer + r->item.len, 0, *len - r->item.len);
+	*bytes = s->longer;
 	return PS_OK;
 }
 

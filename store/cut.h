@@ -29,8 +29,13 @@ enum ps_cut_kind {
 	PS_CUT_GONE = 1,  /* the id's slot has no object; `id` has the last generation that it gave out */
 	PS_CUT_ZERO = 2,  /* `size` zero bytes that were never written */
 	PS_CUT_BYTES = 3, /* up to 64 KiB: one piece */
-	PS_CUT_CHUNKS = 4 /* pieces of 64 KiB at multiples of it, the last one shorter; those left out are zeros */
+	PS_CUT_CHUNKS = 4, /* pieces of 64 KiB at multiples of it, the last one shorter; those left out are zeros */
+	PS_CUT_PATCH = 6  /* what a layer makes of CHUNKS: only what ps_cut_changed_pieces gives of it, over what the earlier cut had */
 };
+static inline bool ps_cut_has_pieces(enum ps_cut_kind kind)
+{
+	return kind == PS_CUT_CHUNKS || kind == PS_CUT_PATCH;
+}
 enum { PS_CUT_PIECE = 65536 };
 
 struct ps_cut_object {

@@ -118,7 +118,7 @@ static size_t write_pack(struct bytes *b, struct made *made, uint64_t seed, int 
 	size_t count = 1 + roll(&state) % OBJECTS_MOST;
 	ps_pack_writer *w;
 	b->len = b->at = 0;
-	assert_int_equal(ps_pack_writer_new(&memory, &about, level, PS_ID_NONE, 0, append, b, &w), PS_OK);
+	assert_int_equal(ps_pack_writer_new(&memory, &about, level, NULL, 0, append, b, &w), PS_OK);
 	for (size_t i = 0; i < count; i++) {
 		made[i] = (struct made){.object = random_object(&state, i ? made[i - 1].object.id : 0)};
 		struct ps_cut_object *o = &made[i].object;
@@ -273,7 +273,7 @@ static void the_writer_refuses_what_no_cut_gives(void **state)
 	uint64_t bytes;
 	ps_pack_writer *w;
 	(void)state;
-	assert_int_equal(ps_pack_writer_new(&memory, &about, 0, PS_ID_NONE, 0, append, &b, &w), PS_OK);
+	assert_int_equal(ps_pack_writer_new(&memory, &about, 0, NULL, 0, append, &b, &w), PS_OK);
 	assert_int_equal(ps_pack_writer_finish(w, false, &tail, &bytes), PS_EINVAL);
 	assert_int_equal(ps_pack_writer_object(w, &o, NULL), PS_OK);
 	assert_int_equal(ps_pack_writer_object(w, &o, NULL), PS_EINVAL); /* the same slot */
@@ -302,7 +302,7 @@ static void bytes_that_do_not_shrink_are_stored_as_they_are(void **state)
 	for (unsigned text = 0; text < 2; text++) {
 		b.len = 0;
 		contents(noise, PS_CUT_PIECE, 2 + text);
-		assert_int_equal(ps_pack_writer_new(&memory, &about, 1, PS_ID_NONE, 0, append, &b, &w), PS_OK);
+		assert_int_equal(ps_pack_writer_new(&memory, &about, 1, NULL, 0, append, &b, &w), PS_OK);
 		for (ps_id i = 1; i <= 32; i++) {
 			struct ps_cut_object o = {
 			    .id = i << 24 | 1, .kind = PS_CUT_BYTES, .size = PS_CUT_PIECE, .interval = 12};

@@ -322,6 +322,8 @@ static bool kind_fits(const struct ps_cut_object *o)
 		return o->size && o->size <= PS_CUT_PIECE;
 	case PS_CUT_CHUNKS:
 		return o->size > PS_CUT_PIECE;
+	case PS_CUT_PATCH: /* no cut gives that */
+		break;
 	}
 	return false;
 }
