@@ -36,7 +36,7 @@ static int keep_item(struct ps_pack_block *b, const struct ps_pack_item *item)
 	b->items[b->count++] = (struct ps_pack_block_item){
 	    .id = o->id,
 	    .number = o->kind == PS_CUT_GONE ? o->crashes : o->size,
-	    .age = (uint32_t)(item->piece ? 0 : b->upto - o->interval),
+	    .age = (uint32_t)(item->piece ? item->zeros : b->upto - o->interval),
 	    .piece = item->piece ? (uint32_t)(item->offset / PS_CUT_PIECE) + 1 : 0,
 	    .at = (uint32_t)b->len,
 	    .len = (uint32_t)item->len & 0xffffff,
@@ -57,7 +57,8 @@ static bool fits_lines(const struct ps_pack_block *b, const struct ps_pack_index
 	if (number + 1 == x->tail.blocks)
 		return last->id == x->tail.last;
 	uint64_t slot = ps_slot_of(last->id), next = ps_slot_of(line[1].first);
-	return slot != next ? slot < next && line[1].piece == 0 : last->piece < line[1].piece;
+	uint64_t zeros = last->piece > 0 && last->age > 0 ? last->age - 1 : 0;
+	return slot != next ? slot < next && line[1].piece == 0 : last->piece + zeros < line[1].piece;
 }
 
 /* To what it holds. */
@@ -147,8 +148,13 @@ const struct ps_pack_block_item *ps_pack_block_find(const struct ps_pack_block *
 		else
 			to = middle;
 	}
-	const struct ps_pack_block_item *item = from < b->count ? &b->items[from] : NULL;
-	return item && ps_slot_of(item->id) == ps_slot_of(id) && item->piece == piece ? item : NULL;
+	const struct ps_pack_block_item *item = &b->items[from];
+	if (from < b->count && ps_slot_of(item->id) == ps_slot_of(id) && item->piece == piece)
+		return item;
+	item--;
+	bool zeros = from > 0 && piece > 0 && item->piece > 0 && ps_slot_of(item->id) == ps_slot_of(id) &&
+	             piece - item->piece < item->age;
+	return zeros ? item : NULL;
 }
 
 struct ps_cut_object ps_pack_block_object(const struct ps_pack_block *b,

@@ -8,9 +8,9 @@
 struct ps_pack_block_item {
 	ps_id id;
 	uint64_t number; /* of an object: its size, or GONE's crashes */
-	uint32_t age;    /* of an object: its interval is the pack's upto less this */
-	uint32_t piece;  /* 0: an object; else a piece of it, from 1 */
-	uint32_t at;     /* of the block's bytes */
+	uint32_t age; /* of an object: its interval is the pack's upto less this; of zeros: so many pieces */
+	uint32_t piece; /* 0: an object; else a piece of it, from 1, or zeros from that one on */
+	uint32_t at;    /* of the block's bytes */
 	uint32_t len : 24;
 	uint32_t kind : 8; /* enum ps_cut_kind, of an object */
 };
@@ -32,9 +32,15 @@ void ps_pack_block_done(struct ps_pack_block *block); /* of zeros: fine */
 /* What it takes in memory. */
 size_t ps_pack_block_weight(const struct ps_pack_block *block);
 
-/* The object of the id's slot (piece 0), or a piece of it; NULL: it is not there. */
+/* The object of the id's slot (piece 0), or a piece of it, or the zeros that it lies in; NULL: it is not
+ * there. */
 const struct ps_pack_block_item *ps_pack_block_find(const struct ps_pack_block *block, ps_id id,
                                                     uint64_t piece);
+/* What was found for a piece is zeros. */
+static inline bool ps_pack_block_is_zeros(const struct ps_pack_block_item *item)
+{
+	return item->age > 0;
+}
 struct ps_cut_object ps_pack_block_object(const struct ps_pack_block *block,
                                           const struct ps_pack_block_item *item);
 

@@ -31,6 +31,9 @@ struct ps_state_lookup {
 /* An object, and where it is. */
 struct place {
 	struct ps_cut_object object;
+	const struct ps_push_manifest *m;
+	const struct ps_push_manifest_state *state;
+	uint32_t run_number; /* among the state's */
 	const struct ps_push_manifest_run *run;
 	const struct ps_push_manifest_pack *packs; /* of the run */
 	uint32_t pack;                             /* in which it begins */
@@ -160,10 +163,15 @@ static void leave_place(ps_state_lookup *l, struct place *p)
 
 /* PS_ENOTFOUND: the run has nothing of the slot. */
 static int find_in_run(ps_state_lookup *l, const struct ps_push_manifest *m,
-                       const struct ps_push_manifest_run *run, ps_id id, struct place *p)
+                       const struct ps_push_manifest_state *s, uint32_t run_number, ps_id id, struct place *p)
 {
+	const struct ps_push_manifest_run *run = &m->runs[s->run[run_number]];
 	uint32_t block;
-	*p = (struct place){.run = run, .packs = ps_push_manifest_packs(m, run)};
+	*p = (struct place){.m = m,
+	                    .state = s,
+	                    .run_number = run_number,
+	                    .run = run,
+	                    .packs = ps_push_manifest_packs(m, run)};
 	p->pack = find_pack(run, p->packs, id);
 	if (p->pack == run->packs)
 		return PS_ENOTFOUND;
@@ -200,7 +208,7 @@ static int find_in_state(ps_state_lookup *l, const struct ps_push_manifest *m,
 	int err = PS_ENOTFOUND;
 	for (uint32_t i = s->runs; i > 0 && err == PS_ENOTFOUND; i--)
 		if (m->runs[s->run[i - 1]].since < interval)
-			err = find_in_run(l, m, &m->runs[s->run[i - 1]], id, p);
+			err = find_in_run(l, m, s, i - 1, id, p);
 	if (err == PS_ENOTFOUND)
 		return is_gone(id, number);
 	if (err)
@@ -318,12 +326,24 @@ static int to_block(struct walk *w, uint32_t number, uint32_t wanted)
 	return PS_OK;
 }
 
-/* The piece at this offset; NULL: zeros. Those up to `last` are going to be asked for. */
-static int find_piece(struct walk *w, uint64_t offset, uint64_t last, const uint8_t **bytes, size_t *len)
+static bool length_fits(const struct ps_cut_object *o, uint64_t offset, size_t len)
+{
+	return offset < o->size && len == (o->size - offset < PS_CUT_PIECE ? o->size - offset : PS_CUT_PIECE);
+}
+
+/* What the run says of a piece. */
+struct said {
+	bool any;             /* false: nothing */
+	const uint8_t *bytes; /* NULL: zeros */
+	size_t len;
+};
+
+/* The piece at this offset. Those up to `last` are going to be asked for. */
+static int find_piece(struct walk *w, uint64_t offset, uint64_t last, struct said *said)
 {
 	const struct ps_cut_object *o = &w->p->object;
 	uint32_t number, wanted = 0;
-	*bytes = NULL;
+	*said = (struct said){0};
 	int err = find_piece_pack(w, offset);
 	if (err || !ps_pack_index_find(&w->index->index, o->id, offset / PS_CUT_PIECE + 1, &number))
 		return err;
@@ -335,36 +355,111 @@ static int find_piece(struct walk *w, uint64_t offset, uint64_t last, const uint
 	    ps_pack_block_find(&w->block->block, o->id, offset / PS_CUT_PIECE + 1);
 	if (!item)
 		return PS_OK;
-	uint64_t left = o->size - offset;
-	*len = left < PS_CUT_PIECE ? (size_t)left : PS_CUT_PIECE;
-	if (item->id != o->id || item->len != *len) {
+	bool zeros = ps_pack_block_is_zeros(item);
+	if (item->id != o->id || (zeros ? o->kind != PS_CUT_PATCH : !length_fits(o, offset, item->len))) {
 		char name[PS_PACK_NAME];
 		ps_pack_name(&w->p->packs[w->pack].about, name);
 		return ps_fail(PS_ECORRUPT, "%s: the piece at %llu of object %llx does not belong to it",
 		               name, (unsigned long long)offset, (unsigned long long)o->id);
 	}
-	*bytes = w->block->block.bytes + item->at;
+	*said = (struct said){true, zeros ? NULL : w->block->block.bytes + item->at, item->len};
 	return PS_OK;
+}
+
+/* A run that has pieces of the object. What a patch does not say the next older one does. */
+struct layer {
+	struct place p;
+	struct walk w;
+	struct layer *older;
+};
+
+static int no_base(const struct place *p)
+{
+	char name[PS_PACK_NAME];
+	ps_pack_name(&p->packs[p->pack].about, name);
+	return ps_fail(PS_ECORRUPT, "%s: has a patch of object %llx, which no older run of state %llu has so",
+	               name, (unsigned long long)p->object.id,
+	               (unsigned long long)p->state->info.here.interval);
+}
+
+static int find_older(ps_state_lookup *l, const struct place *p, struct place *older)
+{
+	int err = PS_ENOTFOUND;
+	for (uint32_t i = p->run_number; i-- > 0 && err == PS_ENOTFOUND;)
+		err = find_in_run(l, p->m, p->state, i, p->object.id, older);
+	if (err == PS_ENOTFOUND)
+		return no_base(p);
+	if (err || (older->object.id == p->object.id && ps_cut_has_pieces(older->object.kind)))
+		return err;
+	leave_place(l, older);
+	return no_base(p);
+}
+
+static int add_older(ps_state_lookup *l, struct layer *y)
+{
+	struct layer *older = ps_memory_zalloc(l->memory, sizeof(*older));
+	if (!older)
+		return ps_fail(PS_ENOMEM, "no memory for an object in several runs");
+	int err = find_older(l, &y->p, &older->p);
+	if (err) {
+		ps_memory_free(l->memory, older, sizeof(*older));
+		return err;
+	}
+	older->w = (struct walk){.l = l, .p = &older->p};
+	y->older = older;
+	return PS_OK;
+}
+
+static void free_older(ps_state_lookup *l, struct layer *y)
+{
+	for (struct layer *older = y->older; older; older = y->older) {
+		y->older = older->older;
+		end_walk(&older->w);
+		leave_place(l, &older->p);
+		ps_memory_free(l->memory, older, sizeof(*older));
+	}
+}
+
+/* The newest run that says something of the piece; what none says is zeros. */
+static int find_newest(ps_state_lookup *l, struct layer *y, uint64_t offset, uint64_t last, struct said *said)
+{
+	for (;; y = y->older) {
+		int err = find_piece(&y->w, offset, last, said);
+		if (err || said->any || y->p.object.kind != PS_CUT_PATCH)
+			return err;
+		err = y->older ? PS_OK : add_older(l, y);
+		if (err)
+			return err;
+	}
+}
+
+/* A piece that was shorter then goes on with zeros. */
+static void copy_said(const struct said *said, size_t from, uint8_t *to, size_t len)
+{
+	size_t there = from < said->len ? said->len - from : 0;
+	there = there < len ? there : len;
+	if (there > 0)
+		memcpy(to, said->bytes + from, there);
+	memset(to + there, 0, len - there);
 }
 
 static int read_pieces(ps_state_lookup *l, const struct place *p, uint64_t offset, uint8_t *to, size_t len)
 {
-	struct walk w = {.l = l, .p = p};
+	struct layer newest = {.p = *p, .w = {.l = l, .p = p}};
 	uint64_t end = offset + len;
 	int err = PS_OK;
 	while (offset < end && !err) {
-		const uint8_t *bytes;
+		struct said said;
 		uint64_t begin = offset - offset % PS_CUT_PIECE, next = begin + PS_CUT_PIECE;
-		size_t step = (size_t)((next < end ? next : end) - offset), piece;
-		err = find_piece(&w, begin, end - 1, &bytes, &piece);
-		if (!err && bytes)
-			memcpy(to, bytes + (offset - begin), step);
-		else if (!err)
-			memset(to, 0, step);
+		size_t step = (size_t)((next < end ? next : end) - offset);
+		err = find_newest(l, &newest, begin, end - 1, &said);
+		if (!err)
+			copy_said(&said, (size_t)(offset - begin), to, step);
 		to += step;
 		offset += step;
 	}
-	end_walk(&w);
+	free_older(l, &newest);
+	end_walk(&newest.w);
 	return err;
 }
 
@@ -378,7 +473,7 @@ static int read_place(ps_state_lookup *l, const struct place *p, uint64_t offset
 		    (unsigned long long)offset, (unsigned long long)(offset + len));
 	if (len == 0)
 		return PS_OK;
-	if (o->kind == PS_CUT_CHUNKS)
+	if (ps_cut_has_pieces(o->kind))
 		return read_pieces(l, p, offset, buf, len);
 	if (o->kind == PS_CUT_BYTES)
 		memcpy(buf, p->block->block.bytes + p->item->at + offset, len);
@@ -404,6 +499,8 @@ static int look_in(ps_state_lookup *l, const struct view *v, struct wanted *w)
 	if (err)
 		return err;
 	w->object = p.object;
+	if (p.object.kind == PS_CUT_PATCH)
+		w->object.kind = PS_CUT_CHUNKS;
 	if (w->buf)
 		err = read_place(l, &p, w->offset, w->buf, w->len);
 	leave_place(l, &p);

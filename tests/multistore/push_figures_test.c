@@ -91,9 +91,69 @@ static void a_bulk_load_is_sent_once_and_little_changes_cost_little(void **state
 	world_free(&w);
 }
 
+/* ---- large objects ---- */
+
+enum { PLACES = 16, PLACE_BYTES = 65536 };
+
+static ps_id put_large(struct world *w, uint64_t size)
+{
+	uint8_t *bytes = malloc(1 << 20);
+	ps_writer *writer;
+	ps_id id;
+	assert_non_null(bytes);
+	assert_ok(ps_open_writer(w->s, PS_ID_NONE, PS_SIZE_UNKNOWN, &writer));
+	for (uint64_t at = 0; at < size; at += 1 << 20) {
+		blobs_fill(bytes, 1 << 20, at + 1);
+		assert_ok(ps_writer_write(writer, bytes, 1 << 20));
+	}
+	id = ps_writer_id(writer);
+	assert_ok(ps_writer_finish(writer));
+	free(bytes);
+	return id;
+}
+
+/* Not where chunks begin: each place touches two. */
+static void write_places(struct world *w, ps_id id, uint64_t size)
+{
+	uint8_t bytes[PLACE_BYTES];
+	for (unsigned i = 0; i < PLACES; i++) {
+		blobs_fill(bytes, sizeof(bytes), roll(&w->dice));
+		uint64_t at = size / PLACES * i + roll_below(&w->dice, size / PLACES - PLACE_BYTES);
+		assert_ok(ps_write_at(w->s, id, at, bytes, sizeof(bytes)));
+	}
+}
+
+static void of_a_large_object_what_was_written_is_sent(void **state)
+{
+	struct world w;
+	uint64_t size = bulk << 20;
+	(void)state;
+	figures_new(&w);
+	ps_id id = put_large(&w, size);
+	double since = seconds();
+	struct ps_push_result r = push_now(&w);
+	say("a large object", &r, (double)size, since);
+	assert_true((double)r.sent_bytes <= 1.1 * (double)size);
+	for (unsigned i = 0; i < 4; i++) {
+		write_places(&w, id, size);
+		since = seconds();
+		r = push_now(&w);
+		say("1 MiB in 16 places of it", &r, PLACES * PLACE_BYTES, since);
+		/* What is not much more than what was sent before is sent again with it. */
+		assert_true(r.bytes <= (i % 2 ? 4U : 2U) * PLACES * PLACE_BYTES * 2);
+		assert_true(r.requests <= 24);
+	}
+	struct picture p;
+	picture_take(&p, w.s);
+	expect_clone(&w, w.b->r, 0, &p);
+	picture_free(&p);
+	world_free(&w);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(of_a_large_object_what_was_written_is_sent),
 	    cmocka_unit_test(a_bulk_load_is_sent_once_and_little_changes_cost_little),
 	};
 	if (argc > 1)
