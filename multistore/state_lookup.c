@@ -196,7 +196,7 @@ static int find_in_run(ps_state_lookup *l, const struct ps_push_manifest *m,
 
 static int is_gone(ps_id id, uint64_t state)
 {
-	return ps_fail(PS_ENOTFOUND, "object %llx is not in state %llu", (unsigned long long)id,
+	return ps_fail(PS_ENOTFOUND, "object 0x%llx is not in state %llu", (unsigned long long)id,
 	               (unsigned long long)state);
 }
 
@@ -214,11 +214,12 @@ static int find_in_state(ps_state_lookup *l, const struct ps_push_manifest *m,
 	if (err)
 		return err;
 	if (p->object.interval > interval)
-		return ps_fail(PS_ESUPERSEDED,
-		               "object %llx as it was in interval %llu is not in state %llu, which has it as "
-		               "of %llu",
-		               (unsigned long long)id, (unsigned long long)interval,
-		               (unsigned long long)number, (unsigned long long)p->object.interval);
+		return ps_fail(
+		    PS_ESUPERSEDED,
+		    "object 0x%llx as it was in interval %llu is not in state %llu, which has it as "
+		    "of %llu",
+		    (unsigned long long)id, (unsigned long long)interval, (unsigned long long)number,
+		    (unsigned long long)p->object.interval);
 	if (p->object.id == id && p->object.kind != PS_CUT_GONE)
 		return PS_OK;
 	leave_place(l, p);
@@ -359,7 +360,7 @@ static int find_piece(struct walk *w, uint64_t offset, uint64_t last, struct sai
 	if (item->id != o->id || (zeros ? o->kind != PS_CUT_PATCH : !length_fits(o, offset, item->len))) {
 		char name[PS_PACK_NAME];
 		ps_pack_name(&w->p->packs[w->pack].about, name);
-		return ps_fail(PS_ECORRUPT, "%s: the piece at %llu of object %llx does not belong to it",
+		return ps_fail(PS_ECORRUPT, "%s: the piece at %llu of object 0x%llx does not belong to it",
 		               name, (unsigned long long)offset, (unsigned long long)o->id);
 	}
 	*said = (struct said){true, zeros ? NULL : w->block->block.bytes + item->at, item->len};
@@ -377,9 +378,9 @@ static int no_base(const struct place *p)
 {
 	char name[PS_PACK_NAME];
 	ps_pack_name(&p->packs[p->pack].about, name);
-	return ps_fail(PS_ECORRUPT, "%s: has a patch of object %llx, which no older run of state %llu has so",
-	               name, (unsigned long long)p->object.id,
-	               (unsigned long long)p->state->info.here.interval);
+	return ps_fail(PS_ECORRUPT,
+	               "%s: has a patch of object 0x%llx, which no older run of state %llu has so", name,
+	               (unsigned long long)p->object.id, (unsigned long long)p->state->info.here.interval);
 }
 
 static int find_older(ps_state_lookup *l, const struct place *p, struct place *older)
@@ -468,7 +469,7 @@ static int read_place(ps_state_lookup *l, const struct place *p, uint64_t offset
 	const struct ps_cut_object *o = &p->object;
 	if (offset > o->size || len > o->size - offset)
 		return ps_fail(
-		    PS_ERANGE, "object %llx had %llu bytes in interval %llu: %llu to %llu are none",
+		    PS_ERANGE, "object 0x%llx had %llu bytes in interval %llu: %llu to %llu are none",
 		    (unsigned long long)o->id, (unsigned long long)o->size, (unsigned long long)o->interval,
 		    (unsigned long long)offset, (unsigned long long)(offset + len));
 	if (len == 0)
@@ -507,6 +508,15 @@ static int look_in(ps_state_lookup *l, const struct view *v, struct wanted *w)
 	return err;
 }
 
+/* What a pack is blamed for says for which object. */
+static int name_object(const struct wanted *w, int err)
+{
+	char sentence[PS_CACHE_SENTENCE];
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	return ps_fail(err, "object 0x%llx, bytes %llu to %llu: %s", (unsigned long long)w->id,
+	               (unsigned long long)w->offset, (unsigned long long)(w->offset + w->len), sentence);
+}
+
 /* Whether it may be otherwise with a newer manifest. */
 static bool may_be_old(int err)
 {
@@ -537,7 +547,7 @@ static int look(ps_state_lookup *l, struct wanted *w)
 			err = try_newer(l, v, err, &newer);
 		release_view(l, v);
 	} while (newer);
-	return err;
+	return err && err != PS_ENOTFOUND && err != PS_ERANGE ? name_object(w, err) : err;
 }
 
 int ps_state_lookup_find(ps_state_lookup *l, ps_id id, uint64_t interval, struct ps_cut_object *object)
@@ -563,9 +573,9 @@ void ps_state_lookup_figures(ps_state_lookup *l, struct ps_state_lookup_figures 
 	                                            .renewed = atomic_load(&l->renewed)};
 }
 
-void ps_state_lookup_stop(ps_state_lookup *l)
+void ps_state_lookup_stop(ps_state_lookup *l, bool stop)
 {
-	atomic_store(&l->loader.stopped, true);
+	atomic_store(&l->loader.stopped, stop);
 }
 
 /* ---- life ---- */

@@ -43,8 +43,8 @@ struct ps_state_lookup_figures {
 };
 void ps_state_lookup_figures(ps_state_lookup *l, struct ps_state_lookup_figures *figures);
 
-/* What is under way ends within a second, and nothing is fetched any more. */
-void ps_state_lookup_stop(ps_state_lookup *l);
+/* What is under way ends within a second, and nothing is fetched any more; or it goes on. */
+void ps_state_lookup_stop(ps_state_lookup *l, bool stop);
 void ps_state_lookup_free(ps_state_lookup *l); /* no call is under way; NULL is fine */
 
 #endif

@@ -152,6 +152,46 @@ static void a_large_object_is_read_by_range(void **state)
 	world_free(&w);
 }
 
+/* Written here and there, made shorter and longer, over many pushes: what is there comes from many runs. */
+static void a_patched_object_is_read_from_all_its_runs(void **state)
+{
+	enum { SIZE = 3000000, PUSHES = 12 };
+	struct world w;
+	ps_id id;
+	(void)state;
+	world_new(&w, "mem", test_seed(81));
+	w.options.pack_bytes = 500000;
+	uint8_t *bytes = blobs_bytes(SIZE, 5), *got = test_malloc(SIZE);
+	assert_ok(ps_put(w.s, bytes, SIZE, &id));
+	(void)push_now(&w);
+	ps_state_lookup *l = lookup_open(w.b->r, 0);
+	for (unsigned i = 0; i < PUSHES; i++) {
+		struct ps_info info;
+		if (i % 4 == 3)
+			assert_ok(ps_resize(w.s, id, roll_below(&w.dice, SIZE)));
+		if (i % 4 == 0)
+			assert_ok(ps_resize(w.s, id, SIZE - roll_below(&w.dice, 100000)));
+		assert_ok(ps_write_at(w.s, id, roll_below(&w.dice, SIZE - 100000), bytes + i,
+		                      1 + roll_below(&w.dice, 90000)));
+		assert_true(push_now(&w).bytes < SIZE);
+		uint8_t *should = get_object(w.s, id, &info);
+		assert_ok(ps_state_lookup_renew(l, NULL));
+		assert_ok(ps_state_lookup_read(l, id, UINT64_MAX, 0, got, (size_t)info.size));
+		assert_memory_equal(got, should, (size_t)info.size);
+		for (unsigned k = 0; k < 10; k++) {
+			size_t from = (size_t)roll_below(&w.dice, info.size);
+			size_t len = (size_t)roll_below(&w.dice, info.size - from);
+			assert_ok(ps_state_lookup_read(l, id, UINT64_MAX, from, got, len));
+			assert_memory_equal(got, should + from, len);
+		}
+		test_free(should);
+	}
+	test_free(got);
+	test_free(bytes);
+	ps_state_lookup_free(l);
+	world_free(&w);
+}
+
 /* Two intervals of one object: each in the states that have it so. */
 static void earlier_states_have_what_was_then(void **state)
 {
@@ -451,7 +491,7 @@ static void a_read_that_hangs_is_stopped(void **state)
 	assert_int_equal(pthread_create(&reader.thread, NULL, read_one, &reader), 0);
 	while (ps_mem_rule_hits(blobs_world(w.b), number) == 0)
 		(void)sched_yield();
-	ps_state_lookup_stop(reader.l);
+	ps_state_lookup_stop(reader.l, true);
 	(void)pthread_join(reader.thread, NULL);
 	assert_int_equal(reader.err, PS_ECANCELED);
 	ps_mem_rule_remove(blobs_world(w.b), 0);
@@ -533,6 +573,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_object_is_found_as_it_was_pushed),
 	    cmocka_unit_test(a_large_object_is_read_by_range),
+	    cmocka_unit_test(a_patched_object_is_read_from_all_its_runs),
 	    cmocka_unit_test(earlier_states_have_what_was_then),
 	    cmocka_unit_test(a_dropped_pack_is_looked_for_in_the_newer_state),
 	    cmocka_unit_test(no_lie_makes_other_bytes),
