@@ -311,58 +311,21 @@ static int find_way(struct ps_operation *op, struct way *way)
 	return err;
 }
 
-struct copy {
-	ps_remote *r;
-	const char *key;
-	uint64_t offset, size;
-};
-
-static int read_copied(void *arg, void *buf, size_t len, size_t *got)
-{
-	struct copy *copy = arg;
-	struct ps_remote_info info;
-	int err = copy->offset == 0 ? ps_remote_stat(copy->r, copy->key, &info) : PS_OK;
-	if (err == PS_OK && copy->offset == 0 && info.size != copy->size)
-		err = ps_fail(PS_EBUSY, "\"%.64s\" was changed meanwhile", copy->key);
-	if (err == PS_OK)
-		err = ps_remote_read_at(copy->r, copy->key, copy->offset, buf, len, got, NULL);
-	if (err == PS_OK)
-		copy->offset += *got;
-	return err;
-}
-
-static int begin_copy(ps_remote *r, const char *key, struct copy *copy, struct ps_remote_put *options)
-{
-	struct ps_remote_info info;
-	int err = ps_remote_stat(r, key, &info);
-	if (err == PS_OK && !info.exists)
-		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", key);
-	if (err != PS_OK)
-		return err;
-	*copy = (struct copy){.r = r, .key = key, .size = info.size};
-	*options = (struct ps_remote_put){.size = sizeof(*options), .mode = info.mode};
-	return PS_OK;
-}
-
 /* The old key is ours meanwhile: nobody changes what is copied. A crash leaves both values. */
 static int copy_value(struct ps_operation *op, const char *to_key)
 {
-	struct ps_remote_put options;
-	struct copy copy;
-	int err = begin_copy(op->r, op->shown.key, &copy, &options);
-	if (err == PS_OK)
-		err = ps_remote_put_stream(op->r, to_key, copy.size, read_copied, &copy, &options);
+	struct ps_own_value own = {.r = op->r, .key = op->shown.key};
+	struct ps_remote_put options = {.size = sizeof(options)};
+	struct ps_remote_info info;
+	int err = ps_remote_stat(op->r, own.key, &info);
+	if (err == PS_OK && !info.exists)
+		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", own.key);
+	if (err != PS_OK)
+		return err;
+	options.mode = info.mode;
+	own.size = info.size;
+	err = ps_remote_put_stream(op->r, to_key, own.size, ps_own_value_read, &own, &options);
 	return err == PS_OK ? remove_value(op) : err;
-}
-
-/* An update with what is there: to other pads, wherever a head names the old ones, and by compare-and-swap of
- * what the address shows. A crash leaves the value as it was, under its old key. */
-static int rewrite_value(ps_remote *r, const char *key)
-{
-	struct ps_remote_put options;
-	struct copy copy;
-	int err = begin_copy(r, key, &copy, &options);
-	return err == PS_OK ? ps_remote_update_stream(r, key, copy.size, read_copied, &copy, &options) : err;
 }
 
 static int check_target(ps_remote *r, const char *to)
@@ -405,7 +368,7 @@ int ps_remote_rename(ps_remote *r, const char *from, const char *to)
 		if (err == PS_OK && rewrite)
 			err =
 			    tries < MOST_TRIES
-			        ? rewrite_value(r, from)
+			        ? ps_public_write_anew(r, from)
 			        : ps_fail(PS_EBUSY, "\"%.64s\" was changed again and again meanwhile", from);
 	}
 	return err;

@@ -100,6 +100,16 @@ int public_carry_out(struct ps_operation *op, struct put *put, struct public_int
     __attribute__((warn_unused_result));
 /* Before a release: what was never public is not any more. PS_EBUSY: what the address shows is open. */
 int ps_public_release(struct ps_record *record, struct ps_slots *let_go) __attribute__((warn_unused_result));
+/* A value as the source of a put that has its key to itself: PS_EBUSY if it has another size by then. */
+struct ps_own_value {
+	ps_remote *r;
+	const char *key;
+	uint64_t offset, size;
+};
+int ps_own_value_read(void *arg, void *buf, size_t len, size_t *got); /* a ps_remote_read_fn */
+/* An update of a public value with what it has: to other pads, wherever a head names the old ones, and by
+ * compare-and-swap of what the address shows. */
+int ps_public_write_anew(ps_remote *r, const char *key) __attribute__((warn_unused_result));
 /* Before a rename. PS_EBUSY. */
 int ps_public_check_rename(ps_remote *r, const char *key) __attribute__((warn_unused_result));
 /* The contents of a put that another machine was faster than, under a key of their own. */

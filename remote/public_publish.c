@@ -79,16 +79,15 @@ int ps_remote_put_public_stream(ps_remote *r, const char *key, uint64_t size, ps
 
 /* ---- from one to the other ---- */
 
-struct own_value {
-	ps_remote *r;
-	const char *key;
-	uint64_t offset;
-};
-
-static int read_own(void *arg, void *buf, size_t len, size_t *got)
+int ps_own_value_read(void *arg, void *buf, size_t len, size_t *got)
 {
-	struct own_value *own = arg;
-	int err = ps_remote_read_at(own->r, own->key, own->offset, buf, len, got, NULL);
+	struct ps_own_value *own = arg;
+	struct ps_remote_info info;
+	int err = own->offset == 0 ? ps_remote_stat(own->r, own->key, &info) : PS_OK;
+	if (err == PS_OK && own->offset == 0 && info.size != own->size)
+		err = ps_fail(PS_EBUSY, "\"%.64s\" was changed meanwhile", own->key);
+	if (err == PS_OK)
+		err = ps_remote_read_at(own->r, own->key, own->offset, buf, len, got, NULL);
 	if (err == PS_OK)
 		own->offset += *got;
 	return err;
@@ -98,13 +97,14 @@ static int read_own(void *arg, void *buf, size_t len, size_t *got)
 static int write_anew(ps_remote *r, const char *key, const struct ps_remote_publish *options, bool to_public)
 {
 	struct ps_remote_put how = {.size = sizeof(how), .replace = 1};
-	struct own_value own = {.r = r, .key = key};
-	struct put put = {.read = read_own, .read_arg = &own, .become = to_public ? PUT_PUBLIC : PUT_PRIVATE};
+	struct ps_own_value own = {.r = r, .key = key};
+	struct put put = {
+	    .read = ps_own_value_read, .read_arg = &own, .become = to_public ? PUT_PUBLIC : PUT_PRIVATE};
 	struct ps_record record;
 	int err = look_up(r, key, &record);
 	if (err != PS_OK)
 		return err;
-	put.size = record.content.size;
+	put.size = own.size = record.content.size;
 	if (options) {
 		how.mode = options->mode;
 		how.verify = options->verify;
@@ -116,6 +116,11 @@ static int write_anew(ps_remote *r, const char *key, const struct ps_remote_publ
 	if (how.mode == 0)
 		how.mode = PS_REMOTE_SMALL + record.content.mode;
 	return put_run(r, key, to_public ? "publish" : "unpublish", &put, &how);
+}
+
+int ps_public_write_anew(ps_remote *r, const char *key)
+{
+	return write_anew(r, key, NULL, true);
 }
 
 static int show_again(struct ps_operation *op)
@@ -170,7 +175,9 @@ int ps_remote_publish(ps_remote *r, const char *key, const struct ps_remote_publ
 	struct ps_record record;
 	bool is_public = false;
 	int err = begin(r, key, "publish", options, &is_public);
-	if (err == PS_OK && !is_public)
+	/* What was taken over shows pads that the other machine may free, if it comes back. */
+	bool taken_over = is_public && options && options->take_over && !ps_manager_alone(r);
+	if (err == PS_OK && (!is_public || taken_over))
 		err = write_anew(r, key, options, true);
 	if (err == PS_OK)
 		err = look_up_public(r, key, &record);

@@ -11,6 +11,7 @@
 #include "remote/manager_internal.h"
 #include "remote/merge.h"
 #include "remote/run.h"
+#include "remote/serial_set.h"
 
 enum {
 	SYNC_BATCH = 128,     /* records of a commit */
@@ -263,6 +264,25 @@ int sync_renew_missing(struct ps_sync *s) __attribute__((warn_unused_result));
 int sync_drop_tombstones(struct ps_sync *s) __attribute__((warn_unused_result));
 /* Keys that another call had. */
 int sync_settle_lefts(struct ps_sync *s) __attribute__((warn_unused_result));
+
+/* ---- sync_addresses.c ---- */
+
+struct sync_address {
+	struct ps_serial serial;
+	uint64_t counter; /* of the index pad */
+	char name[PS_RECORD_NAME_MAX + 1];
+};
+struct sync_addresses {
+	struct sync_address *all;
+	size_t count, capacity;
+};
+/* What was changed here and has one of these addresses. Zeroed memory at first; what was found before goes.
+ */
+int sync_addresses_find(struct ps_sync *s, struct ps_serial_set *brought, struct sync_addresses *found)
+    __attribute__((warn_unused_result));
+void sync_addresses_done(struct ps_sync *s, struct sync_addresses *found);
+/* The value is private from now on. */
+void sync_part_from_address(struct ps_record *record);
 
 /* ---- sync_merge.c ---- */
 

@@ -14,6 +14,7 @@ enum { GATHER_SLOTS = 1 << 18 };
 /* One name that is to be merged. */
 struct gathered {
 	bool absent; /* only the name counts: the network has nothing of it */
+	bool parted; /* its address stands under another key here */
 	struct ps_record record;
 };
 
@@ -26,6 +27,7 @@ struct merging {
 	struct gathered *all;
 	size_t count, slots;
 	struct sync_keys keys;
+	struct sync_addresses addresses; /* of records here, which part from them */
 	/* Of the network's, in the comparison of all. */
 	struct ps_record theirs;
 	bool has_theirs;
@@ -89,6 +91,92 @@ static void count_result(struct ps_sync *s, const struct ps_merge_result *result
 	}
 }
 
+/* ---- addresses that come under a second key ---- */
+
+static struct gathered *gathered_of(const struct merging *m, const struct sync_address *address)
+{
+	for (size_t i = 0; i < m->count; i++)
+		if ((m->all[i].record.flags & PS_RECORD_PUBLIC) &&
+		    memcmp(&m->all[i].record.index_pad.serial, &address->serial, PS_SERIAL) == 0)
+			return &m->all[i];
+	return NULL;
+}
+
+/* Either parts: what was gathered, or the record here. What has the same name stays as it is. */
+static void part_one(struct merging *m, size_t at)
+{
+	const struct sync_address *ours = &m->addresses.all[at];
+	struct gathered *theirs = gathered_of(m, ours);
+	bool same = !theirs || strcmp(theirs->record.name, ours->name) == 0;
+	bool newer = !same && ours->counter > theirs->record.index_pad.counter;
+	if (newer) {
+		theirs->parted = true;
+		sync_part_from_address(&theirs->record);
+	}
+	if (same || newer)
+		m->addresses.all[at] = m->addresses.all[--m->addresses.count];
+}
+
+static int part_addresses(struct merging *m)
+{
+	struct ps_serial_set brought;
+	int err = PS_OK;
+	ps_serial_set_init(&brought, m->s->memory);
+	for (size_t i = 0; i < m->count && err == PS_OK; i++)
+		if (m->all[i].record.flags & PS_RECORD_PUBLIC)
+			err = ps_serial_set_add(&brought, &m->all[i].record.index_pad.serial);
+	if (err == PS_OK)
+		err = sync_addresses_find(m->s, &brought, &m->addresses);
+	ps_serial_set_done(&brought);
+	for (size_t i = m->addresses.count; err == PS_OK && i > 0; i--)
+		part_one(m, i - 1);
+	return err;
+}
+
+static bool parts(const struct merging *m, const char *name)
+{
+	for (size_t i = 0; i < m->addresses.count; i++)
+		if (strcmp(m->addresses.all[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Others hear that it has no address: a version of our own, of pads that their head names. */
+static void change_parted(struct merging *m, struct ps_record *record)
+{
+	struct ps_slots *current = &record->sets[PS_SET_CURRENT];
+	if (record->flags & PS_RECORD_DIRTY)
+		return;
+	record->version = ps_manager_version(m->s->r, record);
+	record->flags |= PS_RECORD_DIRTY;
+	for (uint32_t i = 0; i < current->count; i++)
+		current->slots[i].named = PS_NAMED_BASE;
+}
+
+/* Of a name that is not merged itself. */
+static int part_record(struct merging *m, const char *name, ps_index_txn *txn)
+{
+	struct ps_record record, wanted = {.name_len = (uint16_t)strlen(name)};
+	memcpy(wanted.name, name, wanted.name_len);
+	if (bsearch(&wanted, m->all, m->count, sizeof(*m->all), by_name))
+		return PS_OK;
+	if (!sync_keys_take(m->s, &m->keys, name))
+		return ps_fail(
+		    PS_EBUSY,
+		    "the address of \"%.64s\" was written under another key by another machine, and "
+		    "a call is changing it",
+		    name);
+	int err = ps_index_get(m->s->r->index, PS_RECORD_BLOB, name, strlen(name), &record);
+	if (err != PS_OK)
+		return err == PS_ENOTFOUND ? PS_OK : err;
+	sync_part_from_address(&record);
+	err = ps_txn_put(txn, &record);
+	ps_record_done(&record);
+	return err;
+}
+
+/* ---- one record ---- */
+
 static int merge_one(struct merging *m, const struct gathered *g, ps_index_txn *txn)
 {
 	const struct ps_record *theirs = &g->record;
@@ -102,10 +190,14 @@ static int merge_one(struct merging *m, const struct gathered *g, ps_index_txn *
 	bool has_mine = err == PS_OK;
 	if (err == PS_ENOTFOUND)
 		err = PS_OK;
+	if (has_mine && parts(m, mine.name))
+		sync_part_from_address(&mine);
 	if (err == PS_OK && g->absent)
 		err = has_mine ? ps_merge_absent(&m->context, &mine, &result) : PS_OK;
 	else if (err == PS_OK)
 		err = ps_merge_record(&m->context, has_mine ? &mine : NULL, theirs, &result);
+	if (err == PS_OK && g->parted && result.put)
+		change_parted(m, &result.record);
 	if (err == PS_OK && (has_mine || !g->absent))
 		err = ps_merge_apply(&result, theirs->name, theirs->name_len, txn);
 	if (err == PS_OK)
@@ -133,11 +225,15 @@ static void forget_gathered(struct merging *m)
 static int commit_gathered(struct merging *m, bool last)
 {
 	ps_index_txn *txn;
-	int err = ps_index_begin(m->s->r->index, &txn);
+	int err = part_addresses(m);
+	if (err == PS_OK)
+		err = ps_index_begin(m->s->r->index, &txn);
 	if (err != PS_OK)
 		return err;
 	for (size_t i = 0; i < m->count && err == PS_OK; i++)
 		err = merge_one(m, &m->all[i], txn);
+	for (size_t i = 0; i < m->addresses.count && err == PS_OK; i++)
+		err = part_record(m, m->addresses.all[i].name, txn);
 	if (err == PS_OK && last)
 		err = note_base(m, txn);
 	if (err == PS_OK)
@@ -183,7 +279,7 @@ static int gather(struct merging *m, struct ps_record *theirs)
 		return err;
 	}
 	struct gathered *g = &m->all[m->count++];
-	g->absent = false;
+	g->absent = g->parted = false;
 	m->slots += theirs->sets[PS_SET_CURRENT].count;
 	ps_record_move(&g->record, theirs);
 	return PS_OK;
@@ -382,6 +478,7 @@ static int merge_with(struct merging *m, const bool *use, bool all)
 	if (err == PS_OK)
 		err = merge_gathered(m, true);
 	forget_gathered(m);
+	sync_addresses_done(m->s, &m->addresses);
 	sync_source_free(m->source);
 	return err;
 }

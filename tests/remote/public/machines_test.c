@@ -302,6 +302,57 @@ static void a_shared_public_value_takes_its_address_along(void **state)
 	}
 }
 
+/* Renamed by who does not know of the other, and changed under the old key by the other: the address stays
+ * with what it shows. */
+static void an_address_that_another_has_written_stays_with_the_old_key(void **state)
+{
+	struct scene s;
+	struct ps_remote_info info;
+	(void)state;
+	set_up(&s);
+	assert_ok(ps_remote_rename(s.a->r, "key", "moved"));
+	assert_ok(update(s.b, PAD + 1, 2));
+	(void)sync_machine(s.b);
+	(void)sync_machine(s.a);
+	assert_ok(ps_remote_stat(s.a->r, "moved", &info));
+	assert_int_equal(info.is_public, 0);
+	blobs_expect(s.a, "moved", 2 * PAD, 1);
+	expect_address(&s, s.a, "key");
+	blobs_expect(s.a, "key", PAD + 1, 2);
+	(void)sync_machine(s.a);
+	(void)sync_machine(s.b);
+	blobs_expect(s.b, "moved", 2 * PAD, 1);
+	blobs_update(s.b, "moved", 10, 3);
+	assert_ok(update(s.b, PAD + 1, 4));
+	reader_expect(s.reader, s.address, PAD + 1, 4);
+	tear_down(&s);
+}
+
+/* Renamed, and taken over under the old key by who has not heard of it. */
+static void an_address_that_another_takes_over_stays_with_the_old_key(void **state)
+{
+	struct scene s;
+	struct ps_remote_info info;
+	struct ps_remote_publish over = {.size = sizeof(over), .take_over = 1};
+	(void)state;
+	for (unsigned first = 0; first < 2; first++) {
+		set_up(&s);
+		meet(&s);
+		assert_ok(ps_remote_rename(s.a->r, "key", "moved"));
+		assert_ok(ps_remote_publish(s.b->r, "key", &over, NULL));
+		(void)sync_machine(first ? s.b : s.a);
+		(void)sync_machine(first ? s.a : s.b);
+		(void)sync_machine(first ? s.b : s.a);
+		expect_address(&s, s.a, "key");
+		expect_address(&s, s.b, "key");
+		assert_ok(ps_remote_stat(s.a->r, "moved", &info));
+		assert_int_equal(info.is_public, 0);
+		assert_ok(update(s.b, PAD, 4));
+		reader_expect(s.reader, s.address, PAD, 4);
+		tear_down(&s);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -313,6 +364,8 @@ int main(void)
 	    cmocka_unit_test(publishing_what_another_changes_is_a_conflict),
 	    cmocka_unit_test(an_address_that_another_has_ended_can_be_left),
 	    cmocka_unit_test(a_shared_public_value_takes_its_address_along),
+	    cmocka_unit_test(an_address_that_another_has_written_stays_with_the_old_key),
+	    cmocka_unit_test(an_address_that_another_takes_over_stays_with_the_old_key),
 	};
 	return cmocka_run_group_tests_name("public values, machines", tests, NULL, NULL);
 }
