@@ -203,6 +203,25 @@ int ps_block_open_next(struct ps_block *block)
 	return PS_OK;
 }
 
+int ps_block_alloc_frame(struct ps_block *block, uint64_t *place)
+{
+	const struct ps_class_geometry *g = block->geometry;
+	uint32_t frame;
+	if (!block->open || block->open->used == g->slots_per_slab) {
+		int err = ps_block_open_next(block);
+		if (err != PS_OK)
+			return err;
+	}
+	if (!ps_slab_find_frame(g, block->open, &frame))
+		return PS_ENOTSUP;
+	uint32_t first = frame * g->slots_per_frame;
+	for (uint32_t i = 0; i < g->slots_per_frame; i++)
+		ps_slab_take(g, block->open, first + i);
+	block->used += g->slots_per_frame;
+	*place = ps_class_place(g, block->open->offset, first);
+	return PS_OK;
+}
+
 void ps_block_take(struct ps_block *block, struct ps_slab *slab, uint32_t slot)
 {
 	ps_slab_take(block->geometry, slab, slot);

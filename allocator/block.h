@@ -57,6 +57,9 @@ static inline int ps_block_alloc(struct ps_block *block, uint64_t *place)
 	return PS_OK;
 }
 
+/* All slots of a free frame of the open slab. PS_ENOTSUP: it has free slots, but no free frame. PS_ENOSPC, PS_ENOMEM. */
+PS_CHECKED int ps_block_alloc_frame(struct ps_block *block, uint64_t *place);
+
 /* `count` adjacent slots; end to end: as one extent, which the geometry allows. All or nothing. PS_ENOSPC,
  * PS_ENOMEM. */
 PS_CHECKED int ps_block_alloc_run(struct ps_block *block, uint64_t count, bool end_to_end, uint64_t *place);

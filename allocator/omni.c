@@ -53,6 +53,13 @@ int ps_omni_alloc_class(struct ps_allocator *a, unsigned class, struct ps_extent
 	return err == PS_OK ? alloc_slot(o, class, extent) : err;
 }
 
+int ps_omni_alloc_frame(struct ps_allocator *a, unsigned class, uint64_t *place)
+{
+	struct ps_block *block = NULL;
+	int err = ps_omni_block(omni_of(a), class, &block);
+	return err == PS_OK ? ps_block_alloc_frame(block, place) : err;
+}
+
 static int omni_alloc_run(struct ps_allocator *a, uint64_t size, size_t count, struct ps_extent *extent)
 {
 	struct omni *o = omni_of(a);

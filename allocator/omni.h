@@ -28,6 +28,11 @@ const struct ps_class_map *ps_omni_map(const struct ps_allocator *a);
  * slab's space (slab_bytes at a multiple of slab_bytes). PS_EINVAL: no such class. */
 PS_CHECKED int ps_omni_alloc_class(struct ps_allocator *a, unsigned class, struct ps_extent *extent);
 
+/* All slots of a frame that is wholly free, of the slab that ps_omni_alloc_class would take its next slot from. The
+ * frame is at *place, slot i of it i * slot_bytes behind that; each is freed on its own. PS_ENOTSUP: that slab has
+ * slots only in frames that are partly used. PS_ENOSPC, PS_EINVAL as above. */
+PS_CHECKED int ps_omni_alloc_frame(struct ps_allocator *a, unsigned class, uint64_t *place);
+
 /* `count` slots that are adjacent in slot order, in one slab where they fit, else in slabs side by side; all
  * or nothing. PS_ENOSPC, PS_EINVAL. Each is freed on its own: ps_run_place says where it lies. */
 PS_CHECKED int ps_omni_alloc_run(struct ps_allocator *a, unsigned class, uint64_t count, struct ps_run *run);

@@ -52,6 +52,16 @@ uint32_t ps_slab_next(const struct ps_class_geometry *g, struct ps_slab *slab)
 	return find_free(slab, first, first + g->slots_per_frame);
 }
 
+bool ps_slab_find_frame(const struct ps_class_geometry *g, struct ps_slab *slab, uint32_t *frame)
+{
+	const uint16_t *used = ps_slab_frames(g, slab);
+	for (*frame = 0; *frame < g->frames_per_slab; ++*frame) {
+		if (used[*frame] == 0)
+			return true;
+	}
+	return false;
+}
+
 /* The lowest run of [at, end). */
 static bool find_run(const struct ps_slab *slab, uint32_t at, uint32_t end, uint32_t count, uint32_t *first)
 {

@@ -60,6 +60,9 @@ static inline bool ps_slab_give(const struct ps_class_geometry *g, struct ps_sla
  * emptiest: a page that was written to is written once for many objects. The slab is not full. */
 uint32_t ps_slab_next(const struct ps_class_geometry *g, struct ps_slab *slab);
 
+/* The lowest wholly free frame; false if there is none. */
+bool ps_slab_find_frame(const struct ps_class_geometry *g, struct ps_slab *slab, uint32_t *frame);
+
 /* Whether all slots of a slab lie end to end, frames without tails. */
 static inline bool ps_slab_tailless(const struct ps_class_geometry *g)
 {

@@ -114,8 +114,10 @@ struct disk_operation {
 	ps_le64 slot;
 	ps_le64 entry[4];
 	ps_le32 bytes; /* of contents that ride here, rounded up to 8 in the record */
-	ps_le32 fresh; /* struct disk_fresh follows so often, before the bytes */
+	ps_le32 fresh; /* struct disk_fresh follows so often, before the bytes; or FRESH_CONTENTS */
 };
+/* The extent that this commit wrote outside the log is the entry's own contents: none follows. */
+#define FRESH_CONTENTS UINT32_MAX
 static_assert(sizeof(struct disk_operation) == 48, "operation");
 
 /* An extent that this commit wrote outside the log: verified at recovery above the durable mark. */

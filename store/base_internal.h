@@ -23,7 +23,10 @@
 #include "store/base_store.h"
 #include "store/cut.h"
 #include "store/io.h"
+#include "store/named.h"
+#include "store/pack.h"
 #include "store/pool.h"
+#include "store/prefetch.h"
 #include "store/staging.h"
 #include "store/storer_impl.h"
 
@@ -300,6 +303,10 @@ int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *
 int space_alloc_slot(struct space *sp, unsigned class, struct ps_extent *extent, bool *empty);
 /* `count` slots side by side: all or none. PS_ENOSPC without a sentence. */
 int space_alloc_slots(struct space *sp, unsigned class, uint64_t count, struct ps_run *run);
+/* All slots of a frame that nothing lies in. PS_ENOTSUP: slots of frames in use come first. PS_ENOSPC without a sentence. */
+int space_alloc_frame(struct space *sp, unsigned class, uint64_t *frame);
+/* Free pages side by side for small contents, `bytes` of them or fewer. PS_ENOTSUP: what is free lies in pieces, and is to be used first. */
+int space_alloc_pages(struct space *sp, uint64_t bytes, struct ps_extent *extent);
 /* One piece of len bytes for a large object; PS_ENOTSUP: only in pieces of CHUNK, one by one. */
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent);
 int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place);
@@ -565,6 +572,7 @@ struct log_operation {
 	struct entry entry;
 	const struct disk_fresh *fresh;
 	uint32_t fresh_count;
+	bool fresh_contents; /* they lie at the entry's place, written by this commit */
 	const uint8_t *bytes;
 	uint32_t nbytes;
 };
@@ -629,6 +637,7 @@ struct change {
 	uint32_t direct_from;     /* contents above this are written outside the log; 0: the store's limit */
 	bool keep;                /* contents are written from frames, where they stay: the old ones were in memory */
 	bool stream;              /* never kept */
+	bool packed;              /* contents lie at their place already, in a frame with others (pack.c); `bytes` are kept */
 	bool keeps_interval;      /* the entry has its interval: it changes no contents, or is another store's */
 	bool committed;           /* ordered: nothing is given back any more */
 	/* The entry, if a map's, has its ages counted from here: also what a later operation of the same batch makes of it, so
@@ -663,6 +672,8 @@ int change_write_run(struct store *s, struct change *c, const uint8_t *data, uin
 int change_set_bytes(struct store *s, struct change *c, const uint8_t *bytes, uint32_t len);
 /* Until all that the change, or the commit it belongs to, writes outside the log has ended. */
 int change_wait(struct store *s, struct change *c);
+/* The class of the slot that its inline contents go to. 0: the root. Maps' roots and what the layer above did not ask for are the root's. */
+unsigned change_route(const struct store *s, const struct change *c);
 /* Names an extent that was written outside the log, for the record. */
 int change_add_fresh(struct store *s, struct change *c, const struct disk_fresh *fresh);
 static inline struct write_set *change_writes(struct change *c)
@@ -729,19 +740,6 @@ int object_entry(struct store *s, ps_id id, struct entry *e, uint64_t *version);
 int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len);
 struct blob entry_blob(ps_id id, const struct entry *e);
 int not_found(struct store *s, ps_id id);
-
-/* Reads into memory ahead of use, several in flight; what fails is found again by the read itself (prefetch.c). */
-enum { PREFETCH_MAX = 64 };
-struct prefetch {
-	struct store *s;
-	unsigned count;
-	struct blob blob[PREFETCH_MAX];
-	ps_id id[PREFETCH_MAX];
-	struct ps_io_request request[PREFETCH_MAX];
-};
-void prefetch_blob(struct prefetch *p, const struct blob *b, ps_id id);
-void prefetch_wait(struct prefetch *p);
-void prefetch_chunks(struct store *s, ps_id id, const struct entry *e, uint64_t off, size_t len);
 
 /* Slots of the operations table. */
 #define BASE_SLOT(name, params) int base_##name params;

@@ -6,7 +6,11 @@
 
 #include "store/base_internal.h"
 
-enum { ARENA_BYTES = 64 << 10, INLINE_WORTH = 64 << 10 };
+enum {
+	ARENA_BYTES = 64 << 10,
+	INLINE_WORTH = 64 << 10,
+	PACK_BYTES = 512 << 10, /* small contents that are packed at once: so that classes fill whole frames */
+};
 
 struct arena {
 	struct arena *next;
@@ -36,7 +40,9 @@ struct base_batch {
 	uint32_t *index; /* hash of ids: positions + 1; `indexed` of them are in it */
 	size_t index_size, indexed;
 	struct arena *arena;
-	uint64_t inline_bytes; /* that will ride in the log */
+	uint64_t inline_bytes; /* that will ride in the log, or were packed */
+	uint64_t small_bytes;  /* of small ones in changes from `packed` on */
+	size_t packed;         /* changes below it had their chance to be packed */
 	struct write_set writes; /* of all its changes */
 };
 static_assert(sizeof(struct base_batch) <= PS_SESSION_SIZE, "batch fits a session");
@@ -175,6 +181,14 @@ static struct op *op_of(struct base_batch *b, const struct change *c)
 
 /* ---- operations -------------------------------------------------------------------------------------------------------- */
 
+/* Small contents that came since the last time go to frames of their own. */
+static void pack(struct base_batch *b)
+{
+	pack_changes(store_of_batch(b), &b->writes, b->changes + b->packed, b->count - b->packed);
+	b->packed = b->count;
+	b->small_bytes = 0;
+}
+
 static int set_contents(struct base_batch *b, struct change *c, const void *data, size_t len)
 {
 	struct store *s = store_of_batch(b);
@@ -196,6 +210,9 @@ static int set_contents(struct base_batch *b, struct change *c, const void *data
 	memcpy(copy, data, c->nbytes);
 	b->inline_bytes += c->nbytes;
 	c->bytes = copy;
+	b->small_bytes += c->nbytes < PAGE ? c->nbytes : 0;
+	if (b->small_bytes >= MIN((uint64_t)PACK_BYTES, s->budget / 32))
+		pack(b);
 	return PS_OK;
 }
 
@@ -321,6 +338,8 @@ int base_batch_write_at(ps_batch *batch, ps_id id, uint64_t off, const void *dat
 	struct change *c = find(b, id);
 	if (c && (c->kind == CHANGE_DELETE || c->kind == CHANGE_UNUSED))
 		return not_found(s, id);
+	if (c)
+		change_unpack(s, c);
 	if (c && !op_of(b, c)->live)
 		return len ? change_write_over(s, c, off, data, len) : PS_OK;
 	if (!c) {
@@ -388,6 +407,8 @@ static int commit(struct base_batch *b, enum ps_durability durability)
 		return log_sync(&s->log);
 	if (err || !b->count)
 		return err;
+	if (b->small_bytes >= pack_least(s))
+		pack(b);
 	while ((err = commit_changes(s, b->changes, b->count, durability, &which)) == COMMIT_CHANGED) {
 		err = prepare_again(b, &b->changes[which]);
 		if (err)

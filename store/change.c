@@ -60,7 +60,13 @@ struct ps_extent change_placed(const struct store *s, const struct change *c)
 {
 	if (entry_class(&c->entry))
 		return entry_extent(s->classes, &c->entry);
-	return (struct ps_extent){entry_place(&c->entry), extent_len(c->nbytes)};
+	return (struct ps_extent){entry_place(&c->entry), extent_len(c->packed ? entry_size(&c->entry) : c->nbytes)};
+}
+
+unsigned change_route(const struct store *s, const struct change *c)
+{
+	uint32_t most = atomic_load_explicit(&s->route_max, memory_order_relaxed);
+	return c->nbytes <= most && entry_kind(&c->entry) == ENTRY_DATA ? ps_class_for(s->classes, c->nbytes) : 0;
 }
 
 /* What it holds of the file that is neither free nor any object's yet. */
@@ -77,7 +83,7 @@ void change_undo(struct store *s, struct change *c)
 	/* Space that a request is still on its way to is not given back. */
 	if (!c->set)
 		staging_abandon(s, &c->own);
-	else if (c->taken.count)
+	else if (c->taken.count || c->packed)
 		(void)staging_wait(s, c->set);
 	if (c->pinned)
 		pool_unpin(&s->pool, entry_frame(s, &c->entry));
@@ -89,7 +95,7 @@ void change_undo(struct store *s, struct change *c)
 	if (c->placed && !c->in_reserve)
 		space_free_slot_now(&s->space, entry_class(&c->entry), change_placed(s, c));
 	pthread_mutex_unlock(&s->lock);
-	c->placed = c->in_reserve = false;
+	c->placed = c->in_reserve = c->packed = false;
 	extent_list_free(s, &c->taken);
 	extent_list_free(s, &c->given);
 	c->fresh_count = 0;

@@ -43,8 +43,9 @@ static uint8_t *encode_operation(const struct commit *c, const struct change *ch
 {
 	struct disk_operation *op = (struct disk_operation *)(void *)at;
 	size_t fresh = c->list_fresh ? change->fresh_count : 0;
+	bool contents = c->list_fresh && change->packed;
 	*op = (struct disk_operation){.slot = ps_set64(id_slot(change->id)), .bytes = ps_set32(change->nbytes),
-				      .fresh = ps_set32((uint32_t)fresh)};
+				      .fresh = ps_set32(contents ? FRESH_CONTENTS : (uint32_t)fresh)};
 	for (int i = 0; i < 4; i++)
 		op->entry[i] = ps_set64(change->entry.w[i]);
 	at += sizeof(*op);
@@ -97,13 +98,6 @@ static bool fits_reserve(const struct store *s, const struct change *change)
 	return extent_len(change->nbytes) <= room && (entry_class(reserved) || (change->nbytes < PAGE) == (room < PAGE));
 }
 
-/* 0: the root. Maps' roots and what the layer above did not ask for are the root's. */
-static unsigned route(const struct store *s, const struct change *change)
-{
-	uint32_t most = atomic_load_explicit(&s->route_max, memory_order_relaxed);
-	return change->nbytes <= most && entry_kind(&change->entry) == ENTRY_DATA ? ps_class_for(s->classes, change->nbytes) : 0;
-}
-
 static int choose_place(struct commit *c, struct change *change)
 {
 	struct store *s = c->s;
@@ -113,7 +107,7 @@ static int choose_place(struct commit *c, struct change *change)
 		change->in_reserve = true;
 		return PS_OK;
 	}
-	unsigned class = route(s, change);
+	unsigned class = change_route(s, change);
 	int err = class ? space_alloc_slot(&s->space, class, &extent, &change->empty_page) : PS_ENOSPC;
 	if (err == PS_ENOSPC) {
 		class = 0;
@@ -322,7 +316,8 @@ static int try_commit(struct commit *c)
 /* ---- around it ------------------------------------------------------------------------------------------------------------ */
 
 struct fresh {
-	uint64_t count, stretches, bytes;
+	uint64_t count; /* that the record has to name one by one: not what packs hold */
+	uint64_t stretches, bytes;
 	uint64_t end; /* of the last one */
 };
 
@@ -353,9 +348,12 @@ static int wait_for_writes(struct commit *c)
 		first = first ? first : err;
 		count_fresh(&c->changes[i], &fresh);
 	}
+	const struct write_set *set = change_writes(&c->changes[0]);
+	fresh.stretches += set->packed_stretches;
+	fresh.bytes += set->packed_bytes;
 	c->list_fresh = can_list(c->s, &fresh);
 	/* Too many to name in the record: they are made durable before it, which then is as one that is all in the log. */
-	c->direct = fresh.count > 0 && c->list_fresh;
+	c->direct = fresh.bytes > 0 && c->list_fresh;
 	if (!first && !c->list_fresh)
 		first = c->s->io->ops->flush(c->s->io);
 	return first;

@@ -40,6 +40,8 @@ static int check_operation(const struct ps_class_map *classes, uint32_t interval
 {
 	if (!entry_valid(classes, interval, &op->entry, op->slot))
 		return bad("impossible entry");
+	if (op->fresh_contents && (entry_kind(&op->entry) != ENTRY_DATA || op->nbytes))
+		return bad("fresh contents of an entry that has none, or twice");
 	if (!op->nbytes)
 		return PS_OK;
 	if (op->nbytes != entry_blob_len(&op->entry))
@@ -54,14 +56,17 @@ int log_decode_operation(const struct ps_class_map *classes, uint32_t interval, 
 	if (len - *at < sizeof(d))
 		return bad("operation cut off");
 	memcpy(&d, body + *at, sizeof(d));
-	uint64_t fresh = (uint64_t)ps_get32(d.fresh) * sizeof(struct disk_fresh);
+	bool contents = ps_get32(d.fresh) == FRESH_CONTENTS;
+	uint32_t count = contents ? 0 : ps_get32(d.fresh);
+	uint64_t fresh = (uint64_t)count * sizeof(struct disk_fresh);
 	uint64_t bytes = ((uint64_t)ps_get32(d.bytes) + 7) & ~(uint64_t)7;
 	if (fresh + bytes > len - *at - sizeof(d))
 		return bad("operation longer than its record");
 	*op = (struct log_operation){
 		.slot = ps_get64(d.slot),
 		.fresh = (const struct disk_fresh *)(const void *)(body + *at + sizeof(d)),
-		.fresh_count = ps_get32(d.fresh),
+		.fresh_count = count,
+		.fresh_contents = contents,
 		.bytes = body + *at + sizeof(d) + fresh,
 		.nbytes = ps_get32(d.bytes),
 	};

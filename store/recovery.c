@@ -38,11 +38,8 @@ struct recovery {
 	uint64_t chain, last_chain, mark;
 	uint64_t epoch;
 	uint64_t commit;
-	uint8_t *window; /* of the file: extents that lie side by side are read together */
-	uint64_t window_at, window_len;
-	uint64_t fresh_end, stretch; /* where the last extent ended; bytes side by side up to there */
+	struct named named; /* by the last block */
 };
-enum { WINDOW = 1 << 20 };
 
 /* ---- reading the ring ---------------------------------------------------------------------------------------------------- */
 
@@ -173,26 +170,12 @@ static uint64_t in_pages(uint64_t len)
 	return (len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
 
-static int check_possible(const struct store *s, uint64_t place, uint64_t len)
-{
-	if (place % PAGE || !len || len > CHUNK || place > (PLACE_MASK + 1) * GRANULE - CHUNK)
-		return ps_fail(PS_ECORRUPT, "%s: the log names an impossible extent", s->path);
-	return PS_OK;
-}
-
-static int check_bytes(const struct store *s, const struct blob *b, const uint8_t *bytes)
-{
-	if (blob_checksum(b->seed, bytes, b->len) == b->checksum)
-		return PS_OK;
-	return ps_fail(PS_ECORRUPT, "%s: an extent that the log names is damaged (offset %llu)", s->path, (unsigned long long)b->place);
-}
-
 static int verify_extent(struct store *s, uint64_t place, uint64_t len, uint64_t seed, uint64_t checksum, uint8_t *to)
 {
-	int err = check_possible(s, place, len);
+	int err = named_possible(s, place, len);
 	if (!err)
 		err = ps_io_read(s->io, place, to, in_pages(len));
-	return err ? err : check_bytes(s, &(struct blob){place, len, seed, checksum, 0}, to);
+	return err ? err : named_check(s, &(struct blob){place, len, seed, checksum, 0}, to);
 }
 
 /* The operations of a spilled commit, read once. */
@@ -281,42 +264,10 @@ int note_spills(struct store *s, uint64_t lsn, const struct log_record *record)
 	return err;
 }
 
-/* The extent's bytes. One that begins where the last one ended is likely to be followed by more. */
-static int look_at(struct recovery *r, uint64_t place, uint64_t len, const uint8_t **bytes)
-{
-	if (place < r->window_at || place + len > r->window_at + r->window_len) {
-		uint64_t more = place == r->fresh_end ? r->stretch * 4 : 0, want = MAX(len, MIN(more, (uint64_t)WINDOW));
-		r->window_len = 0;
-		int err = ps_io_read(r->s->io, place, r->window, want);
-		if (err)
-			return err;
-		r->window_at = place;
-		r->window_len = want;
-	}
-	r->stretch = (place == r->fresh_end ? r->stretch : 0) + len;
-	r->fresh_end = place + len;
-	*bytes = r->window + (place - r->window_at);
-	return PS_OK;
-}
-
 /* Above the mark, extents that a record names may not have reached the disk. */
-static int verify_fresh(struct recovery *r, const struct log_operation *op)
+static int collect_named(struct recovery *r, const struct log_operation *op)
 {
-	int err = PS_OK;
-	if (op->fresh_count && !r->window && posix_memalign((void **)&r->window, PAGE, WINDOW))
-		return ps_fail(PS_ENOMEM, "%s: no memory for recovery", r->s->path);
-	for (uint32_t i = 0; i < op->fresh_count && !err; i++) {
-		struct disk_fresh f;
-		const uint8_t *bytes;
-		memcpy(&f, &op->fresh[i], sizeof(f));
-		struct blob b = {ps_get64(f.offset), ps_get64(f.len), ps_get64(f.seed), ps_get64(f.checksum), 0};
-		err = check_possible(r->s, b.place, b.len);
-		if (!err)
-			err = look_at(r, b.place, in_pages(b.len), &bytes);
-		if (!err)
-			err = check_bytes(r->s, &b, bytes);
-	}
-	return err;
+	return named_add(r->s, &r->named, op);
 }
 
 static int apply_entry(struct recovery *r, const struct log_operation *op)
@@ -462,9 +413,10 @@ static int verify_last(struct recovery *r)
 	/* What an earlier recovery accepted was flushed before its epoch began: space that it gave back may be in use anew. */
 	if (!r->end || r->start + r->last < ps_get64(r->s->sb.epoch_start))
 		return PS_OK;
-	int err = each_record(r, r->last, r->end, false, verify_fresh);
-	free(r->window);
-	r->window = NULL;
+	int err = each_record(r, r->last, r->end, false, collect_named);
+	if (!err)
+		err = named_verify(r->s, &r->named);
+	named_done(r->s, &r->named);
 	if (err != PS_ECORRUPT)
 		return err;
 	r->end = r->last;

@@ -181,10 +181,17 @@ static void close_open_pages(struct space *sp)
 	sp->open.len = 0;
 }
 
+/* With no page left: much is free, and worth a page write for each object. */
+static bool lies_in_pieces(const struct space *sp)
+{
+	struct ps_allocator_stats stats;
+	sp->root->ops->stats(sp->root, &stats);
+	return stats.free > stats.space / 8;
+}
+
 /* Wholly empty pages; then, where much is free but in pieces, the pieces; then new pages at the end. */
 static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *piece)
 {
-	struct ps_allocator_stats stats;
 	uint64_t want = MAX((uint64_t)PAGE, MIN((uint64_t)OPEN_BYTES, sp->end / 16 & ~(uint64_t)(PAGE - 1)));
 	piece->len = 0;
 	close_open_pages(sp);
@@ -193,8 +200,7 @@ static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *p
 		return PS_OK;
 	}
 	sp->open.len = 0;
-	sp->root->ops->stats(sp->root, &stats);
-	if (stats.free > stats.space / 8 && root_alloc(sp, len, piece) == PS_OK)
+	if (lies_in_pieces(sp) && root_alloc(sp, len, piece) == PS_OK)
 		return PS_OK;
 	int err = alloc_or_grow(sp, want, &sp->open);
 	if (!err) {
@@ -244,6 +250,20 @@ int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *
 	return err;
 }
 
+/* As the open pages are found: the more side by side the better. */
+int space_alloc_pages(struct space *sp, uint64_t bytes, struct ps_extent *extent)
+{
+	int err = sp->below ? PS_ENOTSUP : PS_ENOSPC;
+	space_reclaim(sp);
+	for (uint64_t len = bytes; len && err == PS_ENOSPC; len = len / 2 & ~(uint64_t)(PAGE - 1))
+		err = root_alloc(sp, len, extent);
+	if (err == PS_ENOSPC)
+		err = lies_in_pieces(sp) ? PS_ENOTSUP : alloc_or_grow(sp, bytes, extent);
+	if (!err)
+		pool_populate(&sp->store->pool, *extent);
+	return err;
+}
+
 /* A new slab is like new space: there before use, its memory in one piece. */
 static int enter_slab(struct space *sp, const struct ps_class_geometry *g, struct ps_extent slot)
 {
@@ -286,6 +306,29 @@ int space_alloc_slot(struct space *sp, unsigned class, struct ps_extent *extent,
 	*empty = use.in_frame == 1;
 	if (use.in_slab == 1 && (err = enter_slab(sp, g, *extent)) != PS_OK)
 		(void)sp->slots->ops->free(sp->slots, *extent, NULL);
+	return err;
+}
+
+static void free_frame(struct space *sp, const struct ps_class_geometry *g, uint64_t frame)
+{
+	for (uint32_t i = 0; i < g->slots_per_frame; i++)
+		(void)sp->slots->ops->free(sp->slots, (struct ps_extent){frame + (uint64_t)i * g->slot_bytes, g->slot_bytes}, NULL);
+}
+
+int space_alloc_frame(struct space *sp, unsigned class, uint64_t *frame)
+{
+	const struct ps_class_geometry *g = ps_class_geometry(sp->store->classes, class);
+	space_reclaim(sp);
+	if (sp->below)
+		return PS_ENOSPC;
+	int err = ps_omni_alloc_frame(sp->slots, class, frame);
+	if (err == PS_ENOSPC && (err = grow(sp, 2 * (uint64_t)g->slab_bytes)) == PS_OK)
+		err = ps_omni_alloc_frame(sp->slots, class, frame);
+	if (err)
+		return err;
+	bool new_slab = ps_omni_slab_use(sp->slots, *frame).in_slab == g->slots_per_frame;
+	if (new_slab && (err = enter_slab(sp, g, (struct ps_extent){*frame, g->slot_bytes})) != PS_OK)
+		free_frame(sp, g, *frame);
 	return err;
 }
 

@@ -18,9 +18,15 @@ enum { IN_FLIGHT = 16, REQUESTS = RUN_CHUNKS, IDLE_MS = 1000 };
 struct staged {
 	struct staged *next;
 	uint8_t *bytes; /* page-aligned, staging_bytes of them; NULL: written from frames */
+	struct pack *pack; /* these frames; NULL: chunks of one extent */
 	uint64_t fill;
 	unsigned count;
 	struct ps_io_request request[REQUESTS];
+};
+
+struct pack_write {
+	struct staged staged;
+	struct pack pack;
 };
 
 /* ---- buffers ---- */
@@ -136,6 +142,11 @@ static void free_staged(struct store *s, struct staged *w)
 {
 	if (w->bytes) {
 		keep_buffer(s, w);
+		return;
+	}
+	if (w->pack) {
+		pack_written(s, w->pack);
+		ps_memory_free(&s->memory, w, sizeof(struct pack_write));
 		return;
 	}
 	for (uint64_t at = 0; at < w->fill; at += CHUNK)
@@ -469,6 +480,43 @@ static int write_frames(struct store *s, struct change *c, const struct piece *p
 		wait_for_first(s, set);
 	start(s, set, w);
 	return PS_OK;
+}
+
+static void note_frame(struct store *s, struct staged *w, const struct pack_frame *f)
+{
+	struct ps_io_request *last = w->count ? &w->request[w->count - 1] : NULL;
+	if (last && last->offset + last->len == f->offset)
+		last->len += f->len;
+	else
+		w->request[w->count++] = (struct ps_io_request){.op = PS_IO_WRITE,
+		                                                .offset = f->offset,
+		                                                .data = pool_address(&s->pool, f->offset),
+		                                                .len = f->len};
+}
+
+struct pack *staging_new_pack(struct store *s)
+{
+	struct pack_write *w = ps_memory_zalloc(&s->memory, sizeof(*w));
+	return w ? &w->pack : NULL;
+}
+
+void staging_write_pack(struct store *s, struct write_set *set, struct pack *pack)
+{
+	static_assert(PACK_STRETCHES <= (int)REQUESTS, "a stretch is a request");
+	struct pack_write *w = (struct pack_write *)(void *)((uint8_t *)pack - offsetof(struct pack_write, pack));
+	w->staged.pack = pack;
+	if (!pack->frames) {
+		free_staged(s, &w->staged);
+		return;
+	}
+	while (set->count >= IN_FLIGHT)
+		wait_for_first(s, set);
+	for (unsigned i = 0; i < pack->frames; i++) {
+		note_frame(s, &w->staged, &pack->frame[i]);
+		set->packed_bytes += pack->frame[i].len;
+	}
+	set->packed_stretches += w->staged.count;
+	start(s, set, &w->staged);
 }
 
 static int write_piece(struct store *s, struct change *c, const struct piece *p, struct map_chunk *out)

@@ -30,6 +30,7 @@ struct write_set {
 	uint64_t bytes;              /* of their buffers */
 	struct ps_extent run;        /* of the file, for the next pieces; counted in uncommitted_bytes */
 	uint64_t gathered;           /* bytes so far */
+	uint64_t packed_bytes, packed_stretches; /* of packs, so far */
 	int error;                   /* of a write that has ended: it stays */
 };
 

@@ -197,6 +197,35 @@ static void batch_of_neighbours(struct run *run)
 	step_put(run, 16, 30 * K);
 }
 
+/* Laid into frames of their own, some with tails that others' contents take, while the record of it all, and
+ * what fills no frame, is in the log. */
+static void batch_of_small_contents(struct run *run)
+{
+	struct batch_op ops[12];
+	for (unsigned i = 0; i < LENGTH(ops); i++)
+		ops[i] = (struct batch_op){BATCH_PUT, 10 + i, 0, 490 + i};
+	ops[10] = (struct batch_op){BATCH_REPLACE, 0, 0, 501};
+	ops[11] = (struct batch_op){BATCH_DELETE, 2, 0, 0};
+	step_batch(run, ops, LENGTH(ops), PS_DURABLE);
+	step_put(run, 30, 90);
+	step_delete(run, 11);
+	step_batch_abort(run, ops, 10);
+}
+
+/* So much that the operations have extents of their own, too. */
+static void batches_of_small_contents(struct run *run)
+{
+	struct batch_op ops[26];
+	for (unsigned i = 0; i < LENGTH(ops); i++)
+		ops[i] = (struct batch_op){BATCH_PUT, 10 + i, 0, i % 3 ? 480 + i : 1400 + i};
+	step_batch(run, ops, LENGTH(ops), PS_DURABLE);
+	step_put(run, 50, 300);
+	for (unsigned i = 0; i < LENGTH(ops); i++)
+		ops[i].kind = i % 5 ? BATCH_REPLACE : BATCH_DELETE;
+	step_batch(run, ops, LENGTH(ops), PS_DURABLE);
+	step_put(run, 51, 700);
+}
+
 static void stream(struct run *run)
 {
 	step_stream(run, 10, 3 * M / 2, true, true);
@@ -491,6 +520,8 @@ const struct script scripts[] = {
     {"batch larger than the ring", a_few, batch_larger_than_the_ring, false},
     {"batch of extents", a_few, batch_of_extents, false},
     {"batch of neighbours", a_few, batch_of_neighbours, false},
+    {"batch of small contents", a_few, batch_of_small_contents, false},
+    {"batches of small contents", a_few, batches_of_small_contents, false},
     {"stream", a_few, stream, false},
     {"stream of unknown size", a_few, stream_unknown, false},
     {"relaxed", a_few, relaxed, true},

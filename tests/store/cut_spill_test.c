@@ -14,7 +14,7 @@
 #include "tests/store/cut_world.h"
 #include "tests/support/disk_store.h"
 
-enum { OBJECTS = 20, SIZE = 3000 };
+enum { OBJECTS = 200, SIZE = 3000 }; /* more operations than fit the ring */
 
 #define OK(call) assert_int_equal((call), PS_OK)
 

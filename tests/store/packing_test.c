@@ -1,0 +1,349 @@
+/* Small contents of large batches: they lie in frames of their own, go to the disk once, stay in memory, and
+ * their space is nobody else's before it is theirs no more. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <padstone/multi_store.h>
+
+#include "store/base_internal.h"
+#include "tests/store/late_disk.h"
+#include "tests/support/sim_disk.h"
+
+enum { K = 1 << 10, M = 1 << 20, MOST = 4096, N = 3000 };
+
+struct world {
+	struct sim_disk *disk;
+	struct late_disk late;
+	bool multi;
+	ps_storer *s;
+	struct store *base;
+	ps_id ids[N];
+};
+
+#define OK(call) assert_int_equal((call), PS_OK)
+
+/* Each seed has its bytes. */
+static const uint8_t *contents(unsigned seed, size_t size)
+{
+	static uint8_t bytes[MOST];
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)(seed * 37 + i * 11 + (i >> 8) * 3 + (seed >> 8));
+	return bytes;
+}
+
+static void expect(struct world *w, ps_id id, unsigned seed, size_t size)
+{
+	uint8_t read[MOST];
+	size_t len = 0;
+	OK(ps_get(w->s, id, read, sizeof(read), &len));
+	assert_int_equal(len, size);
+	assert_memory_equal(read, contents(seed, size), size);
+}
+
+static void expect_sound(struct world *w)
+{
+	OK(ps_check(w->s, PS_CHECK_FULL, NULL, NULL));
+	assert_int_equal(w->base->uncommitted_bytes, 0);
+}
+
+static void open_world(struct world *w)
+{
+	const struct ps_base_options options = {.size = sizeof(options),
+	                                        .background = PS_BACKGROUND_NONE,
+	                                        .log_bytes = 256 << 10,
+	                                        .initial_bytes = 64 << 10,
+	                                        .memory_budget = 64 * M};
+	bool created = sim_disk_size(w->disk) == 0;
+	ps_storer *base;
+	late_disk_init(&w->late, sim_disk_io(w->disk));
+	OK(ps_base_open_io(&w->late.io, created, &options, &base));
+	w->base = store_of(base);
+	w->s = base;
+	if (w->multi)
+		OK(ps_multi_open(base, NULL, &w->s));
+}
+
+static void open_again(struct world *w)
+{
+	OK(ps_close(w->s));
+	open_world(w);
+}
+
+static struct world *new_world(bool multi)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	if (!w)
+		abort();
+	w->multi = multi;
+	w->disk = sim_disk_new(NULL, 0);
+	sim_disk_set_tracing(w->disk, false);
+	open_world(w);
+	return w;
+}
+
+static int setup_base(void **state)
+{
+	*state = new_world(false);
+	return 0;
+}
+
+static int setup_multi(void **state)
+{
+	*state = new_world(true);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+	OK(ps_close(w->s));
+	sim_disk_free(w->disk);
+	free(w);
+	return 0;
+}
+
+static ps_batch *begin(struct world *w)
+{
+	ps_batch *b = NULL;
+	OK(ps_batch_begin(w->s, &b));
+	return b;
+}
+
+static size_t size_of(unsigned i)
+{
+	return 64 + i * 7919 % 449;
+}
+
+static uint64_t put_all(struct world *w, ps_batch *b)
+{
+	uint64_t bytes = 0;
+	for (unsigned i = 0; i < N; i++) {
+		OK(ps_batch_put(b, contents(i, size_of(i)), size_of(i), &w->ids[i]));
+		bytes += size_of(i);
+	}
+	return bytes;
+}
+
+static void expect_all(struct world *w)
+{
+	for (unsigned i = 0; i < N; i++)
+		expect(w, w->ids[i], i, size_of(i));
+}
+
+static void contents_of_a_batch_are_written_once_and_stay_in_memory(void **state)
+{
+	struct world *w = *state;
+	ps_batch *b = begin(w);
+	uint64_t bytes = put_all(w, b), log = w->base->log.end;
+	uint64_t dirty = atomic_load(&w->base->pool.dirty_bytes);
+	OK(ps_batch_commit(b, PS_DURABLE));
+	/* The log has an operation of 48 bytes for each, and what filled no frame. */
+	uint64_t logged = w->base->log.end - log;
+	assert_true(logged < N * 48 + bytes / (w->multi ? 4 : 32));
+	assert_true(atomic_load(&w->base->pool.dirty_bytes) - dirty < bytes / 2);
+	uint64_t calls = sim_disk_calls(w->disk);
+	expect_all(w);
+	assert_int_equal(sim_disk_calls(w->disk), calls);
+	expect_sound(w);
+	open_again(w);
+	expect_all(w);
+	expect_sound(w);
+}
+
+/* In the middle of the batch, after some were packed: replaced, deleted, written over, grown. */
+static void contents_change_after_they_were_packed(void **state)
+{
+	struct world *w = *state;
+	for (int commit = 0; commit < 2; commit++) {
+		ps_batch *b = begin(w);
+		(void)put_all(w, b);
+		OK(ps_check(w->s, PS_CHECK_FULL, NULL, NULL));
+		for (unsigned i = 0; i < 60; i += 4) {
+			OK(ps_batch_replace(b, w->ids[i], contents(i + 5000, 300), 300));
+			OK(ps_batch_delete(b, w->ids[i + 1]));
+			OK(ps_batch_write_at(b, w->ids[i + 2], 0, contents(i + 6000, 600), 600));
+			OK(ps_batch_write_at(b, w->ids[i + 3], size_of(i + 3), "", 1));
+		}
+		OK(ps_check(w->s, PS_CHECK_FULL, NULL, NULL));
+		if (commit)
+			OK(ps_batch_commit(b, PS_DURABLE));
+		else
+			OK(ps_batch_abort(b));
+		expect_sound(w);
+	}
+	for (int opened = 0; opened < 2; opened++) {
+		for (unsigned i = 0; i < 60; i += 4) {
+			uint8_t read[MOST];
+			size_t len;
+			expect(w, w->ids[i], i + 5000, 300);
+			assert_int_equal(ps_get(w->s, w->ids[i + 1], read, sizeof(read), &len), PS_ENOTFOUND);
+			expect(w, w->ids[i + 2], i + 6000, 600);
+			OK(ps_get(w->s, w->ids[i + 3], read, sizeof(read), &len));
+			assert_int_equal(len, size_of(i + 3) + 1);
+			assert_int_equal(read[len - 1], 0);
+			assert_memory_equal(read, contents(i + 3, len - 1), len - 1);
+		}
+		for (unsigned i = 60; i < N; i++)
+			expect(w, w->ids[i], i, size_of(i));
+		open_again(w);
+	}
+	expect_sound(w);
+}
+
+static uint64_t page_of(struct world *w, ps_id id)
+{
+	struct entry e;
+	uint64_t version;
+	OK(object_entry(w->base, id, &e, &version));
+	return entry_place(&e) / PAGE;
+}
+
+/* Two of a page leave a tail that others fit in, with no other space: their writes would overtake each other.
+ */
+static void tail_is_given_out_only_when_the_write_of_its_page_has_ended(void **state)
+{
+	enum { SIZE = 1400, BATCH = 400, OTHERS = 300, OTHER = 1200 };
+	struct world *w = *state;
+	ps_id others[OTHERS];
+	ps_batch *b = begin(w);
+	for (unsigned i = 0; i < BATCH; i++)
+		OK(ps_batch_put(b, contents(i, SIZE), SIZE, &w->ids[i]));
+	assert_int_not_equal(w->late.waiting, 0);
+	for (unsigned i = 0; i < OTHERS; i++)
+		OK(ps_put(w->s, contents(i + 1000, OTHER), OTHER, &others[i]));
+	OK(ps_batch_commit(b, PS_DURABLE));
+	for (unsigned i = 0; i < BATCH; i++) {
+		for (unsigned k = 0; k < OTHERS; k++)
+			assert_int_not_equal(page_of(w, w->ids[i]), page_of(w, others[k]));
+	}
+	/* What was left behind the pages' last contents is there to be used. */
+	uint64_t end = w->base->space.end;
+	for (unsigned i = 0; i < BATCH / 8; i++)
+		OK(ps_put(w->s, contents(i + 3000, OTHER), OTHER, &w->ids[BATCH + i]));
+	assert_int_equal(w->base->space.end, end);
+	expect_sound(w);
+	for (int opened = 0; opened < 2; opened++) {
+		for (unsigned i = 0; i < BATCH; i++)
+			expect(w, w->ids[i], i, SIZE);
+		for (unsigned i = 0; i < OTHERS; i++)
+			expect(w, others[i], i + 1000, OTHER);
+		for (unsigned i = 0; i < BATCH / 8; i++)
+			expect(w, w->ids[BATCH + i], i + 3000, OTHER);
+		open_again(w);
+	}
+}
+
+/* Where its contents lie; 0 if they are in the log. */
+static uint64_t packed_place(struct world *w, ps_id id)
+{
+	struct entry e;
+	uint64_t version;
+	OK(object_entry(w->base, id, &e, &version));
+	uint64_t state = atomic_load(pool_state(&w->base->pool, entry_frame(w->base, &e)));
+	return state & PAGE_DIRTY ? 0 : entry_place(&e);
+}
+
+/* The record names no extents: recovery goes by its entries. */
+static void batch_counts_after_a_crash_only_if_all_contents_are_there(void **state)
+{
+	struct world *w = *state;
+	ps_id older;
+	OK(ps_put(w->s, contents(1, 100), 100, &older));
+	ps_batch *b = begin(w);
+	enum { SOME = 1000 };
+	for (unsigned i = 0; i < SOME; i++)
+		OK(ps_batch_put(b, contents(i, size_of(i)), size_of(i), &w->ids[i]));
+	OK(ps_batch_commit(b, PS_DURABLE));
+	uint64_t size = sim_disk_size(w->disk), place[3];
+	uint8_t *image = malloc(size);
+	assert_non_null(image);
+	sim_disk_image(w->disk, image);
+	for (unsigned i = 0, found = 0; found < 3; i += 90) {
+		assert_in_range(i, 0, SOME - 1);
+		place[found] = packed_place(w, w->ids[i]) + 17;
+		found += place[found] > 17;
+	}
+	for (unsigned lost = 0; lost <= 3; lost++) {
+		uint8_t read[MOST];
+		size_t len;
+		if (lost < 3)
+			image[place[lost]] ^= 1;
+		(void)!ps_close(w->s);
+		sim_disk_reset(w->disk, image, size);
+		open_world(w);
+		expect(w, older, 1, 100);
+		for (unsigned i = 0; i < SOME && lost == 3; i++)
+			expect(w, w->ids[i], i, size_of(i));
+		if (lost < 3) {
+			assert_int_equal(ps_get(w->s, w->ids[7], read, sizeof(read), &len), PS_ENOTFOUND);
+			image[place[lost]] ^= 1;
+		}
+		expect_sound(w);
+	}
+	/* The disk's image goes with this test. */
+	OK(ps_close(w->s));
+	sim_disk_reset(w->disk, NULL, 0);
+	open_world(w);
+	free(image);
+}
+
+static void failed_write_fails_the_commit_and_nothing_else(void **state)
+{
+	struct world *w = *state;
+	uint8_t read[MOST];
+	size_t len;
+	ps_batch *b = begin(w);
+	w->late.fail = true;
+	(void)put_all(w, b);
+	assert_int_equal(ps_batch_commit(b, PS_DURABLE), PS_EIO);
+	assert_false(w->late.fail);
+	for (unsigned i = 0; i < N; i += 100)
+		assert_int_equal(ps_get(w->s, w->ids[i], read, sizeof(read), &len), PS_ENOTFOUND);
+	expect_sound(w);
+	b = begin(w);
+	(void)put_all(w, b);
+	OK(ps_batch_commit(b, PS_DURABLE));
+	expect_all(w);
+	expect_sound(w);
+}
+
+static void full_disk_leaves_nothing_behind(void **state)
+{
+	struct world *w = *state;
+	sim_disk_limit(w->disk, 600 * K);
+	ps_batch *b = begin(w);
+	(void)put_all(w, b);
+	assert_int_equal(ps_batch_commit(b, PS_DURABLE), PS_ENOSPC);
+	sim_disk_limit(w->disk, 0);
+	expect_sound(w);
+	b = begin(w);
+	(void)put_all(w, b);
+	OK(ps_batch_commit(b, PS_DURABLE));
+	expect_all(w);
+	expect_sound(w);
+}
+
+#define BOTH(test)                                                                                           \
+	cmocka_unit_test_setup_teardown(test, setup_base, teardown),                                         \
+	    cmocka_unit_test_setup_teardown(test, setup_multi, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    BOTH(contents_of_a_batch_are_written_once_and_stay_in_memory),
+	    BOTH(contents_change_after_they_were_packed),
+	    cmocka_unit_test_setup_teardown(tail_is_given_out_only_when_the_write_of_its_page_has_ended,
+	                                    setup_base, teardown),
+	    BOTH(batch_counts_after_a_crash_only_if_all_contents_are_there),
+	    BOTH(failed_write_fails_the_commit_and_nothing_else),
+	    BOTH(full_disk_leaves_nothing_behind),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
