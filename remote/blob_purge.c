@@ -243,7 +243,9 @@ static int show_plan(struct purge *p)
 
 static int run(struct purge *p)
 {
-	int err = show_plan(p);
+	int err = ps_operation_fail(&p->op, ps_sync_drop_left(p->r));
+	if (err == PS_OK)
+		err = show_plan(p);
 	if (err == PS_OK)
 		err = spares_settle(&p->op, &p->result.settled);
 	if (err == PS_OK)

@@ -45,9 +45,9 @@ struct ps_remote {
 	ps_index *index;
 	ps_workers *workers;
 	struct ps_limits limits;
-	struct ps_second fallback; /* has copies of pads; may be none */
+	struct ps_second fallback;          /* has copies of pads; may be none */
 	atomic_uint_fast64_t fallback_pads; /* read from there */
-	struct ps_remote_options options; /* with defaults filled in; its strings are not kept */
+	struct ps_remote_options options;   /* with defaults filled in; its strings are not kept */
 	struct ps_remote_seams seams;
 	char *folder;      /* of this store's state */
 	bool limits_ready; /* they were initialised */
@@ -55,13 +55,13 @@ struct ps_remote {
 	struct ps_machine machine;
 	struct ps_pad_name head_name; /* where a key that only reads does not tell it; zero: not known */
 	char head_code[48];           /* that the network's head has to go back to; empty: none was given */
-	uint32_t payloads[PS_MODES]; /* of a pad, on this network */
+	uint32_t payloads[PS_MODES];  /* of a pad, on this network */
 
 	pthread_mutex_t lock; /* guards all below */
 	struct ps_busy_key *busy;
 	pthread_cond_t brief_ended;
-	bool syncing; /* a call has what is kept of heads to itself */
-	bool runs_clean; /* its: the index has no run that no head lists */
+	bool syncing;                 /* a call has what is kept of heads to itself */
+	bool runs_clean;              /* its: the index has no run that no head lists */
 	uint64_t operations, readers; /* under way */
 	/* The last head used lists this machine only: pads that it names may be kept for another version, or
 	 * under another name, since nobody else frees them (README.md, whose pads). sharers: calls that are
@@ -82,7 +82,7 @@ struct ps_remote_setup {
 	const struct ps_remote_options *options;
 	const struct ps_remote_seams *seams;
 	bool init;
-	const uint8_t *head_name; /* of a key that only reads; may be NULL */
+	const uint8_t *head_name;                 /* of a key that only reads; may be NULL */
 	struct ps_remote_rebuild_result *rebuild; /* not NULL: the head is lost, and to be made anew */
 };
 int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **r) __attribute__((warn_unused_result));
@@ -123,12 +123,17 @@ int ps_sync_take_all(ps_remote *r) __attribute__((warn_unused_result));
 /* The network's id, from what is there without a head. */
 int ps_sync_find_network(ps_remote *r) __attribute__((warn_unused_result));
 /* A new head for what is there, and here. PS_EEXIST: the head is there. */
-int ps_sync_rebuild(ps_remote *r, struct ps_remote_rebuild_result *result) __attribute__((warn_unused_result));
+int ps_sync_rebuild(ps_remote *r, struct ps_remote_rebuild_result *result)
+    __attribute__((warn_unused_result));
 /* A second network's head: the first one's has to go back to it. PS_ENOTFOUND: it has none. */
 int ps_sync_ask_witness(ps_remote *r, ps_network *witness) __attribute__((warn_unused_result));
-/* Writes runs anew that are to become one, if some are; sends nothing that was changed. Without any it asks no
- * network. Nothing is done while another call syncs. */
+/* Writes runs anew that are to become one, if some are; sends nothing that was changed. Without any it asks
+ * no network. Nothing is done while another call syncs. */
 int ps_sync_tidy(ps_remote *r, ps_remote_progress_fn progress, void *arg) __attribute__((warn_unused_result));
+/* Pads of a run that a sync which failed has left, and that no head lists or ever will, become spare ones:
+ * free, or pending until they are looked at. Not while another call syncs, nor while a head is on its way.
+ * Asks no network. */
+int ps_sync_drop_left(ps_remote *r) __attribute__((warn_unused_result));
 /* What the index remembers of heads, into r. */
 int ps_sync_remember(ps_remote *r) __attribute__((warn_unused_result));
 
@@ -168,7 +173,8 @@ int ps_operation_group(struct ps_operation *op) __attribute__((warn_unused_resul
 /* One on another network's workers, too; once it is there it stays. */
 int ps_operation_second(struct ps_operation *op, struct ps_second *second)
     __attribute__((warn_unused_result));
-/* Until every task of its groups has ended; what became of each its task tells. `cancel`: recalls them first. */
+/* Until every task of its groups has ended; what became of each its task tells. `cancel`: recalls them first.
+ */
 void ps_operation_settle(struct ps_operation *op, bool cancel);
 /* Shows the plan. PS_ECANCELED, or PS_EQUOTA by the options' and these limits (0: none). */
 int ps_operation_plan(struct ps_operation *op, const struct ps_remote_plan *plan, uint64_t max_pads,
@@ -243,7 +249,8 @@ unsigned ps_manager_named(const struct ps_record *record, enum ps_record_set set
  * ps_txn_let_go with *hold. */
 int ps_manager_leave(ps_remote *r, struct ps_record *record, enum ps_record_set set, struct ps_slots *let_go,
                      uint64_t *hold) __attribute__((warn_unused_result));
-/* The last head used here lists this machine and no other. One that has joined and written none is not known. */
+/* The last head used here lists this machine and no other. One that has joined and written none is not known.
+ */
 bool ps_manager_alone(ps_remote *r);
 /* Whether a call may keep pads that a head names for what it makes: then ps_manager_shared when it has ended.
  */
@@ -304,8 +311,8 @@ int ps_pad_read_record(ps_remote *r, const struct ps_pad_slot *slot, unsigned ro
 bool ps_fallback_takes(struct ps_pad_read *read);
 /* The same, and the read is on its way again, in op->second. */
 bool ps_fallback_asked(struct ps_operation *op, struct ps_pad_read *read);
-/* The record of a pad as the fallback has it, in the first network's memory, verified and of this very version.
- * PS_ENOTFOUND: there is no fallback. */
+/* The record of a pad as the fallback has it, in the first network's memory, verified and of this very
+ * version. PS_ENOTFOUND: there is no fallback. */
 int ps_fallback_record(struct ps_operation *op, const struct ps_pad_slot *slot, unsigned role,
                        struct ps_net_buffer **record) __attribute__((warn_unused_result));
 
@@ -347,8 +354,8 @@ int ps_pads_headers(struct ps_operation *op, struct ps_pad_header_look *looks, s
 int ps_pads_read(struct ps_operation *op, struct ps_pad_read *reads, size_t count)
     __attribute__((warn_unused_result));
 
-/* One fetch, as ps_fetch_init has it, whose ended() calls ps_pad_fetched: for what is judged by more than a slot.
- * PS_OK once it has ended: its fate tells how. */
+/* One fetch, as ps_fetch_init has it, whose ended() calls ps_pad_fetched: for what is judged by more than a
+ * slot. PS_OK once it has ended: its fate tells how. */
 struct ps_pad_fetch {
 	struct ps_fetch fetch; /* first: a task */
 	struct ps_lanes *lanes;

@@ -152,8 +152,17 @@ static int send_intent(struct ps_sync *s, struct sync_intent *intent, bool *conf
 	return err;
 }
 
-/* What the last sync, or the program's end, has left. */
-static int resume(struct ps_sync *s)
+/* Without a head on its way nothing was sent. */
+static int take_back(struct ps_sync *s)
+{
+	int err = sync_settle_sent(s, 0);
+	if (err == PS_OK && s->lefts.count > 0)
+		err = sync_forget_intent(s);
+	return err == PS_OK ? sync_drop_orphans(s) : err;
+}
+
+/* What the last sync, or the program's end, has left. `sends`: also a head that is on its way. */
+static int resume(struct ps_sync *s, bool sends)
 {
 	struct sync_intent intent;
 	bool conflict;
@@ -161,17 +170,22 @@ static int resume(struct ps_sync *s)
 	if (err == PS_OK)
 		err = sync_load_intent(s, &intent);
 	if (err == PS_OK) {
-		err = send_intent(s, &intent, &conflict);
+		err = sends ? send_intent(s, &intent, &conflict) : PS_OK;
 		sync_intent_done(&intent);
 		return err;
 	}
-	if (err != PS_ENOTFOUND)
-		return err;
-	/* Without a head on its way nothing was sent. */
-	err = sync_settle_sent(s, 0);
-	if (err == PS_OK && s->lefts.count > 0)
-		err = sync_forget_intent(s);
-	return err == PS_OK ? sync_drop_orphans(s) : err;
+	return err == PS_ENOTFOUND ? take_back(s) : err;
+}
+
+int ps_sync_drop_left(ps_remote *r)
+{
+	struct ps_sync s;
+	int err = sync_begin(&s, r, "purge", NULL, NULL);
+	if (err != PS_OK)
+		return err == PS_EBUSY ? PS_OK : err; /* who is syncing sees to it */
+	s.op.progress = NULL;
+	(void)ps_operation_fail(&s.op, resume(&s, false));
+	return sync_end(&s);
 }
 
 /* ---- sending ---- */
@@ -354,7 +368,7 @@ int sync_take(struct ps_sync *s)
 int sync_all(struct ps_sync *s)
 {
 	bool sends = ps_keys_can_write(s->r->keys);
-	int err = sends ? resume(s) : PS_OK;
+	int err = sends ? resume(s, true) : PS_OK;
 	return err == PS_OK ? try_on(s, sends) : err;
 }
 

@@ -228,6 +228,48 @@ static void late_writes_meet_a_fence(void **state)
 	blobs_free(b);
 }
 
+/* Of the index itself: the sync that made it failed, and none follows. */
+static void pads_of_a_failed_sync_are_settled_by_a_purge(void **state)
+{
+	static const enum ps_mem_fault faults[] = {PS_MEM_LOSE_REPLY, PS_MEM_LATE};
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct blobs *b = new_blobs();
+		struct ps_remote_purge_result result;
+		struct ps_remote_stats stats;
+		blobs_put(b, "key", PAD, 1);
+		const struct ps_mem_rule fault = {
+		    .fault = faults[i], .ops = 1 << PS_NET_CREATE, .amount = 100000};
+		/* The first look is for the head of the store. */
+		const struct ps_mem_rule blind = {
+		    .fault = PS_MEM_VANISH, .ops = 1 << PS_NET_HEAD, .first = 2};
+		add_rule(b, &fault);
+		add_rule(b, &blind);
+		assert_error(ps_remote_sync(b->r, NULL, NULL, NULL), PS_EUNAVAILABLE);
+		clear_rules(b);
+		blobs_reopen(b);
+		blobs_stats(b, &stats);
+		assert_true(stats.generated + stats.pending > 0);
+		b->r->options.free_keep = UINT64_MAX;
+		purge(b, &result);
+		assert_int_equal(result.forgotten, 0); /* one answer is none */
+		blobs_check(b);
+		(void)ps_mem_deliver(blobs_world(b));
+		for (unsigned times = 0; times < 4; times++) {
+			wall_ns += 3601 * PS_SECOND_NS;
+			purge(b, &result);
+		}
+		blobs_stats(b, &stats);
+		assert_int_equal(stats.generated + stats.pending + stats.invalid, 0);
+		assert_int_equal(stats.unsynced, 1);
+		blobs_check_exactly(b);
+		assert_ok(ps_remote_sync(b->r, NULL, NULL, NULL));
+		blobs_expect(b, "key", PAD, 1);
+		blobs_check_exactly(b);
+		blobs_free(b);
+	}
+}
+
 static void a_pad_is_forgotten_after_spaced_answers_only(void **state)
 {
 	struct blobs *b = new_blobs();
@@ -654,6 +696,7 @@ static const struct CMUnitTest on_mem[] = {
     cmocka_unit_test(an_interrupted_put_with_other_contents_starts_anew),
     cmocka_unit_test(what_is_unfinished_can_be_given_up),
     cmocka_unit_test(late_writes_meet_a_fence),
+    cmocka_unit_test(pads_of_a_failed_sync_are_settled_by_a_purge),
     cmocka_unit_test(a_late_create_is_found_and_deleted),
     cmocka_unit_test(a_put_can_read_back_what_it_sent),
 };
