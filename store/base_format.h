@@ -44,8 +44,8 @@ struct disk_classes {
 	ps_le16 size[112]; /* in granules, ascending; zero behind the last */
 };
 static_assert(sizeof(struct disk_classes) == 232, "classes");
-/* Features: entries may name classes; entries may carry intervals. */
-enum { INCOMPATIBLE_CLASSES = 1, INCOMPATIBLE_INTERVALS = 2, INCOMPATIBLE_KNOWN = 3 };
+/* Features: entries may name classes; entries may carry intervals; contents may be away. */
+enum { INCOMPATIBLE_CLASSES = 1, INCOMPATIBLE_INTERVALS = 2, INCOMPATIBLE_AWAY = 4, INCOMPATIBLE_KNOWN = 7 };
 #define INTERVAL_OPEN UINT32_MAX /* of a store that is being restored: its entries carry those of another */
 
 struct disk_superblock {

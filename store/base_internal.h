@@ -27,6 +27,7 @@
 #include "store/pack.h"
 #include "store/pool.h"
 #include "store/prefetch.h"
+#include "store/residency.h"
 #include "store/staging.h"
 #include "store/storer_impl.h"
 
@@ -38,6 +39,7 @@ enum entry_kind {
 	ENTRY_MAP = 2,      /* a map's root node at the place */
 	ENTRY_ZERO = 3,     /* nothing on disk, reads as zeros */
 	ENTRY_RESERVED = 4, /* a place of `size` bytes that nothing was written to: reads as zeros */
+	ENTRY_AWAY = 5,     /* as DATA, but the bytes are elsewhere (fault.c) */
 };
 
 /* w0: place in granules (44 bits), kind (4), allocator class (8), map levels below the root (4); w1: size;
@@ -133,10 +135,11 @@ struct table_pointer {
 #define LEAF_RESIDENT ((uint64_t)1)
 #define LEAF_DIRTY ((uint64_t)2)
 #define LEAF_USED ((uint64_t)4)
+#define LEAF_TOUCHED ((uint64_t)8)  /* an object in it was used since contents that are used least last left (evict.c) */
 #define LEAF_LOCKED ((uint64_t)16)  /* being evicted */
 #define LEAF_WRITING ((uint64_t)32) /* a checkpoint writes it: stays */
 #define LEAF_SEQ ((uint64_t)256)
-#define LEAF_VERSION (~(LEAF_USED | LEAF_DIRTY | LEAF_WRITING)) /* moves on when an entry changes or the leaf goes */
+#define LEAF_VERSION (~(LEAF_USED | LEAF_TOUCHED | LEAF_DIRTY | LEAF_WRITING)) /* moves on when an entry changes or the leaf goes */
 
 struct table_leaf {
 	_Atomic(uint64_t) state;
@@ -200,14 +203,18 @@ int table_init(struct table *t, struct store *s);
 void table_done(struct table *t);
 /* Attaches the tree that the superblock names. */
 int table_attach(struct table *t, const struct disk_superblock *sb);
-/* The entry of a slot, as one; any thread, no lock. *version is for table_unchanged. FREE for slots never used. */
+/* The entry of a slot, as one; any thread, no lock. *version is for table_unchanged. FREE for slots never used. Counts as use of it. */
 int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *version);
 bool table_unchanged(struct table *t, uint64_t slot, uint64_t version);
 /* For writers, under store.lock. Prepare makes the leaf resident and dirty and reserves what its checkpoint needs; set
  * cannot fail after it. */
 int table_prepare(struct table *t, uint64_t slot, bool use_reserve);
 void table_set(struct table *t, uint64_t slot, const struct entry *e);
+/* Likewise, for who goes through the table: no use. */
 int table_get(struct table *t, uint64_t slot, struct entry *e);
+/* An object in the slot's leaf is used; and whether one was since the mark was cleared. */
+void table_touch(struct table *t, uint64_t slot);
+bool table_touched(struct table *t, uint64_t slot, bool clear);
 /* The first slot from this one on that may have an entry; not below the table's end if there is none. */
 uint64_t table_next(struct table *t, uint64_t slot);
 /* Likewise under store.lock, but only what may have changed after that checkpoint; pages that did not are not read. Before it once
@@ -499,6 +506,7 @@ struct store {
 	uint64_t uncommitted_bytes; /* taken by changes that are not committed yet (store.lock) */
 	struct ps_cut *cut; /* those that stand (cut.c), the newest first; guarded by store.lock */
 	const struct ps_commit_watch *watch; /* likewise (watch.c) */
+	struct residency residency;
 };
 
 int ps_base_open_io(struct ps_io *io, bool created, const struct ps_base_options *opts, ps_storer **s);
@@ -523,6 +531,7 @@ int superblock_write(struct store *s, struct disk_superblock *sb);
 struct superblock_numbers {
 	uint32_t interval, restored;
 	uint64_t crashes, checkpoint;
+	bool away; /* contents may be */
 };
 struct superblock_numbers superblock_get_numbers(const struct store *s);
 int superblock_set_numbers(struct store *s, const struct superblock_numbers *to);
@@ -593,8 +602,8 @@ int log_decode_operation(const struct ps_class_map *classes, uint32_t interval, 
 /* ---- commits --------------------------------------------------------------------------------------------------- */
 
 struct map_chunk {
-	uint64_t place; /* 0: a hole */
-	uint32_t len;
+	uint64_t place; /* 0: a hole, or away */
+	uint32_t len;   /* 0: a hole */
 	uint64_t checksum;
 };
 
@@ -737,7 +746,7 @@ static inline uint64_t entry_frame(const struct store *s, const struct entry *e)
 /* ---- objects ---------------------------------------------------------------------------------------------------- */
 
 int object_entry(struct store *s, ps_id id, struct entry *e, uint64_t *version);
-int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len);
+int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len, enum object_use use);
 struct blob entry_blob(ps_id id, const struct entry *e);
 int not_found(struct store *s, ps_id id);
 
@@ -747,43 +756,7 @@ PS_STORER_SLOTS(BASE_SLOT)
 #undef BASE_SLOT
 ps_id base_writer_id(ps_writer *w);
 
-/* Maps of large objects (map.c). */
-unsigned map_levels(uint64_t size);
-uint64_t map_root_entries(uint64_t size, unsigned level);
-int map_lookup(struct store *s, ps_id id, const struct entry *e, uint64_t index, struct map_chunk *chunk);
-/* Is the chunk in memory, with all of the map that leads to it? No I/O; a guess, where others write meanwhile. */
-bool map_chunk_is_resident(struct store *s, const struct entry *e, uint64_t index);
-/* Every extent that the map and its chunks take, the root blob included. */
-#define MAP_NO_CHUNK UINT64_MAX /* a node */
-typedef int (*map_extent_fn)(void *arg, struct ps_extent, const struct blob *, uint64_t chunk);
-int map_extents(struct store *s, ps_id id, const struct entry *e, map_extent_fn fn, void *arg);
-/* All chunks in order, by what became of them after the interval `since`: SAME is certain, CHANGED may be as before. Of a hole nobody
- * knows since when it is one. Parts of the map that are the same are not read. blob: of CHANGED, one chunk. */
-enum map_part { MAP_SAME, MAP_CHANGED, MAP_HOLE };
-typedef int (*map_part_fn)(void *arg, enum map_part part, const struct blob *blob, uint64_t first, uint64_t count);
-int map_since(struct store *s, ps_id id, const struct entry *e, uint32_t since, map_part_fn fn, void *arg);
-
-/* A map that is being written: an old one's chunks, some of them replaced. */
-struct map_writer {
-	struct store *s;
-	struct change *change;
-	ps_id id;
-	struct entry old; /* of a MAP entry, or size 0 */
-	uint64_t size;    /* to be */
-	bool moves;         /* contents stay as they are, and keep their births; so does the entry's interval */
-	bool rewrite_nodes; /* also those that nothing changes: compaction */
-	uint32_t interval;  /* that the ages in its root are counted from: not behind the commit's */
-	struct map_edit *edits; /* by index, sorted */
-	size_t count, room;
-};
-void map_writer_init(struct map_writer *m, struct store *s, struct change *c, const struct entry *old);
-int map_writer_put(struct map_writer *m, uint64_t index, const struct map_chunk *chunk);
-int map_writer_finish(struct map_writer *m, uint64_t size);
-/* What is put lies elsewhere, and is no change: right behind the init. The change is to keep the entry's interval. */
-void map_writer_moves(struct map_writer *m);
-void map_writer_done(struct map_writer *m);
-/* Writes chunk after chunk of data, at best in one run of the file. */
-int map_write_chunks(struct map_writer *m, uint64_t first, const uint8_t *data, uint64_t len);
+#include "store/map.h"
 
 extern const struct ps_storer_ops base_ops;
 

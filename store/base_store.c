@@ -129,6 +129,7 @@ static void release_store(struct store *s)
 	pthread_mutex_destroy(&s->events.lock);
 	pthread_mutex_destroy(&s->thread_lock);
 	pthread_cond_destroy(&s->thread_wake);
+	residency_done(s);
 	ps_memory_done(&s->memory);
 	free(s);
 }
@@ -153,6 +154,7 @@ static struct store *new_store(const struct ps_base_options *opts, const char *p
 	pthread_mutex_init(&s->events.lock, NULL);
 	pthread_mutex_init(&s->thread_lock, NULL);
 	pthread_cond_init(&s->thread_wake, NULL);
+	residency_init(s);
 	return s;
 }
 
@@ -465,10 +467,9 @@ int base_each(ps_storer *st, ps_id from, ps_each_fn fn, void *arg)
 	struct store *s = store_of(st);
 	for (uint64_t slot = id_slot(from); slot < atomic_load(&s->table.slots); slot++) {
 		struct entry e;
-		uint64_t version;
 		if (slot % FANOUT == 0)
 			slot = table_next(&s->table, slot);
-		int err = table_read(&s->table, slot, &e, &version);
+		int err = table_get(&s->table, slot, &e);
 		if (err)
 			return err;
 		ps_id id = id_make(slot, entry_generation(&e));

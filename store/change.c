@@ -120,6 +120,9 @@ int change_set_bytes(struct store *s, struct change *c, const uint8_t *bytes, ui
 void change_keep_resident(struct store *s, struct change *c, const struct entry *old, uint64_t index)
 {
 	bool data = entry_kind(old) == ENTRY_DATA && index == 0;
+	/* What comes back is kept as its reader asked for. */
+	if (entry_kind(old) == ENTRY_AWAY)
+		return;
 	if (data && entry_size(old) >= PAGE)
 		c->keep = atomic_load_explicit(pool_state(&s->pool, entry_place(old)), memory_order_relaxed) & PAGE_RESIDENT;
 	else

@@ -157,7 +157,7 @@ static int prepare_change(struct commit *c, struct change *change)
 	if (!err)
 		err = validate(c, change);
 	if (!err)
-		err = table_prepare(&c->s->table, id_slot(change->id), frees_space(change));
+		err = table_prepare(&c->s->table, id_slot(change->id), frees_space(change) || entry_kind(&change->entry) == ENTRY_AWAY);
 	return err ? err : place_inline(c, change);
 }
 
@@ -269,6 +269,14 @@ static void give_back_old(struct commit *c, const struct change *change)
 		space_free_later(sp, &(struct freed){.buffer = c->buffer, .slot = slot});
 }
 
+/* What moves, leaves or comes back is not used for that. */
+static void note_use(struct store *s, const struct change *change)
+{
+	bool moves = change->keeps_interval;
+	if (!moves)
+		table_touch(&s->table, id_slot(change->id));
+}
+
 static void make_visible(struct commit *c)
 {
 	struct store *s = c->s;
@@ -308,6 +316,7 @@ static int try_commit(struct commit *c)
 	for (size_t i = 0; i < c->n; i++) {
 		s->uncommitted_bytes -= change_taken_bytes(s, &c->changes[i]);
 		give_back_old(c, &c->changes[i]);
+		note_use(s, &c->changes[i]);
 	}
 	atomic_store_explicit(&s->wants_checkpoint, checkpoint_wanted(s), memory_order_relaxed);
 	return PS_OK;

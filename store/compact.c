@@ -92,7 +92,7 @@ static int move_map(struct compact *c, struct change *change, const struct entry
 {
 	struct mover m = {.c = c};
 	map_writer_init(&m.map, c->s, change, e);
-	map_writer_moves(&m.map);
+	map_writer_moves(&m.map, true);
 	int err = map_extents(c->s, change->id, e, move_chunk, &m);
 	if (!err)
 		err = map_writer_finish(&m.map, entry_size(e));
@@ -107,7 +107,7 @@ static int move_blob(struct compact *c, struct change *change, const struct entr
 	uint8_t *buffer = ps_memory_alloc(&s->memory, size);
 	if (!buffer)
 		return ps_fail(PS_ENOMEM, "%s: no memory to move an object", s->path);
-	int err = object_read(s, change->id, e, 0, buffer, size);
+	int err = object_read(s, change->id, e, 0, buffer, size, USE_ONCE);
 	change->copy = buffer;
 	change->copy_size = (uint32_t)size;
 	return err ? err : change_contents(s, change, buffer, size);

@@ -405,7 +405,8 @@ static void describe(const struct ps_cut *cut, struct ps_cut_object *object)
 	                                         [ENTRY_DATA] = PS_CUT_BYTES,
 	                                         [ENTRY_MAP] = PS_CUT_CHUNKS,
 	                                         [ENTRY_ZERO] = PS_CUT_ZERO,
-	                                         [ENTRY_RESERVED] = PS_CUT_ZERO};
+	                                         [ENTRY_RESERVED] = PS_CUT_ZERO,
+	                                         [ENTRY_AWAY] = PS_CUT_BYTES};
 	const struct entry *e = &cut->entry;
 	*object =
 	    (struct ps_cut_object){.id = cut->id, .kind = kinds[entry_kind(e)], .interval = interval_of(e)};

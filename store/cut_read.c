@@ -16,9 +16,42 @@ struct pieces {
 		uint64_t chunk, zeros; /* zeros: so many chunks without a blob */
 	} part[WINDOW];
 	unsigned count, most;
-	uint8_t padded[PS_CUT_PIECE]; /* a chunk that ends before its piece does */
+	uint8_t padded[PS_CUT_PIECE]; /* a chunk that ends before its piece does, or a damaged one as it was fetched */
+	uint8_t *fetched; /* chunks that are away; most * CHUNK */
 };
 static_assert((int)PS_CUT_PIECE == (int)CHUNK, "a piece is a chunk");
+
+/* What is damaged here, as it was fetched. */
+static int tell_healed(struct pieces *p, uint64_t chunk, size_t len)
+{
+	struct ps_cut *cut = p->cut;
+	int err = object_read(cut->s, cut->id, &cut->entry, chunk * CHUNK, p->padded, len, USE_READ);
+	return err ? err : p->fn(p->arg, chunk * CHUNK, p->padded, len);
+}
+
+static bool part_is_away(const struct part *part)
+{
+	return !part->zeros && !part->blob.place;
+}
+
+/* Those of the window that follow one another and are away, fetched together: *count of them. They are not put into the file: who reads
+ * all of a store once has no further use for them. */
+static int tell_away(struct pieces *p, unsigned first, unsigned *count)
+{
+	struct ps_cut *cut = p->cut;
+	const struct part *part = &p->part[first];
+	uint64_t from = part->chunk * CHUNK;
+	*count = 1;
+	while (first + *count < p->count && part_is_away(part + *count) && part[*count].chunk == part->chunk + *count)
+		++*count;
+	size_t len = (size_t)MIN((uint64_t)*count * CHUNK, entry_size(&cut->entry) - from);
+	if (!p->fetched && !(p->fetched = ps_memory_alloc(&cut->s->memory, (size_t)p->most * CHUNK)))
+		return ps_fail(PS_ENOMEM, "%s: no memory to fetch a large object", cut->s->path);
+	int err = object_read(cut->s, cut->id, &cut->entry, from, p->fetched, len, USE_ONCE);
+	for (size_t at = 0; at < len && !err; at += CHUNK)
+		err = p->fn(p->arg, from + at, p->fetched + at, MIN((size_t)CHUNK, len - at));
+	return err;
+}
 
 static int tell_chunk(struct pieces *p, const struct blob *b, uint64_t chunk)
 {
@@ -26,6 +59,8 @@ static int tell_chunk(struct pieces *p, const struct blob *b, uint64_t chunk)
 	const uint8_t *data;
 	size_t len = (size_t)MIN((uint64_t)CHUNK, entry_size(&p->cut->entry) - chunk * CHUNK);
 	int err = pool_pin(pool, b, p->cut->id, &data);
+	if (fault_heals(p->cut->s, &p->cut->entry, err))
+		return tell_healed(p, chunk, len);
 	if (err)
 		return err;
 	if (b->len >= len) {
@@ -45,18 +80,25 @@ static int tell_zeros(struct pieces *p, const struct part *part)
 	return p->fn(p->arg, from, NULL, (size_t)MIN(part->zeros * CHUNK, size - from));
 }
 
+static int tell_part(struct pieces *p, unsigned i, unsigned *told)
+{
+	const struct part *part = &p->part[i];
+	*told = 1;
+	if (part->zeros)
+		return tell_zeros(p, part);
+	return part_is_away(part) ? tell_away(p, i, told) : tell_chunk(p, &part->blob, part->chunk);
+}
+
 static int tell_window(struct pieces *p)
 {
 	int err = PS_OK;
 	for (unsigned i = 0; i < p->count && p->count > 1; i++) {
-		if (!p->part[i].zeros)
+		if (!p->part[i].zeros && !part_is_away(&p->part[i]))
 			prefetch_blob(&p->prefetch, &p->part[i].blob, p->cut->id);
 	}
 	prefetch_wait(&p->prefetch);
-	for (unsigned i = 0; i < p->count && !err; i++) {
-		const struct part *part = &p->part[i];
-		err = part->zeros ? tell_zeros(p, part) : tell_chunk(p, &part->blob, part->chunk);
-	}
+	for (unsigned i = 0, told; i < p->count && !err; i += told)
+		err = tell_part(p, i, &told);
 	p->count = 0;
 	return err;
 }
@@ -100,9 +142,10 @@ static int tell_map(struct ps_cut *cut, bool changed, ps_cut_piece_fn fn, void *
 	p->prefetch.s = s;
 	p->most = (unsigned)MIN((uint64_t)WINDOW, MAX(s->budget / 4 / CHUNK, (uint64_t)1));
 	int err = changed ? map_since(s, cut->id, &cut->entry, (uint32_t)cut->from.interval, add_changed, p)
-	                  : map_extents(s, cut->id, &cut->entry, add_chunk, p);
+	                  : map_contents(s, cut->id, &cut->entry, add_chunk, p);
 	if (!err)
 		err = tell_window(p);
+	ps_memory_free(&s->memory, p->fetched, (size_t)p->most * CHUNK);
 	ps_memory_free(&s->memory, p, sizeof(*p));
 	return err;
 }
@@ -137,6 +180,20 @@ static void read_ahead(struct ps_cut *cut)
 	read_slots(cut, slot, cut->ahead);
 }
 
+static int tell_fetched(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg, enum object_use use)
+{
+	struct ps_memory *m = &cut->s->memory;
+	size_t len = (size_t)entry_size(&cut->entry);
+	uint8_t *bytes = ps_memory_alloc(m, len);
+	if (!bytes)
+		return ps_fail(PS_ENOMEM, "%s: no memory to fetch %zu bytes", cut->s->path, len);
+	int err = object_read(cut->s, cut->id, &cut->entry, 0, bytes, len, use);
+	if (!err)
+		err = fn(arg, 0, bytes, len);
+	ps_memory_free(m, bytes, len);
+	return err;
+}
+
 static int tell_bytes(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
 {
 	struct pool *pool = &cut->s->pool;
@@ -144,6 +201,8 @@ static int tell_bytes(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
 	const uint8_t *data;
 	read_ahead(cut);
 	int err = pool_pin(pool, &b, cut->id, &data);
+	if (fault_heals(cut->s, &cut->entry, err))
+		return tell_fetched(cut, fn, arg, USE_READ);
 	if (err)
 		return err;
 	err = fn(arg, 0, data, (size_t)b.len);
@@ -174,6 +233,8 @@ int ps_cut_pieces(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
 		err = tell_bytes(cut, fn, arg);
 	else if (!err && entry_kind(&cut->entry) == ENTRY_MAP)
 		err = tell_map(cut, false, fn, arg);
+	else if (!err && entry_kind(&cut->entry) == ENTRY_AWAY)
+		err = tell_fetched(cut, fn, arg, USE_ONCE);
 	return end_reading(cut, err);
 }
 

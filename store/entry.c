@@ -88,6 +88,8 @@ bool entry_valid(const struct ps_class_map *classes, uint32_t interval, const st
 	case ENTRY_DATA:
 	case ENTRY_RESERVED:
 		return live_sound(e, interval, slot) && size && size <= CHUNK && !entry_level(e) && contents_sound(classes, e);
+	case ENTRY_AWAY:
+		return live_sound(e, interval, slot) && size && size <= CHUNK && !entry_place(e) && !entry_level(e);
 	case ENTRY_MAP:
 		return live_sound(e, interval, slot) && size > CHUNK && entry_level(e) == map_levels(size) &&
 		       place_sound(entry_place(e), entry_blob_len(e));

@@ -1,7 +1,7 @@
 /* Maps of large objects: a radix tree of chunk pointers, written copy-on-write.
  *
  * A node holds up to 256 pointers of 16 bytes: place (granules, 44 bits) and length - 1 (16 bits) in one word, checksum in the
- * other; all zero is a hole. The root is only as long as it must be and rides in the log like a small object; nodes below it
+ * other; all zero is a hole. Without a place, and marked: the chunk is away (fault.c). The root is only as long as it must be and rides in the log like a small object; nodes below it
  * are whole pages written outside the log. A chunk's bytes past its length are zeros.
  *
  * Places of chunks and nodes are those of pages, so the low eight bits of a word are free: they say when the pointer was written
@@ -52,9 +52,21 @@ static uint32_t pointer_len(const struct map_pointer *p)
 	return (uint32_t)(p->word >> 44 & 0xffff) + 1;
 }
 
+#define POINTER_AWAY ((uint64_t)1 << 60)
+
+static uint64_t extent_of_chunk(const struct map_pointer *p)
+{
+	return (pointer_len(p) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+}
+
 static struct map_pointer pointer_make(uint64_t place, uint32_t len, uint64_t checksum, uint32_t birth)
 {
-	return (struct map_pointer){place / GRANULE | (uint64_t)(len - 1) << 44, checksum, birth};
+	return (struct map_pointer){place / GRANULE | (uint64_t)(len - 1) << 44 | (place ? 0 : POINTER_AWAY), checksum, birth};
+}
+
+static bool pointer_is_away(const struct map_pointer *p)
+{
+	return p->word & POINTER_AWAY;
 }
 
 /* `interval`: of the node that it is in. */
@@ -68,6 +80,8 @@ static bool pointer_sound(struct store *s, const struct map_pointer *p, bool nod
 {
 	if (!p->word)
 		return !p->checksum;
+	if (pointer_is_away(p))
+		return !node && !(p->word >> 61) && !pointer_place(p);
 	if (pointer_place(p) + CHUNK > s->pool.mapped)
 		return false;
 	return !(p->word >> 60) && pointer_place(p) % PAGE == 0 && pointer_place(p) >= SUPERBLOCK_AREA &&
@@ -159,7 +173,7 @@ bool map_chunk_is_resident(struct store *s, const struct entry *e, uint64_t inde
 			return false;
 		p = pointer_decode((const ps_le64 *)(const void *)pool_address(&s->pool, place) + at * 2, 0);
 		pool_unpin(&s->pool, place);
-		if (!p.word || !pointer_sound(s, &p, level > 0))
+		if (!p.word || pointer_is_away(&p) || !pointer_sound(s, &p, level > 0))
 			return false;
 		place = pointer_place(&p);
 		if (!level)
@@ -171,35 +185,57 @@ bool map_chunk_is_resident(struct store *s, const struct entry *e, uint64_t inde
 /* ---- walking ---------------------------------------------------------------------------------------------------------- */
 
 
-static int walk(struct store *s, ps_id id, const struct blob *b, unsigned level, uint64_t index, map_extent_fn fn, void *arg)
+struct walk {
+	struct store *s;
+	ps_id id;
+	map_extent_fn fn;
+	void *arg;
+	bool away; /* tell of what is */
+};
+
+static int walk_node(const struct walk *w, const struct blob *b, unsigned level, uint64_t index);
+
+static int walk_pointer(const struct walk *w, const struct map_pointer *p, unsigned level, uint64_t index)
 {
+	if (!p->word || (pointer_is_away(p) && !w->away))
+		return PS_OK;
+	if (level) {
+		struct blob below = child_blob(w->id, p, level - 1, index);
+		int err = walk_node(w, &below, level - 1, index);
+		return err ? err : w->fn(w->arg, (struct ps_extent){below.place, PAGE}, &below, MAP_NO_CHUNK);
+	}
+	struct blob chunk = {pointer_place(p), pointer_len(p), seed_chunk(w->id, index), p->checksum, 0};
+	return w->fn(w->arg, (struct ps_extent){chunk.place, chunk.place ? extent_of_chunk(p) : 0}, &chunk, index);
+}
+
+static int walk_node(const struct walk *w, const struct blob *b, unsigned level, uint64_t index)
+{
+	struct store *s = w->s;
 	struct map_node *n = ps_memory_alloc(&s->memory, sizeof(*n));
 	if (!n)
 		return ps_fail(PS_ENOMEM, "%s: no memory for a map node", s->path);
-	int err = node_load(s, id, b, level, 0, n);
-	for (uint64_t i = 0; i < b->len / 16 && !err; i++) {
-		const struct map_pointer *p = &n->at[i];
-		uint64_t child = index * MAP_FANOUT + i;
-		struct blob below = child_blob(id, p, level - 1, child);
-		if (!p->word)
-			continue;
-		if (!level)
-			below = (struct blob){pointer_place(p), pointer_len(p), seed_chunk(id, child), p->checksum, 0};
-		else
-			err = walk(s, id, &below, level - 1, child, fn, arg);
-		if (!err)
-			err = fn(arg, (struct ps_extent){below.place, level ? PAGE : (below.len + PAGE - 1) & ~(uint64_t)(PAGE - 1)}, &below,
-				 level ? MAP_NO_CHUNK : child);
-	}
+	int err = node_load(s, w->id, b, level, 0, n);
+	for (uint64_t i = 0; i < b->len / 16 && !err; i++)
+		err = walk_pointer(w, &n->at[i], level, index * MAP_FANOUT + i);
 	ps_memory_free(&s->memory, n, sizeof(*n));
 	return err;
 }
 
+static int walk(const struct walk *w, const struct entry *e)
+{
+	struct blob root = entry_blob(w->id, e);
+	int err = walk_node(w, &root, entry_level(e), 0);
+	return err ? err : w->fn(w->arg, (struct ps_extent){root.place, extent_len(root.len)}, &root, MAP_NO_CHUNK);
+}
+
 int map_extents(struct store *s, ps_id id, const struct entry *e, map_extent_fn fn, void *arg)
 {
-	struct blob root = entry_blob(id, e);
-	int err = walk(s, id, &root, entry_level(e), 0, fn, arg);
-	return err ? err : fn(arg, (struct ps_extent){root.place, extent_len(root.len)}, &root, MAP_NO_CHUNK);
+	return walk(&(struct walk){s, id, fn, arg, false}, e);
+}
+
+int map_contents(struct store *s, ps_id id, const struct entry *e, map_extent_fn fn, void *arg)
+{
+	return walk(&(struct walk){s, id, fn, arg, true}, e);
 }
 
 /* ---- since when --------------------------------------------------------------------------------------------------------- */
@@ -269,9 +305,10 @@ void map_writer_init(struct map_writer *m, struct store *s, struct change *c, co
 		m->old = *old;
 }
 
-void map_writer_moves(struct map_writer *m)
+void map_writer_moves(struct map_writer *m, bool nodes)
 {
-	m->moves = m->rewrite_nodes = true;
+	m->moves = true;
+	m->rewrite_nodes = nodes;
 	m->interval = entry_interval(&m->old);
 }
 
@@ -321,17 +358,17 @@ static int give_extent(void *arg, struct ps_extent extent, const struct blob *bl
 static int give_subtree(struct map_writer *m, const struct map_pointer *p, unsigned level, uint64_t index)
 {
 	struct blob b = child_blob(m->id, p, level, index);
-	int err = walk(m->s, m->id, &b, level, index, give_extent, m);
+	int err = walk_node(&(struct walk){m->s, m->id, give_extent, m, false}, &b, level, index);
 	return err ? err : give_extent(m, (struct ps_extent){b.place, PAGE}, NULL, MAP_NO_CHUNK);
 }
 
 static int give_pointer(struct map_writer *m, const struct map_pointer *p, unsigned level, uint64_t index)
 {
-	if (!p->word)
+	if (!p->word || pointer_is_away(p))
 		return PS_OK;
 	if (level)
 		return give_subtree(m, p, level - 1, index);
-	return give_extent(m, (struct ps_extent){pointer_place(p), (pointer_len(p) + PAGE - 1) & ~(uint64_t)(PAGE - 1)}, NULL, MAP_NO_CHUNK);
+	return give_extent(m, (struct ps_extent){pointer_place(p), extent_of_chunk(p)}, NULL, MAP_NO_CHUNK);
 }
 
 static int apply_edits(struct map_writer *m, struct map_node *n, uint64_t index)
@@ -343,7 +380,7 @@ static int apply_edits(struct map_writer *m, struct map_node *n, uint64_t index)
 		if (err)
 			return err;
 		uint32_t birth = m->moves ? p->birth : m->interval;
-		*p = c->place ? pointer_make(c->place, c->len, c->checksum, birth) : (struct map_pointer){0};
+		*p = c->len ? pointer_make(c->place, c->len, c->checksum, birth) : (struct map_pointer){0};
 	}
 	return PS_OK;
 }

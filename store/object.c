@@ -50,6 +50,8 @@ static int hold_entry(struct store *s, ps_id id, struct entry *e)
 	return err;
 }
 
+enum { CHUNK_AWAY = 100 }; /* not an error: it has to be fetched */
+
 static int read_chunk(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len)
 {
 	struct map_chunk chunk;
@@ -58,7 +60,9 @@ static int read_chunk(struct store *s, ps_id id, const struct entry *e, uint64_t
 	int err = map_lookup(s, id, e, index, &chunk);
 	if (err)
 		return err;
-	size_t there = chunk.place && chunk.len > within ? (size_t)MIN(chunk.len - within, (uint64_t)len) : 0;
+	if (chunk_is_away(&chunk))
+		return CHUNK_AWAY;
+	size_t there = chunk.len > within ? (size_t)MIN(chunk.len - within, (uint64_t)len) : 0;
 	memset(buf + there, 0, len - there);
 	if (!there)
 		return PS_OK;
@@ -71,12 +75,16 @@ static int read_chunk(struct store *s, ps_id id, const struct entry *e, uint64_t
 	return PS_OK;
 }
 
-static int read_map(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len)
+static int read_map(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len, enum object_use use)
 {
 	int err = PS_OK;
 	while (len && !err) {
 		size_t step = (size_t)MIN((uint64_t)len, CHUNK - off % CHUNK);
 		err = read_chunk(s, id, e, off, buf, step);
+		if (err == CHUNK_AWAY || fault_heals(s, e, err)) {
+			step = len;
+			err = fault_read(s, id, e, off, buf, &step, use);
+		}
 		off += step;
 		buf += step;
 		len -= step;
@@ -84,14 +92,14 @@ static int read_map(struct store *s, ps_id id, const struct entry *e, uint64_t o
 	return err;
 }
 
-static int read_windows(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len)
+static int read_windows(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len, enum object_use use)
 {
 	enum { WINDOW = PREFETCH_MAX / 2 * CHUNK };
 	int err = PS_OK;
 	while (len && !err) {
 		size_t step = MIN(len, (size_t)WINDOW);
 		prefetch_chunks(s, id, e, off, step);
-		err = read_map(s, id, e, off, buf, step);
+		err = read_map(s, id, e, off, buf, step, use);
 		off += step;
 		buf += step;
 		len -= step;
@@ -100,19 +108,23 @@ static int read_windows(struct store *s, ps_id id, const struct entry *e, uint64
 }
 
 /* The caller holds the slot, and off + len is within the object. */
-int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len)
+int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len, enum object_use use)
 {
 	const uint8_t *data;
 	if (!len)
 		return PS_OK;
 	if (entry_kind(e) == ENTRY_MAP)
-		return read_windows(s, id, e, off, buf, len);
+		return read_windows(s, id, e, off, buf, len, use);
+	if (entry_kind(e) == ENTRY_AWAY)
+		return fault_read(s, id, e, off, buf, &len, use);
 	if (entry_kind(e) != ENTRY_DATA) {
 		memset(buf, 0, len);
 		return PS_OK;
 	}
 	struct blob b = entry_blob(id, e);
 	int err = pool_pin(&s->pool, &b, id, &data);
+	if (fault_heals(s, e, err))
+		return fault_read(s, id, e, off, buf, &len, use);
 	if (err)
 		return err;
 	memcpy(buf, data + off, len);
@@ -135,20 +147,26 @@ static int read_held(struct store *s, ps_id id, const struct entry *e, uint64_t 
 		*got = size;
 		return too_small(s, id, size, cap);
 	}
-	int err = object_read(s, id, e, off, buf, len);
+	int err = object_read(s, id, e, off, buf, len, USE_READ);
 	if (!err)
 		*got = len;
 	return err;
 }
 
+/* What was to be fetched may be of a version that is no longer kept where it was: then the one that took its place is read. */
+enum { READ_TRIES = 4 };
+
 static __attribute__((noinline)) int read_object(struct store *s, ps_id id, uint64_t off, void *buf, size_t cap, size_t *got, bool whole)
 {
 	struct entry e;
-	int err = hold_entry(s, id, &e);
-	if (err)
-		return err;
-	err = read_held(s, id, &e, off, buf, cap, got, whole);
-	space_unhold(&s->space, id_slot(id));
+	int err, tries = READ_TRIES;
+	do {
+		err = hold_entry(s, id, &e);
+		if (err)
+			return err;
+		err = read_held(s, id, &e, off, buf, cap, got, whole);
+		space_unhold(&s->space, id_slot(id));
+	} while (err && err != PS_ERANGE && --tries && fault_outdated(s, id, &e));
 	return err ? store_end_call(s, err) : PS_OK;
 }
 
@@ -210,7 +228,7 @@ static void read_one(struct store *s, struct ps_get_many *r, const struct entry 
 {
 	uint64_t size = entry_size(e);
 	size_t len = r->offset >= size ? 0 : (size_t)MIN(size - r->offset, (uint64_t)r->cap);
-	r->status = object_read(s, r->id, e, r->offset, r->buf, len);
+	r->status = object_read(s, r->id, e, r->offset, r->buf, len, USE_READ);
 	r->len = r->status ? 0 : len;
 }
 
@@ -296,7 +314,7 @@ static int view_assembled(struct store *s, ps_id id, const struct entry *e, uint
 		budget_give(s, bytes);
 		return ps_fail(PS_ENOMEM, "%s: no memory for a view of %zu bytes", s->path, len);
 	}
-	err = object_read(s, id, e, off, data, len);
+	err = object_read(s, id, e, off, data, len, USE_READ);
 	if (err) {
 		munmap(data, bytes);
 		budget_give(s, bytes);
@@ -315,12 +333,13 @@ static int view_held(struct store *s, ps_id id, const struct entry *e, uint64_t 
 		int err = pool_pin(&s->pool, &b, id, &data);
 		if (!err)
 			view_fill(v, &s->storer, id, data + off, len, VIEW_PINNED, blob_frame(&s->pool, &b), 0);
-		return err;
+		if (!fault_heals(s, e, err))
+			return err;
 	}
 	if (entry_kind(e) == ENTRY_MAP) {
 		prefetch_chunks(s, id, e, off, len);
 		int err = pin_chunks(s, id, e, off / CHUNK, (off + len - 1) / CHUNK, &place, &count);
-		if (err)
+		if (err && !fault_heals(s, e, err))
 			return err;
 		if (count) {
 			view_fill(v, &s->storer, id, pool_address(&s->pool, place) + off % CHUNK, len, VIEW_CHUNKS, place, count);
@@ -330,24 +349,33 @@ static int view_held(struct store *s, ps_id id, const struct entry *e, uint64_t 
 	return view_assembled(s, id, e, off, len, v);
 }
 
-static __attribute__((noinline)) int view_object(struct store *s, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
+/* Under a hold of the slot. */
+static int view_range(struct store *s, ps_id id, const struct entry *e, uint64_t off, size_t len, bool whole, struct ps_view *v)
 {
 	static const uint64_t nothing[2] __attribute__((aligned(PAGE)));
-	struct entry e;
-	int err = hold_entry(s, id, &e);
-	if (err)
-		return err;
-	uint64_t size = entry_size(&e);
+	uint64_t size = entry_size(e);
 	if (whole)
 		len = (size_t)size;
 	if (off + len > size)
-		err = ps_fail(PS_ERANGE, "%s: object 0x%llx has %llu bytes, not %llu", s->path, (unsigned long long)id,
-			      (unsigned long long)size, (unsigned long long)(off + len));
-	else if (!len)
-		view_fill(v, &s->storer, id, nothing, 0, VIEW_EMPTY, 0, 0);
-	else
-		err = view_held(s, id, &e, off, len, v);
-	space_unhold(&s->space, id_slot(id));
+		return ps_fail(PS_ERANGE, "%s: object 0x%llx has %llu bytes, not %llu", s->path, (unsigned long long)id,
+			       (unsigned long long)size, (unsigned long long)(off + len));
+	if (len)
+		return view_held(s, id, e, off, len, v);
+	view_fill(v, &s->storer, id, nothing, 0, VIEW_EMPTY, 0, 0);
+	return PS_OK;
+}
+
+static __attribute__((noinline)) int view_object(struct store *s, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
+{
+	struct entry e;
+	int err, tries = READ_TRIES;
+	do {
+		err = hold_entry(s, id, &e);
+		if (err)
+			return err;
+		err = view_range(s, id, &e, off, len, whole, v);
+		space_unhold(&s->space, id_slot(id));
+	} while (err && err != PS_ERANGE && --tries && fault_outdated(s, id, &e));
 	return err ? store_end_call(s, err) : PS_OK;
 }
 

@@ -22,7 +22,7 @@ static int read_base(const struct range *r, uint64_t off, uint8_t *buf, uint64_t
 		memcpy(buf, r->bytes + off, there);
 		return PS_OK;
 	}
-	return object_read(r->s, r->c->id, r->base, off, buf, there);
+	return object_read(r->s, r->c->id, r->base, off, buf, there, USE_ONCE);
 }
 
 static int give_one(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
@@ -39,7 +39,7 @@ static int small_result(struct range *r)
 	uint8_t *buffer = ps_memory_alloc(&r->s->memory, r->new_size);
 	if (!buffer)
 		return ps_fail(PS_ENOMEM, "%s: no memory for %llu bytes", r->s->path, (unsigned long long)r->new_size);
-	int err = read_base(r, 0, buffer, r->new_size);
+	int err = r->len == r->new_size ? PS_OK : read_base(r, 0, buffer, r->new_size);
 	if (!err && r->len)
 		memcpy(buffer + r->off, r->data, r->len);
 	if (!err && entry_kind(r->base) == ENTRY_MAP)
@@ -106,7 +106,7 @@ static int cut_last_chunk(struct range *r, struct map_writer *m)
 	if (entry_kind(r->base) != ENTRY_MAP || r->new_size >= entry_size(r->base))
 		return PS_OK;
 	int err = map_lookup(r->s, r->c->id, r->base, last, &chunk);
-	if (err || !chunk.place || chunk.len <= r->new_size - last * CHUNK)
+	if (err || chunk.len <= r->new_size - last * CHUNK)
 		return err;
 	return patch_chunk(r, m, last);
 }
@@ -114,7 +114,7 @@ static int cut_last_chunk(struct range *r, struct map_writer *m)
 static int large_result(struct range *r)
 {
 	struct map_writer m;
-	bool has_bytes = entry_kind(r->base) == ENTRY_DATA;
+	bool has_bytes = entry_kind(r->base) == ENTRY_DATA || entry_kind(r->base) == ENTRY_AWAY;
 	r->c->stream = r->len > r->s->budget / 8;
 	change_keep_resident(r->s, r->c, r->base, r->off / CHUNK);
 	map_writer_init(&m, r->s, r->c, r->base);

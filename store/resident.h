@@ -59,7 +59,8 @@ static inline __attribute__((always_inline)) bool resident_pin(struct store *s, 
 	uint64_t before = atomic_load_explicit(&leaf->state, memory_order_acquire);
 	struct entry e = {{atomic_load_explicit(&entry[0], memory_order_acquire), atomic_load_explicit(&entry[1], memory_order_acquire), 0,
 			   atomic_load_explicit(&entry[3], memory_order_acquire)}};
-	if ((before & (LEAF_RESIDENT | LEAF_USED | LEAF_SEQ)) != (LEAF_RESIDENT | LEAF_USED) || entry_kind(&e) != ENTRY_DATA ||
+	const uint64_t marks = LEAF_RESIDENT | LEAF_USED | LEAF_TOUCHED;
+	if ((before & (marks | LEAF_SEQ)) != marks || entry_kind(&e) != ENTRY_DATA ||
 	    entry_generation(&e) != id_generation(id))
 		return false;
 	r->len = entry_size(&e);

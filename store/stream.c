@@ -23,6 +23,7 @@ struct base_reader {
 	ps_id id;
 	struct entry entry;
 	uint64_t at;
+	uint64_t next; /* behind what was read last: who goes on from there reads on */
 };
 static_assert(sizeof(struct base_reader) <= PS_SESSION_SIZE, "reader fits a session");
 
@@ -189,10 +190,10 @@ int base_reader_read(ps_reader *reader, void *buf, size_t len, size_t *got)
 	struct base_reader *r = (struct base_reader *)reader;
 	uint64_t size = entry_size(&r->entry);
 	size_t step = r->at >= size ? 0 : (size_t)MIN((uint64_t)len, size - r->at);
-	int err = object_read(store_of(reader->session.s), r->id, &r->entry, r->at, buf, step);
+	int err = object_read(store_of(reader->session.s), r->id, &r->entry, r->at, buf, step, r->at == r->next ? USE_AHEAD : USE_READ);
 	if (err)
 		return err;
-	r->at += step;
+	r->next = r->at += step;
 	*got = step;
 	return PS_OK;
 }

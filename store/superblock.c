@@ -57,7 +57,8 @@ static bool interval_sound(const struct disk_superblock *sb)
 {
 	bool feature = ps_get64(sb->incompatible) & INCOMPATIBLE_INTERVALS;
 	uint32_t interval = ps_get32(sb->interval), restored = ps_get32(sb->restored);
-	return feature == (interval != 0) && (restored < interval || !restored);
+	bool away = ps_get64(sb->incompatible) & INCOMPATIBLE_AWAY;
+	return feature == (interval != 0) && (restored < interval || !restored) && (feature || !away);
 }
 
 /* A version that is not ours decodes: its number counts, and the caller refuses it. */
@@ -214,7 +215,8 @@ int superblock_write_note(struct store *s, int place, const struct disk_note *no
 
 struct superblock_numbers superblock_get_numbers(const struct store *s)
 {
-	return (struct superblock_numbers){ps_get32(s->sb.interval), ps_get32(s->sb.restored), s->crashes, ps_get64(s->sb.checkpoint)};
+	return (struct superblock_numbers){ps_get32(s->sb.interval), ps_get32(s->sb.restored), s->crashes, ps_get64(s->sb.checkpoint),
+					   ps_get64(s->sb.incompatible) & INCOMPATIBLE_AWAY};
 }
 
 int superblock_set_numbers(struct store *s, const struct superblock_numbers *to)
@@ -225,6 +227,8 @@ int superblock_set_numbers(struct store *s, const struct superblock_numbers *to)
 		return err;
 	if (to->interval)
 		sb.incompatible = ps_set64(ps_get64(sb.incompatible) | INCOMPATIBLE_INTERVALS);
+	if (to->away)
+		sb.incompatible = ps_set64(ps_get64(sb.incompatible) | INCOMPATIBLE_AWAY);
 	sb.interval = ps_set32(to->interval);
 	sb.restored = ps_set32(to->restored);
 	sb.crashes = ps_set64(to->crashes);

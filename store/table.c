@@ -338,7 +338,7 @@ static bool try_evict_leaf(struct table *t, struct table_node *g, unsigned leaf)
 	}
 	if (!(old & LEAF_RESIDENT) || old & (LEAF_DIRTY | LEAF_LOCKED | LEAF_WRITING))
 		return false;
-	uint64_t gone = ((old & ~LEAF_RESIDENT) | LEAF_LOCKED) + 2 * LEAF_SEQ;
+	uint64_t gone = ((old & ~(LEAF_RESIDENT | LEAF_TOUCHED)) | LEAF_LOCKED) + 2 * LEAF_SEQ;
 	if (!atomic_compare_exchange_strong(state, &old, gone))
 		return false;
 	(void)madvise((void *)(g->entries + (size_t)leaf * LEAF_WORDS), PAGE, MADV_DONTNEED);
@@ -394,7 +394,8 @@ static void load_entry(struct table_node *g, uint64_t slot, struct entry *e)
 		e->w[i] = atomic_load_explicit(&from[i], memory_order_acquire);
 }
 
-int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *version)
+/* `marks` are set in the leaf's state, without a store where they are. */
+static inline int read_entry(struct table *t, uint64_t slot, struct entry *e, uint64_t *version, uint64_t marks)
 {
 	struct table_node *g;
 	struct table_leaf *leaf;
@@ -414,12 +415,17 @@ int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *versio
 		uint64_t after = atomic_load_explicit(&leaf->state, memory_order_acquire);
 		if (before & LEAF_SEQ || (before ^ after) & LEAF_VERSION)
 			continue;
-		if (!(before & LEAF_USED))
-			atomic_fetch_or_explicit(&leaf->state, LEAF_USED, memory_order_relaxed);
+		if ((before & marks) != marks)
+			atomic_fetch_or_explicit(&leaf->state, marks, memory_order_relaxed);
 		*version = before & LEAF_VERSION;
 		return PS_OK;
 	}
 	return err;
+}
+
+int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *version)
+{
+	return read_entry(t, slot, e, version, LEAF_USED | LEAF_TOUCHED);
 }
 
 bool table_unchanged(struct table *t, uint64_t slot, uint64_t version)
@@ -431,7 +437,7 @@ bool table_unchanged(struct table *t, uint64_t slot, uint64_t version)
 int table_get(struct table *t, uint64_t slot, struct entry *e)
 {
 	uint64_t version;
-	return table_read(t, slot, e, &version);
+	return read_entry(t, slot, e, &version, LEAF_USED);
 }
 
 /* ---- writing (store.lock held) ------------------------------------------------------------------------------------------ */

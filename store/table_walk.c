@@ -52,6 +52,29 @@ uint64_t table_next_since(struct table *t, uint64_t slot, uint64_t checkpoint)
 	return MIN(slot, end);
 }
 
+static _Atomic(uint64_t) *leaf_state(struct table *t, uint64_t slot)
+{
+	struct table_node *g = table_known_group(t, slot / GROUP_SLOTS);
+	return g ? &g->leaf[slot / FANOUT % FANOUT].state : NULL;
+}
+
+void table_touch(struct table *t, uint64_t slot)
+{
+	_Atomic(uint64_t) *state = leaf_state(t, slot);
+	if (state && !(atomic_load_explicit(state, memory_order_relaxed) & LEAF_TOUCHED))
+		atomic_fetch_or_explicit(state, LEAF_TOUCHED, memory_order_relaxed);
+}
+
+/* What is not in memory was not used for long. */
+bool table_touched(struct table *t, uint64_t slot, bool clear)
+{
+	_Atomic(uint64_t) *state = leaf_state(t, slot);
+	bool touched = state && atomic_load_explicit(state, memory_order_relaxed) & LEAF_TOUCHED;
+	if (touched && clear)
+		atomic_fetch_and_explicit(state, ~LEAF_TOUCHED, memory_order_relaxed);
+	return touched;
+}
+
 /* Leaves that are neither in memory nor on disk have no entries. */
 uint64_t table_next(struct table *t, uint64_t slot)
 {

@@ -37,6 +37,7 @@ static void try_sector(const uint8_t *sector)
 	must(ps_get64(sb.ring[0].len) > 0 && ps_get64(sb.log_start) >= ps_get64(sb.ring[0].base));
 	must_lie_within(ps_get64(sb.snapshot_offset), ps_get64(sb.snapshot_len), end);
 	must(!ps_get32(sb.interval) == !(ps_get64(sb.incompatible) & INCOMPATIBLE_INTERVALS));
+	must(ps_get32(sb.interval) || !(ps_get64(sb.incompatible) & INCOMPATIBLE_AWAY));
 	must(!ps_get32(sb.restored) || ps_get32(sb.restored) < ps_get32(sb.interval));
 	must(ps_get32(sb.height) >= 1 && ps_get32(sb.height) <= 6);
 }

@@ -1,0 +1,52 @@
+/* Where contents are: in the file, or away (backing.c has the figures, fault.c brings back, evict.c sends
+ * away). */
+#ifndef PS_RESIDENCY_H
+#define PS_RESIDENCY_H
+
+#include <pthread.h>
+
+#include "store/backing.h"
+
+struct entry;
+struct store;
+struct flight;
+
+struct residency {
+	pthread_mutex_t lock; /* innermost: all up to `flights` */
+	pthread_cond_t ended; /* a fetch, or the use of the backing */
+	struct ps_backing backing;
+	bool attached, replacing;
+	unsigned users; /* of the backing, at this moment */
+	struct flight *flights;
+	_Atomic(uint64_t) confirmed; /* what was last changed up to this interval can be fetched */
+	_Atomic(uint64_t) fetches, fetched_bytes, healed;
+	_Atomic(unsigned) passing; /* faults that are to leave nothing here: the disk was full */
+	bool evicting;             /* store.lock */
+	uint64_t hand;             /* the slot at which the next eviction begins; of who is evicting */
+};
+
+/* What becomes of pieces that have to be fetched for it. */
+enum object_use {
+	USE_READ,  /* they are put into the file */
+	USE_AHEAD, /* and so are some that follow them */
+	USE_ONCE,  /* neither: they are about to be replaced, or will not be wanted again soon */
+};
+
+void residency_init(struct store *s);
+void residency_done(struct store *s);
+/* Calls the backing. PS_EUNAVAILABLE: there is none. Under no lock. */
+int residency_fetch(struct store *s, ps_id id, uint64_t interval, uint64_t offset, uint8_t *buf, size_t len);
+void residency_healed(struct store *s, ps_id id);
+/* Of an entry that lives: what was changed before there were intervals belongs to the first. */
+uint64_t change_interval(const struct entry *e);
+bool is_confirmed(const struct store *s, const struct entry *e);
+/* The error of a read that fault_read may make good. */
+bool fault_heals(const struct store *s, const struct entry *e, int err);
+/* Reads from off on, where a piece begins or goes on that is away, or damaged here and confirmed; *len: how
+ * much is wanted, and then how much was read. Within the object. Under a hold of the slot and no lock. */
+int fault_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t *len,
+               enum object_use use);
+/* A failed read of this entry is worth another one: it had something away, and is another by now. */
+bool fault_outdated(struct store *s, ps_id id, const struct entry *e);
+
+#endif
