@@ -38,11 +38,13 @@ static void check_item(const struct ps_pack_about *about, const struct ps_pack_i
 {
 	must(item->object.id != PS_ID_NONE && item->len <= PS_CUT_PIECE);
 	if (item->piece) {
-		must(item->offset % PS_CUT_PIECE == 0 && item->len > 0 && item->object.id >= *last);
+		must(item->offset % PS_CUT_PIECE == 0 && item->object.id >= *last);
+		must((item->zeros > 0) == (item->len == 0) && (item->zeros == 0 || about->since > 0));
 	} else {
 		must(*last == PS_ID_NONE || ps_slot_of(item->object.id) > ps_slot_of(*last));
 		must(item->object.interval > about->since && item->object.interval <= about->upto);
 		must(item->object.kind != PS_CUT_BYTES || item->len == item->object.size);
+		must(item->object.kind != PS_CUT_PATCH || about->since > 0);
 	}
 	*last = item->object.id;
 	static volatile uint8_t read; /* all of it can be */

@@ -62,7 +62,7 @@ static void contents(uint8_t *to, size_t len, uint64_t seed)
 
 struct made {
 	struct ps_cut_object object;
-	uint64_t pieces; /* bit i: piece i is there */
+	uint64_t pieces, zeros; /* bit i: piece i is there; is said to be zeros */
 };
 
 static struct ps_cut_object random_object(uint64_t *state, ps_id after)
@@ -81,7 +81,7 @@ static struct ps_cut_object random_object(uint64_t *state, ps_id after)
 		o.size = roll(state) % 100000;
 		break;
 	case 2:
-		o.kind = PS_CUT_CHUNKS;
+		o.kind = roll(state) % 2 ? PS_CUT_CHUNKS : PS_CUT_PATCH;
 		o.size = 1 + roll(state) % (5 * PS_CUT_PIECE);
 		break;
 	default:
@@ -97,12 +97,26 @@ static size_t piece_len(const struct ps_cut_object *o, uint64_t i)
 	return left < PS_CUT_PIECE ? (size_t)left : PS_CUT_PIECE;
 }
 
+/* One piece, or two in one item. */
+static void write_zeros(ps_pack_writer *w, struct made *m, uint64_t *i)
+{
+	uint64_t from = *i * PS_CUT_PIECE, left = m->object.size - from;
+	uint64_t len = left > 2 * PS_CUT_PIECE ? 2 * PS_CUT_PIECE : piece_len(&m->object, *i);
+	assert_int_equal(ps_pack_writer_zeros(w, from, len), PS_OK);
+	for (uint64_t end = from + len; from < end; from += PS_CUT_PIECE)
+		m->zeros |= 1U << from / PS_CUT_PIECE;
+	*i += len > PS_CUT_PIECE;
+}
+
 static void write_pieces(ps_pack_writer *w, struct made *m, uint64_t *state)
 {
 	static uint8_t piece[PS_CUT_PIECE];
 	for (uint64_t i = 0; i * PS_CUT_PIECE < m->object.size; i++) {
-		if (roll(state) % 3 == 0)
+		if (roll(state) % 3 == 0) {
+			if (m->object.kind == PS_CUT_PATCH && roll(state) % 2)
+				write_zeros(w, m, &i);
 			continue;
+		}
 		m->pieces |= 1U << i;
 		contents(piece, piece_len(&m->object, i), m->object.id + i);
 		assert_int_equal(ps_pack_writer_piece(w, i * PS_CUT_PIECE, piece, piece_len(&m->object, i)),
@@ -126,7 +140,7 @@ static size_t write_pack(struct bytes *b, struct made *made, uint64_t seed, int 
 			contents(buf, (size_t)o->size, o->id);
 		uint64_t most = ps_pack_writer_bytes(w, o->kind == PS_CUT_BYTES ? (size_t)o->size : 0);
 		assert_int_equal(ps_pack_writer_object(w, o, buf), PS_OK);
-		if (o->kind == PS_CUT_CHUNKS)
+		if (ps_cut_has_pieces(o->kind))
 			write_pieces(w, &made[i], &state);
 		else
 			assert_true(b->len <= most);
@@ -152,11 +166,15 @@ static void read_pack(struct bytes *b, const struct made *made, size_t count)
 	struct ps_pack_item item;
 	ps_pack_reader *r;
 	size_t n = 0;
-	uint64_t pieces = 0;
+	uint64_t pieces = 0, zeros = 0;
 	int err;
 	b->at = 0;
 	assert_int_equal(ps_pack_reader_new(&memory, &about, b->len, read_on, b, &r), PS_OK);
 	while ((err = ps_pack_reader_next(r, &item)) == PS_OK) {
+		for (uint64_t i = 0; i < item.zeros; i++)
+			zeros |= 1U << (item.offset / PS_CUT_PIECE + i);
+		if (item.zeros)
+			continue;
 		if (item.piece) {
 			assert_true(made[n - 1].pieces >> (item.offset / PS_CUT_PIECE) & 1);
 			pieces |= 1U << (item.offset / PS_CUT_PIECE);
@@ -164,9 +182,9 @@ static void read_pack(struct bytes *b, const struct made *made, size_t count)
 			assert_memory_equal(buf, item.bytes, item.len);
 			continue;
 		}
-		assert_true(n == 0 || pieces == made[n - 1].pieces);
+		assert_true(n == 0 || (pieces == made[n - 1].pieces && zeros == made[n - 1].zeros));
 		assert_true(n < count);
-		pieces = 0;
+		pieces = zeros = 0;
 		same_object(&item.object, &made[n++].object);
 		if (item.object.kind == PS_CUT_BYTES) {
 			contents(buf, item.len, item.object.id);
@@ -287,6 +305,22 @@ static void the_writer_refuses_what_no_cut_gives(void **state)
 	o.kind = PS_CUT_BYTES;
 	o.size = PS_CUT_PIECE + 1;
 	assert_int_equal(ps_pack_writer_object(w, &o, "x"), PS_EINVAL);
+	o = (struct ps_cut_object){
+	    .id = 7 << 24 | 1, .kind = PS_CUT_PATCH, .size = 3 * PS_CUT_PIECE, .interval = 20};
+	assert_int_equal(ps_pack_writer_object(w, &o, NULL), PS_OK);
+	assert_int_equal(ps_pack_writer_zeros(w, 0, 4 * PS_CUT_PIECE), PS_EINVAL);
+	assert_int_equal(ps_pack_writer_zeros(w, 0, PS_CUT_PIECE + 1), PS_EINVAL);
+	assert_int_equal(ps_pack_writer_zeros(w, PS_CUT_PIECE, PS_CUT_PIECE), PS_OK);
+	assert_int_equal(ps_pack_writer_zeros(w, PS_CUT_PIECE, PS_CUT_PIECE), PS_EINVAL);
+	o.id = 8 << 24 | 1;
+	o.kind = PS_CUT_CHUNKS;
+	assert_int_equal(ps_pack_writer_object(w, &o, NULL), PS_OK);
+	assert_int_equal(ps_pack_writer_zeros(w, 0, PS_CUT_PIECE), PS_EINVAL); /* whole: they are */
+	ps_pack_writer_free(w);
+	struct ps_pack_about first = {.mark = {7}, .upto = 20};
+	assert_int_equal(ps_pack_writer_new(&memory, &first, 0, NULL, 0, append, &b, &w), PS_OK);
+	o.kind = PS_CUT_PATCH;
+	assert_int_equal(ps_pack_writer_object(w, &o, NULL), PS_EINVAL); /* of nothing */
 	ps_pack_writer_free(w);
 	free(b.data);
 }

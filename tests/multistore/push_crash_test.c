@@ -108,6 +108,28 @@ static void machine_keep(struct machine *m)
 	assert_ok(ps_mem_snapshot_take(blobs_world(m->w.b), 0, &m->snapshot));
 }
 
+enum { LARGE_PIECES = 24 };
+
+static ps_id put_large(struct machine *m)
+{
+	uint8_t *bytes = test_malloc(LARGE_PIECES * PS_CUT_PIECE);
+	ps_id id;
+	blobs_fill(bytes, LARGE_PIECES * PS_CUT_PIECE, 5);
+	assert_ok(ps_put(m->w.s, bytes, LARGE_PIECES * PS_CUT_PIECE, &id));
+	test_free(bytes);
+	return id;
+}
+
+/* Pieces with bytes, and one with zeros, so that its patch is in several packs. */
+static void write_parts(struct machine *m, ps_id id)
+{
+	static const unsigned pieces[] = {2, 3, 9, 17};
+	for (unsigned i = 0; i < sizeof(pieces) / sizeof(*pieces); i++)
+		assert_ok(ps_write_at(m->w.s, id, pieces[i] * PS_CUT_PIECE + 10, "patched", 7));
+	assert_ok(ps_resize(m->w.s, id, (LARGE_PIECES - 3) * PS_CUT_PIECE));
+	assert_ok(ps_resize(m->w.s, id, LARGE_PIECES * PS_CUT_PIECE - 5));
+}
+
 static void crashing_new(struct machine *m, uint64_t seed, bool first)
 {
 	memset(m, 0, sizeof(*m));
@@ -121,11 +143,13 @@ static void crashing_new(struct machine *m, uint64_t seed, bool first)
 	open_store(m, true);
 	change_some(&m->w, 25);
 	if (!first) {
+		ps_id large = put_large(m);
 		(void)push_now(&m->w);
 		change_some(&m->w, 6);
 		(void)push_now(&m->w);
 		picture_take(&m->before, m->w.s);
 		change_some(&m->w, 12);
+		write_parts(m, large);
 	}
 	picture_take(&m->after, m->w.s);
 	machine_keep(m);
