@@ -51,6 +51,8 @@ static void committed(void *arg, uint64_t commit, uint64_t bytes)
 	if (attached_due(a) < a->waits_until)
 		wake(a);
 	pthread_mutex_unlock(&a->lock);
+	if (a->shipper)
+		ps_shipper_committed(a->shipper, commit, bytes);
 }
 
 /* ---- a push ---- */
@@ -105,6 +107,8 @@ int attached_push(struct ps_attached *a, const struct ps_push_options *options, 
 	else if (err != PS_ECANCELED)
 		note_failure(a, err);
 	pthread_mutex_unlock(&a->lock);
+	if (!err && a->shipper)
+		ps_shipper_pushed(a->shipper);
 	if (!err && result)
 		*result = told;
 	return err;
@@ -226,6 +230,25 @@ static int take_note(struct ps_attached *a)
 	return PS_OK;
 }
 
+/* What cannot be cut beside its callers ships no log. */
+static int make_shipper(struct ps_attached *a, ps_storer *s)
+{
+	if (a->shipping.every_ns == 0 || (ps_caps(s) & PS_CAP_READONLY) || !(ps_caps(s) & PS_CAP_THREADS))
+		return PS_OK;
+	a->shipping.log.s = s;
+	a->shipping.log.r = a->r;
+	a->shipping.log.clock = a->clock;
+	return ps_shipper_new(&a->shipping, &a->shipper);
+}
+
+static int start_shipper(struct ps_attached *a)
+{
+	pthread_mutex_lock(&a->lock);
+	uint64_t commit = a->commit, pushed = a->pushed_commit;
+	pthread_mutex_unlock(&a->lock);
+	return ps_shipper_start(a->shipper, commit, pushed);
+}
+
 int ps_attached_start(struct ps_attached *a, ps_storer *s)
 {
 	bool pushes = (a->push_ns || a->push_bytes) && !(ps_caps(s) & PS_CAP_READONLY);
@@ -233,10 +256,14 @@ int ps_attached_start(struct ps_attached *a, ps_storer *s)
 	if (pushes && !(ps_caps(s) & PS_CAP_THREADS))
 		return ps_fail(PS_ENOTSUP, "background pushes: the store below is for one thread");
 	a->watch = (struct ps_commit_watch){committed, a};
-	int err = ps_watch_commits(s, &a->watch);
+	int err = make_shipper(a, s);
+	if (!err)
+		err = ps_watch_commits(s, &a->watch);
 	if (err)
 		return err;
 	err = take_note(a);
+	if (!err && a->shipper)
+		err = start_shipper(a);
 	if (!err && pushes)
 		err = start_thread(a);
 	if (err && ps_watch_commits(s, NULL) != PS_OK)
@@ -259,6 +286,18 @@ void ps_attached_resume(struct ps_attached *a)
 	a->pauses--;
 	wake(a);
 	pthread_mutex_unlock(&a->lock);
+}
+
+void ps_attached_pause_log(struct ps_attached *a)
+{
+	if (a->shipper)
+		ps_shipper_pause(a->shipper);
+}
+
+void ps_attached_resume_log(struct ps_attached *a)
+{
+	if (a->shipper)
+		ps_shipper_resume(a->shipper);
 }
 
 static bool become_pusher(struct ps_attached *a)

@@ -31,7 +31,10 @@ PS_CHECKED int ps_attached_start(struct ps_attached *a, ps_storer *s);
 /* No background push is under way when it returns, and none begins until ps_attached_resume. */
 void ps_attached_pause(struct ps_attached *a);
 void ps_attached_resume(struct ps_attached *a);
-/* Ends the thread; the store may be closed already. Closes the remote, if it is its own. NULL is PS_OK. */
+/* The same for the log, which goes on while others push. */
+void ps_attached_pause_log(struct ps_attached *a);
+void ps_attached_resume_log(struct ps_attached *a);
+/* Ends the threads; the store may be closed already. Closes the remote, if it is its own. NULL is PS_OK. */
 int ps_attached_free(struct ps_attached *a);
 
 /* The same where what used it failed: gives that error, with its sentence. */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "multistore/attached.h"
+#include "multistore/shipper.h"
 #include "remote/backoff.h"
 #include "store/cut.h"
 
@@ -25,6 +26,8 @@ struct ps_attached {
 	struct ps_clock *clock;
 	struct ps_backoff backoff;
 	struct ps_commit_watch watch;
+	struct ps_shipper *shipper; /* of the log; NULL. Constant while commits are watched */
+	struct ps_shipper_setup shipping;
 	bool has_thread;
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards all below */

@@ -11,7 +11,13 @@
 
 #include "base/fail.h"
 
-enum { RETRY_FIRST_MS = 1000, RETRY_MOST_MS = 300000 };
+enum {
+	RETRY_FIRST_MS = 1000,
+	RETRY_MOST_MS = 300000,
+	LOG_MS = 1000,
+	LOG_BYTES = 64 << 20,
+	LOG_TOTAL_BYTES = 512 << 20
+};
 
 /* ---- options ---- */
 
@@ -45,6 +51,13 @@ static int take_options(struct ps_attached *a, const struct ps_multi_options *o)
 	a->push_bytes = o->push_bytes;
 	a->event = o->event;
 	a->event_arg = o->event_arg;
+	if (o->log_ms < PS_LOG_OFF)
+		return ps_fail(PS_EINVAL, "multi options: log_ms: there is no time %d", o->log_ms);
+	a->shipping.every_ns =
+	    o->log_ms == PS_LOG_OFF ? 0 : (uint64_t)(o->log_ms ? o->log_ms : LOG_MS) * PS_MS_NS;
+	a->shipping.log.group_bytes = o->log_bytes ? o->log_bytes : LOG_BYTES;
+	a->shipping.log.total_bytes = o->log_total_bytes ? o->log_total_bytes : LOG_TOTAL_BYTES;
+	a->shipping.log.level = 1;
 	return PS_OK;
 }
 
@@ -91,7 +104,9 @@ int ps_attached_new(const struct ps_multi_options *options, const struct ps_atta
 	if (!a)
 		return ps_fail(PS_ENOMEM, "no memory for an attachment");
 	a->clock = seams && seams->clock ? seams->clock : &ps_system_clock;
-	ps_backoff_init(&a->backoff, RETRY_FIRST_MS, RETRY_MOST_MS, jitter_seed(seams));
+	uint64_t seed = jitter_seed(seams);
+	ps_backoff_init(&a->backoff, RETRY_FIRST_MS, RETRY_MOST_MS, seed);
+	a->shipping.seed = seed + 1;
 	int err = init_sync(a);
 	if (err) {
 		free(a);
@@ -128,6 +143,7 @@ int ps_attached_free(struct ps_attached *a)
 	if (!a)
 		return PS_OK;
 	stop_thread(a);
+	ps_shipper_free(a->shipper);
 	if (a->owns_remote)
 		err = ps_remote_close(a->r);
 	pthread_cond_destroy(&a->changed);
@@ -239,6 +255,22 @@ int ps_multi_open_at(const char *path, const struct ps_base_options *base,
 
 /* ---- status ---- */
 
+static void tell_log(struct ps_shipper *shipper, struct ps_remote_status *status)
+{
+	struct ps_shipper_status log;
+	ps_shipper_status(shipper, &log);
+	status->log =
+	    log.log.phase == PS_LOG_ENDED || log.log.phase == PS_LOG_WAITS ? PS_LOG_STANDS : PS_LOG_SHIPS;
+	status->log_commit = log.log.commit;
+	status->log_commits = log.commits;
+	status->log_bytes = log.bytes;
+	status->log_lag_ns = log.lag_ns;
+	status->log_groups = log.log.groups;
+	status->log_failures = log.failures;
+	status->log_error = log.error;
+	memcpy(status->log_message, log.message, sizeof(status->log_message));
+}
+
 int ps_remote_status(ps_storer *s, struct ps_remote_status *status)
 {
 	struct ps_attached *a = s && status ? ps_multi_attached(s) : NULL;
@@ -269,5 +301,17 @@ int ps_remote_status(ps_storer *s, struct ps_remote_status *status)
 	};
 	snprintf(status->message, sizeof(status->message), "%s", a->sentence);
 	pthread_mutex_unlock(&a->lock);
+	if (a->shipper)
+		tell_log(a->shipper, status);
 	return PS_OK;
+}
+
+int ps_remote_wait(ps_storer *s, uint32_t timeout_ms)
+{
+	struct ps_attached *a = s ? ps_multi_attached(s) : NULL;
+	if (!a)
+		return ps_fail(PS_EINVAL, "ps_remote_wait: the store is not attached to a network");
+	if (!a->shipper)
+		return ps_fail(PS_ENOTSUP, "ps_remote_wait: the store ships no log");
+	return ps_shipper_wait(a->shipper, timeout_ms);
 }

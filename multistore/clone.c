@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/new_file.h"
 #include "multistore/attached.h"
+#include "multistore/log_behind.h"
 #include "multistore/push_internal.h"
 #include "multistore/state_reader.h"
 
@@ -18,7 +19,9 @@ struct clone {
 	const struct ps_push_manifest_state *state;
 	struct ps_restore *restore;
 	ps_state_reader *reader;
-	uint64_t objects, bytes; /* so far */
+	struct ps_log_behind *log;  /* of the newest state; NULL */
+	struct ps_cut_info reached; /* what the log brings the state to */
+	uint64_t objects, bytes;    /* so far */
 	char temporary[PATH_MAX];
 };
 
@@ -62,7 +65,7 @@ static int copy_pieces(struct clone *c)
 	const uint8_t *bytes;
 	size_t len;
 	int err;
-	while ((err = ps_state_reader_piece(c->reader, &offset, &bytes, &len)) == PS_OK) {
+	while ((err = ps_log_behind_piece(c->log, c->reader, &offset, &bytes, &len)) == PS_OK) {
 		err = not_possible(c, ps_restore_piece(c->restore, offset, bytes, len));
 		if (!err)
 			err = show(c);
@@ -89,7 +92,7 @@ static int copy_all(struct clone *c)
 	const uint8_t *bytes;
 	int err = PS_OK;
 	while (!err) {
-		err = ps_state_reader_next(c->reader, &object, &bytes);
+		err = ps_log_behind_next(c->log, c->reader, &object, &bytes);
 		if (!err)
 			err = copy_object(c, &object, bytes);
 		else if (err == PS_ENOTFOUND)
@@ -97,7 +100,7 @@ static int copy_all(struct clone *c)
 	}
 	if (err != PS_ENOTFOUND)
 		return err;
-	const struct ps_cut_info *info = &c->state->info;
+	const struct ps_cut_info *info = &c->reached;
 	if (c->objects != info->objects || c->bytes != info->live_bytes)
 		return ps_fail(
 		    PS_ECORRUPT,
@@ -111,7 +114,7 @@ static int copy_all(struct clone *c)
 static int fill(struct clone *c, ps_storer *s)
 {
 	/* As after a crash: ids that the lost store gave out behind the state are not given out again. */
-	struct ps_cut_info info = c->state->info;
+	struct ps_cut_info info = c->reached;
 	info.crashes++;
 	int err = ps_restore_begin(s, &c->restore);
 	if (err)
@@ -137,7 +140,9 @@ static int note_state(struct clone *c, ps_storer *s)
 	if (err)
 		return err;
 	memcpy(note.last, c->state->mark, sizeof(note.last));
-	note.commit = stats.last_commit;
+	note.commit = c->log && ps_log_behind_groups(c->log) > 0
+	                  ? 0
+	                  : stats.last_commit; /* what the log has is not pushed */
 	note.seen_ns = push_manifest_time(c->r);
 	return ps_push_note_set(s, &note);
 }
@@ -193,12 +198,30 @@ static int take_options(struct clone *c, const struct ps_clone_options *options)
 	return PS_OK;
 }
 
+static int canceled(void *arg, const struct ps_remote_progress *progress)
+{
+	(void)progress;
+	return show(arg) != PS_OK;
+}
+
+/* Only the newest state has a log behind it. */
+static int read_log(struct clone *c)
+{
+	c->reached = c->state->info;
+	if (c->state != ps_push_manifest_newest(&c->manifest) || c->options.state != 0 ||
+	    c->options.without_log)
+		return PS_OK;
+	return ps_log_behind_new(&c->memory, c->r, &c->manifest, canceled, c, &c->reached, &c->log);
+}
+
 static int look(struct clone *c)
 {
 	int err = ps_remote_sync(c->r, NULL, NULL, NULL);
 	if (!err)
 		err = push_read_manifest(c->r, PS_PUSH_MANIFEST_KEY, &c->manifest);
-	return err ? err : find_state(c);
+	if (!err)
+		err = find_state(c);
+	return err ? err : read_log(c);
 }
 
 static int clone_to(struct clone *c, const char *path, struct ps_clone_result *result)
@@ -214,7 +237,8 @@ static int clone_to(struct clone *c, const char *path, struct ps_clone_result *r
 	if (!err && result)
 		*result = (struct ps_clone_result){
 		    .state = c->state->info.here.interval,
-		    .commit = c->state->info.commit,
+		    .commit = c->reached.commit,
+		    .log_groups = c->log ? ps_log_behind_groups(c->log) : 0,
 		    .objects = c->objects,
 		    .bytes = c->bytes,
 		    .received_bytes = after.received_bytes - before.received_bytes,
@@ -238,6 +262,7 @@ int ps_clone(ps_remote *r, const char *path, const struct ps_clone_options *opti
 	ps_memory_init(&c.memory, NULL);
 	ps_push_manifest_init(&c.manifest, &c.memory);
 	err = clone_to(&c, path, result);
+	ps_log_behind_free(c.log);
 	ps_push_manifest_done(&c.manifest);
 	ps_memory_done(&c.memory);
 	return err;

@@ -3,7 +3,7 @@
 #ifndef PS_PUSH_MANIFEST_H
 #define PS_PUSH_MANIFEST_H
 
-#include "multistore/pack.h"
+#include "multistore/log_pad.h"
 
 #define PS_PUSH_MANIFEST_KEY "store"
 enum {
@@ -41,6 +41,7 @@ struct ps_push_manifest_state {
 /* Runs by (upto, since); packs by run; states the newest first. */
 struct ps_push_manifest {
 	struct ps_memory *memory;
+	struct ps_log_place log; /* behind the newest state */
 	struct ps_push_manifest_pack *packs;
 	struct ps_push_manifest_run *runs;
 	struct ps_push_manifest_state *states;
@@ -70,6 +71,7 @@ struct ps_push_manifest_next {
 	const struct ps_push_manifest_pack *packs;
 	struct ps_push_manifest_state state; /* runs and run[] are filled in */
 	uint32_t history;
+	struct ps_log_place log;
 };
 PS_CHECKED int ps_push_manifest_make(const struct ps_push_manifest *old,
                                      const struct ps_push_manifest_next *next, struct ps_push_manifest *m);

@@ -83,6 +83,14 @@ static uint8_t *put_numbers(uint8_t *at, const struct ps_push_manifest_state *s)
 	return at;
 }
 
+static void put_log(const struct ps_log_place *log, struct manifest_head_bytes *head)
+{
+	head->log_epoch = ps_set64(log->at.epoch);
+	head->log_first = ps_set64(log->at.n);
+	memcpy(head->log_before, log->before, sizeof(head->log_before));
+	memcpy(head->log_name, log->name.bytes, sizeof(head->log_name));
+}
+
 int ps_push_manifest_encode(const struct ps_push_manifest *m, uint8_t **bytes, size_t *len)
 {
 	uint32_t numbers = 0;
@@ -101,6 +109,7 @@ int ps_push_manifest_encode(const struct ps_push_manifest *m, uint8_t **bytes, s
 	                                   .states = ps_set32(m->state_count),
 	                                   .numbers = ps_set32(numbers)};
 	memcpy(head.magic, manifest_magic, sizeof(head.magic));
+	put_log(&m->log, &head);
 	*bytes = at;
 	*len = (size_t)size;
 	at = put(at, &head, sizeof(head));
@@ -121,7 +130,18 @@ struct counts {
 	uint32_t packs, runs, states, numbers;
 };
 
-static int decode_head(const uint8_t *bytes, size_t len, struct counts *c)
+static int decode_log(const struct manifest_head_bytes *head, struct ps_log_place *log)
+{
+	log->at = (struct ps_remote_slot_at){ps_get64(head->log_epoch), ps_get64(head->log_first)};
+	memcpy(log->before, head->log_before, sizeof(log->before));
+	memcpy(log->name.bytes, head->log_name, sizeof(log->name.bytes));
+	bool begun = log->at.epoch > 0 && log->at.n > 0 && log->at.n <= INT64_MAX;
+	if (!begun && (log->at.epoch > 0 || log->at.n > 0 || ps_log_place_there(log)))
+		return damaged("has an impossible log");
+	return PS_OK;
+}
+
+static int decode_head(const uint8_t *bytes, size_t len, struct counts *c, struct ps_log_place *log)
 {
 	struct manifest_head_bytes head;
 	if (len < sizeof(head) || len > PS_PUSH_MANIFEST_BYTES_MAX)
@@ -138,7 +158,7 @@ static int decode_head(const uint8_t *bytes, size_t len, struct counts *c)
 	    c->states == 0 || !all_zero(head.reserved, sizeof(head.reserved)) ||
 	    bytes_of(c->packs, c->runs, c->states, c->numbers) != len)
 		return damaged("has another length than it says");
-	return PS_OK;
+	return decode_log(&head, log);
 }
 
 static int decode_pack(const uint8_t *at, const struct ps_push_manifest_run *run,
@@ -294,7 +314,7 @@ static int decode_states(const uint8_t *at, const struct counts *c, struct ps_pu
 int ps_push_manifest_decode(const uint8_t *bytes, size_t len, struct ps_push_manifest *m)
 {
 	struct counts c = {0};
-	int err = decode_head(bytes, len, &c);
+	int err = decode_head(bytes, len, &c, &m->log);
 	if (!err)
 		err = decode_runs(bytes, &c, m);
 	size_t before = (size_t)bytes_of(c.packs, c.runs, 0, 0);

@@ -24,6 +24,8 @@ struct ps_push_options;
 struct ps_push_result;
 struct ps_base_options;
 
+enum { PS_LOG_OFF = -1 };
+
 enum ps_multi_event_kind {
 	PS_MULTI_PUSHED = 1,       /* a background push has ended */
 	PS_MULTI_PUSH_FAILED = 2,  /* one failed, and is tried again */
@@ -64,6 +66,13 @@ struct ps_multi_options {
 	uint32_t push_seconds; /* pushed in the background so long after the first commit that is not pushed;
 	                          0: not for that */
 	uint64_t push_bytes;   /* or once so many bytes of contents are not pushed; 0: not for that */
+	/* Behind a push, what is committed is shipped as a log, so that a lost machine loses no more than
+	 * this. */
+	int32_t log_ms;     /* how long a commit may stay unshipped; 1,000. PS_LOG_OFF: for ever */
+	uint64_t log_bytes; /* of contents that the log takes at a time; 64 MiB: beyond that it stops, and the
+	                       next push carries the rest */
+	uint64_t log_total_bytes; /* that it takes between two pushes, compressed; 512 MiB. A clone holds them
+	                             in memory */
 	const struct ps_push_options *push; /* of background pushes; their progress is not called */
 	ps_multi_event_fn event;            /* hears of background pushes; none */
 	void *event_arg;

@@ -159,7 +159,7 @@ static int choose_since(struct push *p, bool *changed)
 	if (!newest || found)
 		return PS_OK;
 	err = count_changes(p, &contents, &items);
-	*changed = items > 0;
+	*changed = items > 0 || ps_log_wants_push(p->log);
 	if (err || !*changed)
 		return err;
 	for (uint32_t i = 0; i < newest->runs; i++)
@@ -222,8 +222,11 @@ static uint64_t wall_ns(void)
 
 static int make_manifest(struct push *p)
 {
-	struct ps_push_manifest_next next = {
-	    .keep = p->keep, .run = p->run, .packs = p->packs, .history = p->options.history};
+	struct ps_push_manifest_next next = {.keep = p->keep,
+	                                     .run = p->run,
+	                                     .packs = p->packs,
+	                                     .history = p->options.history,
+	                                     .log = p->place};
 	next.run.since = p->since;
 	next.run.upto = p->info.here.interval;
 	next.run.checkpoint = p->info.here.checkpoint;
@@ -270,7 +273,9 @@ static int push_changes(struct push *p)
 		return err;
 	memcpy(p->note.last, p->mark, PS_PACK_MARK);
 	p->note.number = p->info.here.interval;
-	return clean_up(p, &p->next);
+	err = clean_up(p, &p->next);
+	push_log_published(p);
+	return err;
 }
 
 /* The state is there already. One look tells whether it still is. */
@@ -286,7 +291,8 @@ static int is_at(struct push *p, bool *same)
 {
 	struct ps_stats stats;
 	int err = ps_stats(p->s, &stats);
-	*same = !err && p->note.commit > 0 && stats.last_commit == p->note.commit && p->note.attempts == 0 &&
+	*same = !err && !ps_log_wants_push(p->log) && p->note.commit > 0 &&
+	        stats.last_commit == p->note.commit && p->note.attempts == 0 &&
 	        push_manifest_time(p->r) == p->note.seen_ns;
 	return err;
 }
@@ -299,6 +305,8 @@ static int find_changes(struct push *p, bool *changed)
 	int err = push_read(p);
 	if (!err)
 		err = push_judge(p);
+	if (!err)
+		err = push_place_log(p); /* before any cut: it looks whether this file is the newest one */
 	return err ? err : choose_since(p, changed);
 }
 
@@ -382,7 +390,7 @@ static void done(struct push *p)
 int push_store(ps_storer *s, ps_remote *r, const struct ps_push_options *options,
                struct ps_push_result *result)
 {
-	struct push p = {.s = s, .r = r};
+	struct push p = {.s = s, .r = r, .log = ps_log_of(s)};
 	struct pushed own = {0};
 	int err = take_options(&p, options);
 	if (!err)

@@ -52,12 +52,14 @@ struct ps_clone_options {
 	const struct ps_multi_options *multi; /* its classes; NULL: defaults. A network in them is not looked at */
 	ps_progress_fn progress;
 	void *progress_arg;
+	uint32_t without_log; /* exactly the newest state, and not what was shipped behind it: where the log cannot be read */
 };
 struct ps_clone_result {
-	uint64_t state, commit, objects, bytes;
+	uint64_t state, commit, objects, bytes; /* commit: the last one that is in it */
 	uint64_t received_bytes, requests;
+	uint64_t log_groups; /* that were shipped behind the state, and are in it */
 };
-/* The store of a state as a new file at path, r synced before (a state of another machine's is seen): it appears when it is whole, until then
+/* The store of a state, the newest with the commits that were shipped behind it, as a new file at path, r synced before (a state of another machine's is seen): it appears when it is whole, until then
  * it is "path.partial-PROCESS". Small contents lie in classes. Its next push goes on where the state was, if it was the newest.
  * PS_ECORRUPT: a pack is not what it should be; the sentence names it. PS_ESUPERSEDED: another push has dropped the state meanwhile.
  * PS_ECANCELED. PS_EEXIST: something is at path. PS_ENOTFOUND: nothing was pushed here, or no such state is kept. PS_EAUTH, PS_ELOST, PS_EROLLBACK, PS_EFORK:
@@ -91,9 +93,28 @@ struct ps_remote_status {
 	uint64_t retry_ns;      /* until the next background push may begin */
 	char message[512];      /* the last failure's sentence, or empty */
 	uint64_t requests, sent_bytes, received_bytes; /* of the remote, since it was opened */
+	uint32_t log;           /* enum ps_log_state */
+	uint64_t log_commit;    /* the last one that is shipped, or pushed */
+	uint64_t log_commits;   /* that are neither */
+	uint64_t log_bytes;     /* of contents, in these */
+	uint64_t log_lag_ns;    /* since the first of them; 0: there are none */
+	uint64_t log_groups;    /* shipped since the store was opened */
+	uint32_t log_failures;  /* in a row */
+	int log_error;          /* of the last one; PS_OK */
+	char log_message[512];  /* and its sentence */
+};
+enum ps_log_state {
+	PS_LOG_NONE = 0,   /* none is shipped */
+	PS_LOG_SHIPS = 1,
+	PS_LOG_STANDS = 2, /* it goes on behind the next push: there was none yet, or more was changed than it takes */
 };
 /* Asks no network. PS_EINVAL: s is not attached. Any thread. */
 PS_CHECKED PS_API int ps_remote_status(ps_storer *s, struct ps_remote_status *status);
+/* Until all that was committed before the call is shipped, or pushed: what is lost with the machine afterwards came later. Does not wait
+ * for log_ms. PS_ETIMEDOUT; PS_EUNAVAILABLE: and the network was not to be reached. The commits stay, and are shipped when that can be.
+ * PS_EFENCED, PS_EFORK: they never will be (ps_push tells more). PS_ENOTSUP: no log is shipped (struct ps_multi_options). PS_EINVAL: s is
+ * not attached. Any thread. */
+PS_CHECKED PS_API int ps_remote_wait(ps_storer *s, uint32_t timeout_ms);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 
 #include <padstone/push.h>
 
+#include "multistore/log.h"
 #include "multistore/manifest.h"
 #include "multistore/push_note.h"
 
@@ -24,6 +25,9 @@ struct push {
 	bool looked; /* the network's head was asked for, before anything is sent */
 	bool ended;  /* the note has attempts, but the last one has ended: it is the newest state */
 	bool sweep;  /* there may be packs that no manifest ever named */
+
+	struct ps_log *log;        /* the store's; NULL */
+	struct ps_log_place place; /* where it goes on behind the cut */
 
 	struct ps_cut *cut;
 	struct ps_cut_info info;
@@ -69,6 +73,14 @@ bool push_recall(const struct push *p, struct ps_push_manifest *m);
 /* Puts p->next in its place and brings it to the network. PS_EFORK: another was there first, and stays. */
 PS_CHECKED int push_publish(struct push *p);
 PS_CHECKED int push_sync(struct push *p, struct ps_remote_sync_result *result);
+
+/* ---- the log (push_log.c) ---- */
+
+/* Before the cut: where the log goes on, into p->place. PS_EFORK: this file is older than its own log; and as
+ * ps_log_at_push. */
+PS_CHECKED int push_place_log(struct push *p);
+/* The manifest `now` is confirmed: the log behind the state before it counts no more. */
+void push_log_published(struct push *p);
 
 /* ---- packs (push_packs.c) ---- */
 

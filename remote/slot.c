@@ -299,7 +299,8 @@ static int task_failed(const struct ps_task *task)
 }
 
 static int remove_some(struct ps_operation *op, const struct ps_remote_slot_at *from, size_t count,
-                       struct ps_pad_look looks[REMOVE_BATCH], struct ps_pad_send sends[REMOVE_BATCH])
+                       struct ps_pad_look looks[REMOVE_BATCH], struct ps_pad_send sends[REMOVE_BATCH],
+                       bool *any)
 {
 	size_t there = 0;
 	int err = find_some(op, from, count, looks);
@@ -313,6 +314,7 @@ static int remove_some(struct ps_operation *op, const struct ps_remote_slot_at *
 		err = ps_pads_send(op, sends, there, PS_VERIFY_NONE);
 	for (size_t i = 0; i < there && err == PS_OK; i++)
 		err = task_failed(&sends[i].settle.task);
+	*any = there > 0;
 	return err;
 }
 
@@ -325,10 +327,11 @@ static int remove_all(struct ps_operation *op, const struct ps_remote_slot_at *f
 	if (!room)
 		return ps_fail(PS_ENOMEM, "no memory for removing slots");
 	struct ps_remote_slot_at at = *from;
+	bool any = true;
 	int err = PS_OK;
-	while (at.n < end && err == PS_OK) {
+	while (any && at.n < end && err == PS_OK) {
 		size_t count = end - at.n < REMOVE_BATCH ? (size_t)(end - at.n) : REMOVE_BATCH;
-		err = remove_some(op, &at, count, room->looks, room->sends);
+		err = remove_some(op, &at, count, room->looks, room->sends, &any);
 		at.n += count;
 	}
 	ps_memory_free(&op->r->memory, room, sizeof(*room));

@@ -66,6 +66,7 @@ static void tied_new(struct tied *t, uint64_t seed, uint32_t seconds, uint64_t b
 	hand_clock_init(&t->clock);
 	assert_int_equal(sem_init(&t->told, 0, 0), 0);
 	t->options = (struct ps_multi_options){.size = sizeof(t->options),
+	                                       .log_ms = PS_LOG_OFF,
 	                                       .remote = t->w.b->r,
 	                                       .push_seconds = seconds,
 	                                       .push_bytes = bytes,

@@ -1,0 +1,160 @@
+/* The log in the background: shipped in time, waited for, and whole whatever the network does meanwhile. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/multistore/push_fixture.h"
+
+enum { LONG_MS = 120000 };
+
+static void attach(struct world *w, int32_t log_ms)
+{
+	const struct ps_base_options base = {.size = sizeof(base),
+	                                     .durability = PS_RELAXED,
+	                                     .memory_budget = 16 << 20,
+	                                     .pin_limit = 1 << 30,
+	                                     .io = PS_BASE_IO_BUFFERED,
+	                                     .background = PS_BACKGROUND_NONE};
+	const struct ps_multi_options options = {
+	    .size = sizeof(options), .remote = w->b->r, .log_ms = log_ms};
+	ps_storer *multi;
+	assert_ok(ps_multi_open_at(w->path, &base, &options, &multi));
+	w->s = multi;
+	if (w->concurrent)
+		assert_ok(ps_concurrent_open(multi, NULL, &w->s));
+}
+
+static void attached_new(struct world *w, uint64_t seed, int32_t log_ms)
+{
+	world_new(w, "mem", seed);
+	assert_ok(ps_close(w->s));
+	attach(w, log_ms);
+	change_some(w, 30);
+	assert_ok(ps_push(w->s, NULL, NULL, NULL));
+}
+
+static struct ps_remote_status status_of(struct world *w)
+{
+	struct ps_remote_status status;
+	assert_ok(ps_remote_status(w->s, &status));
+	return status;
+}
+
+static void what_was_waited_for_is_in_a_clone(void **state)
+{
+	struct world w;
+	(void)state;
+	attached_new(&w, 2, LONG_MS); /* nothing comes by itself in time: who waits does not wait for that */
+	for (unsigned i = 0; i < 5; i++) {
+		struct picture p;
+		change_some(&w, 10);
+		assert_true(status_of(&w).log_commits > 0);
+		assert_ok(ps_remote_wait(w.s, LONG_MS));
+		assert_int_equal(status_of(&w).log_commits, 0);
+		assert_int_equal(status_of(&w).log_lag_ns, 0);
+		assert_int_equal(status_of(&w).log_groups, i + 1);
+		picture_take(&p, w.s);
+		change_some(&w, 3);
+		expect_clone(&w, w.b->r, 0, &p);
+		picture_free(&p);
+	}
+	world_free(&w);
+}
+
+static void it_comes_by_itself(void **state)
+{
+	struct world w;
+	struct picture p;
+	(void)state;
+	attached_new(&w, 3, 1);
+	change_some(&w, 10);
+	for (unsigned i = 0; i < LONG_MS && status_of(&w).log_commits > 0; i++)
+		usleep(1000);
+	assert_int_equal(status_of(&w).log_commits, 0);
+	picture_take(&p, w.s);
+	expect_clone(&w, w.b->r, 0, &p);
+	picture_free(&p);
+	world_free(&w);
+}
+
+static void a_network_that_is_away_takes_nothing_back(void **state)
+{
+	struct world w;
+	struct picture p;
+	struct ps_mem_rule rule = {.fault = PS_MEM_VANISH};
+	unsigned number;
+	(void)state;
+	attached_new(&w, 2, 1);
+	assert_ok(ps_remote_wait(w.s, LONG_MS));
+	assert_ok(ps_mem_rule_add(blobs_world(w.b), &rule, &number));
+	change_some(&w, 10);
+	int err = PS_ETIMEDOUT;
+	for (unsigned i = 0; i < LONG_MS && err == PS_ETIMEDOUT; i++)
+		err = ps_remote_wait(w.s, 1);
+	assert_int_equal(err, PS_EUNAVAILABLE);
+	struct ps_remote_status status = status_of(&w);
+	assert_int_equal(status.log_error, PS_EUNAVAILABLE);
+	assert_true(status.log_commits > 0 && status.log_bytes > 0 && status.log_lag_ns > 0);
+	ps_mem_rule_remove(blobs_world(w.b), 0);
+	(void)ps_mem_deliver(blobs_world(w.b));
+	assert_ok(ps_remote_wait(w.s, LONG_MS));
+	picture_take(&p, w.s);
+	expect_clone(&w, w.b->r, 0, &p);
+	picture_free(&p);
+	world_free(&w);
+}
+
+static void a_store_is_closed_while_it_ships(void **state)
+{
+	struct world w;
+	struct ps_mem_rule rule = {.fault = PS_MEM_HANG};
+	unsigned number;
+	(void)state;
+	attached_new(&w, 2, 1);
+	assert_ok(ps_mem_rule_add(blobs_world(w.b), &rule, &number));
+	change_some(&w, 10);
+	while (ps_mem_rule_hits(blobs_world(w.b), number) == 0)
+		usleep(1000);
+	assert_ok(ps_close(w.s));
+	ps_mem_rule_remove(blobs_world(w.b), 0);
+	attach(&w, LONG_MS);
+	assert_ok(ps_remote_wait(w.s, LONG_MS)); /* it goes on where the other one ended */
+	struct picture p;
+	picture_take(&p, w.s);
+	expect_clone(&w, w.b->r, 0, &p);
+	picture_free(&p);
+	world_free(&w);
+}
+
+static void without_a_log_nothing_is_waited_for(void **state)
+{
+	struct world w;
+	(void)state;
+	world_new(&w, "mem", 2);
+	assert_error(ps_remote_wait(w.s, 1), PS_EINVAL);
+	assert_ok(ps_close(w.s));
+	attach(&w, PS_LOG_OFF);
+	assert_error(ps_remote_wait(w.s, 1), PS_ENOTSUP);
+	assert_int_equal(status_of(&w).log, PS_LOG_NONE);
+	assert_ok(ps_close(w.s));
+	attach(&w, 0);
+	change_some(&w, 1);
+	assert_error(ps_remote_wait(w.s, 1), PS_ETIMEDOUT); /* until something was pushed */
+	assert_ok(ps_push(w.s, NULL, NULL, NULL));
+	assert_ok(ps_remote_wait(w.s, 0));
+	assert_int_equal(status_of(&w).log, PS_LOG_SHIPS);
+	world_free(&w);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_was_waited_for_is_in_a_clone),
+	    cmocka_unit_test(it_comes_by_itself),
+	    cmocka_unit_test(a_network_that_is_away_takes_nothing_back),
+	    cmocka_unit_test(a_store_is_closed_while_it_ships),
+	    cmocka_unit_test(without_a_log_nothing_is_waited_for),
+	};
+	return cmocka_run_group_tests_name("the log in the background", tests, NULL, NULL);
+}
