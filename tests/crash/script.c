@@ -20,6 +20,7 @@ enum { PIECE = 37000, BATCH_OBJECTS = 64 };
 
 static enum { OVER_BASE, OVER_MULTI, OVER_TURNS } over = OVER_BASE;
 static unsigned opens;
+static struct copies *copies; /* of the run at work */
 
 bool script_over(const char *stack)
 {
@@ -65,6 +66,8 @@ int store_open(struct sim_disk *disk, bool relaxed, ps_storer **s)
 	int err = ps_base_open_io(sim_disk_io(disk), created, &options, &base);
 	if (err)
 		return err;
+	if (copies && copies_pushed(copies) && copies_attach(copies, base))
+		abort();
 	if (over == OVER_MULTI || (over == OVER_TURNS && opens++ % 2 == 1))
 		return multi_over(base, s);
 	*s = base;
@@ -79,6 +82,7 @@ struct run *run_new(struct sim_disk *disk, uint64_t seed)
 	run->disk = disk;
 	run->oracle = oracle_new();
 	run->seed = seed;
+	run->copies = copies = copies_new();
 	return run;
 }
 
@@ -87,6 +91,9 @@ void run_free(struct run *run)
 	if (!run)
 		return;
 	oracle_free(run->oracle);
+	if (copies == run->copies)
+		copies = NULL;
+	copies_free(run->copies);
 	free(run);
 }
 
@@ -555,6 +562,21 @@ void step_note(struct run *run)
 {
 	if (run->s)
 		(void)failed(run, marks_note(&run->marks, run->s, now_of, run), "note");
+}
+
+/* A failed push leaves some versions more than it says. */
+void step_evict(struct run *run)
+{
+	if (!run->s || run->unknown)
+		return;
+	int err = copies_push(run->copies, run->s);
+	if (failed(run, err, "push"))
+		return;
+	oracle_durable(run->oracle, now(run));
+	err = copies_attach(run->copies, run->s);
+	if (!err)
+		err = ps_backing_evict(run->s, 0, NULL, NULL, NULL);
+	(void)failed(run, err, "evict");
 }
 
 void step_reopen(struct run *run)

@@ -9,6 +9,7 @@
 
 #include "tests/crash/marks.h"
 #include "tests/crash/oracle.h"
+#include "tests/support/copies.h"
 #include "tests/support/sim_disk.h"
 
 enum { SCRIPT_OBJECTS = 64 };
@@ -25,6 +26,7 @@ struct run {
 	uint64_t contents;         /* made so far: each from a seed of its own */
 	ps_id ids[SCRIPT_OBJECTS]; /* PS_ID_NONE: not made, or deleted */
 	struct marks marks;
+	struct copies *copies; /* that contents are fetched from: of this run, in all states of its store */
 };
 
 enum batch_op_kind { BATCH_PUT = 1, BATCH_REPLACE, BATCH_DELETE, BATCH_WRITE_AT, BATCH_ALLOC };
@@ -45,7 +47,8 @@ struct script {
 /* What stores are opened as from now on: "base" (at first), "multi" (over base), or "turns": the one and the
  * other, call by call. NULL is "base". False: there is no such stack. */
 bool script_over(const char *stack);
-/* The smallest store that there is, without a thread. PS_OK or the open's error. */
+/* The smallest store that there is, without a thread, over the copies of the run that was made last. PS_OK or
+ * the open's error. */
 int store_open(struct sim_disk *disk, bool relaxed, ps_storer **s);
 
 /* A run with an empty store, closed; `disk` may be of any state. */
@@ -78,6 +81,8 @@ void step_reopen(struct run *run);
 /* A cut since the last one, compared with what the oracle knows; all in it is durable. */
 void step_cut(struct run *run);
 void step_note(struct run *run);
+/* All is pushed to the run's copies, and leaves the file. */
+void step_evict(struct run *run);
 
 /* Each modifying call, a few at a time. */
 extern const struct script scripts[];

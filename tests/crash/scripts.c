@@ -495,6 +495,67 @@ static void first_note(struct run *run)
 	step_note(run);
 }
 
+/* ---- contents that leave and come back ---- */
+
+/* What they took is taken anew at once. */
+static void evict(struct run *run)
+{
+	step_evict(run);
+	step_put(run, 10, 700);
+	step_put(run, 11, 40 * K);
+	step_sync(run);
+	step_put(run, 12, 5000);
+	step_evict(run);
+	step_reopen(run);
+}
+
+static void one_in_pieces(struct run *run)
+{
+	step_put(run, 0, 100);
+	step_put(run, 1, 150 * K);
+}
+
+static void evict_pieces(struct run *run)
+{
+	step_evict(run);
+	step_put(run, 10, 100 * K);
+	step_sync(run);
+	step_put(run, 11, 60 * K);
+	step_sync(run);
+}
+
+static void fault(struct run *run)
+{
+	step_evict(run);
+	step_sync(run);
+	for (unsigned i = 0; i < 5; i++)
+		step_read(run, i);
+	step_put(run, 10, 50);
+	step_replace(run, 1, 300);
+	step_evict(run);
+	step_read(run, 2);
+}
+
+static void fault_pieces(struct run *run)
+{
+	step_evict(run);
+	step_read(run, 1);
+	step_put(run, 10, 50);
+	step_sync(run);
+	step_evict(run);
+}
+
+static void change_away(struct run *run)
+{
+	step_evict(run);
+	step_write_at(run, 0, 50, 100);
+	step_resize(run, 1, 9000);
+	step_delete(run, 2);
+	step_evict(run);
+	step_replace(run, 1, 10);
+	step_put(run, 10, 40 * K);
+}
+
 const struct script scripts[] = {
     {"format", NULL, nothing, false},
     {"first put", NULL, put_small, false},
@@ -548,6 +609,11 @@ const struct script scripts[] = {
     {"cut and compact", a_few, cut_and_compact, false},
     {"first note", NULL, first_note, false},
     {"notes", a_few, notes, false},
+    {"evict", a_few, evict, false},
+    {"evict pieces", one_in_pieces, evict_pieces, true},
+    {"fault", a_few, fault, false},
+    {"fault in pieces", one_in_pieces, fault_pieces, true},
+    {"change what is away", a_few, change_away, false},
 };
 const size_t script_count = LENGTH(scripts);
 
