@@ -169,15 +169,6 @@ static void model_done(struct model *m)
 
 /* ---- by one ---- */
 
-static uint8_t *crash(struct fixture *f, uint8_t *image)
-{
-	OK(ps_sync(f->s));
-	uint8_t *next = disk_store_crash(f->disk, f->s);
-	free(image);
-	open_store(f, PS_OPEN_DEFAULT);
-	return next;
-}
-
 static uint64_t all_bytes(const struct model *m)
 {
 	uint64_t bytes = 0;
@@ -190,12 +181,12 @@ static void all_reads_right_while_contents_leave(void **state)
 {
 	struct fixture *f = *state;
 	struct model m = {.f = f, .random = first_seed};
-	uint8_t *image = NULL;
 	for (unsigned i = 0; i < STEPS; i++) {
 		step(&m);
 		switch (draw(&m, 40)) {
 		case 0:
-			image = crash(f, image);
+			OK(ps_sync(f->s));
+			crash(f);
 			break;
 		case 1:
 			OK(ps_compact(f->s, 0, NULL, NULL));
@@ -220,9 +211,6 @@ static void all_reads_right_while_contents_leave(void **state)
 	}
 	assert_true(copies_counts(f->copies).fetches > STEPS / 10);
 	model_done(&m);
-	OK(ps_close(f->s));
-	f->s = NULL;
-	free(image);
 }
 
 /* ---- by several ---- */

@@ -273,14 +273,12 @@ static void what_is_away_is_away_after_opens_crashes_and_compactions(void **stat
 	assert_int_equal(ps_get64(store_of(f->s)->sb.incompatible),
 	                 INCOMPATIBLE_INTERVALS | INCOMPATIBLE_AWAY);
 	OK(ps_sync(f->s));
-	uint8_t *image = disk_store_crash(f->disk, f->s);
-	open_store(f, PS_OPEN_DEFAULT);
+	crash(f);
 	assert_int_equal(figures(f->s).local_bytes, 0);
 	OK(ps_compact(f->s, 0, NULL, NULL));
 	assert_int_equal(figures(f->s).local_bytes, 0);
 	OK(ps_check(f->s, PS_CHECK_FULL, NULL, NULL));
 	reopen(f);
-	free(image);
 	assert_int_equal(figures(f->s).local_bytes, 0);
 	all_are_there(f);
 	OK(ps_compact(f->s, 0, NULL, NULL));

@@ -45,7 +45,8 @@ void expect(ps_storer *s, ps_id id, uint64_t seed, size_t len)
 
 void open_store(struct fixture *f, enum ps_open_mode mode)
 {
-	const struct ps_base_options options = {.size = sizeof(options), .mode = (int)mode, .pin_limit = 1 << 30};
+	const struct ps_base_options options = {
+	    .size = sizeof(options), .mode = (int)mode, .pin_limit = 1 << 30};
 	OK(f->disk ? disk_store_open(f->disk, &options, &f->s) : ps_base_open(f->path, &options, &f->s));
 	OK(copies_attach(f->copies, f->s));
 }
@@ -53,6 +54,14 @@ void open_store(struct fixture *f, enum ps_open_mode mode)
 void reopen(struct fixture *f)
 {
 	OK(ps_close(f->s));
+	open_store(f, PS_OPEN_DEFAULT);
+}
+
+void crash(struct fixture *f)
+{
+	uint8_t *image = disk_store_crash(f->disk, f->s);
+	free(f->image);
+	f->image = image;
 	open_store(f, PS_OPEN_DEFAULT);
 }
 
@@ -101,6 +110,7 @@ int tear_down(void **state)
 	}
 	copies_free(f->copies);
 	sim_disk_free(f->disk);
+	free(f->image);
 	free(f);
 	return err;
 }

@@ -23,6 +23,7 @@ extern const size_t sizes[SIZES];
 struct fixture {
 	struct sim_disk *disk; /* NULL: the store is in a file, and may be used by several threads */
 	char folder[64], path[80];
+	uint8_t *image; /* that the disk began with after a crash */
 	struct copies *copies;
 	ps_storer *s;
 	ps_id ids[SIZES];
@@ -37,6 +38,8 @@ int tear_down(void **state);
 
 void open_store(struct fixture *f, enum ps_open_mode mode);
 void reopen(struct fixture *f);
+/* The power fails when all that was written is on the disk. */
+void crash(struct fixture *f);
 /* One object of each size, and all of it away. */
 void all_away(struct fixture *f);
 void all_are_there(struct fixture *f);
