@@ -267,11 +267,25 @@ static int find_behind(struct ps_log *log, const struct ps_push_manifest *m)
 	return err ? err : stop(log, PS_LOG_ON, false, PS_OK);
 }
 
+/* One that a push has put, and that is not on the network, is nobody's beginning yet: the next push brings it
+ * there. */
+static int check_synced(struct ps_log *log)
+{
+	struct ps_remote_info info;
+	int err = ps_remote_stat(log->setup.r, PS_PUSH_MANIFEST_KEY, &info);
+	if (err == PS_OK && info.exists && !info.synced)
+		return waits();
+	return err == PS_ENOTFOUND ? PS_OK : err;
+}
+
 static int find(struct ps_log *log)
 {
 	struct ps_push_manifest m;
+	int err = check_synced(log);
+	if (err)
+		return err;
 	ps_push_manifest_init(&m, &log->memory);
-	int err = push_read_manifest(log->setup.r, PS_PUSH_MANIFEST_KEY, &m);
+	err = push_read_manifest(log->setup.r, PS_PUSH_MANIFEST_KEY, &m);
 	if (err == PS_ENOTFOUND)
 		err = stop(log, PS_LOG_WAITS, false, PS_OK);
 	else if (!err)
