@@ -2,13 +2,15 @@
  * does everything in pieces, so that only the locks make calls look as if each took one moment.
  *
  * usage: linearizability_test STACK HISTORIES [SEED]
- * STACK: locked, locked-twice, memory, base; or split, which has no locks and must be caught. */
+ * STACK: locked, locked-twice, memory, base; evicting: base, whose contents leave all the time; or split,
+ * which has no locks and must be caught. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 
 #include "tests/concurrent/history.h"
 #include "tests/concurrent/layers.h"
+#include "tests/support/evicting.h"
 
 enum { HOT = 3, INLINE = HISTORY_WORDS * 8 };
 
@@ -232,14 +235,19 @@ static bool clear(struct recorder *r)
 /* ---- stacks ---- */
 
 static char store_path[64];
+/* What leaves a store that is called evicting; it is in a file in memory, for a push flushes four times. */
+static struct copies *copies;
+enum { PUSH_ONE_IN = 8 };
 
 static int open_stack(const char *name, ps_storer **s)
 {
 	const struct ps_base_options base = {.size = sizeof(base), .durability = PS_RELAXED};
 	ps_storer *inner = NULL;
 	bool split = strcmp(name, "split") == 0 || strncmp(name, "locked", 6) == 0;
-	int err = strcmp(name, "base") == 0 ? ps_base_open(store_path, &base, &inner)
-	                                    : ps_memory_open(NULL, &inner);
+	bool evicts = strcmp(name, "evicting") == 0, on_file = evicts || strcmp(name, "base") == 0;
+	int err = on_file ? ps_base_open(store_path, &base, &inner) : ps_memory_open(NULL, &inner);
+	if (!err && evicts)
+		err = evicting_open(inner, copies, PUSH_ONE_IN, &inner);
 	if (!err && split)
 		err = split_layer_open(inner, &inner);
 	if (!err && strcmp(name, "locked-twice") == 0)
@@ -307,8 +315,21 @@ int main(int argc, char **argv)
 	if (!mkdtemp(folder))
 		return 1;
 	snprintf(store_path, sizeof(store_path), "%s/store", folder);
+	bool evicts = strcmp(argv[1], "evicting") == 0;
+	int file = evicts ? memfd_create("store", MFD_CLOEXEC) : -1;
+	if (evicts) {
+		copies = copies_new();
+		snprintf(store_path, sizeof(store_path), "/proc/self/fd/%d", file);
+	}
 	long bad = open_stack(argv[1], &recorder.s) ? -1 : run(&recorder, histories, seed, expect_bad);
 	int closed = recorder.s ? ps_close(recorder.s) : PS_OK;
+	if (evicts) {
+		unsigned fetches = copies_counts(copies).fetches;
+		printf("%u fetches\n", fetches);
+		bad = fetches > histories ? bad : -1; /* else hardly anything left */
+		copies_free(copies);
+		close(file);
+	}
 	unlink(store_path);
 	rmdir(folder);
 	if (expect_bad)
