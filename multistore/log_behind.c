@@ -1,5 +1,7 @@
 #include "multistore/log_behind.h"
 
+#include <string.h>
+
 #include "base/fail.h"
 #include "multistore/log_run.h"
 
@@ -15,6 +17,12 @@ struct ps_log_behind {
 	uint64_t slot; /* NO_SLOT: there are no more, or nobody has looked */
 	bool looked;
 	bool of_log; /* the object that was given last */
+	/* Of the log: its size, what is known of it so far, and whether it is a patch of what the state has;
+	 * then the state's next piece. */
+	uint64_t size, known;
+	bool over_state, piece_there;
+	struct ps_log_piece piece;
+	uint8_t longer[PS_CUT_PIECE]; /* a piece that goes on with zeros */
 };
 
 /* ---- the log ---- */
@@ -62,7 +70,11 @@ int ps_log_behind_new(struct ps_memory *memory, ps_remote *r, const struct ps_pu
 		ps_log_behind_free(b);
 		return err;
 	}
-	ps_log_run_sort(b->run);
+	err = ps_log_run_sort(b->run);
+	if (err) {
+		ps_log_behind_free(b);
+		return err;
+	}
 	*info = b->info;
 	*behind = b;
 	return PS_OK;
@@ -96,7 +108,25 @@ static int peek(struct ps_log_behind *b, ps_state_reader *state)
 	return PS_OK;
 }
 
-/* Of two with one slot the log's counts: the state's is passed over, its pieces unread. */
+static int take_of_log(struct ps_log_behind *b, struct ps_cut_object *object, const uint8_t **bytes,
+                       bool in_state)
+{
+	ps_log_run_take(b->run, object, bytes);
+	b->size = object->size;
+	b->known = 0;
+	b->piece_there = false;
+	b->over_state = object->kind == PS_CUT_PATCH;
+	if (!b->over_state)
+		return PS_OK;
+	object->kind = PS_CUT_CHUNKS;
+	if (in_state && b->object.id == object->id && b->object.kind == PS_CUT_CHUNKS)
+		return PS_OK;
+	return ps_fail(PS_ECORRUPT, "the log has a patch of object %llu, which the state does not have so",
+	               (unsigned long long)object->id);
+}
+
+/* Of two with one slot the log's counts: the state's is passed over, its pieces unread, or what a patch is
+ * over. */
 int ps_log_behind_next(struct ps_log_behind *b, ps_state_reader *state, struct ps_cut_object *object,
                        const uint8_t **bytes)
 {
@@ -110,13 +140,59 @@ int ps_log_behind_next(struct ps_log_behind *b, ps_state_reader *state, struct p
 		return PS_ENOTFOUND;
 	b->of_log = slot <= b->slot;
 	b->looked = slot < b->slot;
-	if (b->of_log) {
-		ps_log_run_take(b->run, object, bytes);
-		return PS_OK;
-	}
+	if (b->of_log)
+		return take_of_log(b, object, bytes, slot == b->slot);
 	*object = b->object;
 	*bytes = b->bytes;
 	return PS_OK;
+}
+
+static int peek_piece(struct ps_log_behind *b, ps_state_reader *state)
+{
+	while (b->over_state && (!b->piece_there || b->piece.offset < b->known)) {
+		int err = ps_state_reader_piece(state, &b->piece.offset, &b->piece.bytes, &b->piece.len);
+		if (err && err != PS_ENOTFOUND)
+			return err;
+		b->piece_there = b->over_state = !err;
+	}
+	return PS_OK;
+}
+
+/* To the new size: less of it, or zeros behind it. */
+static int give_piece(struct ps_log_behind *b, const struct ps_log_piece *piece, const uint8_t **bytes,
+                      size_t *len)
+{
+	uint64_t left = b->size - piece->offset;
+	*len = left < PS_CUT_PIECE ? (size_t)left : PS_CUT_PIECE;
+	*bytes = piece->bytes;
+	if (piece->len >= *len)
+		return PS_OK;
+	memcpy(b->longer, piece->bytes, piece->len);
+	memset(b->longer + piece->len, 0, *len - piece->len);
+	*bytes = b->longer;
+	return PS_OK;
+}
+
+/* The log's pieces and zeros, and between them what the state has. */
+static int next_piece(struct ps_log_behind *b, ps_state_reader *state, uint64_t *offset,
+                      const uint8_t **bytes, size_t *len)
+{
+	for (;;) {
+		const struct ps_log_piece *of_log = ps_log_run_piece(b->run), *next = of_log;
+		int err = peek_piece(b, state);
+		if (err)
+			return err;
+		if (b->piece_there && (!of_log || b->piece.offset < of_log->offset))
+			next = &b->piece;
+		else if (of_log)
+			ps_log_run_pass(b->run);
+		if (!next || next->offset >= b->size)
+			return PS_ENOTFOUND;
+		b->known = ps_log_piece_end(next);
+		*offset = next->offset;
+		if (!next->zeros)
+			return give_piece(b, next, bytes, len);
+	}
 }
 
 int ps_log_behind_piece(struct ps_log_behind *b, ps_state_reader *state, uint64_t *offset,
@@ -124,5 +200,5 @@ int ps_log_behind_piece(struct ps_log_behind *b, ps_state_reader *state, uint64_
 {
 	if (!b || !b->of_log)
 		return ps_state_reader_piece(state, offset, bytes, len);
-	return ps_log_run_piece(b->run, offset, bytes, len) ? PS_OK : PS_ENOTFOUND;
+	return next_piece(b, state, offset, bytes, len);
 }

@@ -56,8 +56,28 @@ static int add_bytes(void *arg, uint64_t offset, const void *data, size_t len)
 static int add_piece(void *arg, uint64_t offset, const void *data, size_t len)
 {
 	struct packing *k = arg;
+	if (!data)
+		return ps_pack_writer_zeros(k->writer, offset, len);
 	int err = count(k, len);
 	return err ? err : ps_pack_writer_piece(k->writer, offset, data, len);
+}
+
+/* Whole, or what of it was changed since the group before. */
+static int pack_large(struct packing *k)
+{
+	struct ps_cut_change change;
+	int err = ps_cut_changed(k->cut, &change);
+	if (err)
+		return err;
+	if (change.partial)
+		k->object.kind = PS_CUT_PATCH;
+	err = count(k, 0);
+	if (!err)
+		err = ps_pack_writer_object(k->writer, &k->object, "");
+	if (err)
+		return err;
+	return change.partial ? ps_cut_changed_pieces(k->cut, add_piece, k)
+	                      : ps_cut_pieces(k->cut, add_piece, k);
 }
 
 static int pack_object(struct packing *k)
@@ -65,14 +85,14 @@ static int pack_object(struct packing *k)
 	int err = PS_OK;
 	k->given = false;
 	k->pack->objects++;
+	if (k->object.kind == PS_CUT_CHUNKS)
+		return pack_large(k);
 	if (k->object.kind == PS_CUT_BYTES && k->object.size > 0)
 		err = ps_cut_pieces(k->cut, add_bytes, k);
 	if (!err && !k->given)
 		err = count(k, 0);
 	if (!err && !k->given)
 		err = ps_pack_writer_object(k->writer, &k->object, "");
-	if (!err && k->object.kind == PS_CUT_CHUNKS)
-		err = ps_cut_pieces(k->cut, add_piece, k);
 	return err;
 }
 

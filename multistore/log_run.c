@@ -13,12 +13,6 @@ struct room {
 	uint8_t bytes[];
 };
 
-struct piece {
-	uint64_t offset;
-	const uint8_t *bytes;
-	uint32_t len;
-};
-
 struct object {
 	uint64_t group; /* later ones are newer */
 	struct ps_cut_object object;
@@ -31,7 +25,7 @@ struct ps_log_run {
 	struct room *rooms;
 	struct object *objects;
 	size_t count, capacity;
-	struct piece *pieces;
+	struct ps_log_piece *pieces;
 	size_t piece_count, piece_capacity;
 	uint64_t groups;
 	size_t next, current; /* of the reader, in objects */
@@ -109,20 +103,25 @@ static int add_object(ps_log_run *run, const struct ps_pack_item *item)
 	return err;
 }
 
+static int keep_piece(ps_log_run *run, const struct ps_log_piece *piece)
+{
+	void *list = run->pieces;
+	int err = grow(run, &list, run->piece_count, &run->piece_capacity, sizeof(*piece));
+	run->pieces = list;
+	if (!err)
+		run->pieces[run->piece_count++] = *piece;
+	return err;
+}
+
 /* The reader of packs has seen to it that it belongs to the object before. */
 static int add_piece(ps_log_run *run, const struct ps_pack_item *item)
 {
-	struct piece piece = {.offset = item->offset, .len = (uint32_t)item->len};
-	void *list = run->pieces;
-	int err = grow(run, &list, run->piece_count, &run->piece_capacity, sizeof(piece));
-	run->pieces = list;
+	struct ps_log_piece piece = {.offset = item->offset, .zeros = item->zeros, .len = item->len};
+	int err = keep_bytes(run, item->bytes, item->len, &piece.bytes);
 	if (!err)
-		err = keep_bytes(run, item->bytes, item->len, &piece.bytes);
-	if (err)
-		return err;
-	run->pieces[run->piece_count++] = piece;
-	run->objects[run->count - 1].pieces++;
-	return PS_OK;
+		err = keep_piece(run, &piece);
+	run->objects[run->count - 1].pieces += !err;
+	return err;
 }
 
 struct source {
@@ -144,10 +143,11 @@ static int read_source(void *arg, void *buf, size_t len)
 static int add_items(ps_log_run *run, ps_pack_reader *reader)
 {
 	struct ps_pack_item item;
+	size_t before = run->count;
 	int err;
 	while ((err = ps_pack_reader_next(reader, &item)) == PS_OK) {
-		if (item.object.kind == PS_CUT_PATCH)
-			return ps_fail(PS_ECORRUPT, "a log's pack has object %llu not whole",
+		if (item.piece && run->count == before)
+			return ps_fail(PS_ECORRUPT, "a log's pack begins within object %llu",
 			               (unsigned long long)item.object.id);
 		err = item.piece ? add_piece(run, &item) : add_object(run, &item);
 		if (err)
@@ -185,16 +185,91 @@ static int compare(const void *a, const void *b)
 	return one->group > other->group ? -1 : one->group < other->group;
 }
 
-void ps_log_run_sort(ps_log_run *run)
+/* What an older group says of [from, to), where a newer one says nothing. */
+static int keep_older(ps_log_run *run, const struct ps_log_piece *older, uint64_t from, uint64_t to)
 {
-	size_t kept = 0;
+	struct ps_log_piece kept = *older;
+	if (kept.zeros) {
+		kept.offset = from;
+		kept.zeros = (to - from) / PS_CUT_PIECE;
+	}
+	return keep_piece(run, &kept);
+}
+
+/* The pieces of both, the newer ones in front of the older ones, behind all that are there. Pieces may move
+ * meanwhile. */
+static int merge_pieces(ps_log_run *run, const struct object *newer, const struct object *older)
+{
+	uint64_t known = 0; /* so far */
+	size_t n = 0, o = 0;
+	int err = PS_OK;
+	while ((n < newer->pieces || o < older->pieces) && !err) {
+		struct ps_log_piece new = {.offset = UINT64_MAX}, old = {.offset = UINT64_MAX};
+		if (n < newer->pieces)
+			new = run->pieces[newer->first_piece + n];
+		if (o < older->pieces)
+			old = run->pieces[older->first_piece + o];
+		uint64_t from = old.offset > known ? old.offset : known, end = UINT64_MAX;
+		if (o < older->pieces && ps_log_piece_end(&old) <= known) {
+			o++;
+		} else if (new.offset <= from) {
+			err = keep_piece(run, &new);
+			known = ps_log_piece_end(&new);
+			n++;
+		} else {
+			end = ps_log_piece_end(&old) < new.offset ? ps_log_piece_end(&old) : new.offset;
+			err = keep_older(run, &old, from, end);
+			known = end;
+		}
+	}
+	return err;
+}
+
+static int put_over(ps_log_run *run, struct object *newer, const struct object *older, size_t base)
+{
+	size_t before = run->piece_count;
+	if (older->object.id != newer->object.id || !ps_cut_has_pieces(older->object.kind))
+		return ps_fail(PS_ECORRUPT,
+		               "a log has a patch of object %llu, which is another one in an older group",
+		               (unsigned long long)newer->object.id);
+	int err = merge_pieces(run, newer, older);
+	if (err)
+		return err;
+	/* What was merged before is not needed any more. */
+	newer->pieces = run->piece_count - before;
+	newer->first_piece = base;
+	memmove(run->pieces + base, run->pieces + before, newer->pieces * sizeof(*run->pieces));
+	run->piece_count = base + newer->pieces;
+	newer->object.kind = older->object.kind;
+	return PS_OK;
+}
+
+/* objects: of one slot, the newest first. */
+static int merge_slot(ps_log_run *run, struct object *objects, size_t count)
+{
+	size_t base = run->piece_count;
+	int err = PS_OK;
+	for (size_t i = 1; i < count && objects->object.kind == PS_CUT_PATCH && !err; i++)
+		err = put_over(run, objects, &objects[i], base);
+	return err;
+}
+
+int ps_log_run_sort(ps_log_run *run)
+{
+	size_t kept = 0, count;
+	int err = PS_OK;
 	if (run->count > 0)
 		qsort(run->objects, run->count, sizeof(*run->objects), compare);
-	for (size_t i = 0; i < run->count; i++)
-		if (kept == 0 ||
-		    ps_slot_of(run->objects[kept - 1].object.id) != ps_slot_of(run->objects[i].object.id))
-			run->objects[kept++] = run->objects[i];
+	for (size_t i = 0; i < run->count && !err; i += count) {
+		uint64_t slot = ps_slot_of(run->objects[i].object.id);
+		for (count = 1; i + count < run->count; count++)
+			if (ps_slot_of(run->objects[i + count].object.id) != slot)
+				break;
+		err = merge_slot(run, &run->objects[i], count);
+		run->objects[kept++] = run->objects[i];
+	}
 	run->count = kept;
+	return err;
 }
 
 uint64_t ps_log_run_slot(const ps_log_run *run)
@@ -210,14 +285,13 @@ void ps_log_run_take(ps_log_run *run, struct ps_cut_object *object, const uint8_
 	*bytes = run->objects[run->current].bytes;
 }
 
-bool ps_log_run_piece(ps_log_run *run, uint64_t *offset, const uint8_t **bytes, size_t *len)
+const struct ps_log_piece *ps_log_run_piece(const ps_log_run *run)
 {
 	const struct object *of = &run->objects[run->current];
-	if (run->next_piece == of->pieces)
-		return false;
-	const struct piece *piece = &run->pieces[of->first_piece + run->next_piece++];
-	*offset = piece->offset;
-	*bytes = piece->bytes;
-	*len = piece->len;
-	return true;
+	return run->next_piece < of->pieces ? &run->pieces[of->first_piece + run->next_piece] : NULL;
+}
+
+void ps_log_run_pass(ps_log_run *run)
+{
+	run->next_piece++;
 }

@@ -220,6 +220,49 @@ static void a_thousand_scattered_replaces_are_small(void **state)
 	logged_free(&l);
 }
 
+/* One write, and what it brings along. */
+static void write_and_ship(struct logged *l, ps_id id, uint64_t offset, uint64_t most)
+{
+	struct ps_remote_stats before, after;
+	uint64_t mark = roll(&l->w.dice);
+	assert_ok(ps_write_at(l->w.s, id, offset, &mark, sizeof(mark)));
+	blobs_stats(l->w.b, &before);
+	ship(l);
+	blobs_stats(l->w.b, &after);
+	assert_in_range(after.sent_bytes - before.sent_bytes, 1, most);
+}
+
+/* Over the state, over a group that has it whole, and over each other. */
+static void of_a_large_object_what_was_written_is_shipped(void **state)
+{
+	enum { PIECE = 65536, PIECES = 60 };
+	struct logged l;
+	uint8_t *bytes = test_malloc(PIECES * PIECE);
+	ps_id id[2];
+	(void)state;
+	logged_new(&l, 4);
+	blobs_fill(bytes, PIECES * PIECE, 1);
+	assert_ok(ps_put(l.w.s, bytes, PIECES * PIECE, &id[0]));
+	push(&l);
+	assert_ok(ps_put(l.w.s, bytes, PIECES * PIECE, &id[1]));
+	ship(&l);
+	for (unsigned i = 0; i < 10; i++) {
+		write_and_ship(&l, id[i % 2], (i * 13 % PIECES) * PIECE + 5, 3 * PIECE);
+		write_and_ship(&l, id[i % 2], (i * 13 % PIECES) * PIECE + 50, 3 * PIECE);
+		if (i % 3 != 0)
+			continue;
+		/* Zeros in the middle, a piece that goes on with zeros, and an end that is cut. */
+		assert_ok(ps_resize(l.w.s, id[i / 3 % 2], (40 - i) * PIECE + 100 * (i % 2)));
+		if (i % 2)
+			ship(&l);
+		assert_ok(ps_resize(l.w.s, id[i / 3 % 2], (PIECES - i) * PIECE - 77));
+		ship(&l);
+		expect_there(&l);
+	}
+	logged_free(&l);
+	test_free(bytes);
+}
+
 /* ---- bounds ---- */
 
 static void more_than_it_takes_stops_it_until_a_push(void **state)
@@ -329,6 +372,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(groups_of_many_pads_are_one),
 	    cmocka_unit_test(nothing_to_ship_is_no_request),
 	    cmocka_unit_test(a_thousand_scattered_replaces_are_small),
+	    cmocka_unit_test(of_a_large_object_what_was_written_is_shipped),
 	    cmocka_unit_test(more_than_it_takes_stops_it_until_a_push),
 	    cmocka_unit_test(a_file_older_than_its_log_neither_ships_nor_pushes),
 	    cmocka_unit_test(a_log_that_is_switched_off_goes_on_later),
