@@ -285,10 +285,16 @@ static void apply_locked(ps_index_txn *txn)
 	index_figures_add(&index->figures, &txn->delta);
 }
 
+/* The batch ends, whatever comes of it. */
 static int commit(ps_index_txn *txn)
 {
 	struct ps_index *index = txn->index;
-	int err = ps_batch_commit(txn->batch, PS_DURABLE);
+	int err = promise(txn);
+	if (err != PS_OK) {
+		(void)ps_batch_abort(txn->batch);
+		return err;
+	}
+	err = ps_batch_commit(txn->batch, PS_DURABLE);
 	pthread_mutex_lock(&index->lock);
 	if (err == PS_OK)
 		apply_locked(txn);
@@ -307,14 +313,13 @@ int ps_index_commit(ps_index_txn *txn)
 	if (err == PS_OK)
 		err = check_moves(&txn->left, &txn->came);
 	if (err == PS_OK)
-		err = index_summary_drop(txn->index);
-	if (err == PS_OK)
-		err = promise(txn);
+		err = index_summary_enter(txn);
 	if (err != PS_OK) {
 		ps_index_abort(txn);
 		return err;
 	}
 	err = commit(txn);
+	index_summary_leave(txn->index);
 	index_txn_free(txn);
 	return err;
 }

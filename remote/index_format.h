@@ -133,9 +133,25 @@ struct ps_summary_bytes {
 	uint8_t reserved[3];
 	uint8_t hash_key[16];
 	ps_le64 counts[4]; /* entries: names, dirty records, the index's own, spare pads and notes */
-	ps_le32 pieces, figures;
+	ps_le32 pieces, figures, cells, more;
 };
-static_assert(sizeof(struct ps_summary_bytes) == 64, "no padding");
+static_assert(sizeof(struct ps_summary_bytes) == 72, "no padding");
+
+/* A cell: what one commit after the summary does. Then, if it is used: figures that change (which, by how
+ * much: 16 bytes), and entries that come or go. */
+struct ps_cell_bytes {
+	uint8_t magic[4];
+	uint8_t format, used;
+	uint8_t reserved[2];
+	ps_le32 number, deltas, effects, more;
+};
+static_assert(sizeof(struct ps_cell_bytes) == 24, "no padding");
+struct ps_cell_effect_bytes {
+	uint8_t section, add;
+	uint8_t reserved[6];
+	ps_le64 key, id; /* key: of a name, else 0 */
+};
+static_assert(sizeof(struct ps_cell_effect_bytes) == 24, "no padding");
 
 /* Then its entries: a name's hash and object, 16 bytes, or an object alone, 8. */
 struct ps_piece_bytes {

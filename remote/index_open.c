@@ -157,7 +157,8 @@ static void index_free(ps_index *index)
 {
 	done_tables(index);
 	pthread_mutex_destroy(&index->lock);
-	pthread_mutex_destroy(&index->summary_lock);
+	ps_memory_free(&index->memory, index->cells, index->cells_count * sizeof(*index->cells));
+	pthread_rwlock_destroy(&index->summary_lock);
 	ps_memory_done(&index->memory);
 	free(index);
 }
@@ -172,9 +173,9 @@ static ps_index *index_new(ps_storer *store, const struct ps_allocator_fns *allo
 	index->list_keep_bytes = LIST_KEEP_BYTES;
 	init_tables(index);
 	randombytes_buf(index->hash_key, sizeof(index->hash_key));
-	index->summary_from = SUMMARY_FROM;
+	index->summary_from = index->summary_next = SUMMARY_FROM;
 	pthread_mutex_init(&index->lock, NULL);
-	pthread_mutex_init(&index->summary_lock, NULL);
+	pthread_rwlock_init(&index->summary_lock, NULL);
 	return index;
 }
 
@@ -213,7 +214,7 @@ int ps_index_close(ps_index *index)
 	if (open > 0)
 		return ps_fail(PS_EBUSY, "%zu transactions of the local index are open", open);
 	/* Without one the next open looks at all records. */
-	(void)!index_summary_write(index);
+	(void)!index_summary_close(index);
 	int err = ps_close(index->store);
 	if (err == PS_EBUSY)
 		return err;

@@ -1,25 +1,33 @@
-/* The summary: what is in memory of a large index, left by a clean close, so that the next open need not look
- * at every record.
+/* The summary: what is in memory of a large index, as objects, so that an open need not look at every record.
  *
- * It is there only as long as nothing has changed since it was written. The prime object names it, and comes
- * with it in one commit; before the first commit of a session both are taken away in one that is durable. So
- * what an open finds is current, whatever crashed. What it cannot show is damage to a record: that is found
- * when the record is read. */
+ * The prime object names it, and comes with it in one commit. What is changed later stands in its cells
+ * (index_journal.c), each in the commit that makes the change; when they are used up it is written anew, in
+ * one commit with the old one's end. So what an open finds is current, whatever crashed. What it cannot show
+ * is damage to a record: that is found when the record is read. */
 #include <string.h>
 
 #include "base/fail.h"
 #include "remote/local_index_internal.h"
 
-enum { PIECE = 64 << 10, TOGETHER = 16 };
+enum {
+	PIECE = 64 << 10,
+	TOGETHER = 16,
+	/* A cell for every 64 records: writing the summary anew costs a commit a KiB, and replaying cells an
+	 * open less than reading the summary. */
+	RECORDS_A_CELL = 64,
+	FEWEST_CELLS = 1 << 10,
+	MOST_CELLS = 1 << 14,
+};
 
-enum section { SECTION_NAMES, SECTION_DIRTY, SECTION_OWN, SECTION_OTHERS, SECTIONS };
-static_assert(SECTIONS == sizeof(((struct ps_summary_bytes *)0)->counts) / sizeof(ps_le64), "a count each");
+static_assert(INDEX_SECTIONS == sizeof(((struct ps_summary_bytes *)0)->counts) / sizeof(ps_le64),
+              "a count each");
 
 static const uint8_t summary_magic[4] = {'P', 'S', 's', 'm'}, piece_magic[4] = {'P', 'S', 'p', 'c'};
 
 bool index_is_summary(const void *bytes, size_t len)
 {
-	return len >= 4 && (memcmp(bytes, summary_magic, 4) == 0 || memcmp(bytes, piece_magic, 4) == 0);
+	return len >= 4 && (memcmp(bytes, summary_magic, 4) == 0 || memcmp(bytes, piece_magic, 4) == 0 ||
+	                    index_is_cell(bytes, len));
 }
 
 static int damaged(const char *what)
@@ -59,14 +67,16 @@ struct writer {
 	size_t used;
 	uint32_t count; /* of entries in the piece */
 	unsigned section;
-	uint64_t counts[SECTIONS];
+	uint64_t counts[INDEX_SECTIONS];
 	ps_id *ids; /* of pieces */
 	size_t ids_count, ids_capacity;
+	ps_id *cells;
+	size_t cells_count;
 };
 
 static size_t entry_bytes(unsigned section)
 {
-	return section == SECTION_NAMES ? 2 * sizeof(ps_le64) : sizeof(ps_le64);
+	return section == INDEX_SECTION_NAMES ? 2 * sizeof(ps_le64) : sizeof(ps_le64);
 }
 
 static int end_piece(struct writer *w)
@@ -121,12 +131,20 @@ static int add_table(struct writer *w, const struct ps_id_table *table)
 /* What has no name: spare pads are looked at again, since for how long one is held is not in memory. */
 static int add_others(struct writer *w)
 {
-	const ps_index *index = w->index;
-	int err = add_table(w, &index->held);
-	for (unsigned i = 0; i < INDEX_PAD_KINDS && err == PS_OK; i++)
-		err = add_table(w, &index->free[i]);
-	for (unsigned i = 0; i < PS_SLOT_STATUSES && err == PS_OK; i++)
-		err = add_table(w, &index->open[i]);
+	ps_index *index = w->index;
+	struct ps_id_table *tables[1 + INDEX_PAD_KINDS + PS_SLOT_STATUSES] = {&index->held};
+	ps_id *ids;
+	size_t count = 1, n;
+	for (unsigned i = 0; i < INDEX_PAD_KINDS; i++)
+		tables[count++] = &index->free[i];
+	for (unsigned i = 0; i < PS_SLOT_STATUSES; i++)
+		tables[count++] = &index->open[i];
+	int err = index_snapshot(index, tables, count, &ids, &n);
+	if (err != PS_OK)
+		return err;
+	for (size_t i = 0; i < n && err == PS_OK; i++)
+		err = add_entry(w, 0, ids[i]);
+	ps_memory_free(&index->memory, ids, (n > 0 ? n : 1) * sizeof(*ids));
 	for (unsigned i = 0; i < PS_NOTES && err == PS_OK; i++)
 		if (index->notes[i] != PS_ID_NONE)
 			err = add_entry(w, 0, index->notes[i]);
@@ -137,7 +155,8 @@ static int add_sections(struct writer *w)
 {
 	const struct ps_id_table *tables[] = {&w->index->names, &w->index->dirty, &w->index->own};
 	int err = PS_OK;
-	for (w->section = SECTION_NAMES; w->section < SECTION_OTHERS && err == PS_OK; w->section++) {
+	for (w->section = INDEX_SECTION_NAMES; w->section < INDEX_SECTION_OTHERS && err == PS_OK;
+	     w->section++) {
 		err = add_table(w, tables[w->section]);
 		if (err == PS_OK)
 			err = end_piece(w);
@@ -155,20 +174,24 @@ static int add_root(struct writer *w, ps_id *root)
 	figures.memory = 0;
 	const uint64_t *values = (const uint64_t *)&figures;
 	size_t count = sizeof(figures) / sizeof(*values), at = sizeof(struct ps_summary_bytes);
-	size_t len = at + (count + w->ids_count) * sizeof(ps_le64);
+	size_t all = count + w->ids_count + w->cells_count, len = at + all * sizeof(ps_le64);
 	struct ps_summary_bytes head = {.format = PS_INDEX_FORMAT,
 	                                .pieces = ps_set32((uint32_t)w->ids_count),
-	                                .figures = ps_set32((uint32_t)count)};
+	                                .figures = ps_set32((uint32_t)count),
+	                                .cells = ps_set32((uint32_t)w->cells_count)};
 	uint8_t *bytes = ps_memory_alloc(&w->index->memory, len);
 	if (!bytes)
 		return ps_fail(PS_ENOMEM, "no memory for a summary of %zu bytes", len);
 	memcpy(head.magic, summary_magic, sizeof(head.magic));
 	memcpy(head.hash_key, w->index->hash_key, sizeof(head.hash_key));
-	for (unsigned i = 0; i < SECTIONS; i++)
+	for (unsigned i = 0; i < INDEX_SECTIONS; i++)
 		head.counts[i] = ps_set64(w->counts[i]);
 	memcpy(bytes, &head, sizeof(head));
-	for (size_t i = 0; i < count + w->ids_count; i++, at += sizeof(ps_le64)) {
-		ps_le64 value = ps_set64(i < count ? values[i] : w->ids[i - count]);
+	for (size_t i = 0; i < all; i++, at += sizeof(ps_le64)) {
+		size_t id = i - count;
+		ps_le64 value = ps_set64(i < count           ? values[i]
+		                         : id < w->ids_count ? w->ids[id]
+		                                             : w->cells[id - w->ids_count]);
 		memcpy(bytes + at, &value, sizeof(value));
 	}
 	int err = ps_batch_put(w->batch, bytes, len, root);
@@ -176,40 +199,73 @@ static int add_root(struct writer *w, ps_id *root)
 	return err;
 }
 
-static int write_all(struct writer *w)
+static int drop_old(ps_index *index, ps_batch *batch);
+
+static int write_all(struct writer *w, ps_id *root)
 {
-	ps_id root;
-	int err = add_sections(w);
+	int err = drop_old(w->index, w->batch);
 	if (err == PS_OK)
-		err = add_root(w, &root);
+		err = add_sections(w);
 	if (err == PS_OK)
-		err = point_to(w->index, w->batch, root);
+		err = index_cells_make(w->batch, w->cells, w->cells_count);
+	if (err == PS_OK)
+		err = add_root(w, root);
+	if (err == PS_OK)
+		err = point_to(w->index, w->batch, *root);
 	if (err != PS_OK) {
 		(void)ps_batch_abort(w->batch);
 		return err;
 	}
 	err = ps_batch_commit(w->batch, PS_DURABLE);
-	if (err == PS_OK)
-		w->index->summary = root;
+	if (err != PS_OK)
+		index_note_failure(w->index, err);
 	return err;
 }
 
-int index_summary_write(ps_index *index)
+static size_t cells_wanted(const ps_index *index)
 {
-	struct writer w = {.index = index, .used = sizeof(struct ps_piece_bytes)};
-	if (index->summary != PS_ID_NONE || index->names.count < index->summary_from)
-		return PS_OK;
+	size_t n = index->names.count / RECORDS_A_CELL;
+	if (index->summary_cells > 0)
+		return index->summary_cells;
+	return n < FEWEST_CELLS ? FEWEST_CELLS : n > MOST_CELLS ? MOST_CELLS : n;
+}
+
+/* Cells in memory are those of the summary from then on. */
+static void take_cells(ps_index *index, ps_id *cells, size_t count)
+{
+	ps_memory_free(&index->memory, index->cells, index->cells_count * sizeof(*cells));
+	pthread_mutex_lock(&index->lock);
+	index->cells = cells;
+	index->cells_count = count;
+	index->cells_used = 0;
+	pthread_mutex_unlock(&index->lock);
+}
+
+/* In place of the one that is there. Nobody commits meanwhile. */
+static int write_anew(ps_index *index)
+{
+	struct writer w = {
+	    .index = index, .used = sizeof(struct ps_piece_bytes), .cells_count = cells_wanted(index)};
+	struct ps_memory *memory = &index->memory;
+	ps_id root;
 	int err = index_check(index);
 	if (err != PS_OK)
 		return err;
-	w.piece = ps_memory_alloc(&index->memory, PIECE);
-	if (!w.piece)
-		return ps_fail(PS_ENOMEM, "no memory for a summary");
-	err = ps_batch_begin(index->store, &w.batch);
+	w.piece = ps_memory_alloc(memory, PIECE);
+	w.cells = ps_memory_alloc(memory, w.cells_count * sizeof(*w.cells));
+	err = w.piece && w.cells ? ps_batch_begin(index->store, &w.batch)
+	                         : ps_fail(PS_ENOMEM, "no memory for a summary");
 	if (err == PS_OK)
-		err = write_all(&w);
-	ps_memory_free(&index->memory, w.ids, w.ids_capacity * sizeof(*w.ids));
-	ps_memory_free(&index->memory, w.piece, PIECE);
+		err = write_all(&w, &root);
+	if (err == PS_OK) {
+		take_cells(index, w.cells, w.cells_count);
+		index->summary = root;
+	} else if (w.cells) {
+		ps_memory_free(memory, w.cells, w.cells_count * sizeof(*w.cells));
+	}
+	ps_memory_free(memory, w.ids, w.ids_capacity * sizeof(*w.ids));
+	if (w.piece)
+		ps_memory_free(memory, w.piece, PIECE);
 	return err;
 }
 
@@ -218,12 +274,12 @@ int index_summary_write(ps_index *index)
 struct reader {
 	ps_index *index;
 	uint8_t *root, *buffers;
-	size_t root_len, pieces, others_count;
+	size_t root_len, pieces, cells, others_count;
 	const uint8_t *figures, *ids; /* in the root */
 	uint8_t hash_key[INDEX_HASH_KEY];
-	uint64_t counts[SECTIONS], seen[SECTIONS];
+	uint64_t counts[INDEX_SECTIONS], seen[INDEX_SECTIONS];
 	unsigned section; /* that comes next */
-	ps_id *others;
+	struct ps_id_table others;
 };
 
 static int decode_root(struct reader *r)
@@ -235,12 +291,13 @@ static int decode_root(struct reader *r)
 	memcpy(&head, r->root, sizeof(head));
 	size_t figures = ps_get32(head.figures);
 	r->pieces = ps_get32(head.pieces);
+	r->cells = ps_get32(head.cells);
 	if (memcmp(head.magic, summary_magic, sizeof(head.magic)) != 0 || head.format != PS_INDEX_FORMAT ||
 	    !ps_all_zero(head.reserved, sizeof(head.reserved)) ||
-	    figures != sizeof(struct ps_index_figures) / sizeof(uint64_t) ||
-	    r->root_len != sizeof(head) + (figures + r->pieces) * sizeof(ps_le64))
-		return damaged("is not what a close has written");
-	for (unsigned i = 0; i < SECTIONS; i++) {
+	    figures != sizeof(struct ps_index_figures) / sizeof(uint64_t) || ps_get32(head.more) != 0 ||
+	    r->cells == 0 || r->root_len != sizeof(head) + (figures + r->pieces + r->cells) * sizeof(ps_le64))
+		return damaged("is not one that was written");
+	for (unsigned i = 0; i < INDEX_SECTIONS; i++) {
 		r->counts[i] = ps_get64(head.counts[i]);
 		if (r->counts[i] > r->pieces * (uint64_t)PIECE)
 			return damaged("counts more than it has");
@@ -258,16 +315,25 @@ static int make_room(struct reader *r)
 {
 	struct ps_memory *memory = &r->index->memory;
 	memcpy(r->index->hash_key, r->hash_key, sizeof(r->hash_key));
-	int err = ps_id_table_reserve(&r->index->names, r->counts[SECTION_NAMES]);
+	int err = ps_id_table_reserve(&r->index->names, r->counts[INDEX_SECTION_NAMES]);
 	if (err == PS_OK)
-		err = ps_id_table_reserve(&r->index->dirty, r->counts[SECTION_DIRTY]);
+		err = ps_id_table_reserve(&r->index->dirty, r->counts[INDEX_SECTION_DIRTY]);
 	if (err == PS_OK)
-		err = ps_id_table_reserve(&r->index->own, r->counts[SECTION_OWN]);
+		err = ps_id_table_reserve(&r->index->own, r->counts[INDEX_SECTION_OWN]);
+	if (err != PS_OK)
+		return err;
+	err = ps_id_table_reserve(&r->others, r->counts[INDEX_SECTION_OTHERS]);
 	if (err != PS_OK)
 		return err;
 	r->buffers = ps_memory_alloc(memory, (size_t)TOGETHER * PIECE);
-	r->others = ps_memory_alloc(memory, (r->counts[SECTION_OTHERS] + 1) * sizeof(*r->others));
-	return r->buffers && r->others ? PS_OK : ps_fail(PS_ENOMEM, "no memory for the local index");
+	r->index->cells = ps_memory_alloc(memory, r->cells * sizeof(ps_id));
+	if (r->index->cells)
+		r->index->cells_count = r->cells;
+	if (!r->buffers || !r->index->cells)
+		return ps_fail(PS_ENOMEM, "no memory for the local index");
+	for (size_t i = 0; i < r->cells; i++)
+		r->index->cells[i] = le64_at(r->ids + (r->pieces + i) * sizeof(ps_le64));
+	return PS_OK;
 }
 
 static int take_entry(struct reader *r, unsigned section, const uint8_t *at)
@@ -277,10 +343,11 @@ static int take_entry(struct reader *r, unsigned section, const uint8_t *at)
 	if (id == PS_ID_NONE || id == PS_ID_PRIME || r->seen[section] == r->counts[section])
 		return damaged("has an impossible entry");
 	r->seen[section]++;
-	if (section == SECTION_OTHERS)
-		r->others[r->others_count++] = id;
+	if (section == INDEX_SECTION_OTHERS)
+		ps_id_table_add(&r->others, ps_id_key(id), id);
 	else
-		ps_id_table_add(tables[section], section == SECTION_NAMES ? le64_at(at) : ps_id_key(id), id);
+		ps_id_table_add(tables[section], section == INDEX_SECTION_NAMES ? le64_at(at) : ps_id_key(id),
+		                id);
 	return PS_OK;
 }
 
@@ -292,7 +359,7 @@ static int take_piece(struct reader *r, size_t number, const uint8_t *bytes, siz
 	memcpy(&head, bytes, sizeof(head));
 	uint64_t count = ps_get32(head.count);
 	if (memcmp(head.magic, piece_magic, sizeof(head.magic)) != 0 || head.format != PS_INDEX_FORMAT ||
-	    head.section < r->section || head.section >= SECTIONS ||
+	    head.section < r->section || head.section >= INDEX_SECTIONS ||
 	    !ps_all_zero(head.reserved, sizeof(head.reserved)) || ps_get32(head.number) != number ||
 	    len != sizeof(head) + count * entry_bytes(head.section))
 		return damaged("has a piece that is not what was to come");
@@ -330,18 +397,37 @@ static int load_other(void *arg, struct index_object *object)
 	return index_load_object(r->index, object);
 }
 
+/* Spare pads and notes, each looked at; what they count for is in the figures. */
+static int load_others(struct reader *r)
+{
+	struct ps_memory *memory = &r->index->memory;
+	struct ps_index_figures figures = r->index->figures;
+	size_t count = r->others.count, n = 0;
+	ps_id *ids = ps_memory_alloc(memory, (count + 1) * sizeof(*ids));
+	if (!ids)
+		return ps_fail(PS_ENOMEM, "no memory for the local index");
+	for (size_t i = 0; i < r->others.places_count; i++)
+		if (r->others.places[i].id != PS_ID_NONE)
+			ids[n++] = r->others.places[i].id;
+	r->others_count = count;
+	int err = index_scan_ids(r->index, ids, count, load_other, r);
+	ps_memory_free(memory, ids, (count + 1) * sizeof(*ids));
+	r->index->figures = figures;
+	return err == PS_OK && r->others_count > 0 ? damaged("names what is not there") : err;
+}
+
 static int load_rest(struct reader *r)
 {
 	uint64_t *values = (uint64_t *)&r->index->figures;
 	if (memcmp(r->seen, r->counts, sizeof(r->seen)) != 0)
 		return damaged("has fewer entries than it counts");
-	int err = index_scan_ids(r->index, r->others, r->others_count, load_other, r);
-	if (err == PS_OK && r->others_count > 0)
-		err = damaged("names what is not there");
-	if (err != PS_OK)
-		return err;
 	for (size_t i = 0; i < sizeof(r->index->figures) / sizeof(*values); i++)
 		values[i] = le64_at(r->figures + i * sizeof(ps_le64));
+	int err = index_cells_replay(r->index, &r->others);
+	if (err == PS_OK)
+		err = load_others(r);
+	if (err != PS_OK)
+		return err;
 	return r->index->figures.records == r->index->names.count &&
 	               r->index->figures.dirty == r->index->dirty.count
 	           ? PS_OK
@@ -355,6 +441,7 @@ int index_summary_load(ps_index *index)
 	int err = index_read(index, index->summary, &r.root, &r.root_len);
 	if (err != PS_OK)
 		return err == PS_ENOTFOUND ? damaged("is not there") : err;
+	ps_id_table_init(&r.others, memory);
 	err = decode_root(&r);
 	if (err == PS_OK)
 		err = make_room(&r);
@@ -365,24 +452,25 @@ int index_summary_load(ps_index *index)
 	ps_memory_free(memory, r.root, r.root_len);
 	if (r.buffers)
 		ps_memory_free(memory, r.buffers, (size_t)TOGETHER * PIECE);
-	if (r.others)
-		ps_memory_free(memory, r.others, (r.counts[SECTION_OTHERS] + 1) * sizeof(*r.others));
+	ps_id_table_done(&r.others);
 	return err;
 }
 
 /* ---- taking it away ---- */
 
-static int drop_pieces(ps_index *index, ps_batch *batch)
+static int drop_old(ps_index *index, ps_batch *batch)
 {
 	struct reader r = {.index = index};
+	if (index->summary == PS_ID_NONE)
+		return PS_OK;
 	int err = index_read(index, index->summary, &r.root, &r.root_len);
 	if (err != PS_OK)
 		return err;
 	err = decode_root(&r);
-	for (size_t i = 0; i < r.pieces && err == PS_OK; i++)
+	for (size_t i = 0; i < r.pieces + r.cells && err == PS_OK; i++)
 		err = ps_batch_delete(batch, le64_at(r.ids + i * sizeof(ps_le64)));
 	ps_memory_free(&index->memory, r.root, r.root_len);
-	return err;
+	return err == PS_OK ? ps_batch_delete(batch, index->summary) : err;
 }
 
 static int drop(ps_index *index)
@@ -391,9 +479,7 @@ static int drop(ps_index *index)
 	int err = ps_batch_begin(index->store, &batch);
 	if (err != PS_OK)
 		return err;
-	err = drop_pieces(index, batch);
-	if (err == PS_OK)
-		err = ps_batch_delete(batch, index->summary);
+	err = drop_old(index, batch);
 	if (err == PS_OK)
 		err = point_to(index, batch, PS_ID_NONE);
 	if (err != PS_OK) {
@@ -401,21 +487,80 @@ static int drop(ps_index *index)
 		return err;
 	}
 	err = ps_batch_commit(batch, PS_DURABLE);
-	if (err == PS_OK)
-		__atomic_store_n(&index->summary, PS_ID_NONE, __ATOMIC_RELEASE);
-	else
+	if (err != PS_OK) {
 		index_note_failure(index, err);
+		return err;
+	}
+	index->summary = PS_ID_NONE;
+	take_cells(index, NULL, 0);
+	return PS_OK;
+}
+
+/* ---- commits ---- */
+
+static bool is_due_locked(const ps_index *index)
+{
+	return index->summary != PS_ID_NONE ? index->cells_used == index->cells_count
+	                                    : index->names.count >= index->summary_next;
+}
+
+/* Where there is no room for another one there may be for none: then an open looks at all records. */
+static int renew(ps_index *index)
+{
+	int err = PS_OK;
+	pthread_rwlock_wrlock(&index->summary_lock);
+	pthread_mutex_lock(&index->lock);
+	bool due = is_due_locked(index);
+	pthread_mutex_unlock(&index->lock);
+	if (due && write_anew(index) != PS_OK) {
+		index->summary_next = 2 * index->names.count + 1;
+		err = index_check(index);
+		if (err == PS_OK && index->summary != PS_ID_NONE)
+			err = drop(index);
+	}
+	pthread_rwlock_unlock(&index->summary_lock);
 	return err;
 }
 
-int index_summary_drop(ps_index *index)
+/* With summary_lock held. *due: there is no cell left, or a summary is to be written. */
+static int use_cell(ps_index_txn *txn, bool *due)
 {
+	ps_index *index = txn->index;
+	size_t number = 0;
+	pthread_mutex_lock(&index->lock);
+	*due = is_due_locked(index);
+	bool uses = !*due && index->summary != PS_ID_NONE;
+	if (uses)
+		number = index->cells_used++;
+	pthread_mutex_unlock(&index->lock);
+	return uses ? index_cell_write(txn, index->cells[number], number) : PS_OK;
+}
+
+int index_summary_enter(ps_index_txn *txn)
+{
+	ps_index *index = txn->index;
+	bool needed = index_cell_needed(txn), due = false;
 	int err = PS_OK;
-	if (__atomic_load_n(&index->summary, __ATOMIC_ACQUIRE) == PS_ID_NONE)
-		return PS_OK;
-	pthread_mutex_lock(&index->summary_lock);
-	if (index->summary != PS_ID_NONE)
-		err = drop(index);
-	pthread_mutex_unlock(&index->summary_lock);
+	do {
+		pthread_rwlock_rdlock(&index->summary_lock);
+		err = needed ? use_cell(txn, &due) : PS_OK;
+		if (err == PS_OK && !due)
+			return PS_OK;
+		pthread_rwlock_unlock(&index->summary_lock);
+		if (err == PS_OK)
+			err = renew(index);
+	} while (err == PS_OK);
 	return err;
+}
+
+void index_summary_leave(ps_index *index)
+{
+	pthread_rwlock_unlock(&index->summary_lock);
+}
+
+int index_summary_close(ps_index *index)
+{
+	bool worth = index->summary != PS_ID_NONE ? index->cells_used > index->cells_count / 2
+	                                          : index->names.count >= index->summary_from;
+	return worth ? write_anew(index) : PS_OK;
 }

@@ -19,9 +19,16 @@ struct ps_index {
 	uint8_t hash_key[INDEX_HASH_KEY];
 	size_t list_keep_bytes; /* of records that a list reads before it tells of them; never changes */
 	size_t summary_from;    /* records that an index has at least for which a close leaves a summary */
-	ps_id summary; /* its object, while nothing has changed; whoever takes it away has summary_lock */
-	pthread_mutex_t summary_lock; /* before `lock`; the one that is held during a commit */
+	size_t summary_cells;   /* of the next summary; 0: by the index's size */
+	/* Held during a commit, which is then in the tables, too; alone by who writes the summary. Before
+	 * `lock`. */
+	pthread_rwlock_t summary_lock;
+	ps_id summary;       /* its object; PS_ID_NONE: there is none */
+	size_t summary_next; /* without one: it is written once there are so many records */
+	ps_id *cells;        /* the summary's */
+	size_t cells_count;
 	pthread_mutex_t lock;
+	size_t cells_used;
 	struct ps_id_table names;                  /* hash of kind and name → record */
 	struct ps_id_table dirty;                  /* records */
 	struct ps_id_table own;                    /* records of the index itself */
@@ -97,11 +104,29 @@ int index_load_object(void *index, struct index_object *object) __attribute__((w
 /* ---- the summary (index_summary.c) ---- */
 
 bool index_is_summary(const void *bytes, size_t len);
-/* Of an index that is about to be closed, if it is worth one and has none. */
-int index_summary_write(ps_index *index) __attribute__((warn_unused_result));
+/* Of an index that is about to be closed: a new one, where that saves the next open more than it costs. */
+int index_summary_close(ps_index *index) __attribute__((warn_unused_result));
 int index_summary_load(ps_index *index) __attribute__((warn_unused_result));
-/* Durable when it returns: before anything is changed. */
-int index_summary_drop(ps_index *index) __attribute__((warn_unused_result));
+/* Around a commit. Between the two the summary stays what it is; it has a cell for this commit, in the
+ * transaction's batch, if it is there at all. PS_OK: index_summary_leave has to follow. */
+int index_summary_enter(ps_index_txn *txn) __attribute__((warn_unused_result));
+void index_summary_leave(ps_index *index);
+
+/* ---- cells (index_journal.c) ---- */
+
+enum index_section {
+	INDEX_SECTION_NAMES,
+	INDEX_SECTION_DIRTY,
+	INDEX_SECTION_OWN,
+	INDEX_SECTION_OTHERS,
+	INDEX_SECTIONS
+};
+bool index_is_cell(const void *bytes, size_t len);
+int index_cells_make(ps_batch *batch, ps_id *cells, size_t count) __attribute__((warn_unused_result));
+bool index_cell_needed(const ps_index_txn *txn);
+int index_cell_write(ps_index_txn *txn, ps_id cell, size_t number) __attribute__((warn_unused_result));
+/* Onto what the summary gave. others: ids of spare pads and notes. */
+int index_cells_replay(ps_index *index, struct ps_id_table *others) __attribute__((warn_unused_result));
 
 /* ---- transactions ---- */
 

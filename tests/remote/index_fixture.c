@@ -7,7 +7,14 @@
 #include "remote/local_index_internal.h"
 #include "store/base_internal.h"
 
-size_t test_summary_from;
+size_t test_summary_from, test_summary_cells;
+
+void index_take_seams(ps_index *index)
+{
+	if (test_summary_from > 0)
+		index->summary_from = index->summary_next = test_summary_from;
+	index->summary_cells = test_summary_cells;
+}
 const struct ps_index_binding test_binding = {.network = {1, 2, 3}, .key_check = {9, 8, 7}, .store = "main"};
 
 uint64_t roll(struct dice *dice)
@@ -100,8 +107,8 @@ int index_try(struct sim_disk *disk, bool make, const struct ps_index_binding *b
 	err = ps_index_over(store, binding, make, NULL, index);
 	if (err != PS_OK)
 		(void)!ps_close(store);
-	else if (test_summary_from > 0)
-		(*index)->summary_from = test_summary_from;
+	else
+		index_take_seams(*index);
 	return err;
 }
 

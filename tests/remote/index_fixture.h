@@ -48,8 +48,11 @@ void make_blob(struct dice *dice, struct ps_memory *memory, const char *name, un
                struct ps_record *record);
 
 extern const struct ps_index_binding test_binding;
-/* Records that an index has at least for which its close leaves a summary; 0: as many as without a test. */
-extern size_t test_summary_from;
+/* Records that an index has at least for a summary, and the cells that come with one; 0: as many as without a
+ * test. */
+extern size_t test_summary_from, test_summary_cells;
+/* These, for an index that was opened without index_on. */
+void index_take_seams(ps_index *index);
 /* make: on an empty disk. */
 ps_index *index_on(struct sim_disk *disk, bool make);
 int index_try(struct sim_disk *disk, bool make, const struct ps_index_binding *binding, ps_index **index);

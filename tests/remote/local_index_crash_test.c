@@ -210,21 +210,24 @@ static void a_power_cut_leaves_before_or_after(void **state)
 		explore(seed + i, 0);
 }
 
-/* What a close leaves in place of a look at all records is there, and believed, only while it is true. */
-static void a_power_cut_leaves_no_summary_of_what_was_before(void **state)
+/* What is read in place of all records is what they are: a summary of before, and what each commit did since.
+ */
+static void a_power_cut_leaves_a_summary_and_all_that_came_since(void **state)
 {
 	(void)state;
 	uint64_t seed = test_seed(21);
 	test_summary_from = 1;
-	for (uint64_t i = 0; i < 3; i++)
-		explore(seed + i, 1 + (unsigned)i * 2);
-	test_summary_from = 0;
+	for (uint64_t i = 0; i < 3; i++) {
+		test_summary_cells = 1 + (size_t)i * 4;
+		explore(seed + i, 1 + (unsigned)i * 4);
+	}
+	test_summary_from = test_summary_cells = 0;
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_power_cut_leaves_before_or_after),
-	    cmocka_unit_test(a_power_cut_leaves_no_summary_of_what_was_before)};
+	    cmocka_unit_test(a_power_cut_leaves_a_summary_and_all_that_came_since)};
 	return cmocka_run_group_tests_name("local index, crashes", tests, NULL, NULL);
 }

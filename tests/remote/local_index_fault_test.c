@@ -77,6 +77,8 @@ static int try_open(struct world *w, bool make)
 	if (err != PS_OK) {
 		w->index = NULL;
 		(void)!ps_close(store);
+	} else {
+		index_take_seams(w->index);
 	}
 	return err;
 }
@@ -539,10 +541,19 @@ static void a_failed_make_is_made_again(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
+static void the_same_with_a_summary(void **state)
+{
+	test_summary_from = 1;
+	test_summary_cells = 3;
+	every_fault_leaves_all_or_nothing(state);
+	test_summary_from = test_summary_cells = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_fault_leaves_all_or_nothing),
+	    cmocka_unit_test(the_same_with_a_summary),
 	    cmocka_unit_test(an_open_that_fails_leaves_all_as_it_was),
 	    cmocka_unit_test(a_failed_make_is_made_again),
 	};

@@ -185,6 +185,9 @@ static void live(const char *folder, int pipe, uint64_t seed)
 {
 	struct life life = {.pipe = pipe, .dice = {seed}};
 	must(ps_index_open(folder, &test_binding, NULL, &life.index));
+	test_summary_from = 1;
+	test_summary_cells = 5;
+	index_take_seams(life.index);
 	life.sum = index_sum(life.index);
 	tell(&life, life.sum, true);
 	for (;;)

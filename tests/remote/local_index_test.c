@@ -518,33 +518,74 @@ static void threads_share_the_free_pads(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
-/* Left by a close, named by the prime object, gone before anything is changed. */
-static void a_summary_is_there_only_while_it_is_true(void **state)
+static void set_note(struct world *w, const char *text)
+{
+	ps_index_txn *txn;
+	ok(ps_index_begin(w->index, &txn));
+	ok(ps_txn_set_note(txn, PS_NOTE_SYNC, text, strlen(text)));
+	ok(ps_index_commit(txn));
+}
+
+/* NULL: there is none. */
+static void expect_note(struct world *w, const char *text)
+{
+	uint8_t *bytes;
+	size_t len;
+	int err = ps_index_note(w->index, PS_NOTE_SYNC, &bytes, &len);
+	assert_int_equal(err, text ? PS_OK : PS_ENOTFOUND);
+	if (!text)
+		return;
+	assert_int_equal(len, strlen(text));
+	assert_memory_equal(bytes, text, len);
+	ps_memory_free(ps_index_memory(w->index), bytes, len);
+}
+
+/* Written once there are so many records, and anew when its cells are used up; a close leaves what is good
+ * enough. */
+static void a_summary_is_written_anew_when_its_cells_are_used_up(void **state)
 {
 	struct world *w = *state;
 	struct ps_index_figures figures;
-	size_t from = test_summary_from;
-	test_summary_from = 3;
-	w->index->summary_from = 3;
+	size_t from = test_summary_from, cells = test_summary_cells;
+	test_summary_from = w->index->summary_from = w->index->summary_next = 3;
+	test_summary_cells = w->index->summary_cells = 4;
 	put_blob(w, "a", 1);
 	put_blob(w, "b", 2);
 	reopen(w);
 	assert_true(w->index->summary == PS_ID_NONE); /* too few */
-	for (unsigned i = 0; i < 4; i++) {
+	put_blob(w, "c", 3);
+	put_blob(w, "d", 4); /* it is written before this one */
+	ps_id first = w->index->summary;
+	assert_true(first != PS_ID_NONE);
+	assert_int_equal(w->index->cells_used, 1);
+	reopen(w); /* most cells are left: the same one */
+	assert_true(w->index->summary == first);
+	assert_int_equal(w->index->cells_used, 1);
+	verify_index(w->index);
+	set_note(w, "a note");
+	assert_int_equal(w->index->cells_used, 2);
+	reopen(w);
+	assert_true(w->index->summary == first);
+	expect_note(w, "a note");
+	for (unsigned i = 0; i < 9; i++) {
 		char name[16];
 		(void)snprintf(name, sizeof(name), "blob %u", i);
 		put_blob(w, name, i);
-		assert_true(w->index->summary == PS_ID_NONE);
-		reopen(w);
-		ps_id summary = w->index->summary;
-		assert_true(summary != PS_ID_NONE);
 		verify_index(w->index);
-		reopen(w); /* nothing was changed: the same one */
-		assert_true(w->index->summary == summary);
 	}
+	assert_true(w->index->summary != first);
+	assert_in_range(w->index->cells_used, 1, 4);
+	size_t used = w->index->cells_used;
+	reopen(w); /* half of them were used: a new one */
+	assert_int_equal(w->index->cells_used, used > 2 ? 0 : used);
+	expect_note(w, "a note");
+	set_note(w, "");
+	reopen(w);
+	expect_note(w, NULL);
 	ps_index_figures(w->index, &figures);
-	assert_int_equal(figures.records, 6);
+	assert_int_equal(figures.records, 13);
 	test_summary_from = from;
+	test_summary_cells = cells;
 }
 
 static int run(const char *name)
@@ -561,7 +602,7 @@ static int run(const char *name)
 	    WITH_INDEX(long_lists_are_read_in_parts),
 	    WITH_INDEX(notes_are_whole_and_survive),
 	    WITH_INDEX(a_foreign_index_is_refused),
-	    WITH_INDEX(a_summary_is_there_only_while_it_is_true),
+	    WITH_INDEX(a_summary_is_written_anew_when_its_cells_are_used_up),
 	    cmocka_unit_test(a_damaged_index_is_refused_and_kept),
 	    WITH_INDEX(threads_share_the_free_pads),
 	};
@@ -572,5 +613,7 @@ int main(void)
 {
 	int failed = run("local index");
 	test_summary_from = 1;
-	return failed + run("local index, with a summary of any");
+	failed += run("local index, with a summary of any");
+	test_summary_cells = 2;
+	return failed + run("local index, with a summary that is written again and again");
 }

@@ -185,6 +185,10 @@ static void writers_readers_and_checks_at_once(void **state)
 	assert_non_null(mkdtemp(folder));
 	ok(ps_index_make(folder, &test_binding, NULL));
 	ok(ps_index_open(folder, &test_binding, NULL, &shared.index));
+	/* Written anew again and again meanwhile. */
+	test_summary_from = 1;
+	test_summary_cells = 50;
+	index_take_seams(shared.index);
 	assert_int_equal(pthread_create(&reader, NULL, read_all, &reading), 0);
 	for (unsigned i = 0; i < WRITERS; i++) {
 		writers[i] = (struct writer){.shared = &shared, .number = i + 1, .dice = {i + 1}};
