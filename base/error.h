@@ -41,7 +41,8 @@ extern "C" {
 	X(PS_EQUOTA, -27, "limit set by the user reached")                                         \
 	X(PS_ESUPERSEDED, -28, "state no longer kept")                                             \
 	X(PS_EAUTH, -29, "authentication failed")                                                  \
-	X(PS_ECLOCK, -30, "clocks disagree")
+	X(PS_ECLOCK, -30, "clocks disagree")                                                       \
+	X(PS_EHELD, -31, "held by another machine")
 
 enum ps_error {
 #define PS_ERROR_ENUM(name, number, text) name = number,

@@ -5,17 +5,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/fail.h"
-#include "multistore/push_note.h"
-
-static uint64_t wall_ns(void)
-{
-	struct timespec now = {0};
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * PS_SECOND_NS + (uint64_t)now.tv_nsec;
-}
+#include "multistore/push_internal.h"
 
 /* ---- when ---- */
 
@@ -60,8 +52,8 @@ static void committed(void *arg, uint64_t commit, uint64_t bytes)
 /* What time does not heal: nothing is tried again until a caller has seen to it. */
 static bool is_final(int err)
 {
-	return err == PS_EFORK || err == PS_EFENCED || err == PS_EREADONLY || err == PS_ENOTSUP ||
-	       err == PS_EINVAL;
+	return err == PS_EFORK || err == PS_EHELD || err == PS_EFENCED || err == PS_EREADONLY ||
+	       err == PS_ENOTSUP || err == PS_EINVAL;
 }
 
 /* Under lock. */
@@ -70,7 +62,7 @@ static void note_success(struct ps_attached *a, const struct ps_push_result *res
 	bool clean = result->commit >= a->commit;
 	a->state = result->state;
 	a->pushed_commit = result->commit;
-	a->pushed_ns = wall_ns();
+	a->pushed_ns = push_wall_ns();
 	a->pushed_bytes = result->sent_bytes;
 	a->bytes_before = clean ? a->bytes : bytes;
 	a->dirty_since = clean ? 0 : a->dirty_next;
@@ -100,7 +92,7 @@ int attached_push(struct ps_attached *a, const struct ps_push_options *options, 
 	uint64_t bytes = a->bytes;
 	a->dirty_next = 0;
 	pthread_mutex_unlock(&a->lock);
-	int err = push_store(a->s, a->r, options, &told);
+	int err = push_store(a->s, a->r, PUSH_CHANGES, options, &told);
 	pthread_mutex_lock(&a->lock);
 	if (!err)
 		note_success(a, &told, bytes);
@@ -222,7 +214,7 @@ static int take_note(struct ps_attached *a)
 	a->pushed_bytes = note.pushed_bytes;
 	a->commit = not_below(a->commit, stats.last_commit);
 	if (a->dirty_since == 0 && a->commit > note.commit) {
-		uint64_t now = wall_ns();
+		uint64_t now = push_wall_ns();
 		a->dirty_since = ps_clock_now(a->clock);
 		a->lag_before_ns = note.pushed_ns && now > note.pushed_ns ? now - note.pushed_ns : 0;
 	}
@@ -310,17 +302,45 @@ static bool become_pusher(struct ps_attached *a)
 	return free;
 }
 
+/* Until the end: no push in the background, none by another caller. */
+static int begin_call(struct ps_attached *a)
+{
+	ps_attached_pause(a);
+	if (become_pusher(a))
+		return PS_OK;
+	ps_attached_resume(a);
+	return ps_fail(PS_EBUSY, "a push of this store is under way");
+}
+
+static void end_call(struct ps_attached *a)
+{
+	pthread_mutex_lock(&a->lock);
+	a->pusher = PUSHER_NONE;
+	pthread_mutex_unlock(&a->lock);
+	ps_attached_resume(a);
+}
+
 int ps_attached_push(struct ps_attached *a, const struct ps_push_options *options,
                      struct ps_push_result *result)
 {
-	ps_attached_pause(a);
-	int err = become_pusher(a) ? PS_OK : ps_fail(PS_EBUSY, "a push of this store is under way");
-	if (!err) {
-		err = attached_push(a, options, result);
-		pthread_mutex_lock(&a->lock);
-		a->pusher = PUSHER_NONE;
-		pthread_mutex_unlock(&a->lock);
-	}
-	ps_attached_resume(a);
+	int err = begin_call(a);
+	if (err)
+		return err;
+	err = attached_push(a, options, result);
+	end_call(a);
+	return err;
+}
+
+/* What stopped background pushes may be over with it. */
+int ps_attached_take_over(struct ps_attached *a, const struct ps_push_options *options)
+{
+	int err = begin_call(a);
+	if (err)
+		return err;
+	err = push_store(a->s, a->r, PUSH_TAKE_OVER, options, NULL);
+	pthread_mutex_lock(&a->lock);
+	a->stopped = a->stopped && err;
+	pthread_mutex_unlock(&a->lock);
+	end_call(a);
 	return err;
 }

@@ -55,8 +55,12 @@ PS_CHECKED int ps_multi_open_file(const char *path, const struct ps_base_options
                                   const struct ps_multi_options *options, struct ps_attached *a,
                                   ps_storer **s);
 
-/* What ps_push does, with no look at an attachment (push.c). */
-PS_CHECKED int push_store(ps_storer *s, ps_remote *r, const struct ps_push_options *options,
-                          struct ps_push_result *result);
+/* As ps_take_over, by a caller. PS_EBUSY. */
+PS_CHECKED int ps_attached_take_over(struct ps_attached *a, const struct ps_push_options *options);
+
+enum push_what { PUSH_CHANGES, PUSH_TAKE_OVER };
+/* What ps_push and ps_take_over do, with no look at an attachment (push.c). */
+PS_CHECKED int push_store(ps_storer *s, ps_remote *r, enum push_what what,
+                          const struct ps_push_options *options, struct ps_push_result *result);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
+#include "multistore/push_internal.h"
 
 enum {
 	RETRY_FIRST_MS = 1000,
@@ -183,7 +184,8 @@ static bool may_be_made(const struct ps_base_options *base)
 static int make_file(const char *path, const struct ps_base_options *base,
                      const struct ps_multi_options *options, const struct ps_attached *a, bool *made)
 {
-	const struct ps_clone_options clone = {.size = sizeof(clone), .base = base, .multi = options};
+	const struct ps_clone_options clone = {
+	    .size = sizeof(clone), .base = base, .multi = options, .take_over = options->take_over};
 	bool missing;
 	if (!a || !may_be_made(base))
 		return PS_OK;
@@ -250,7 +252,7 @@ int ps_multi_open_at(const char *path, const struct ps_base_options *base,
 	if (opts)
 		memcpy(&known, opts, opts->size);
 	int err = known.network || known.remote ? ps_attached_new(&known, NULL, &a) : PS_OK;
-	return err ? err : ps_multi_open_file(path, base, opts, a, s);
+	return err ? err : ps_multi_open_file(path, base, &known, a, s);
 }
 
 /* ---- status ---- */
@@ -314,4 +316,29 @@ int ps_remote_wait(ps_storer *s, uint32_t timeout_ms)
 	if (!a->shipper)
 		return ps_fail(PS_ENOTSUP, "ps_remote_wait: the store ships no log");
 	return ps_shipper_wait(a->shipper, timeout_ms);
+}
+
+int ps_push_status(ps_storer *s, struct ps_remote_status *status)
+{
+	struct ps_push_note note;
+	struct ps_stats stats;
+	if (!s || !status)
+		return ps_fail(PS_EINVAL, "ps_push_status: no store, or no place for its status");
+	int err = ps_push_note_get(s, &note);
+	if (!err)
+		err = ps_stats(s, &stats);
+	if (err)
+		return err;
+	uint64_t now = push_wall_ns(),
+	         behind = stats.last_commit > note.commit ? stats.last_commit - note.commit : 0;
+	uint64_t lag = note.pushed_ns == 0 ? UINT64_MAX : now > note.pushed_ns ? now - note.pushed_ns : 0;
+	*status = (struct ps_remote_status){
+	    .state = note.number,
+	    .commit = note.commit,
+	    .pushed_ns = note.pushed_ns,
+	    .pushed_bytes = note.pushed_bytes,
+	    .commits = behind,
+	    .lag_ns = behind ? lag : 0,
+	};
+	return PS_OK;
 }

@@ -23,6 +23,7 @@ struct clone {
 	struct ps_cut_info reached; /* what the log brings the state to */
 	uint64_t objects, bytes;    /* so far */
 	char temporary[PATH_MAX];
+	struct ps_push_note note; /* of the new file: with the hold, if that was taken */
 };
 
 static int show(struct clone *c)
@@ -132,7 +133,7 @@ static int fill(struct clone *c, ps_storer *s)
 /* A clone of an earlier state has no note: what it would push is another line of states. */
 static int note_state(struct clone *c, ps_storer *s)
 {
-	struct ps_push_note note = {.number = c->state->info.here.interval};
+	struct ps_push_note note = c->note;
 	struct ps_stats stats;
 	if (c->state != ps_push_manifest_newest(&c->manifest))
 		return PS_OK;
@@ -140,6 +141,10 @@ static int note_state(struct clone *c, ps_storer *s)
 	if (err)
 		return err;
 	memcpy(note.last, c->state->mark, sizeof(note.last));
+	memcpy(note.line, c->manifest.hold.line, sizeof(note.line));
+	memcpy(note.published, c->manifest.hold.mark, sizeof(note.published));
+	note.number = c->state->info.here.interval;
+	note.reached = c->reached.here.interval;
 	note.commit = c->log && ps_log_behind_groups(c->log) > 0
 	                  ? 0
 	                  : stats.last_commit; /* what the log has is not pushed */
@@ -191,6 +196,8 @@ static int take_options(struct clone *c, const struct ps_clone_options *options)
 		               options->size);
 	if (options)
 		memcpy(&c->options, options, options->size);
+	if (c->options.take_over && c->options.state)
+		return ps_fail(PS_EINVAL, "clone options: only the newest state can be taken over");
 	const struct ps_base_options *base = c->options.base;
 	if (base && (base->size > sizeof(*base) || base->size < sizeof(base->size) || base->use_fd))
 		return ps_fail(PS_EINVAL,
@@ -214,9 +221,28 @@ static int read_log(struct clone *c)
 	return ps_log_behind_new(&c->memory, c->r, &c->manifest, canceled, c, &c->reached, &c->log);
 }
 
+/* Before the contents are read: from then on nobody pushes a newer state. A crash leaves a hold that no file
+ * has, and that is taken over like any other. */
+static int take_hold(struct clone *c)
+{
+	struct push p = {.r = c->r};
+	p.options.progress = c->options.progress;
+	p.options.progress_arg = c->options.progress_arg;
+	ps_memory_init(&p.memory, NULL);
+	ps_push_manifest_init(&p.old, &p.memory);
+	ps_push_manifest_init(&p.next, &p.memory);
+	int err = push_take_hold(&p);
+	if (!err)
+		c->note = p.note;
+	ps_push_manifest_done(&p.old);
+	ps_push_manifest_done(&p.next);
+	ps_memory_done(&p.memory);
+	return err;
+}
+
 static int look(struct clone *c)
 {
-	int err = ps_remote_sync(c->r, NULL, NULL, NULL);
+	int err = c->options.take_over ? take_hold(c) : ps_remote_sync(c->r, NULL, NULL, NULL);
 	if (!err)
 		err = push_read_manifest(c->r, PS_PUSH_MANIFEST_KEY, &c->manifest);
 	if (!err)
@@ -298,6 +324,24 @@ int ps_push_history(ps_remote *r, ps_push_state_fn fn, void *arg)
 		struct ps_push_state told = told_state(&m, &m.states[i]);
 		if (fn(arg, &told) != 0)
 			err = ps_fail(PS_ECANCELED, "the list of states was given up by its caller");
+	}
+	ps_push_manifest_done(&m);
+	ps_memory_done(&memory);
+	return err;
+}
+
+int ps_push_holder(ps_remote *r, struct ps_push_holder *holder)
+{
+	struct ps_memory memory;
+	struct ps_push_manifest m;
+	if (!r || !holder)
+		return ps_fail(PS_EINVAL, "ps_push_holder: no remote, or no place for who it is");
+	ps_memory_init(&memory, NULL);
+	ps_push_manifest_init(&m, &memory);
+	int err = push_read_manifest(r, PS_PUSH_MANIFEST_KEY, &m);
+	if (!err) {
+		*holder = (struct ps_push_holder){.since_ns = m.hold.since_ns, .epoch = m.hold.epoch};
+		memcpy(holder->text, m.hold.text, sizeof(holder->text));
 	}
 	ps_push_manifest_done(&m);
 	ps_memory_done(&memory);

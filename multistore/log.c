@@ -241,10 +241,17 @@ static int look(struct ps_log *log, ps_log_group_fn group)
 	return err;
 }
 
-static bool is_own(const struct ps_push_note *note, const struct ps_push_manifest_state *newest)
+static bool is_own(const struct ps_push_note *note, const struct ps_push_manifest *m)
 {
+	const struct ps_push_manifest_state *newest = ps_push_manifest_newest(m);
 	return newest && (memcmp(note->last, newest->mark, PS_PACK_MARK) == 0 ||
 	                  ps_push_note_tried(note, newest->mark));
+}
+
+/* Only the holder ships, and not in the log of one before. */
+static bool is_holders(const struct ps_push_note *note, const struct ps_push_manifest *m)
+{
+	return memcmp(note->holder, m->hold.holder, PS_HOLDER) == 0 && m->log.at.epoch == m->hold.epoch;
 }
 
 /* From what the newest manifest says. Under shipping. */
@@ -255,7 +262,7 @@ static int find_behind(struct ps_log *log, const struct ps_push_manifest *m)
 	int err = ps_push_note_get(log->setup.s, &note);
 	if (err)
 		return err;
-	if (!is_own(&note, newest) || !ps_log_place_there(&m->log))
+	if (!is_own(&note, m) || !is_holders(&note, m) || !ps_log_place_there(&m->log))
 		return stop(log, PS_LOG_WAITS, false, PS_OK);
 	pthread_mutex_lock(&log->lock);
 	log->at = log->begin = m->log;
@@ -467,13 +474,12 @@ int ps_log_ship(struct ps_log *log, ps_remote_progress_fn progress, void *arg)
 /* A log that never was, or that is of no use any more, begins where no slot was ever written; its first pad
  * knows it by a number of its own.
  */
-static int begin_anew(struct ps_log *log, const struct ps_log_place *old, struct ps_log_place *place)
+static int begin_anew(struct ps_log *log, const struct ps_push_manifest *m, struct ps_log_place *place)
 {
-	struct ps_log_place made = {.at = {1, 1}};
-	if (old->at.epoch > 0) {
-		made.at.epoch = old->at.epoch;
+	const struct ps_log_place *old = &m->log;
+	struct ps_log_place made = {.at = {m->hold.epoch > 0 ? m->hold.epoch : 1, 1}};
+	if (old->at.epoch == made.at.epoch)
 		made.at.n = (old->at.n | (LOG_STEP - 1)) + 1;
-	}
 	int err = draw(made.before, sizeof(made.before));
 	if (!err)
 		err = ps_remote_slot_name(log->setup.r, &made.at, &made.name);
@@ -505,7 +511,7 @@ int ps_log_at_push(struct ps_log *log, const struct ps_push_manifest *old, ps_re
 	 * another file is the one that goes on is. */
 	if (err && phase_of(log) != PS_LOG_WAITS)
 		return err;
-	return goes_on ? PS_OK : begin_anew(log, &old->log, place);
+	return goes_on ? PS_OK : begin_anew(log, old, place);
 }
 
 bool ps_log_wants_push(struct ps_log *log)
@@ -537,4 +543,16 @@ void ps_log_pushed(struct ps_log *log, const struct ps_log_place *place, const s
 	pthread_mutex_unlock(&log->lock);
 	if (stands)
 		go_on(log, place);
+}
+
+void ps_log_taken(struct ps_log *log)
+{
+	pthread_mutex_lock(&log->shipping);
+	pthread_mutex_lock(&log->lock);
+	log->phase = PS_LOG_NEW;
+	log->ended = PS_OK;
+	log->anew = false;
+	log->begin = (struct ps_log_place){.at = {0, 0}};
+	pthread_mutex_unlock(&log->lock);
+	pthread_mutex_unlock(&log->shipping);
 }

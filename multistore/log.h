@@ -48,6 +48,9 @@ bool ps_log_wants_push(struct ps_log *log);
 /* Its manifest, with that place, is the newest one. */
 void ps_log_pushed(struct ps_log *log, const struct ps_log_place *place, const struct ps_cut_info *info);
 
+/* Its file holds the store from now on: where the log goes on is to be seen anew. */
+void ps_log_taken(struct ps_log *log);
+
 /* ---- figures ---- */
 
 enum ps_log_phase {

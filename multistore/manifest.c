@@ -148,6 +148,7 @@ int ps_push_manifest_make(const struct ps_push_manifest *old, const struct ps_pu
 	if (next->keep >= PS_STATE_RUNS_MAX)
 		return ps_fail(PS_ERANGE, "a state of more than %d runs", PS_STATE_RUNS_MAX);
 	m->log = next->log;
+	m->hold = next->hold;
 	int err = copy_runs(old, next, number, m);
 	return err ? err : add_states(old, next, number, m);
 }

@@ -38,10 +38,25 @@ struct ps_push_manifest_state {
 	                                    numbers of runs */
 };
 
+enum { PS_HOLDER = 16, PS_HOLDER_TEXT = 64 };
+#define PS_EPOCH_MAX ((uint64_t)1 << 62)
+
+/* Who may push, and write log slots. */
+struct ps_push_hold {
+	uint8_t line[PS_PACK_MARK]; /* which line of states this is: drawn by the first push */
+	uint8_t mark[PS_PACK_MARK]; /* of this manifest: a push's is that of its state, a takeover has one of
+	                               its own */
+	uint64_t epoch;             /* of writers, from 1: each takeover begins one */
+	uint8_t holder[PS_HOLDER];  /* the file's, by its note */
+	uint64_t since_ns;          /* by the holder's clock: for people, it decides nothing */
+	char text[PS_HOLDER_TEXT];  /* who that is, for people */
+};
+
 /* Runs by (upto, since); packs by run; states the newest first. */
 struct ps_push_manifest {
 	struct ps_memory *memory;
 	struct ps_log_place log; /* behind the newest state */
+	struct ps_push_hold hold;
 	struct ps_push_manifest_pack *packs;
 	struct ps_push_manifest_run *runs;
 	struct ps_push_manifest_state *states;
@@ -72,6 +87,7 @@ struct ps_push_manifest_next {
 	struct ps_push_manifest_state state; /* runs and run[] are filled in */
 	uint32_t history;
 	struct ps_log_place log;
+	struct ps_push_hold hold;
 };
 PS_CHECKED int ps_push_manifest_make(const struct ps_push_manifest *old,
                                      const struct ps_push_manifest_next *next, struct ps_push_manifest *m);

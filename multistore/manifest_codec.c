@@ -91,6 +91,16 @@ static void put_log(const struct ps_log_place *log, struct manifest_head_bytes *
 	memcpy(head->log_name, log->name.bytes, sizeof(head->log_name));
 }
 
+static void put_hold(const struct ps_push_hold *hold, struct manifest_head_bytes *head)
+{
+	memcpy(head->line, hold->line, sizeof(head->line));
+	memcpy(head->mark, hold->mark, sizeof(head->mark));
+	memcpy(head->holder, hold->holder, sizeof(head->holder));
+	memcpy(head->text, hold->text, strnlen(hold->text, sizeof(head->text) - 1));
+	head->epoch = ps_set64(hold->epoch);
+	head->since_ns = ps_set64(hold->since_ns);
+}
+
 int ps_push_manifest_encode(const struct ps_push_manifest *m, uint8_t **bytes, size_t *len)
 {
 	uint32_t numbers = 0;
@@ -110,6 +120,7 @@ int ps_push_manifest_encode(const struct ps_push_manifest *m, uint8_t **bytes, s
 	                                   .numbers = ps_set32(numbers)};
 	memcpy(head.magic, manifest_magic, sizeof(head.magic));
 	put_log(&m->log, &head);
+	put_hold(&m->hold, &head);
 	*bytes = at;
 	*len = (size_t)size;
 	at = put(at, &head, sizeof(head));
@@ -141,7 +152,32 @@ static int decode_log(const struct manifest_head_bytes *head, struct ps_log_plac
 	return PS_OK;
 }
 
-static int decode_head(const uint8_t *bytes, size_t len, struct counts *c, struct ps_log_place *log)
+/* Shown on terminals: graphic characters and spaces, then zeros. */
+static bool is_text(const uint8_t text[PS_HOLDER_TEXT])
+{
+	size_t len = strnlen((const char *)text, PS_HOLDER_TEXT);
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	return len < PS_HOLDER_TEXT && all_zero(text + len, PS_HOLDER_TEXT - len);
+}
+
+static int decode_hold(const struct manifest_head_bytes *b, struct ps_push_hold *hold)
+{
+	*hold = (struct ps_push_hold){.epoch = ps_get64(b->epoch), .since_ns = ps_get64(b->since_ns)};
+	memcpy(hold->line, b->line, sizeof(hold->line));
+	memcpy(hold->mark, b->mark, sizeof(hold->mark));
+	memcpy(hold->holder, b->holder, sizeof(hold->holder));
+	memcpy(hold->text, b->text, sizeof(hold->text));
+	if (all_zero(b->line, sizeof(b->line)) || all_zero(b->mark, sizeof(b->mark)) ||
+	    all_zero(b->holder, sizeof(b->holder)) || !is_text(b->text))
+		return damaged("has no holder that can be");
+	if (hold->epoch - 1 >= PS_EPOCH_MAX)
+		return damaged("has an impossible epoch");
+	return PS_OK;
+}
+
+static int decode_head(const uint8_t *bytes, size_t len, struct counts *c, struct ps_push_manifest *m)
 {
 	struct manifest_head_bytes head;
 	if (len < sizeof(head) || len > PS_PUSH_MANIFEST_BYTES_MAX)
@@ -158,7 +194,8 @@ static int decode_head(const uint8_t *bytes, size_t len, struct counts *c, struc
 	    c->states == 0 || !all_zero(head.reserved, sizeof(head.reserved)) ||
 	    bytes_of(c->packs, c->runs, c->states, c->numbers) != len)
 		return damaged("has another length than it says");
-	return decode_log(&head, log);
+	int err = decode_hold(&head, &m->hold);
+	return err ? err : decode_log(&head, &m->log);
 }
 
 static int decode_pack(const uint8_t *at, const struct ps_push_manifest_run *run,
@@ -314,7 +351,7 @@ static int decode_states(const uint8_t *at, const struct counts *c, struct ps_pu
 int ps_push_manifest_decode(const uint8_t *bytes, size_t len, struct ps_push_manifest *m)
 {
 	struct counts c = {0};
-	int err = decode_head(bytes, len, &c, &m->log);
+	int err = decode_head(bytes, len, &c, m);
 	if (!err)
 		err = decode_runs(bytes, &c, m);
 	size_t before = (size_t)bytes_of(c.packs, c.runs, 0, 0);

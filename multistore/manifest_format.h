@@ -18,12 +18,18 @@ struct manifest_head_bytes {
 	ps_le32 states;
 	ps_le32 numbers;
 	uint8_t reserved[4];
+	uint8_t line[16];
+	uint8_t mark[16];
+	uint8_t holder[16];
+	ps_le64 epoch;
+	ps_le64 since_ns;
+	uint8_t text[64];
 	ps_le64 log_epoch;
 	ps_le64 log_first;
 	uint8_t log_before[32];
 	uint8_t log_name[32];
 };
-static_assert(sizeof(struct manifest_head_bytes) == 112, "a manifest's head");
+static_assert(sizeof(struct manifest_head_bytes) == 240, "a manifest's head");
 
 struct manifest_pack_bytes {
 	uint8_t mark[16];

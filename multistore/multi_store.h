@@ -73,6 +73,9 @@ struct ps_multi_options {
 	                       next push carries the rest */
 	uint64_t log_total_bytes; /* that it takes between two pushes, compressed; 512 MiB. A clone holds them
 	                             in memory */
+	uint32_t
+	    take_over; /* 1: a file that ps_multi_open_at makes from the network holds the store from then on
+	                  (ps_take_over); else whoever held it does, and its pushes are PS_EHELD */
 	const struct ps_push_options *push; /* of background pushes; their progress is not called */
 	ps_multi_event_fn event;            /* hears of background pushes; none */
 	void *event_arg;

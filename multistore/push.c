@@ -1,10 +1,7 @@
 /* ps_push: the order in which things become durable, and what a crash in between leaves, is in
  * multistore/PADS.md. */
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 #include <zstd.h>
 
 #include "base/fail.h"
@@ -174,22 +171,10 @@ static int choose_since(struct push *p, bool *changed)
 
 /* ---- steps ---- */
 
-static int make_mark(uint8_t mark[PS_PACK_MARK])
-{
-	for (size_t got = 0; got < PS_PACK_MARK;) {
-		ssize_t n = getrandom(mark + got, PS_PACK_MARK - got, 0);
-		if (n < 0 && errno != EINTR)
-			return ps_fail_errno(errno, "no random bytes for a push");
-		got += n > 0 ? (size_t)n : 0;
-	}
-	mark[0] |= 1; /* never all zeros */
-	return PS_OK;
-}
-
 /* The note comes behind the cut: whoever has a file with this mark in it has all that the cut has. */
 static int note_attempt(struct push *p)
 {
-	int err = make_mark(p->mark);
+	int err = push_draw(p->mark);
 	p->sweep |= p->note.attempts > 0;
 	if (err)
 		return err;
@@ -213,25 +198,20 @@ static int send_cut(struct push *p)
 	return err;
 }
 
-static uint64_t wall_ns(void)
-{
-	struct timespec now = {0};
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
 static int make_manifest(struct push *p)
 {
 	struct ps_push_manifest_next next = {.keep = p->keep,
 	                                     .run = p->run,
 	                                     .packs = p->packs,
 	                                     .history = p->options.history,
-	                                     .log = p->place};
+	                                     .log = p->place,
+	                                     .hold = p->hold};
+	memcpy(next.hold.mark, p->mark, sizeof(next.hold.mark));
 	next.run.since = p->since;
 	next.run.upto = p->info.here.interval;
 	next.run.checkpoint = p->info.here.checkpoint;
 	next.state.info = p->info;
-	next.state.time_ns = wall_ns();
+	next.state.time_ns = push_wall_ns();
 	memcpy(next.state.mark, p->mark, sizeof(next.state.mark));
 	return ps_push_manifest_make(&p->old, &next, &p->next);
 }
@@ -256,11 +236,13 @@ static int clean_up(struct push *p, const struct ps_push_manifest *now)
 		p->note.attempts = 0;
 	p->note.commit = p->info.commit;
 	p->note.seen_ns = push_manifest_time(p->r);
-	p->note.pushed_ns = wall_ns();
+	p->note.pushed_ns = push_wall_ns();
 	p->note.pushed_bytes = sent_so_far(p);
 	tell_state(p);
 	return ps_push_note_set(p->s, &p->note);
 }
+
+static int push_since_last(struct push *p);
 
 static int push_changes(struct push *p)
 {
@@ -272,18 +254,33 @@ static int push_changes(struct push *p)
 	if (err)
 		return err;
 	memcpy(p->note.last, p->mark, PS_PACK_MARK);
+	memcpy(p->note.published, p->mark, PS_PACK_MARK);
+	p->note.epoch = p->hold.epoch;
 	p->note.number = p->info.here.interval;
 	err = clean_up(p, &p->next);
 	push_log_published(p);
 	return err;
 }
 
-/* The state is there already. One look tells whether it still is. */
+/* The state is there already. One look tells whether it still is, and this file its holder. */
+static int look_again(struct push *p)
+{
+	if (p->looked)
+		return PS_OK;
+	p->looked = true;
+	int err = push_sync(p, NULL);
+	if (err || push_manifest_time(p->r) == p->note.seen_ns)
+		return err;
+	ps_push_manifest_done(&p->old);
+	err = push_settle(p);
+	return err ? err : push_since_last(p);
+}
+
 static int push_nothing(struct push *p)
 {
 	p->sweep = p->note.attempts > 0;
 	int err = clean_up(p, &p->old);
-	return err || p->looked ? err : push_sync(p, NULL);
+	return err ? err : look_again(p);
 }
 
 /* Commits are numbered, so the same number means that nothing was changed. */
@@ -291,7 +288,7 @@ static int is_at(struct push *p, bool *same)
 {
 	struct ps_stats stats;
 	int err = ps_stats(p->s, &stats);
-	*same = !err && !ps_log_wants_push(p->log) && p->note.commit > 0 &&
+	*same = !err && !ps_log_wants_push(p->log) && p->note.epoch > 0 && p->note.commit > 0 &&
 	        stats.last_commit == p->note.commit && p->note.attempts == 0 &&
 	        push_manifest_time(p->r) == p->note.seen_ns;
 	return err;
@@ -338,7 +335,7 @@ static int push_all(struct push *p)
 	if (err || !same)
 		return err ? err : push_since_last(p);
 	tell_state(p);
-	return push_sync(p, NULL);
+	return look_again(p);
 }
 
 /* ---- the call ---- */
@@ -362,13 +359,13 @@ static int take_options(struct push *p, const struct ps_push_options *options)
 	return PS_OK;
 }
 
-static int run(struct push *p)
+static int run(struct push *p, enum push_what what)
 {
 	struct ps_remote_stats before, after;
 	int err = ps_remote_stats(p->r, &before);
 	p->sent_before = err ? 0 : before.sent_bytes;
 	if (!err)
-		err = push_all(p);
+		err = what == PUSH_TAKE_OVER ? push_take_over(p) : push_all(p);
 	if (err)
 		return err;
 	err = ps_remote_stats(p->r, &after);
@@ -387,7 +384,7 @@ static void done(struct push *p)
 	ps_memory_done(&p->memory);
 }
 
-int push_store(ps_storer *s, ps_remote *r, const struct ps_push_options *options,
+int push_store(ps_storer *s, ps_remote *r, enum push_what what, const struct ps_push_options *options,
                struct ps_push_result *result)
 {
 	struct push p = {.s = s, .r = r, .log = ps_log_of(s)};
@@ -400,7 +397,7 @@ int push_store(ps_storer *s, ps_remote *r, const struct ps_push_options *options
 	ps_memory_init(&p.memory, NULL);
 	ps_push_manifest_init(&p.old, &p.memory);
 	ps_push_manifest_init(&p.next, &p.memory);
-	err = run(&p);
+	err = run(&p, what);
 	done(&p);
 	leave(&own);
 	if (!err && result)
@@ -415,5 +412,17 @@ int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, s
 		return ps_attached_push(a, options, result);
 	if (!s || !r)
 		return ps_fail(PS_EINVAL, "ps_push: no store, or no remote");
-	return push_store(s, r, options, result);
+	return push_store(s, r, PUSH_CHANGES, options, result);
+}
+
+int ps_take_over(ps_storer *s, ps_remote *r, ps_progress_fn progress, void *arg)
+{
+	const struct ps_push_options options = {
+	    .size = sizeof(options), .progress = progress, .progress_arg = arg};
+	struct ps_attached *a = s ? ps_multi_attached(s) : NULL;
+	if (a && (!r || r == ps_attached_remote(a)))
+		return ps_attached_take_over(a, &options);
+	if (!s || !r)
+		return ps_fail(PS_EINVAL, "ps_take_over: no store, or no remote");
+	return push_store(s, r, PUSH_TAKE_OVER, &options, NULL);
 }

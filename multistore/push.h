@@ -38,12 +38,30 @@ struct ps_push_result {
  * before, whole; what a failed push has sent is used by the next one. Writers go on meanwhile. Pads that no kept state needs are free for
  * later pushes once the new state is confirmed.
  *
- * One store has one network, and one line of states: PS_EFORK: the newest state there was not pushed from this store as it is here (another
+ * One store has one network, one line of states, and one holder, which is the file that began it or has taken it over: PS_EHELD: it is another
+ * one, and this file never was; the sentence says which, and since when. PS_EFENCED: another one has taken over from this file, which is as it was:
+ * export what it has, or push it under another store name. PS_EFORK: the newest state there was not pushed from this store as it is here (another
  * store, a copy, or an older file of this one), or another file was faster; what was there stays: clone, or push under another store name.
  * PS_ECANCELED: progress said so; within a second. PS_EREADONLY: the key, or s, only reads. PS_ERANGE: too many states. PS_EBUSY: a push, a backup or a sync is under way.
  * PS_ENOSPC: writers freed more meanwhile than the cut may hold back (pin_limit). PS_ENOTSUP: s cannot be cut. options and result may be
  * NULL. Any thread. */
 PS_CHECKED PS_API int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, struct ps_push_result *result);
+
+/* The file of s holds its line of states from now on: who held it before gets PS_EFENCED from its next push, whatever it has under way, and keeps
+ * what it has. s has the newest state (a clone of it, or the file that pushed it), else PS_EFORK: clone it with `take_over`. One compare-and-swap of the
+ * head, and a fence behind the log. No clock decides, and nothing asks the holder: that it is gone, or has to give way, is for the caller to know. PS_OK also if
+ * the file holds it already. After a failure either holds it, and the call can be made again. PS_EHELD, PS_EFENCED: yet another was faster.
+ * PS_ENOTFOUND: nothing was pushed here. r NULL: as in ps_push. PS_ECANCELED, PS_EBUSY, PS_EREADONLY. progress may be NULL. Any thread. */
+PS_CHECKED PS_API int ps_take_over(ps_storer *s, ps_remote *r, ps_progress_fn progress, void *progress_arg);
+
+/* Who holds the line of states, as the last sync of r had it: one request. */
+struct ps_push_holder {
+	char text[64];     /* host/process, as it was when it began to hold */
+	uint64_t since_ns; /* by its clock: for people */
+	uint64_t epoch;    /* of writers: 1, and one more with each takeover */
+};
+/* PS_ENOTFOUND: nothing was pushed here. */
+PS_CHECKED PS_API int ps_push_holder(ps_remote *r, struct ps_push_holder *holder);
 
 struct ps_clone_options {
 	size_t size;    /* sizeof(struct ps_clone_options) */
@@ -53,6 +71,7 @@ struct ps_clone_options {
 	ps_progress_fn progress;
 	void *progress_arg;
 	uint32_t without_log; /* exactly the newest state, and not what was shipped behind it: where the log cannot be read */
+	uint32_t take_over; /* 1: the new file holds the store from now on, as after ps_take_over; of the newest state */
 };
 struct ps_clone_result {
 	uint64_t state, commit, objects, bytes; /* commit: the last one that is in it */
@@ -115,6 +134,9 @@ PS_CHECKED PS_API int ps_remote_status(ps_storer *s, struct ps_remote_status *st
  * PS_EFENCED, PS_EFORK: they never will be (ps_push tells more). PS_ENOTSUP: no log is shipped (struct ps_multi_options). PS_EINVAL: s is
  * not attached. Any thread. */
 PS_CHECKED PS_API int ps_remote_wait(ps_storer *s, uint32_t timeout_ms);
+/* The same of any store that can be pushed, by what its file knows: figures of a running process are zero. lag_ns is UINT64_MAX if nothing was ever
+ * pushed from it; a clone counts as pushed when its own first push has ended. PS_ENOTSUP: s cannot be cut. */
+PS_CHECKED PS_API int ps_push_status(ps_storer *s, struct ps_remote_status *status);
 
 #ifdef __cplusplus
 }

@@ -22,9 +22,10 @@ struct push {
 	struct ps_push_result result;
 	struct ps_push_note note;
 	struct ps_push_manifest old, next;
-	bool looked; /* the network's head was asked for, before anything is sent */
-	bool ended;  /* the note has attempts, but the last one has ended: it is the newest state */
-	bool sweep;  /* there may be packs that no manifest ever named */
+	struct ps_push_hold hold; /* of what it publishes; the mark is its own */
+	bool looked;              /* the network's head was asked for, before anything is sent */
+	bool ended; /* the note has attempts, but the last one has ended: it is the newest state */
+	bool sweep; /* there may be packs that no manifest ever named */
 
 	struct ps_log *log;        /* the store's; NULL */
 	struct ps_log_place place; /* where it goes on behind the cut */
@@ -54,8 +55,8 @@ PS_CHECKED int push_show(struct push *p);
 
 /* The value as it is in the remote's index. PS_ENOTFOUND: there is none. */
 PS_CHECKED int push_read_manifest(ps_remote *r, const char *key, struct ps_push_manifest *m);
-/* A manifest that an earlier push has put, and that is not on the network, goes there; conflict copies of it
- * are settled. No request otherwise. */
+/* A manifest that an earlier push has put, and that is not on the network, goes there. No request
+ * otherwise. */
 PS_CHECKED int push_settle(struct push *p);
 /* Takes what others have changed: *news: something, so the manifest is to be read again. */
 PS_CHECKED int push_look(struct push *p, bool *news);
@@ -81,6 +82,25 @@ PS_CHECKED int push_sync(struct push *p, struct ps_remote_sync_result *result);
 PS_CHECKED int push_place_log(struct push *p);
 /* The manifest `now` is confirmed: the log behind the state before it counts no more. */
 void push_log_published(struct push *p);
+/* ---- who may push (push_hold.c) ---- */
+
+/* Why this file may not push, where m is there: PS_EHELD, PS_EFENCED, PS_EFORK. */
+PS_CHECKED int push_refuse(const struct push *p, const struct ps_push_manifest *m);
+/* It is the last that this file has seen, or one of its attempts. */
+bool push_knows(const struct push *p, const struct ps_push_manifest *m);
+/* The manifest names this file as its holder. */
+bool push_holds(const struct push *p, const struct ps_push_manifest *m);
+/* A new line of states begins, with p->hold. */
+PS_CHECKED int push_hold_begin(struct push *p);
+/* What a takeover has still to do behind its swap, if it was cut off there: from then on the file is the
+ * holder. PS_EFENCED: another one has taken over meanwhile. PS_EFORK: the log has what the file has not. */
+PS_CHECKED int push_hold_finish(struct push *p, const struct ps_push_manifest *m);
+/* The hold for p's file; or for one that is still to be made (p->s NULL), of what p->next has then. PS_EHELD,
+ * PS_EFENCED: another was faster. PS_EFORK: the file is not at the newest state. */
+PS_CHECKED int push_take_over(struct push *p);
+PS_CHECKED int push_take_hold(struct push *p);
+PS_CHECKED int push_draw(uint8_t bytes[PS_PACK_MARK]);
+uint64_t push_wall_ns(void);
 
 /* ---- packs (push_packs.c) ---- */
 

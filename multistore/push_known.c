@@ -1,5 +1,5 @@
 /* The last manifests that this process has put: who pushes every few seconds does not fetch each time what it
- * has just sent. They are known by the mark of their newest state, which is random, so none is taken for
+ * has just sent. They are known by their mark, which is random, so none is taken for
  * another. */
 #include <pthread.h>
 #include <string.h>
@@ -51,7 +51,7 @@ void push_remember(const struct push *p, const uint8_t *bytes, size_t len)
 	if (len > BYTES_MOST)
 		return;
 	pthread_mutex_lock(&lock);
-	struct known *k = find(p->note.last); /* the one before it is of no use any more */
+	struct known *k = find(p->note.published); /* the one before it is of no use any more */
 	if (!k)
 		k = &known[turn++ % KNOWN];
 	forget(k);
@@ -67,7 +67,7 @@ void push_remember(const struct push *p, const uint8_t *bytes, size_t len)
 bool push_recall(const struct push *p, struct ps_push_manifest *m)
 {
 	pthread_mutex_lock(&lock);
-	const struct known *k = find(p->note.last);
+	const struct known *k = find(p->note.published);
 	bool found = k && ps_push_manifest_decode(k->bytes, k->len, m) == PS_OK;
 	pthread_mutex_unlock(&lock);
 	return found;

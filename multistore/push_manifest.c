@@ -1,19 +1,16 @@
-/* The manifest on its way: read, judged, published; and what is done where two have pushed.
+/* The manifest on its way: read, judged, published; and what is done where two have published.
  *
- * Two files that push one line of states at the same moment both put a manifest, and the second sync makes a
- * conflict copy of one. Who was first has been told that its push is done, so that is the one that stays,
- * whatever name it has got: the second one puts it in its place again, and gets PS_EFORK. Packs are removed
- * only when a manifest without them is confirmed, and never by who is second: so what either has pushed is
- * whole at every moment, and nothing is lost but the second one's push, whose contents its file has. */
-#include <stdio.h>
+ * Two files that publish a manifest at the same moment both put one that yields, so the swap of the head
+ * decides: the second sync finds the other one there, and lets its own go, before it swings a head. Packs are
+ * removed only when a manifest without them is confirmed, and never by who is second: so what either has
+ * pushed is whole at every moment, and nothing is lost but the second one's push, whose contents its file
+ * has. */
 #include <string.h>
-#include <time.h>
 
 #include "base/fail.h"
 #include "multistore/push_internal.h"
 
-enum { KEY = 1025, COPIES_MOST = 16 };
-#define COPY_OF_MANIFEST PS_PUSH_MANIFEST_KEY " (conflict "
+enum { READS_MOST = 16 };
 
 static int canceled(void *arg, const struct ps_remote_progress *progress)
 {
@@ -55,90 +52,39 @@ int push_read_manifest(ps_remote *r, const char *key, struct ps_push_manifest *m
 	return err;
 }
 
+/* As the network has it: what another machine has changed since the last sync cannot be read as it was. */
+static int read_now(struct push *p, struct ps_push_manifest *m)
+{
+	int err = push_read_manifest(p->r, PS_PUSH_MANIFEST_KEY, m);
+	for (unsigned i = 0; i < READS_MOST && err == PS_ESUPERSEDED; i++) {
+		err = push_sync(p, NULL);
+		if (!err)
+			err = push_read_manifest(p->r, PS_PUSH_MANIFEST_KEY, m);
+	}
+	return err;
+}
+
 static bool is_zero(const uint8_t mark[PS_PACK_MARK])
 {
 	static const uint8_t zero[PS_PACK_MARK];
 	return memcmp(mark, zero, sizeof(zero)) == 0;
 }
 
-/* Whose the newest state of a manifest is. */
+/* Whose a manifest is. */
 enum whose { OTHERS = 0, TRIED, OURS };
 
 static enum whose whose(const struct push *p, const struct ps_push_manifest *m)
 {
-	const struct ps_push_manifest_state *s = ps_push_manifest_newest(m);
-	if (s && !is_zero(p->note.last) && memcmp(s->mark, p->note.last, PS_PACK_MARK) == 0)
+	bool there = ps_push_manifest_newest(m);
+	if (there && !is_zero(p->note.published) &&
+	    memcmp(m->hold.mark, p->note.published, PS_PACK_MARK) == 0)
 		return OURS;
-	return s && ps_push_note_tried(&p->note, s->mark) ? TRIED : OTHERS;
+	return there && ps_push_note_tried(&p->note, m->hold.mark) ? TRIED : OTHERS;
 }
 
-/* ---- conflict copies ---- */
-
-struct copies {
-	char key[COPIES_MOST][KEY];
-	unsigned count;
-};
-
-static int see_copy(void *arg, const struct ps_remote_info *info)
+bool push_knows(const struct push *p, const struct ps_push_manifest *m)
 {
-	struct copies *c = arg;
-	if (info->exists && c->count < COPIES_MOST)
-		snprintf(c->key[c->count++], KEY, "%s", info->key);
-	return 0;
-}
-
-/* The copy under its own name again. */
-static int put_back(struct push *p, const struct ps_push_manifest *copy)
-{
-	const struct ps_remote_put replace = {.size = sizeof(replace), .replace = 1};
-	uint8_t *bytes;
-	size_t len;
-	int err = ps_push_manifest_encode(copy, &bytes, &len);
-	if (err)
-		return err;
-	err = ps_remote_put(p->r, PS_PUSH_MANIFEST_KEY, bytes, len, &replace);
-	ps_memory_free(copy->memory, bytes, len);
-	return err;
-}
-
-/* Which one stays: one that its pusher may have been told of goes before one that this file knows was not;
- * *settled: it is not between two others. */
-static int settle_copy(struct push *p, const char *key, bool *settled)
-{
-	struct ps_push_manifest copy, now;
-	ps_push_manifest_init(&copy, &p->memory);
-	ps_push_manifest_init(&now, &p->memory);
-	int err = push_read_manifest(p->r, key, &copy);
-	if (!err)
-		err = push_read_manifest(p->r, PS_PUSH_MANIFEST_KEY, &now);
-	enum whose named = whose(p, &now), other = whose(p, &copy);
-	*settled = !err && (named != OTHERS || other != OTHERS);
-	bool back = *settled && (other == OURS || named == TRIED);
-	if (back)
-		err = put_back(p, &copy);
-	if (*settled && !err)
-		err = ps_remote_remove(p->r, key);
-	if (*settled)
-		p->sweep = true;
-	ps_push_manifest_done(&copy);
-	ps_push_manifest_done(&now);
-	return err;
-}
-
-static int settle_copies(struct push *p, bool *any)
-{
-	struct copies *c = ps_memory_zalloc(&p->memory, sizeof(*c));
-	if (!c)
-		return ps_fail(PS_ENOMEM, "no memory for the names of conflict copies");
-	*any = false;
-	int err = ps_remote_list(p->r, COPY_OF_MANIFEST, see_copy, c);
-	for (unsigned i = 0; i < c->count && !err; i++) {
-		bool settled;
-		err = settle_copy(p, c->key[i], &settled);
-		*any |= settled;
-	}
-	ps_memory_free(&p->memory, c, sizeof(*c));
-	return err ? err : *any ? push_sync(p, NULL) : PS_OK;
+	return whose(p, m) != OTHERS;
 }
 
 /* ---- looking ---- */
@@ -160,9 +106,7 @@ uint64_t push_manifest_time(ps_remote *r)
 
 int push_settle(struct push *p)
 {
-	bool any;
-	int err = is_synced(p) ? PS_OK : push_sync(p, NULL);
-	return err ? err : settle_copies(p, &any);
+	return is_synced(p) ? PS_OK : push_sync(p, NULL);
 }
 
 int push_look(struct push *p, bool *news)
@@ -182,25 +126,8 @@ int push_read(struct push *p)
 	bool same = p->note.seen_ns > 0 && push_manifest_time(p->r) == p->note.seen_ns;
 	if (same && push_recall(p, &p->old))
 		return PS_OK;
-	int err = push_read_manifest(p->r, PS_PUSH_MANIFEST_KEY, &p->old);
+	int err = read_now(p, &p->old);
 	return err == PS_ENOTFOUND ? PS_OK : err;
-}
-
-static int not_ours(struct push *p, const struct ps_push_manifest_state *newest)
-{
-	struct ps_remote_head head = {0};
-	char day[32] = "?";
-	time_t seconds = (time_t)(newest->time_ns / 1000000000U);
-	struct tm when;
-	if (gmtime_r(&seconds, &when))
-		(void)strftime(day, sizeof(day), "%Y-%m-%d %H:%M:%S UTC", &when);
-	int err = ps_remote_head(p->r, &head);
-	return ps_fail(
-	    PS_EFORK,
-	    "state %llu of %s, commit %llu, was not pushed from this file as it is here (the network's last "
-	    "head is of machine %s): clone it, or push under another store name",
-	    (unsigned long long)newest->info.here.interval, day, (unsigned long long)newest->info.commit,
-	    err ? "?" : head.machine);
 }
 
 int push_judge(struct push *p)
@@ -209,13 +136,18 @@ int push_judge(struct push *p)
 	if (!newest) { /* a new line of states */
 		p->note.number = p->note.commit = 0;
 		memset(p->note.last, 0, sizeof(p->note.last));
-		return PS_OK;
+		return push_hold_begin(p);
 	}
-	if (whose(p, &p->old) == OTHERS)
-		return not_ours(p, newest);
+	if (whose(p, &p->old) == OTHERS || !push_holds(p, &p->old))
+		return push_refuse(p, &p->old);
+	int err = push_hold_finish(p, &p->old);
+	if (err)
+		return err;
 	p->ended = ps_push_note_tried(&p->note, newest->mark);
 	memcpy(p->note.last, newest->mark, PS_PACK_MARK);
+	memcpy(p->note.published, p->old.hold.mark, PS_PACK_MARK);
 	p->note.number = newest->info.here.interval;
+	p->hold = p->old.hold;
 	return PS_OK;
 }
 
@@ -225,18 +157,15 @@ int push_judge(struct push *p)
 static int check_published(struct push *p, const struct ps_remote_sync_result *sync)
 {
 	struct ps_push_manifest now;
-	bool any = false;
 	if (sync->received + sync->removed + sync->conflicts == 0)
 		return PS_OK;
-	int err = settle_copies(p, &any);
 	ps_push_manifest_init(&now, &p->memory);
-	if (!err)
-		err = push_read_manifest(p->r, PS_PUSH_MANIFEST_KEY, &now);
+	int err = read_now(p, &now);
 	const struct ps_push_manifest_state *newest = err ? NULL : ps_push_manifest_newest(&now);
-	if (newest && memcmp(newest->mark, p->mark, PS_PACK_MARK) != 0) {
+	if (newest && memcmp(now.hold.mark, p->mark, PS_PACK_MARK) != 0) {
 		(void)!push_remove_packs(p, &now,
 		                         true); /* no manifest names them: what fails here costs space */
-		err = not_ours(p, newest);
+		err = push_refuse(p, &now);
 	}
 	ps_push_manifest_done(&now);
 	return err;
@@ -245,7 +174,7 @@ static int check_published(struct push *p, const struct ps_remote_sync_result *s
 int push_publish(struct push *p)
 {
 	const struct ps_remote_put replace = {
-	    .size = sizeof(replace), .replace = 1, .progress = canceled, .progress_arg = p};
+	    .size = sizeof(replace), .replace = 1, .yields = 1, .progress = canceled, .progress_arg = p};
 	struct ps_remote_sync_result sync;
 	uint8_t *bytes;
 	size_t len;

@@ -13,6 +13,11 @@ struct note_bytes {
 	ps_le32 version;
 	ps_le32 attempts;
 	uint8_t last[PS_PACK_MARK];
+	uint8_t published[PS_PACK_MARK];
+	uint8_t line[PS_PACK_MARK];
+	uint8_t holder[PS_HOLDER];
+	ps_le64 epoch;
+	ps_le64 reached;
 	ps_le64 number;
 	ps_le64 commit;
 	ps_le64 seen_ns;
@@ -20,7 +25,7 @@ struct note_bytes {
 	ps_le64 pushed_bytes;
 	uint8_t attempt[PS_NOTE_ATTEMPTS][PS_PACK_MARK];
 };
-static_assert(sizeof(struct note_bytes) == 200 && sizeof(struct note_bytes) <= PS_NOTE_MAX,
+static_assert(sizeof(struct note_bytes) == 264 && sizeof(struct note_bytes) <= PS_NOTE_MAX,
               "a note of pushes");
 
 static const uint8_t note_magic[8] = {'P', 'S', 'p', 'u', 's', 'h', 'e', 'd'};
@@ -36,13 +41,18 @@ static int decode(const struct note_bytes *b, struct ps_push_note *note)
 	if (ps_get32(b->attempts) > PS_NOTE_ATTEMPTS)
 		return ps_fail(PS_ECORRUPT, "the store's note has %u attempts of pushes",
 		               ps_get32(b->attempts));
-	*note = (struct ps_push_note){.number = ps_get64(b->number),
+	*note = (struct ps_push_note){.epoch = ps_get64(b->epoch),
+	                              .reached = ps_get64(b->reached),
+	                              .number = ps_get64(b->number),
 	                              .commit = ps_get64(b->commit),
 	                              .seen_ns = ps_get64(b->seen_ns),
 	                              .pushed_ns = ps_get64(b->pushed_ns),
 	                              .pushed_bytes = ps_get64(b->pushed_bytes),
 	                              .attempts = ps_get32(b->attempts)};
 	memcpy(note->last, b->last, sizeof(note->last));
+	memcpy(note->published, b->published, sizeof(note->published));
+	memcpy(note->line, b->line, sizeof(note->line));
+	memcpy(note->holder, b->holder, sizeof(note->holder));
 	memcpy(note->attempt, b->attempt, sizeof(note->attempt));
 	return PS_OK;
 }
@@ -69,6 +79,8 @@ int ps_push_note_set(ps_storer *s, const struct ps_push_note *note)
 {
 	struct note_bytes b = {.version = ps_set32(NOTE_VERSION),
 	                       .attempts = ps_set32(note->attempts),
+	                       .epoch = ps_set64(note->epoch),
+	                       .reached = ps_set64(note->reached),
 	                       .number = ps_set64(note->number),
 	                       .commit = ps_set64(note->commit),
 	                       .seen_ns = ps_set64(note->seen_ns),
@@ -76,6 +88,9 @@ int ps_push_note_set(ps_storer *s, const struct ps_push_note *note)
 	                       .pushed_bytes = ps_set64(note->pushed_bytes)};
 	memcpy(b.magic, note_magic, sizeof(b.magic));
 	memcpy(b.last, note->last, sizeof(b.last));
+	memcpy(b.published, note->published, sizeof(b.published));
+	memcpy(b.line, note->line, sizeof(b.line));
+	memcpy(b.holder, note->holder, sizeof(b.holder));
 	memcpy(b.attempt, note->attempt, sizeof(b.attempt));
 	return ps_note_set(s, &b, sizeof(b));
 }

@@ -122,6 +122,7 @@ static int make_copy(const struct ps_merge_context *context, const struct ps_rec
 	drop_sets(copy, false, true, true);
 	copy->base = (struct ps_version){0};
 	copy->published = 0;
+	copy->flags &= (uint16_t)~PS_RECORD_YIELDS;
 	copy->flags |= (uint16_t)(PS_RECORD_DIRTY | (borrowed ? PS_RECORD_BORROWED : 0));
 	copy->origin_len = borrowed ? loser->name_len : loser->origin_len; /* the name still begins with it */
 	memcpy(copy->version.machine, context->machine, PS_MACHINE);
@@ -203,7 +204,7 @@ static enum ps_merge_decision decide(const struct ps_merge_context *context, con
 		return adopting;
 	if (mine->flags & PS_RECORD_SENT)
 		return PS_MERGE_SETTLED;
-	if ((mine->flags & PS_RECORD_TOMBSTONE) || says_the_same(mine, theirs))
+	if ((mine->flags & (PS_RECORD_TOMBSTONE | PS_RECORD_YIELDS)) || says_the_same(mine, theirs))
 		return adopting;
 	if (removed)
 		return PS_MERGE_KEEP_OVER_REMOVE;

@@ -6,6 +6,7 @@
  * |---|---|---|
  * | no | yes | theirs |
  * | yes | no | ours |
+ * | yes, and it yields | yes | theirs |
  * | yes | yes, both with contents | the later (counter, machine) keeps the name, the other becomes a conflict
  * copy | | yes | yes, with the same contents | theirs | | removed | changed | the change stays | | removed |
  * removed | removed |

@@ -142,6 +142,8 @@ int put_begin(struct put *put)
 	    (put->class == PS_PAD_PUBLIC_DATA || (record->flags & PS_RECORD_PUBLIC)))
 		put->verify = PS_VERIFY_HEAD;
 	put->alone = ps_manager_alone(put->r);
+	record->flags = (uint16_t)((record->flags & ~(unsigned)PS_RECORD_YIELDS) |
+	                           (put->options.yields ? PS_RECORD_YIELDS : 0U));
 	put->shares = ps_record_has_contents(record) && ps_manager_may_share(put->r);
 	if (!(record->flags & PS_RECORD_UPDATING)) {
 		record->flags |= PS_RECORD_UPDATING;

@@ -36,7 +36,8 @@ enum ps_record_flag {
 	PS_RECORD_GIVEN = 128, /* a head names pads under this name that it does not have any more */
 	PS_RECORD_TAKEN = 256, /* it has pads that a head names under another name, or had some */
 	PS_RECORD_MOVES = PS_RECORD_GIVEN | PS_RECORD_TAKEN,
-	PS_RECORD_ALL_FLAGS = 511,
+	PS_RECORD_YIELDS = 512, /* where another machine has changed it as well theirs stays, without a copy */
+	PS_RECORD_ALL_FLAGS = 1023,
 };
 
 enum ps_record_set {

@@ -190,6 +190,8 @@ struct ps_remote_put {
 	double max_cost;     /* PS_EQUOTA before more is spent */
 	ps_remote_progress_fn progress;
 	void *progress_arg;
+	uint32_t yields;     /* 1: if a sync finds that another machine has changed the key as well, its value stays and this
+				one is let go, instead of a conflict copy: of several that put it, one has done it */
 };
 
 /* The whole value, all or nothing: what was there is read until every new pad is confirmed. PS_EEXIST if there

@@ -49,6 +49,7 @@ enum {
 	KEY_STATE,
 	KEY_HISTORY,
 	KEY_LEVEL,
+	KEY_MAX_LAG,
 };
 
 static const struct argp_option where_options[] = {
@@ -162,21 +163,34 @@ static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "D
 static const struct argp_option push_options[] = {
     {"history", KEY_HISTORY, "N", 0, "Keep N earlier states, to be cloned (default: 0)", 0},
     {"level", KEY_LEVEL, "N", 0, "Compress by zstd's level 1 to 19, or 0: not at all (default: 1)", 0},
+    {"take-over", KEY_TAKE_OVER, NULL, 0, "Also if another file holds it: that one pushes no more", 0},
     {0}};
 static const struct argp_option clone_options[] = {
-    {"state", KEY_STATE, "N", 0, "An earlier state, as `padstone history' lists them", 0}, {0}};
+    {"state", KEY_STATE, "N", 0, "An earlier state, as `padstone history' lists them", 0},
+    {"take-over", KEY_TAKE_OVER, NULL, 0,
+     "STORE is the one that pushes from now on; who did so pushes no more", 0},
+    {0}};
+static const struct argp_option status_options[] = {
+    {"max-lag", KEY_MAX_LAG, "SECONDS", 0, "Fail if the network is behind by more", 0}, {0}};
 
 const struct cli_command cli_pads_commands[] = {
     {"push", "STORE",
      "Bring a store to a network: what changed since the last push.\v"
      "The network is that of `padstone remote init'. Until the command ends, and if it is cut off, the state "
-     "of the last push stays there, whole; what was sent is used by the next one.",
+     "of the last push stays there, whole; what was sent is used by the next one. One file pushes a store: "
+     "the "
+     "first that did, or that took over.",
      push_options, 0, 0, cli_run_push},
     {"clone", "STORE",
      "Make a store again, in the new file STORE, from network and key.\v"
      "It has every object of the state, under its id; the file appears when it is whole.",
      clone_options, 0, 0, cli_run_clone},
     {"history", "", "List the states on a network that can be cloned.", NULL, 0, 0, cli_run_history},
+    {"remote-status", "STORE",
+     "Show how far a network is behind a store, and who pushes it.\v"
+     "Exit status 1 if it is behind by more than --max-lag: by the time since the last push, if anything was "
+     "changed since. A store that is open elsewhere is busy.",
+     status_options, 0, 0, cli_run_remote_status},
     {0}};
 
 const struct cli_command cli_remote_commands[] = {
@@ -472,6 +486,9 @@ static int parse_value(int key, const char *arg, struct cli_remote_options *o)
 		return cli_parse_number(arg, &o->state);
 	case KEY_HISTORY:
 		return parse_history(arg, &o->history);
+	case KEY_MAX_LAG:
+		o->limits_lag = true;
+		return cli_parse_number(arg, &o->max_lag);
 	case KEY_LEVEL:
 		return parse_level(arg, &o->level);
 	default:

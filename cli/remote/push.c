@@ -1,4 +1,4 @@
-/* push, clone, history: a whole store on a network. */
+/* push, clone, history, remote-status: a whole store on a network. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -48,7 +48,9 @@ static int push_store(struct cli *cli, ps_remote *r, ps_storer *s)
 	options.progress = progress_callback;
 	options.progress_arg = &bar;
 	begin_bar(cli, &bar);
-	err = ps_push(s, r, &options, &result);
+	err = given->take_over ? ps_take_over(s, r, progress_callback, &bar) : PS_OK;
+	if (err == PS_OK)
+		err = ps_push(s, r, &options, &result);
 	progress_end(&bar, cli);
 	if (err == PS_OK)
 		err = ps_remote_head(r, &head);
@@ -79,8 +81,10 @@ int cli_run_push(struct cli *cli)
 static int clone_run(struct cli *cli, ps_remote *r)
 {
 	struct ps_base_options base = {.size = sizeof(base), .memory_budget = cli->memory, .io = cli->io};
-	struct ps_clone_options options = {
-	    .size = sizeof(options), .state = cli->remote.state, .base = &base};
+	struct ps_clone_options options = {.size = sizeof(options),
+	                                   .state = cli->remote.state,
+	                                   .base = &base,
+	                                   .take_over = cli->remote.take_over};
 	struct ps_clone_result result;
 	struct cli_progress bar;
 	char bytes[32];
@@ -140,4 +144,87 @@ static int history_run(struct cli *cli, ps_remote *r)
 int cli_run_history(struct cli *cli)
 {
 	return remote_with(cli, REMOTE_OPEN, history_run);
+}
+
+/* ---- remote-status ---- */
+
+static double seconds(uint64_t ns)
+{
+	return (double)ns / 1e9;
+}
+
+static json_t *time_or_null(uint64_t ns)
+{
+	return ns == 0 || ns == UINT64_MAX ? json_null() : json_real(seconds(ns));
+}
+
+static void say_lag(const struct cli *cli, const struct ps_remote_status *st)
+{
+	char time[32], bytes[32];
+
+	if (st->pushed_ns == 0)
+		cli_say(cli, "never pushed from this file");
+	else
+		cli_say(cli, "last push %s: state %" PRIu64 ", %s sent",
+		        remote_time_text(st->pushed_ns, time), st->state,
+		        cli_size_text(st->pushed_bytes, bytes));
+	if (st->commits == 0)
+		cli_say(cli, "nothing was changed since");
+	else if (st->lag_ns != UINT64_MAX)
+		cli_say(cli, "%" PRIu64 " commits since, behind by %.0f s", st->commits, seconds(st->lag_ns));
+}
+
+static void say_status(struct cli *cli, const struct ps_remote_status *st, const struct ps_push_holder *h)
+{
+	char time[32];
+	json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "state", (json_int_t)st->state, "commit",
+	                           (json_int_t)st->commit, "commits", (json_int_t)st->commits, "pushed_bytes",
+	                           (json_int_t)st->pushed_bytes, "pushed", time_or_null(st->pushed_ns), "lag",
+	                           st->commits ? time_or_null(st->lag_ns) : json_real(0));
+
+	if (h->epoch > 0) {
+		json_object_set_new(object, "holder", json_string(h->text));
+		json_object_set_new(object, "held_since", json_real(seconds(h->since_ns)));
+		json_object_set_new(object, "epoch", json_integer((json_int_t)h->epoch));
+	}
+	cli_json(cli, object);
+	say_lag(cli, st);
+	if (h->epoch > 0)
+		cli_say(cli, "held by %s since %s (epoch %" PRIu64 ")", h->text,
+		        remote_time_text(h->since_ns, time), h->epoch);
+}
+
+static int look_at_store(const struct cli *cli, struct ps_remote_status *st)
+{
+	ps_storer *s;
+	int err = cli_open_store(cli, PS_OPEN_READONLY, &s);
+
+	if (err == PS_OK) {
+		err = ps_push_status(s, st);
+		err = cli_close_store(s) == PS_OK ? err : PS_EIO;
+	}
+	return err;
+}
+
+static int status_run(struct cli *cli, ps_remote *r)
+{
+	struct ps_remote_status st = {0};
+	struct ps_push_holder holder = {.epoch = 0};
+	int err = look_at_store(cli, &st);
+
+	if (err != PS_OK)
+		return cli_fail(cli, err, NULL);
+	err = ps_remote_sync(r, NULL, NULL, NULL);
+	if (err == PS_OK)
+		err = ps_push_holder(r, &holder);
+	if (err != PS_OK && err != PS_ENOTFOUND)
+		return remote_fail(cli, err, NULL);
+	say_status(cli, &st, &holder);
+	return cli->remote.limits_lag && seconds(st.lag_ns) > (double)cli->remote.max_lag ? CLI_FAILED
+	                                                                                  : CLI_DONE;
+}
+
+int cli_run_remote_status(struct cli *cli)
+{
+	return remote_with(cli, REMOTE_OPEN, status_run);
 }

@@ -118,5 +118,6 @@ int cli_run_remote_import(struct cli *cli);
 int cli_run_push(struct cli *cli);
 int cli_run_clone(struct cli *cli);
 int cli_run_history(struct cli *cli);
+int cli_run_remote_status(struct cli *cli);
 
 #endif

@@ -205,8 +205,13 @@ static const char *hint_of_push(const struct cli *cli, int err)
 	case PS_EEXIST:
 		return "A clone is a new file: give it another name.";
 	case PS_EFORK:
-		return "`padstone clone' makes what is there again; --store NAME pushes as a store of its "
-		       "own.";
+		return "`padstone clone' makes what is there again, with --take-over to push it from then "
+		       "on; --store "
+		       "NAME pushes as a store of its own.";
+	case PS_EHELD:
+		return "If the other one is gone or has to give way: --take-over.";
+	case PS_EFENCED:
+		return "`padstone export' takes its files out; --store NAME pushes it as a store of its own.";
 	default:
 		return NULL;
 	}

@@ -25,7 +25,7 @@ comes_back() {
 mkdir -p tree/folder && printf one >tree/a && seq 1 40000 >tree/folder/numbers && : >tree/empty
 head -c 300000 /dev/urandom >tree/noise
 
-for command in push clone history; do
+for command in push clone history remote-status; do
 	expect 0 "help $command" "$tool" help $command
 	expect 2 "$command with an unknown option" "$tool" $command --nonsense
 done
@@ -74,9 +74,25 @@ expect 0 "a clone on a new machine" "$tool" clone --json s
 comes_back s tree
 printf three >>tree/a
 expect 0 "work goes on there" "$tool" import s tree
-expect 0 "and is pushed" "$tool" push s
+expect 1 "a clone does not hold it" "$tool" push s
+says "who does" "epoch 1 of writers"
+says "the way out" "--take-over"
+expect 0 "and is pushed" "$tool" push --take-over s
+expect 0 "from then on" "$tool" push s
 expect 5 "who did not see that pushes nothing" "$tool" push earlier
 says "the ways out" "padstone clone"
+expect 0 "status" "$tool" remote-status --max-lag 1000 --json s
+holds "nothing is behind" test "$(figure commits)" = 0
+holds "the second holder" test "$(figure epoch)" = 2
+expect 1 "it was never pushed" "$tool" remote-status --max-lag 1000 earlier
+expect 0 "the same, with no limit" "$tool" remote-status earlier
+expect 0 "another change" "$tool" import --delete s before
+expect 0 "it is behind" "$tool" remote-status --json s
+holds "by some commits" test "$(figure commits)" -ge 1
+expect 0 "a clone that takes over" "$tool" clone --take-over taken
+expect 1 "who held it is fenced" "$tool" push s
+says "what to do" "padstone export"
+expect 0 "the new holder" "$tool" push taken
 expect 0 "what was pushed" "$tool" clone c
 comes_back c tree
 expect 0 "the pads" "$tool" remote verify

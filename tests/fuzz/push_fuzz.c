@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "multistore/fence.h"
 #include "multistore/manifest.h"
 #include "multistore/pack_block.h"
 #include "multistore/pack_format.h"
@@ -156,6 +157,17 @@ static void try_name(const uint8_t *data, size_t size)
 	must(strcmp(name, again) == 0);
 }
 
+static void try_fence(const uint8_t *data, size_t size)
+{
+	const struct ps_remote_slot_at at = {3, 9};
+	struct ps_fence fence;
+	uint8_t again[PS_FENCE_BYTES];
+	if (ps_fence_decode(data, size, &at, &fence) != PS_OK)
+		return;
+	ps_fence_encode(&fence, again);
+	must(size == sizeof(again) && memcmp(data, again, sizeof(again)) == 0 && fence.epoch > at.epoch);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int ready;
@@ -163,7 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ps_memory_init(&memory, NULL);
 	if (size == 0)
 		return 0;
-	switch (data[0] % 4) {
+	switch (data[0] % 5) {
 	case 0:
 		try_pack(data + 1, size - 1);
 		break;
@@ -173,8 +185,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 2:
 		try_tail(data + 1, size - 1);
 		break;
-	default:
+	case 3:
 		try_name(data + 1, size - 1);
+		break;
+	default:
+		try_fence(data + 1, size - 1);
 	}
 	return 0;
 }

@@ -70,6 +70,7 @@ static void tied_new(struct tied *t, uint64_t seed, uint32_t seconds, uint64_t b
 	                                       .remote = t->w.b->r,
 	                                       .push_seconds = seconds,
 	                                       .push_bytes = bytes,
+	                                       .take_over = 1,
 	                                       .event = hear,
 	                                       .event_arg = t};
 	tie(t);
@@ -381,6 +382,7 @@ static void a_stack_opens_its_network_itself(void **state)
 	                                       .network = w.b->url,
 	                                       .key = &key,
 	                                       .remote_options = &w.b->options,
+	                                       .take_over = 1,
 	                                       .push_seconds = 3600};
 	const struct ps_stack_options stack = {.size = sizeof(stack), .base = &base, .multi = &multi};
 	char path[300];

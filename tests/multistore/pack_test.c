@@ -381,7 +381,15 @@ static void names_are_parsed_as_they_are_written(void **state)
 static struct ps_push_manifest_next next_push(uint32_t keep, uint64_t since, uint64_t upto,
                                               const struct ps_push_manifest_pack *pack)
 {
-	struct ps_push_manifest_next next = {.keep = keep, .packs = pack, .history = 2};
+	struct ps_push_manifest_next next = {.keep = keep,
+	                                     .packs = pack,
+	                                     .history = 2,
+	                                     .hold = {.line = {1},
+	                                              .mark = {(uint8_t)upto},
+	                                              .holder = {2},
+	                                              .epoch = 3,
+	                                              .since_ns = 4,
+	                                              .text = "host/1"}};
 	next.run = (struct ps_push_manifest_run){
 	    .since = since, .upto = upto, .packs = 1, .objects = 1, .contents = 50};
 	next.run.bytes = pack->bytes;
@@ -445,6 +453,7 @@ static void a_manifest_is_read_as_it_was_written(void **state)
 	assert_int_equal(len, second_len);
 	assert_memory_equal(bytes, second, len);
 	assert_int_equal(again.runs[1].bytes, m.runs[1].bytes);
+	assert_memory_equal(&again.hold, &m.hold, sizeof(m.hold));
 	ps_memory_free(&memory, second, second_len);
 	ps_memory_free(&memory, bytes, len);
 	ps_push_manifest_done(&again);
@@ -482,9 +491,35 @@ static void a_cut_or_changed_manifest_is_refused_or_another_one(void **state)
 	ps_push_manifest_done(&m);
 }
 
+static void a_hold_that_cannot_be_is_refused(void **state)
+{
+	static const struct ps_push_hold holds[] = {
+	    {.mark = {1}, .holder = {2}, .epoch = 1},
+	    {.line = {1}, .holder = {2}, .epoch = 1},
+	    {.line = {1}, .mark = {1}, .epoch = 1},
+	    {.line = {1}, .mark = {1}, .holder = {2}},
+	    {.line = {1}, .mark = {1}, .holder = {2}, .epoch = 1, .text = "a\033[2J"},
+	    {.line = {1}, .mark = {1}, .holder = {2}, .epoch = UINT64_MAX},
+	};
+	struct ps_push_manifest m, again;
+	uint8_t *bytes;
+	size_t len;
+	(void)state;
+	for (unsigned i = 0; i < sizeof(holds) / sizeof(*holds); i++) {
+		three_states(&m);
+		m.hold = holds[i];
+		assert_int_equal(ps_push_manifest_encode(&m, &bytes, &len), PS_OK);
+		ps_push_manifest_init(&again, &memory);
+		assert_int_equal(ps_push_manifest_decode(bytes, len, &again), PS_ECORRUPT);
+		ps_memory_free(&memory, bytes, len);
+		ps_push_manifest_done(&m);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_hold_that_cannot_be_is_refused),
 	    cmocka_unit_test(what_was_written_is_read),
 	    cmocka_unit_test(a_cut_or_changed_pack_is_refused),
 	    cmocka_unit_test(a_pack_of_another_push_is_refused),

@@ -162,7 +162,7 @@ static void the_second_machine_to_push_is_told(void **state)
 	test_free(bytes);
 	struct ps_remote_stats before, after;
 	blobs_stats(t.b, &before);
-	assert_error(ps_push(t.s, t.b->r, NULL, NULL), PS_EFORK);
+	assert_error(ps_push(t.s, t.b->r, NULL, NULL), PS_EHELD);
 	blobs_stats(t.b, &after);
 	assert_int_equal(after.sent_bytes, before.sent_bytes); /* nothing large is sent in vain */
 	expect_only(&t, &p);
@@ -173,7 +173,6 @@ static void the_second_machine_to_push_is_told(void **state)
 	two_free(&t);
 }
 
-/* Of a few changes it is told by the sync that was to publish them. */
 static void the_second_machine_to_push_a_little_is_told(void **state)
 {
 	struct two t;
@@ -185,7 +184,7 @@ static void the_second_machine_to_push_a_little_is_told(void **state)
 	(void)push_now(&t.w);
 	picture_take(&p, t.w.s);
 	assert_ok(ps_put(t.s, "second", 6, &id));
-	assert_error(ps_push(t.s, t.b->r, NULL, NULL), PS_EFORK);
+	assert_error(ps_push(t.s, t.b->r, NULL, NULL), PS_EHELD);
 	expect_only(&t, &p);
 	(void)expect_packs(t.b);
 	change_some(&t.w, 3);
@@ -195,14 +194,13 @@ static void the_second_machine_to_push_a_little_is_told(void **state)
 	two_free(&t);
 }
 
-/* The first machine pushes while the second one's push is under way, behind its look at the head. */
-static int push_first(void *arg, const struct ps_progress *progress)
+/* The second one takes over while the first one's push is under way, behind its look at the head. */
+static int take_over_meanwhile(void *arg, const struct ps_progress *progress)
 {
 	struct two *t = arg;
 	if (!t->pushed && progress->done > 0) {
 		t->pushed = true;
-		change_some(&t->w, 10);
-		(void)push_now(&t->w);
+		assert_ok(ps_take_over(t->s, t->b->r, NULL, NULL));
 	}
 	return 0;
 }
@@ -216,23 +214,23 @@ static void who_is_second_by_a_moment_gives_way(void **state)
 		ps_id id;
 		two_new(&t, seed);
 		for (unsigned i = 0; i < 5; i++)
-			assert_ok(ps_put(t.s, "second", 6, &id));
+			assert_ok(ps_put(t.w.s, "second", 6, &id));
 		for (unsigned i = 0; seed % 2 && i < 3;
 		     i++) { /* so that each name wins the merge in its turn */
-			blobs_put(t.b, "other", 10 + i, i);
-			(void)sync_machine(t.b);
-			assert_ok(ps_remote_remove(t.b->r, "other"));
+			blobs_put(t.w.b, "other", 10 + i, i);
+			(void)sync_machine(t.w.b);
+			assert_ok(ps_remote_remove(t.w.b->r, "other"));
 		}
 		const struct ps_push_options options = {
-		    .size = sizeof(options), .progress = push_first, .progress_arg = &t};
-		assert_error(ps_push(t.s, t.b->r, &options, NULL), PS_EFORK);
+		    .size = sizeof(options), .progress = take_over_meanwhile, .progress_arg = &t};
+		assert_error(ps_push(t.w.s, t.w.b->r, &options, NULL), PS_EFENCED);
 		assert_true(t.pushed);
-		picture_take(&p, t.w.s);
+		picture_take(&p, t.s);
 		expect_only(&t, &p);
-		assert_error(ps_push(t.s, t.b->r, NULL, NULL), PS_EFORK);
-		change_some(&t.w, 4);
-		(void)push_now(&t.w);
-		(void)expect_packs(t.w.b);
+		assert_error(ps_push(t.w.s, t.w.b->r, NULL, NULL), PS_EFENCED);
+		assert_ok(ps_put(t.s, "more", 4, &id));
+		assert_ok(ps_push(t.s, t.b->r, NULL, NULL));
+		(void)expect_packs(t.b);
 		picture_free(&p);
 		two_free(&t);
 	}

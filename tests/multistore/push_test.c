@@ -140,13 +140,15 @@ static void a_clone_goes_on_pushing(void **state)
 	(void)push_now(&w);
 	ps_storer *old = w.s;
 	w.s = clone_open(&w, w.b->r, 0, path);
+	assert_error(ps_push(w.s, w.b->r, NULL, NULL), PS_EHELD);
+	assert_ok(ps_take_over(w.s, w.b->r, NULL, NULL));
 	assert_int_equal(push_now(&w).packs, 0); /* it is what is there */
 	change_some(&w, 3);
 	struct ps_push_result r = push_now(&w);
 	assert_true(r.objects + r.gone <= 3);
 	picture_take(&p, w.s);
 	expect_clone(&w, w.b->r, 0, &p);
-	assert_error(ps_push(old, w.b->r, NULL, NULL), PS_EFORK);
+	assert_error(ps_push(old, w.b->r, NULL, NULL), PS_EFENCED);
 	picture_free(&p);
 	assert_ok(ps_close(old));
 	world_free(&w);

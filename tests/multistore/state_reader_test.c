@@ -126,7 +126,10 @@ static void end_run(struct runs *r, uint32_t keep)
 	uint8_t *bytes;
 	size_t len;
 	end_pack(r, false);
-	struct ps_push_manifest_next next = {.keep = keep, .run = r->run, .packs = r->packs};
+	struct ps_push_manifest_next next = {.keep = keep,
+	                                     .run = r->run,
+	                                     .packs = r->packs,
+	                                     .hold = {.line = {1}, .mark = {1}, .holder = {1}, .epoch = 1}};
 	next.state.info.here.interval = r->run.upto;
 	next.state.mark[0] = (uint8_t)r->run.upto;
 	ps_push_manifest_init(&made, &memory);
