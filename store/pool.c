@@ -29,7 +29,8 @@
 #endif
 enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
 enum { FRAME_MAX = 8 * PAGE, /* that small objects share */
-       EXTEND_STEP = 64 << 20, CLEAR_MAX = 1 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
+       STATES_PAGES = 128, /* file pages whose verified bits are one page of memory */
+       STATES_BYTES = STATES_PAGES * 40, EXTEND_STEP = 64 << 20, CLEAR_MAX = 1 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
 
 static struct pool_region *region_of(struct pool *pool, uint64_t place)
 {
@@ -57,7 +58,7 @@ int pool_init(struct pool *pool, struct store *s)
 static size_t region_bytes(const struct pool *pool)
 {
 	size_t pages = (size_t)1 << (pool->region_shift - 12);
-	return pages * PAGE + pages * 8 + pages * 32;
+	return pages * PAGE + pages * 8 + pages * 32 + pages / STATES_PAGES / 8;
 }
 
 /* Zeros again. A page given to the kernel and touched anew costs a fault: cheap for many, dear for the few of a small store. */
@@ -74,6 +75,7 @@ static bool clear_pages(void *range, size_t used, size_t bytes)
 static void unmap_region(struct pool *pool, const struct pool_region *r)
 {
 	enum { PAGES = EXTEND_STEP / PAGE };
+	memset((void *)r->counted, 0, PAGES / STATES_PAGES / 8);
 	size_t used = MIN(pool->store->space.file_bytes, (uint64_t)EXTEND_STEP) / PAGE;
 	bool keep = pool->region_shift == REGION_SHIFT && pool->mapped == EXTEND_STEP &&
 		    clear_pages(r->frames, used * PAGE, EXTEND_STEP) && clear_pages((void *)r->states, used * 8, PAGES * 8) &&
@@ -110,6 +112,7 @@ static void set_region(const struct pool *pool, struct pool_region *r, uint8_t *
 	r->frames = mapping;
 	r->states = (_Atomic(uint64_t) *)(void *)(mapping + pages * PAGE);
 	r->verified = (_Atomic(uint64_t) *)(void *)(mapping + pages * (PAGE + 8));
+	r->counted = (_Atomic(uint64_t) *)(void *)(mapping + pages * (PAGE + 40));
 }
 
 /* One mapping: frames, states, verified bits. All of it is only address space until it is touched. */
@@ -125,7 +128,7 @@ static int map_region(struct pool *pool, size_t index)
 	if (mapping == MAP_FAILED)
 		return ps_fail_errno(ENOMEM, "%s: no address space for offset %llu", pool->store->path,
 				     (unsigned long long)index << pool->region_shift);
-	if (mprotect(mapping + pages * PAGE, pages * 40, PROT_READ | PROT_WRITE) ||
+	if (mprotect(mapping + pages * PAGE, region_bytes(pool) - pages * PAGE, PROT_READ | PROT_WRITE) ||
 	    madvise(mapping, region_bytes(pool), MADV_DONTFORK)) {
 		munmap(mapping, region_bytes(pool));
 		return ps_fail_errno(ENOMEM, "%s: no memory for page states", pool->store->path);
@@ -209,6 +212,21 @@ void budget_give(struct store *s, uint64_t bytes)
 static uint64_t state_bytes(uint64_t state)
 {
 	return (state >> PAGE_COUNT_SHIFT) * PAGE;
+}
+
+/* Room for frames; those that are the first in their part of the file bring memory for the states of all of it with them. That stays in
+ * use, and counted, until the store is closed. */
+static int take_memory(struct pool *pool, uint64_t place, uint64_t len)
+{
+	size_t part = pool_page(pool, place) / STATES_PAGES;
+	_Atomic(uint64_t) *word = &region_of(pool, place)->counted[part / 64];
+	uint64_t bit = (uint64_t)1 << part % 64;
+	if (atomic_load_explicit(word, memory_order_relaxed) & bit)
+		return budget_take(pool->store, len);
+	int err = budget_take(pool->store, len + STATES_BYTES);
+	if (!err && atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit)
+		budget_give(pool->store, STATES_BYTES);
+	return err;
 }
 
 /* ---- the eviction ring: a clock over what may be resident ------------------------------------------------------- */
@@ -405,7 +423,7 @@ static int verify(const struct blob *b, const uint8_t *data, struct store *s, ps
 static int load(struct pool *pool, const struct blob *b, ps_id id, uint64_t first, uint64_t len, bool *patched)
 {
 	struct store *s = pool->store;
-	int err = budget_take(s, len);
+	int err = take_memory(pool, first, len);
 	if (err)
 		return err;
 	uint8_t *frame = pool_address(pool, first);
@@ -469,7 +487,7 @@ bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_reque
 	/* Only what is plainly absent: all else the read itself will see to. */
 	if (old & (PAGE_LOCKED | PAGE_RESIDENT | PAGE_PATCHED) || !atomic_compare_exchange_strong(state, &old, old | PAGE_LOCKED))
 		return false;
-	if (budget_take(pool->store, len) != PS_OK) {
+	if (take_memory(pool, first, len) != PS_OK) {
 		atomic_store(state, old);
 		wake_waiters(pool);
 		return false;
@@ -543,7 +561,7 @@ uint64_t pool_pinned_bytes(struct pool *pool)
 int pool_fresh(struct pool *pool, uint64_t place, uint64_t len)
 {
 	_Atomic(uint64_t) *state = pool_state(pool, place);
-	int err = budget_take(pool->store, len);
+	int err = take_memory(pool, place, len);
 	if (err)
 		return err;
 	/* A stale reader may look at the state of a page that is free: it never gets past RESIDENT. */

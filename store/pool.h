@@ -36,6 +36,7 @@ struct pool_region {
 	uint8_t *frames;
 	_Atomic(uint64_t) *states;
 	_Atomic(uint64_t) *verified; /* 4 words a page: which granules begin a verified object */
+	_Atomic(uint64_t) *counted;  /* a bit for STATES_PAGES pages: their states and verified bits count in the budget */
 	void *mapping;
 };
 enum { POOL_REGIONS = 256 }; /* 16 TiB in regions of 64 GiB: ext4's largest file */

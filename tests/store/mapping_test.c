@@ -88,11 +88,47 @@ static void a_forked_child_opens_stores_of_its_own(void **state)
 	unlink(second);
 }
 
+/* Objects far from each other bring more memory with them than their frames: 40 bytes for each page of the
+ * file between. */
+static void states_of_pages_count_in_the_budget(void **state)
+{
+	enum { LARGE = 2 << 20, MANY = 8, FILE_PAGES = MANY * LARGE / 4096 };
+	struct ps_base_options o = options;
+	struct ps_stats before, after;
+	char path[32];
+	ps_id ids[MANY], small;
+	ps_storer *s;
+	(void)state;
+	make_path(path);
+	o.memory_budget = 256 << 20;
+	o.durability = PS_RELAXED;
+	uint8_t *data = calloc(1, LARGE);
+	assert_non_null(data);
+	assert_int_equal(ps_base_open(path, &o, &s), PS_OK);
+	assert_int_equal(ps_put(s, data, 100, &small), PS_OK);
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(ps_put(s, data, LARGE, &ids[i]), PS_OK);
+	assert_int_equal(ps_close(s), PS_OK);
+	assert_int_equal(ps_base_open(path, &o, &s), PS_OK);
+	assert_int_equal(ps_stats(s, &before), PS_OK);
+	for (int i = 0; i < MANY; i++) {
+		size_t len;
+		assert_int_equal(ps_get(s, ids[i], data, LARGE, &len), PS_OK);
+	}
+	assert_int_equal(ps_stats(s, &after), PS_OK);
+	uint64_t states = FILE_PAGES * 40, grown = after.memory_used - before.memory_used;
+	assert_in_range(grown, MANY * LARGE + states, MANY * LARGE + 2 * states);
+	assert_int_equal(ps_close(s), PS_OK);
+	unlink(path);
+	free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_store_sees_nothing_of_the_one_before),
 	    cmocka_unit_test(a_forked_child_opens_stores_of_its_own),
+	    cmocka_unit_test(states_of_pages_count_in_the_budget),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <padstone/multi_store.h>
 
@@ -330,12 +332,95 @@ static void full_disk_leaves_nothing_behind(void **state)
 	expect_sound(w);
 }
 
+/* ---- several threads, little memory, a real file ---- */
+
+enum { LOADERS = 4, BATCHES = 8, PUTS = 300 };
+struct loader {
+	ps_storer *s;
+	unsigned number;
+	ps_id ids[BATCHES][PUTS];
+};
+
+static unsigned char *made(unsigned seed, size_t size, unsigned char *bytes)
+{
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (unsigned char)(seed * 31 + i * 7);
+	return bytes;
+}
+
+static void expect_loaded(const struct loader *l, unsigned batch)
+{
+	unsigned char bytes[MOST], read[MOST];
+	for (unsigned k = 0; k < PUTS; k++) {
+		unsigned seed = l->number * 10000 + batch * PUTS + k;
+		size_t len = 0;
+		OK(ps_get(l->s, l->ids[batch][k], read, sizeof(read), &len));
+		assert_int_equal(len, size_of(seed));
+		assert_memory_equal(read, made(seed, len, bytes), len);
+	}
+}
+
+static void *load(void *arg)
+{
+	struct loader *l = arg;
+	unsigned char bytes[MOST];
+	for (unsigned i = 0; i < BATCHES; i++) {
+		ps_batch *b = NULL;
+		OK(ps_batch_begin(l->s, &b));
+		for (unsigned k = 0; k < PUTS; k++) {
+			unsigned seed = l->number * 10000 + i * PUTS + k;
+			OK(ps_batch_put(b, made(seed, size_of(seed), bytes), size_of(seed), &l->ids[i][k]));
+		}
+		OK(ps_batch_commit(b, i % 3 ? PS_RELAXED : PS_DURABLE));
+		expect_loaded(l, i);
+		/* What frees slots and tails while others look for some. */
+		for (unsigned k = 0; i && k < PUTS; k += 3) {
+			unsigned seed = l->number * 10000 + (i - 1) * PUTS + k;
+			OK(ps_replace(l->s, l->ids[i - 1][k], made(seed, size_of(seed), bytes),
+			              size_of(seed)));
+		}
+	}
+	return NULL;
+}
+
+static void threads_pack_side_by_side(void **state)
+{
+	static struct loader loaders[LOADERS];
+	pthread_t threads[LOADERS];
+	char path[] = "packing_test_XXXXXX";
+	const struct ps_base_options options = {
+	    .size = sizeof(options), .memory_budget = 6 * M, .durability = PS_RELAXED};
+	ps_storer *s = NULL, *base;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	close(fd);
+	OK(ps_base_open(path, &options, &base));
+	s = base;
+	if (*state)
+		OK(ps_multi_open(base, NULL, &s));
+	for (unsigned i = 0; i < LOADERS; i++) {
+		loaders[i].s = s;
+		loaders[i].number = i;
+		assert_int_equal(pthread_create(&threads[i], NULL, load, &loaders[i]), 0);
+	}
+	for (unsigned i = 0; i < LOADERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	OK(ps_check(s, PS_CHECK_FULL, NULL, NULL));
+	for (unsigned i = 0; i < LOADERS; i++) {
+		for (unsigned k = 0; k < BATCHES; k++)
+			expect_loaded(&loaders[i], k);
+	}
+	OK(ps_close(s));
+	unlink(path);
+}
+
 #define BOTH(test)                                                                                           \
 	cmocka_unit_test_setup_teardown(test, setup_base, teardown),                                         \
 	    cmocka_unit_test_setup_teardown(test, setup_multi, teardown)
 
 int main(void)
 {
+	static bool multi = true;
 	const struct CMUnitTest tests[] = {
 	    BOTH(contents_of_a_batch_are_written_once_and_stay_in_memory),
 	    BOTH(contents_change_after_they_were_packed),
@@ -344,6 +429,8 @@ int main(void)
 	    BOTH(batch_counts_after_a_crash_only_if_all_contents_are_there),
 	    BOTH(failed_write_fails_the_commit_and_nothing_else),
 	    BOTH(full_disk_leaves_nothing_behind),
+	    cmocka_unit_test_prestate(threads_pack_side_by_side, NULL),
+	    cmocka_unit_test_prestate(threads_pack_side_by_side, &multi),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
