@@ -215,6 +215,8 @@ int table_get(struct table *t, uint64_t slot, struct entry *e);
 /* An object in the slot's leaf is used; and whether one was since the mark was cleared. */
 void table_touch(struct table *t, uint64_t slot);
 bool table_touched(struct table *t, uint64_t slot, bool clear);
+/* What its pages take of the file; of parts that are not in memory as if they were full. Under store.lock. */
+uint64_t table_bytes(const struct table *t);
 /* The first slot from this one on that may have an entry; not below the table's end if there is none. */
 uint64_t table_next(struct table *t, uint64_t slot);
 /* Likewise under store.lock, but only what may have changed after that checkpoint; pages that did not are not read. Before it once
@@ -522,6 +524,8 @@ int classes_attach(struct store *s);
 void classes_done(struct store *s);
 /* Empty slabs' allocators again, as before any was found. */
 int classes_reset(struct store *s);
+/* Bytes of slabs that lie in no slot. Under store.lock. */
+uint64_t classes_tail_bytes(const struct store *s);
 
 /* Superblock. */
 int superblock_read(struct store *s, struct disk_superblock *sb);

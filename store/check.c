@@ -131,18 +131,6 @@ static int check_overlaps(struct checker *c)
 	return err;
 }
 
-/* Bytes of slabs that lie in no slot. */
-static uint64_t tail_bytes(const struct store *s)
-{
-	uint64_t bytes = 0;
-	for (unsigned class = 1; s->classes && class <= s->classes->table.count; class++) {
-		struct ps_class_stats stats;
-		ps_omni_class_stats(s->space.slots, class, &stats);
-		bytes += stats.tail_bytes;
-	}
-	return bytes;
-}
-
 /* Live + free + what waits or is kept aside = the space. */
 static int check_sum(struct checker *c)
 {
@@ -160,7 +148,7 @@ static int check_sum(struct checker *c)
 		live += c->used[i].extent.len;
 	all->ops->stats(all, &stats);
 	uint64_t aside = sp->pending_bytes + sp->open.len + (uint64_t)sp->reserve_count * PAGE + sp->end / (1U << 30) * PAGE;
-	aside += c->s->uncommitted_bytes + tail_bytes(c->s);
+	aside += c->s->uncommitted_bytes + classes_tail_bytes(c->s);
 	if (live + stats.free + aside == stats.space)
 		return PS_OK;
 	(void)snprintf(message, sizeof(message), "space does not add up: %llu live + %llu free + %llu waiting, file has %llu",

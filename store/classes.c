@@ -102,6 +102,17 @@ void classes_done(struct store *s)
 	s->classes = NULL;
 }
 
+uint64_t classes_tail_bytes(const struct store *s)
+{
+	uint64_t bytes = 0;
+	for (unsigned class = 1; s->classes && class <= s->classes->table.count; class++) {
+		struct ps_class_stats stats;
+		ps_omni_class_stats(s->space.slots, class, &stats);
+		bytes += stats.tail_bytes;
+	}
+	return bytes;
+}
+
 /* ---- from the layer above ---- */
 
 static int check_wanted(const struct store *s, const struct ps_placement *p)

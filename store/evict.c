@@ -26,6 +26,7 @@ struct evictor {
 	struct store *s;
 	uint64_t goal, here, freed; /* bytes of the file */
 	uint64_t want;              /* to free, at the beginning */
+	uint32_t confirmed;         /* when it began */
 	enum round round;
 	struct change *changes; /* BATCH, of objects in one piece */
 	size_t count;
@@ -55,12 +56,14 @@ static bool in_memory(struct store *s, uint64_t frame)
 	return atomic_load_explicit(pool_state(&s->pool, frame), memory_order_relaxed) & PAGE_RESIDENT;
 }
 
+/* Of a large object what was written in intervals that are confirmed, whatever was changed of it since. */
 static bool may_leave(struct evictor *v, const struct entry *e)
 {
-	bool contents = entry_kind(e) == ENTRY_DATA || entry_kind(e) == ENTRY_MAP;
-	if (!contents || !is_confirmed(v->s, e))
+	if (entry_kind(e) == ENTRY_MAP)
+		return v->confirmed > 0;
+	if (entry_kind(e) != ENTRY_DATA || !is_confirmed(v->s, e))
 		return false;
-	return entry_kind(e) == ENTRY_MAP || v->round != ROUND_COLD || !in_memory(v->s, entry_frame(v->s, e));
+	return v->round != ROUND_COLD || !in_memory(v->s, entry_frame(v->s, e));
 }
 
 /* A cut holds what would be freed, and is dropped when it holds too much. */
@@ -146,7 +149,7 @@ static int write_map(struct leaving *l, struct change *c, const struct entry *e,
 	struct store *s = l->v->s;
 	map_writer_init(&l->map, s, c, e);
 	map_writer_moves(&l->map, false);
-	int err = map_extents(s, c->id, e, add_piece, l);
+	int err = map_extents_until(s, c->id, e, l->v->confirmed, add_piece, l);
 	*pieces = l->map.count;
 	if (!err && *pieces)
 		err = map_writer_finish(&l->map, entry_size(e));
@@ -252,15 +255,11 @@ static int go_round(struct evictor *v)
 
 /* ---- all of it ---- */
 
-/* What the table takes: nobody counts its pages, but there is one for so many slots. */
-static uint64_t table_bytes(const struct store *s)
+static uint64_t spill_bytes(const struct log *log)
 {
-	uint64_t bytes = 0, pages = (atomic_load(&s->table.slots) + FANOUT - 1) / FANOUT;
-	bytes += (pages + s->table.dirty_count) * PAGE;
-	for (unsigned level = 0; level < s->table.height; level++) {
-		pages = (pages + FANOUT - 1) / FANOUT;
-		bytes += 2 * pages * PAGE;
-	}
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < log->spill_count; i++)
+		bytes += log->spills[i].extent.len;
 	return bytes;
 }
 
@@ -271,9 +270,10 @@ static uint64_t bytes_here(const struct store *s)
 	struct ps_allocator *all = sp->slots ? sp->slots : sp->root;
 	struct ps_allocator_stats stats;
 	all->ops->stats(all, &stats);
-	uint64_t others = SUPERBLOCK_AREA + s->log.ring[0].len + s->log.ring[1].len + table_bytes(s);
-	others +=
-	    sp->pending_bytes + sp->open.len + (uint64_t)sp->reserve_count * PAGE + s->uncommitted_bytes;
+	uint64_t others = SUPERBLOCK_AREA + s->log.ring[0].len + s->log.ring[1].len + spill_bytes(&s->log) +
+	                  table_bytes(&s->table);
+	others += sp->pending_bytes + sp->open.len + (uint64_t)sp->reserve_count * PAGE +
+	          s->uncommitted_bytes + classes_tail_bytes(s);
 	uint64_t used = stats.space - stats.free;
 	return used > others ? used - others : 0;
 }
@@ -316,7 +316,9 @@ static int begin(struct evictor *v)
 		err = check_may_begin(s);
 	if (!err) {
 		s->residency.evicting = true;
-		v->here = bytes_here(s);
+		v->confirmed = (uint32_t)atomic_load(&s->residency.confirmed);
+		/* Without that nothing may leave, and the superblock says no more than before. */
+		v->here = v->confirmed ? bytes_here(s) : 0;
 		v->want = left(v);
 	}
 	pthread_mutex_unlock(&s->lock);

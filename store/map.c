@@ -190,10 +190,12 @@ struct walk {
 	ps_id id;
 	map_extent_fn fn;
 	void *arg;
-	bool away; /* tell of what is */
+	bool away;        /* tell of what is */
+	uint32_t born_by; /* and of chunks that were written later not */
 };
 
-static int walk_node(const struct walk *w, const struct blob *b, unsigned level, uint64_t index);
+/* `interval`: in which the node was written. */
+static int walk_node(const struct walk *w, const struct blob *b, unsigned level, uint64_t index, uint32_t interval);
 
 static int walk_pointer(const struct walk *w, const struct map_pointer *p, unsigned level, uint64_t index)
 {
@@ -201,20 +203,22 @@ static int walk_pointer(const struct walk *w, const struct map_pointer *p, unsig
 		return PS_OK;
 	if (level) {
 		struct blob below = child_blob(w->id, p, level - 1, index);
-		int err = walk_node(w, &below, level - 1, index);
+		int err = walk_node(w, &below, level - 1, index, p->birth);
 		return err ? err : w->fn(w->arg, (struct ps_extent){below.place, PAGE}, &below, MAP_NO_CHUNK);
 	}
+	if (p->birth > w->born_by)
+		return PS_OK;
 	struct blob chunk = {pointer_place(p), pointer_len(p), seed_chunk(w->id, index), p->checksum, 0};
 	return w->fn(w->arg, (struct ps_extent){chunk.place, chunk.place ? extent_of_chunk(p) : 0}, &chunk, index);
 }
 
-static int walk_node(const struct walk *w, const struct blob *b, unsigned level, uint64_t index)
+static int walk_node(const struct walk *w, const struct blob *b, unsigned level, uint64_t index, uint32_t interval)
 {
 	struct store *s = w->s;
 	struct map_node *n = ps_memory_alloc(&s->memory, sizeof(*n));
 	if (!n)
 		return ps_fail(PS_ENOMEM, "%s: no memory for a map node", s->path);
-	int err = node_load(s, w->id, b, level, 0, n);
+	int err = node_load(s, w->id, b, level, interval, n);
 	for (uint64_t i = 0; i < b->len / 16 && !err; i++)
 		err = walk_pointer(w, &n->at[i], level, index * MAP_FANOUT + i);
 	ps_memory_free(&s->memory, n, sizeof(*n));
@@ -224,18 +228,23 @@ static int walk_node(const struct walk *w, const struct blob *b, unsigned level,
 static int walk(const struct walk *w, const struct entry *e)
 {
 	struct blob root = entry_blob(w->id, e);
-	int err = walk_node(w, &root, entry_level(e), 0);
+	int err = walk_node(w, &root, entry_level(e), 0, entry_interval(e));
 	return err ? err : w->fn(w->arg, (struct ps_extent){root.place, extent_len(root.len)}, &root, MAP_NO_CHUNK);
 }
 
 int map_extents(struct store *s, ps_id id, const struct entry *e, map_extent_fn fn, void *arg)
 {
-	return walk(&(struct walk){s, id, fn, arg, false}, e);
+	return walk(&(struct walk){s, id, fn, arg, false, UINT32_MAX}, e);
+}
+
+int map_extents_until(struct store *s, ps_id id, const struct entry *e, uint32_t interval, map_extent_fn fn, void *arg)
+{
+	return walk(&(struct walk){s, id, fn, arg, false, interval}, e);
 }
 
 int map_contents(struct store *s, ps_id id, const struct entry *e, map_extent_fn fn, void *arg)
 {
-	return walk(&(struct walk){s, id, fn, arg, true}, e);
+	return walk(&(struct walk){s, id, fn, arg, true, UINT32_MAX}, e);
 }
 
 /* ---- since when --------------------------------------------------------------------------------------------------------- */
@@ -358,7 +367,7 @@ static int give_extent(void *arg, struct ps_extent extent, const struct blob *bl
 static int give_subtree(struct map_writer *m, const struct map_pointer *p, unsigned level, uint64_t index)
 {
 	struct blob b = child_blob(m->id, p, level, index);
-	int err = walk_node(&(struct walk){m->s, m->id, give_extent, m, false}, &b, level, index);
+	int err = walk_node(&(struct walk){m->s, m->id, give_extent, m, false, UINT32_MAX}, &b, level, index, p->birth);
 	return err ? err : give_extent(m, (struct ps_extent){b.place, PAGE}, NULL, MAP_NO_CHUNK);
 }
 

@@ -21,6 +21,9 @@ enum map_part { MAP_SAME, MAP_CHANGED, MAP_HOLE };
 typedef int (*map_part_fn)(void *arg, enum map_part part, const struct blob *blob, uint64_t first,
                            uint64_t count);
 int map_since(struct store *s, ps_id id, const struct entry *e, uint32_t since, map_part_fn fn, void *arg);
+/* As map_extents, without chunks that were written after that interval. */
+int map_extents_until(struct store *s, ps_id id, const struct entry *e, uint32_t interval, map_extent_fn fn,
+                      void *arg);
 /* As map_extents, with chunks that are away: empty extents, and place 0 in the blob. */
 int map_contents(struct store *s, ps_id id, const struct entry *e, map_extent_fn fn, void *arg);
 static inline bool chunk_is_away(const struct map_chunk *c)

@@ -80,3 +80,30 @@ uint64_t table_next(struct table *t, uint64_t slot)
 {
 	return table_next_since(t, slot, 0);
 }
+
+static uint64_t full_pages(unsigned level)
+{
+	return 2 + FANOUT * (level > 1 ? full_pages(level - 1) : 1);
+}
+
+static uint64_t node_pages(const struct table_node *n)
+{
+	uint64_t pages = 0;
+	for (int i = 0; i < 2; i++)
+		pages += (n->self.place[i] ? 1U : 0U) + (n->spare[i] ? 1U : 0U);
+	for (unsigned i = 0; i < FANOUT; i++) {
+		unsigned written = n->child[i].place[0] ? 1 : 0;
+		if (n->level == 1)
+			pages += written + (n->leaf[i].new_place ? 1U : 0U);
+		else if (n->node[i])
+			pages += node_pages(n->node[i]);
+		else if (written)
+			pages += full_pages(n->level - 1);
+	}
+	return pages;
+}
+
+uint64_t table_bytes(const struct table *t)
+{
+	return node_pages(t->root) * PAGE;
+}
