@@ -326,10 +326,22 @@ static int fetch(struct get *get)
 	return err == PS_OK ? get_slots(get) : err;
 }
 
-/* `range`: fills from, to for the size that the value turns out to have. */
-typedef int range_fn(struct get *get, uint64_t size, void *arg);
+int get_set_range(struct get *get, uint64_t size, struct get_range *range)
+{
+	get->from = range->offset < size ? range->offset : size;
+	get->to = range->len < size - get->from ? get->from + range->len : size;
+	if (!range->whole)
+		return PS_OK;
+	get->from = 0;
+	get->to = size;
+	range->size = (size_t)size;
+	range->too_small = size > range->cap;
+	return range->too_small ? ps_fail(PS_ERANGE, "\"%.64s\" has %llu bytes, and there is room for %zu",
+	                                  get->shown, (unsigned long long)size, range->cap)
+	                        : PS_OK;
+}
 
-static int find(struct get *get, const char *key, range_fn *range, void *arg)
+static int find(struct get *get, const char *key, struct get_range *range)
 {
 	int err = PS_EBUSY;
 	/* Changed between two looks: once more, from the beginning. Read in one piece it is what it was at
@@ -339,7 +351,7 @@ static int find(struct get *get, const char *key, range_fn *range, void *arg)
 		get_forget(get);
 		err = look_up(get, key);
 		if (err == PS_OK)
-			err = range(get, get->record.content.size, arg);
+			err = get_set_range(get, get->record.content.size, range);
 		if (err != PS_OK)
 			return err;
 		err = find_chunks(get);
@@ -350,7 +362,7 @@ static int find(struct get *get, const char *key, range_fn *range, void *arg)
 }
 
 static int run(ps_remote *r, const char *key, struct get *get, const struct ps_remote_get *options,
-               range_fn *range, void *arg)
+               struct get_range *range)
 {
 	if (!key || (options && options->size != sizeof(*options)))
 		return ps_fail(PS_EINVAL, "ps_remote_get: the key is NULL, or the options have another size");
@@ -362,7 +374,7 @@ static int run(ps_remote *r, const char *key, struct get *get, const struct ps_r
 	get->shown = key;
 	if (options)
 		get->options = *options;
-	err = ps_operation_fail(&get->op, find(get, key, range, arg));
+	err = ps_operation_fail(&get->op, find(get, key, range));
 	if (err == PS_OK)
 		(void)fetch(get);
 	err = ps_operation_end(&get->op);
@@ -373,56 +385,27 @@ static int run(ps_remote *r, const char *key, struct get *get, const struct ps_r
 
 /* ---- calls ---- */
 
-struct whole {
-	size_t cap, size;
-	bool too_small;
-};
-
-static int range_whole(struct get *get, uint64_t size, void *arg)
-{
-	struct whole *whole = arg;
-	whole->size = (size_t)size;
-	whole->too_small = size > whole->cap;
-	get->from = 0;
-	get->to = size;
-	return whole->too_small ? ps_fail(PS_ERANGE, "\"%.64s\" has %llu bytes, and there is room for %zu",
-	                                  get->record.name, (unsigned long long)size, whole->cap)
-	                        : PS_OK;
-}
-
 int ps_remote_get(ps_remote *r, const char *key, void *buf, size_t cap, size_t *len,
                   const struct ps_remote_get *options)
 {
 	struct get get = {.buf = buf};
-	struct whole whole = {.cap = cap};
+	struct get_range whole = {.whole = true, .cap = cap};
 	if (!len || (!buf && cap > 0))
 		return ps_fail(PS_EINVAL, "ps_remote_get: an argument is NULL");
-	int err = run(r, key, &get, options, range_whole, &whole);
+	int err = run(r, key, &get, options, &whole);
 	if (err == PS_OK || whole.too_small)
 		*len = whole.size;
 	return err;
-}
-
-struct part {
-	uint64_t offset, len;
-};
-
-static int range_part(struct get *get, uint64_t size, void *arg)
-{
-	const struct part *part = arg;
-	get->from = part->offset < size ? part->offset : size;
-	get->to = part->len < size - get->from ? get->from + part->len : size;
-	return PS_OK;
 }
 
 int ps_remote_read_at(ps_remote *r, const char *key, uint64_t offset, void *buf, size_t len, size_t *got,
                       const struct ps_remote_get *options)
 {
 	struct get get = {.buf = buf};
-	struct part part = {offset, len};
+	struct get_range part = {.offset = offset, .len = len};
 	if (!got || (!buf && len > 0))
 		return ps_fail(PS_EINVAL, "ps_remote_read_at: an argument is NULL");
-	int err = run(r, key, &get, options, range_part, &part);
+	int err = run(r, key, &get, options, &part);
 	if (err == PS_OK)
 		*got = (size_t)(get.to - get.from);
 	return err;
@@ -432,8 +415,8 @@ int ps_remote_get_stream(ps_remote *r, const char *key, uint64_t offset, uint64_
                          ps_remote_write_fn write, void *arg, const struct ps_remote_get *options)
 {
 	struct get get = {.write = write, .write_arg = arg};
-	struct part part = {offset, len};
+	struct get_range part = {.offset = offset, .len = len};
 	if (!write)
 		return ps_fail(PS_EINVAL, "ps_remote_get_stream: the callback is NULL");
-	return run(r, key, &get, options, range_part, &part);
+	return run(r, key, &get, options, &part);
 }

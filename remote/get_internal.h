@@ -47,6 +47,18 @@ struct get {
 	uint32_t lanes_count, on_way;
 };
 
+/* Which bytes are wanted. */
+struct get_range {
+	uint64_t offset, len; /* as much of it as there is */
+	bool whole;           /* or all, into `cap` bytes */
+	size_t cap;
+	/* Of the whole: what the value turned out to have, and that it is more than that. */
+	size_t size;
+	bool too_small;
+};
+/* from and to, of a value of this size. PS_ERANGE: too small. */
+int get_set_range(struct get *get, uint64_t size, struct get_range *range)
+    __attribute__((warn_unused_result));
 /* A group, and lanes for chunks of chunk_bytes, `most` at most. */
 int get_open_lanes(struct get *get, uint64_t most) __attribute__((warn_unused_result));
 void get_close_lanes(struct get *get);

@@ -103,6 +103,8 @@ int ps_remote_state_folder(const ps_keys *keys, const char *url, const char *hom
                            char path[PATH_MAX]) __attribute__((warn_unused_result));
 /* The folder of this store's state, and who this machine is, into r. PS_ENOTFOUND, unless `make`. */
 int ps_remote_find_state(ps_remote *r, const char *state, bool make) __attribute__((warn_unused_result));
+/* The folder of what was seen of addresses, for a reader without a key. */
+int ps_remote_find_anchors(ps_remote *r, const char *state) __attribute__((warn_unused_result));
 /* Which network a store is on: "network", or "network.new" while the store is made. PS_ENOENT; PS_EAUTH,
  * PS_EFORMAT, PS_EVERSION, PS_ECORRUPT: left as it is. */
 int ps_identity_read(const char *folder, const char *name, const ps_keys *keys,

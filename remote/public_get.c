@@ -279,55 +279,30 @@ int ps_public_stat(ps_public *p, const char *address, struct ps_public_info *inf
 	return err;
 }
 
-struct whole {
-	size_t cap, size;
-	bool too_small;
-};
-
-static int range_whole(struct reading *rd, uint64_t size, void *arg)
+static int set_range(struct reading *rd, uint64_t size, void *arg)
 {
-	struct whole *whole = arg;
-	whole->size = (size_t)size;
-	whole->too_small = size > whole->cap;
-	rd->get.from = 0;
-	rd->get.to = size;
-	return whole->too_small
-	           ? ps_fail(PS_ERANGE, "the public value has %llu bytes, and there is room for %zu",
-	                     (unsigned long long)size, whole->cap)
-	           : PS_OK;
+	return get_set_range(&rd->get, size, arg);
 }
 
 int ps_public_get(ps_public *p, const char *address, void *buf, size_t cap, size_t *len)
 {
 	struct reading rd = {.get.buf = buf};
-	struct whole whole = {.cap = cap};
+	struct get_range whole = {.whole = true, .cap = cap};
 	if (!len || (!buf && cap > 0))
 		return ps_fail(PS_EINVAL, "ps_public_get: an argument is NULL");
-	int err = run(p, address, &rd, range_whole, &whole);
+	int err = run(p, address, &rd, set_range, &whole);
 	if (err == PS_OK || whole.too_small)
 		*len = whole.size;
 	return err;
 }
 
-struct part {
-	uint64_t offset, len;
-};
-
-static int range_part(struct reading *rd, uint64_t size, void *arg)
-{
-	const struct part *part = arg;
-	rd->get.from = part->offset < size ? part->offset : size;
-	rd->get.to = part->len < size - rd->get.from ? rd->get.from + part->len : size;
-	return PS_OK;
-}
-
 int ps_public_read_at(ps_public *p, const char *address, uint64_t offset, void *buf, size_t len, size_t *got)
 {
 	struct reading rd = {.get.buf = buf};
-	struct part part = {offset, len};
+	struct get_range part = {.offset = offset, .len = len};
 	if (!got || (!buf && len > 0))
 		return ps_fail(PS_EINVAL, "ps_public_read_at: an argument is NULL");
-	int err = run(p, address, &rd, range_part, &part);
+	int err = run(p, address, &rd, set_range, &part);
 	if (err == PS_OK)
 		*got = (size_t)(rd.get.to - rd.get.from);
 	return err;
@@ -337,8 +312,8 @@ int ps_public_get_stream(ps_public *p, const char *address, uint64_t offset, uin
                          ps_remote_write_fn write, void *arg)
 {
 	struct reading rd = {.write = write, .write_arg = arg};
-	struct part part = {offset, len};
+	struct get_range part = {.offset = offset, .len = len};
 	if (!write)
 		return ps_fail(PS_EINVAL, "ps_public_get_stream: the callback is NULL");
-	return run(p, address, &rd, range_part, &part);
+	return run(p, address, &rd, set_range, &part);
 }

@@ -409,24 +409,6 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 	return PS_OK;
 }
 
-static int find_anchors(ps_remote *r, const char *state)
-{
-	char home[PATH_MAX], path[PATH_MAX];
-	int len = state ? snprintf(home, sizeof(home), "%s", state) : 0;
-	int err = state ? PS_OK : ps_state_home(home, sizeof(home));
-	if (len < 0 || len >= PATH_MAX)
-		err = ps_fail(PS_EINVAL, "the state folder's path is too long");
-	if (err == PS_OK)
-		err = ps_state_public(home, path, sizeof(path));
-	if (err != PS_OK)
-		return err;
-	r->folder = ps_memory_alloc(&r->memory, strlen(path) + 1);
-	if (!r->folder)
-		return ps_fail(PS_ENOMEM, "no memory for a path");
-	memcpy(r->folder, path, strlen(path) + 1);
-	return PS_OK;
-}
-
 int ps_remote_start_keyless(const char *url, const struct ps_remote_options *options,
                             const struct ps_remote_seams *seams, ps_remote **out)
 {
@@ -440,7 +422,7 @@ int ps_remote_start_keyless(const char *url, const struct ps_remote_options *opt
 	if (err == PS_OK)
 		err = open_network(r, &setup, fns);
 	if (err == PS_OK)
-		err = find_anchors(r, options ? options->state : NULL);
+		err = ps_remote_find_anchors(r, options ? options->state : NULL);
 	if (err == PS_OK)
 		err = ps_remote_start_workers(r, r->network, &r->limits, &r->limits_ready, &r->workers);
 	if (err != PS_OK)

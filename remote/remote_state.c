@@ -101,28 +101,47 @@ int ps_remote_state_folder(const ps_keys *keys, const char *url, const char *hom
 	(void)snprintf(store, sizeof(store), "%s/%s", hex, ps_keys_store(keys));
 	int err = ps_state_store(home, url, store, make, path, PATH_MAX);
 	if (err == PS_ENOENT)
-		err = ps_fail(PS_ENOTFOUND, "%s: no store \"%s\" under this key is known here: run init to make one",
-		              url, ps_keys_store(keys));
+		err = ps_fail(PS_ENOTFOUND,
+		              "%s: no store \"%s\" under this key is known here: run init to make one", url,
+		              ps_keys_store(keys));
 	return err;
 }
 
-int ps_remote_find_state(ps_remote *r, const char *state, bool make)
+/* The folder of all stores' state: the one that is given, or this user's. */
+static int find_home(const char *state, char home[PATH_MAX])
 {
-	char home[PATH_MAX], path[PATH_MAX];
-	int len = state ? snprintf(home, sizeof(home), "%s", state) : 0;
-	int err = state ? PS_OK : ps_state_home(home, sizeof(home));
-	if (len < 0 || len >= PATH_MAX)
-		err = ps_fail(PS_EINVAL, "the state folder's path is too long");
-	if (err == PS_OK)
-		err = ps_remote_state_folder(r->keys, ps_network_url(r->network), home, make, path);
-	if (err == PS_OK)
-		err = ps_state_machine(home, &r->machine);
-	if (err != PS_OK)
-		return err;
+	if (!state)
+		return ps_state_home(home, PATH_MAX);
+	int len = snprintf(home, PATH_MAX, "%s", state);
+	return len < 0 || len >= PATH_MAX ? ps_fail(PS_EINVAL, "the state folder's path is too long") : PS_OK;
+}
+
+static int keep_folder(ps_remote *r, const char *path)
+{
 	size_t bytes = strlen(path) + 1;
 	r->folder = ps_memory_alloc(&r->memory, bytes);
 	if (!r->folder)
 		return ps_fail(PS_ENOMEM, "no memory for a path");
 	memcpy(r->folder, path, bytes);
 	return PS_OK;
+}
+
+int ps_remote_find_state(ps_remote *r, const char *state, bool make)
+{
+	char home[PATH_MAX], path[PATH_MAX];
+	int err = find_home(state, home);
+	if (err == PS_OK)
+		err = ps_remote_state_folder(r->keys, ps_network_url(r->network), home, make, path);
+	if (err == PS_OK)
+		err = ps_state_machine(home, &r->machine);
+	return err == PS_OK ? keep_folder(r, path) : err;
+}
+
+int ps_remote_find_anchors(ps_remote *r, const char *state)
+{
+	char home[PATH_MAX], path[PATH_MAX];
+	int err = find_home(state, home);
+	if (err == PS_OK)
+		err = ps_state_public(home, path, sizeof(path));
+	return err == PS_OK ? keep_folder(r, path) : err;
 }
