@@ -20,6 +20,8 @@ uint64_t attached_due(const struct ps_attached *a)
 		due = a->dirty_since + a->push_ns;
 	if (a->push_bytes && a->bytes - a->bytes_before >= a->push_bytes)
 		due = 0;
+	if (attached_wants_room(a))
+		due = 0;
 	return due < a->retry_at ? a->retry_at : due;
 }
 
@@ -36,6 +38,7 @@ static void committed(void *arg, uint64_t commit, uint64_t bytes)
 	pthread_mutex_lock(&a->lock);
 	a->commit = commit;
 	a->bytes += bytes;
+	a->grown += bytes;
 	if (a->dirty_since == 0)
 		a->dirty_since = ps_clock_now(a->clock);
 	if (a->pusher != PUSHER_NONE && a->dirty_next == 0)
@@ -93,6 +96,8 @@ int attached_push(struct ps_attached *a, const struct ps_push_options *options, 
 	a->dirty_next = 0;
 	pthread_mutex_unlock(&a->lock);
 	int err = push_store(a->s, a->r, PUSH_CHANGES, options, &told);
+	if (!err && a->backing)
+		err = ps_push_backing_pushed(a->backing, told.state);
 	pthread_mutex_lock(&a->lock);
 	if (!err)
 		note_success(a, &told, bytes);
@@ -148,12 +153,20 @@ static void push_in_background(struct ps_attached *a)
 	tell(a, err, &result);
 }
 
-/* True: a push is due, and this thread is its pusher. Under lock. */
-static bool wait_until_due(struct ps_attached *a)
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* True: something is due, and this thread is the pusher. *push: that is. Under lock. */
+static bool wait_until_due(struct ps_attached *a, bool *push)
 {
 	while (!a->stops) {
-		uint64_t now = ps_clock_now(a->clock),
-		         due = a->pauses || a->pusher ? PS_NEVER : attached_due(a);
+		bool rests = a->pauses || a->pusher;
+		uint64_t now = ps_clock_now(a->clock), due = rests ? PS_NEVER : attached_due(a);
+		*push = due <= now;
+		if (!rests)
+			due = earlier(due, attached_evict_due(a));
 		if (due <= now)
 			return true;
 		a->waits_until = due;
@@ -166,11 +179,18 @@ static bool wait_until_due(struct ps_attached *a)
 static void *work(void *arg)
 {
 	struct ps_attached *a = arg;
+	bool push;
 	pthread_mutex_lock(&a->lock);
-	while (wait_until_due(a)) {
+	while (wait_until_due(a, &push)) {
 		a->pusher = PUSHER_THREAD;
 		pthread_mutex_unlock(&a->lock);
-		push_in_background(a);
+		if (push)
+			push_in_background(a);
+		pthread_mutex_lock(&a->lock);
+		bool evict = attached_evict_due(a) <= ps_clock_now(a->clock);
+		pthread_mutex_unlock(&a->lock);
+		if (evict)
+			attached_evict(a);
 		pthread_mutex_lock(&a->lock);
 		a->pusher = PUSHER_NONE;
 		wake(a);
@@ -243,7 +263,7 @@ static int start_shipper(struct ps_attached *a)
 
 int ps_attached_start(struct ps_attached *a, ps_storer *s)
 {
-	bool pushes = (a->push_ns || a->push_bytes) && !(ps_caps(s) & PS_CAP_READONLY);
+	bool pushes = (a->push_ns || a->push_bytes || a->local_bytes) && !(ps_caps(s) & PS_CAP_READONLY);
 	a->s = s;
 	if (pushes && !(ps_caps(s) & PS_CAP_THREADS))
 		return ps_fail(PS_ENOTSUP, "background pushes: the store below is for one thread");
@@ -254,11 +274,17 @@ int ps_attached_start(struct ps_attached *a, ps_storer *s)
 	if (err)
 		return err;
 	err = take_note(a);
+	if (!err)
+		err = attached_back(a);
 	if (!err && a->shipper)
 		err = start_shipper(a);
 	if (!err && pushes)
 		err = start_thread(a);
-	if (err && ps_watch_commits(s, NULL) != PS_OK)
+	if (!err)
+		return PS_OK;
+	ps_push_backing_free(a->backing, false);
+	a->backing = NULL;
+	if (ps_watch_commits(s, NULL) != PS_OK)
 		assert(!"who watches can stop to");
 	return err;
 }
@@ -270,6 +296,22 @@ void ps_attached_pause(struct ps_attached *a)
 	while (a->pusher == PUSHER_THREAD)
 		ps_clock_wait(a->clock, &a->changed, &a->lock, PS_NEVER);
 	pthread_mutex_unlock(&a->lock);
+}
+
+void ps_attached_begin_close(struct ps_attached *a)
+{
+	if (a->backing)
+		ps_push_backing_stop(a->backing);
+	ps_attached_pause(a);
+	ps_attached_pause_log(a);
+}
+
+void ps_attached_stay_open(struct ps_attached *a)
+{
+	ps_attached_resume_log(a);
+	ps_attached_resume(a);
+	if (a->backing)
+		ps_push_backing_go_on(a->backing);
 }
 
 void ps_attached_resume(struct ps_attached *a)

@@ -34,6 +34,9 @@ void ps_attached_resume(struct ps_attached *a);
 /* The same for the log, which goes on while others push. */
 void ps_attached_pause_log(struct ps_attached *a);
 void ps_attached_resume_log(struct ps_attached *a);
+/* The same, and nothing is fetched any more: the store is about to be closed. Or it was busy. */
+void ps_attached_begin_close(struct ps_attached *a);
+void ps_attached_stay_open(struct ps_attached *a);
 /* Ends the threads; the store may be closed already. Closes the remote, if it is its own. NULL is PS_OK. */
 int ps_attached_free(struct ps_attached *a);
 

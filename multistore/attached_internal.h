@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "multistore/attached.h"
+#include "multistore/push_backing.h"
 #include "multistore/shipper.h"
 #include "remote/backoff.h"
 #include "store/cut.h"
@@ -28,6 +29,9 @@ struct ps_attached {
 	struct ps_commit_watch watch;
 	struct ps_shipper *shipper; /* of the log; NULL. Constant while commits are watched */
 	struct ps_shipper_setup shipping;
+	struct ps_push_backing *backing; /* NULL: nothing of it can be away */
+	uint64_t local_bytes;            /* of contents that may be in the file; 0: all */
+	size_t cache_bytes;              /* of packs */
 	bool has_thread;
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards all below */
@@ -51,6 +55,12 @@ struct ps_attached {
 	bool stopped; /* no background pushes until one by a caller succeeds */
 	int error;
 	char sentence[ATTACHED_SENTENCE];
+	/* Evictions, where local_bytes says. */
+	uint64_t grown;          /* bytes that came into the file since the last one */
+	uint64_t evict_at;       /* not before */
+	uint32_t evict_failures; /* in a row */
+	uint64_t look_at;        /* when what is there is counted once more; 0: not */
+	bool knows_local;        /* what was in the file at first was looked at */
 };
 
 /* When the next background push is due; PS_NEVER. Under lock. */
@@ -58,5 +68,15 @@ uint64_t attached_due(const struct ps_attached *a);
 /* A push with all that the attachment keeps of it; who calls is the pusher. */
 int attached_push(struct ps_attached *a, const struct ps_push_options *options,
                   struct ps_push_result *result);
+
+/* ---- what is in the file (attached_evict.c) ---- */
+
+/* When the next eviction is due; PS_NEVER. Under lock. */
+uint64_t attached_evict_due(const struct ps_attached *a);
+/* There is more in the file than may be, and some of it has to be pushed to leave. Under lock. */
+bool attached_wants_room(const struct ps_attached *a);
+void attached_evict(struct ps_attached *a);
+/* The attachment is what the store's contents come back through. */
+PS_CHECKED int attached_back(struct ps_attached *a);
 
 #endif

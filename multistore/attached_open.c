@@ -50,6 +50,9 @@ static int take_options(struct ps_attached *a, const struct ps_multi_options *o)
 	a->push.size = sizeof(a->push);
 	a->push_ns = o->push_seconds * PS_SECOND_NS;
 	a->push_bytes = o->push_bytes;
+	a->local_bytes = o->local_bytes;
+	a->cache_bytes = (size_t)o->cache_bytes;
+	a->grown = o->local_bytes; /* how much there is shows when it is looked at, first of all */
 	a->event = o->event;
 	a->event_arg = o->event_arg;
 	if (o->log_ms < PS_LOG_OFF)
@@ -145,6 +148,7 @@ int ps_attached_free(struct ps_attached *a)
 		return PS_OK;
 	stop_thread(a);
 	ps_shipper_free(a->shipper);
+	ps_push_backing_free(a->backing, true);
 	if (a->owns_remote)
 		err = ps_remote_close(a->r);
 	pthread_cond_destroy(&a->changed);

@@ -32,16 +32,12 @@ static struct multi *multi_of(ps_storer *s)
 static int multi_close(ps_storer *s)
 {
 	struct multi *m = multi_of(s);
-	if (m->attached) {
-		ps_attached_pause(m->attached);
-		ps_attached_pause_log(m->attached);
-	}
+	if (m->attached)
+		ps_attached_begin_close(m->attached);
 	int err = ps_close(s->inner);
 	if (err == PS_EBUSY) {
-		if (m->attached) {
-			ps_attached_resume_log(m->attached);
-			ps_attached_resume(m->attached);
-		}
+		if (m->attached)
+			ps_attached_stay_open(m->attached);
 		return err;
 	}
 	int closed = ps_attached_free(m->attached);

@@ -31,6 +31,8 @@ enum ps_multi_event_kind {
 	PS_MULTI_PUSH_FAILED = 2,  /* one failed, and is tried again */
 	PS_MULTI_PUSH_STOPPED = 3, /* one failed in a way that no time heals: no more of them until a ps_push
 	                              by a caller succeeds */
+	PS_MULTI_EVICTED = 4,      /* the file had about local_bytes, and some of it has left */
+	PS_MULTI_EVICT_FAILED = 5, /* it could not leave; told once, and tried again until it can */
 };
 struct ps_multi_event {
 	enum ps_multi_event_kind kind;
@@ -38,7 +40,8 @@ struct ps_multi_event {
 	uint32_t failures;                 /* in a row */
 	uint64_t retry_ns;                 /* until it is tried again, at the earliest */
 	const char *message;               /* valid during the call */
-	const struct ps_push_result *push; /* likewise; NULL after a failure */
+	const struct ps_push_result *push; /* likewise; NULL after a failure, and where nothing was pushed */
+	uint64_t freed;                    /* bytes of the file that an eviction gave up */
 };
 /* By the store's own thread, with no lock held. May call the store, but not close it. */
 typedef void (*ps_multi_event_fn)(void *arg, const struct ps_multi_event *event);
@@ -79,6 +82,12 @@ struct ps_multi_options {
 	const struct ps_push_options *push; /* of background pushes; their progress is not called */
 	ps_multi_event_fn event;            /* hears of background pushes; none */
 	void *event_arg;
+	/* How much of the contents is in the file; the rest is fetched as it is touched. In the background:
+	   what was used least recently leaves once there is more; what is not pushed is pushed first. About
+	   an eighth more for a moment; as long as pushes fail, as much as is written. 0: all stays, but for
+	   what ps_evict takes away. */
+	uint64_t local_bytes;
+	uint64_t cache_bytes; /* of memory, for what was fetched of packs; 16 MiB */
 };
 
 /* Owns inner from success on. opts may be NULL. A store that is opened read-only is only read. PS_ENOTSUP:
@@ -93,6 +102,27 @@ PS_CHECKED PS_API int ps_multi_open(ps_storer *inner, const struct ps_multi_opti
  * ps_clone, ps_multi_open. */
 PS_CHECKED PS_API int ps_multi_open_at(const char *path, const struct ps_base_options *base,
                                        const struct ps_multi_options *opts, ps_storer **s);
+
+/* Of a store that is attached to a network: what was pushed leaves the file, least recently used first, until
+ * at most `goal` bytes of the file are taken by contents, or nothing more may leave; freed: bytes of the file
+ * that were given up (may be NULL). It is fetched again as it is touched: calls on it then have errors of the
+ * network, too. Other than 0 from fn ends it with PS_ECANCELED; fn may be NULL. PS_EINVAL: it is not
+ * attached. PS_EFORK: the newest state was not pushed from this file as it is here; PS_ENOTFOUND: nothing was
+ * pushed. PS_EBUSY: another eviction, a backup or a cut is under way. PS_EREADONLY. Any thread. */
+PS_CHECKED PS_API int ps_evict(ps_storer *s, uint64_t goal, ps_progress_fn fn, void *arg, uint64_t *freed);
+
+/* Where the contents of a store are. Objects count where any of their contents are; zeros that were never
+ * written count nowhere. */
+struct ps_local_figures {
+	uint64_t local_objects, local_bytes; /* in the file */
+	uint64_t away_objects, away_bytes;   /* on the network only */
+	uint64_t dirty_objects, dirty_bytes; /* changed since the last push: in the file, and nowhere else */
+	uint64_t fetches, fetched_bytes;     /* since the store was opened */
+	uint64_t healed; /* damaged copies in the file that were replaced by the network's */
+};
+/* Walks the whole object table. s need not be attached: then all is dirty that ever was. PS_ENOTSUP: no base
+ * store below. PS_EIO, PS_ECORRUPT. */
+PS_CHECKED PS_API int ps_local_figures(ps_storer *s, struct ps_local_figures *figures);
 
 enum { PS_MULTI_CLASSES_MAX = 112 };
 

@@ -35,15 +35,20 @@ struct evictor {
 	void *arg;
 };
 
+/* What is here is estimated, the table's part of it from above; a goal of 0 means all, whatever the estimate.
+ */
 static uint64_t left(const struct evictor *v)
 {
 	uint64_t gone = v->freed + v->batch_bytes;
+	if (v->goal == 0)
+		return UINT64_MAX;
 	return v->here > v->goal + gone ? v->here - v->goal - gone : 0;
 }
 
 static int progress(struct evictor *v, const char *phase)
 {
-	struct ps_progress p = {phase, MIN(v->freed, v->want), v->want};
+	uint64_t want = MIN(v->want, MAX(v->here, v->freed));
+	struct ps_progress p = {phase, MIN(v->freed, want), want};
 	if (v->fn && v->fn(v->arg, &p))
 		return ps_fail(PS_ECANCELED, "%s: eviction ended by the caller", v->s->path);
 	return PS_OK;

@@ -1,0 +1,218 @@
+#include "multistore/push_backing.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "multistore/push_internal.h"
+#include "multistore/state_lookup.h"
+
+enum { SENTENCE = 512, PASSES = 4 };
+
+struct ps_push_backing {
+	ps_storer *s;
+	ps_remote *r;
+	struct ps_memory memory;
+	struct ps_push_backing_options options;
+	pthread_mutex_t opening;         /* one reads the manifest; outside of the lookup's locks */
+	ps_state_lookup *_Atomic lookup; /* once it is there it stays */
+	atomic_bool stopped;
+	atomic_bool pushed; /* by this process: the newest state is this file's */
+};
+
+/* ---- fetching ---- */
+
+static int stopped(void)
+{
+	return ps_fail(PS_EUNAVAILABLE, "the store is being closed");
+}
+
+/* The first who wants something reads the manifest; a failure is that call's own, and the next one tries
+ * again. */
+static int open_lookup(struct ps_push_backing *b, ps_state_lookup **lookup)
+{
+	const struct ps_state_lookup_options options = {.cache_bytes = b->options.cache_bytes};
+	*lookup = atomic_load(&b->lookup);
+	if (*lookup)
+		return PS_OK;
+	pthread_mutex_lock(&b->opening);
+	*lookup = atomic_load(&b->lookup);
+	int err = atomic_load(&b->stopped) ? stopped() : PS_OK;
+	if (!err && !*lookup) {
+		err = ps_state_lookup_open(&b->memory, b->r, &options, lookup);
+		if (!err)
+			atomic_store(&b->lookup, *lookup);
+		if (!err && atomic_load(&b->stopped)) /* it may not have been seen there */
+			ps_state_lookup_stop(*lookup, true);
+	}
+	pthread_mutex_unlock(&b->opening);
+	return err;
+}
+
+/* To a reader of the store an object that is away is there: that it cannot be found is a loss. */
+static int told(ps_id id, uint64_t interval, int err)
+{
+	char sentence[SENTENCE];
+	int code = err == PS_ENOTFOUND   ? PS_ELOST
+	           : err == PS_ERANGE    ? PS_ECORRUPT
+	           : err == PS_ECANCELED ? PS_EUNAVAILABLE
+	                                 : err;
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	return ps_fail(code, "object 0x%llx of interval %llu is away: %s", (unsigned long long)id,
+	               (unsigned long long)interval, sentence);
+}
+
+/* Where no state has it as it was then, a later push has it with what was changed since: the part that is
+ * wanted is mostly the same, and if not, the store finds out by its checksum. */
+static int fetch(void *arg, ps_id id, uint64_t interval, uint64_t offset, void *buf, size_t len)
+{
+	struct ps_push_backing *b = arg;
+	ps_state_lookup *l;
+	int err = atomic_load(&b->stopped) ? stopped() : open_lookup(b, &l);
+	if (!err) {
+		err = ps_state_lookup_read(l, id, interval, offset, buf, len);
+		if (err == PS_ESUPERSEDED)
+			err = ps_state_lookup_read(l, id, UINT64_MAX, offset, buf, len);
+	}
+	if (err)
+		return told(id, interval, err);
+	if (b->options.fetched)
+		b->options.fetched(b->options.arg, len);
+	return PS_OK;
+}
+
+/* ---- confirming and leaving ---- */
+
+int ps_push_backing_pushed(struct ps_push_backing *b, uint64_t state)
+{
+	int err = ps_backing_confirm(b->s, state);
+	if (!err)
+		atomic_store(&b->pushed, true);
+	return err;
+}
+
+/* The newest state is of this file: its last push, or an attempt of which it did not hear the end. */
+static int confirm_newest(struct ps_push_backing *b)
+{
+	struct ps_push_manifest m;
+	struct ps_push_note note;
+	ps_push_manifest_init(&m, &b->memory);
+	int err = ps_push_note_get(b->s, &note);
+	if (!err)
+		err = push_read_manifest(b->r, PS_PUSH_MANIFEST_KEY, &m);
+	if (!err) {
+		const struct ps_push_manifest_state *newest = ps_push_manifest_newest(&m);
+		uint64_t number = newest->info.here.interval;
+		bool ours = memcmp(newest->mark, note.last, PS_PACK_MARK) == 0 ||
+		            ps_push_note_tried(&note, newest->mark);
+		err = ours ? ps_push_backing_pushed(b, number)
+		           : ps_fail(PS_EFORK,
+		                     "state %llu is the newest, and was not pushed from this file as it is "
+		                     "here: nothing of it may leave",
+		                     (unsigned long long)number);
+	}
+	ps_push_manifest_done(&m);
+	return err;
+}
+
+/* The store estimates what is in its file; what is really there is counted behind it, and the goal set lower
+ * by as much as it was missed. */
+static int evict_to(struct ps_push_backing *b, uint64_t goal, ps_progress_fn fn, void *arg,
+                    struct ps_push_evicted *evicted)
+{
+	uint64_t asked = goal;
+	int err = PS_OK;
+	for (unsigned pass = 0; pass < PASSES && !err; pass++) {
+		struct ps_backing_figures f;
+		uint64_t freed = 0;
+		err = ps_backing_evict(b->s, asked, fn, arg, &freed);
+		evicted->freed += freed;
+		if (err || asked == 0)
+			break;
+		err = ps_backing_figures(b->s, &f);
+		evicted->dirty = !err && f.local_bytes > goal && f.dirty_bytes > 0;
+		if (err || f.local_bytes <= goal + f.dirty_bytes) /* these cannot leave */
+			break;
+		uint64_t missed = f.local_bytes - goal;
+		asked = asked > missed ? asked - missed : 0;
+	}
+	return err;
+}
+
+int ps_push_backing_evict(struct ps_push_backing *b, uint64_t goal, ps_progress_fn fn, void *arg,
+                          struct ps_push_evicted *evicted)
+{
+	*evicted = (struct ps_push_evicted){0};
+	int err = atomic_load(&b->pushed) ? PS_OK : confirm_newest(b);
+	return err ? err : evict_to(b, goal, fn, arg, evicted);
+}
+
+/* ---- life ---- */
+
+/* What the file has noted is on the network whether it can be asked now or not. A note of a state that is
+ * ahead of the file is an older file's: what it says is not confirmed, and the next push tells. */
+static int confirm_noted(struct ps_push_backing *b)
+{
+	struct ps_push_note note;
+	int err = ps_push_note_get(b->s, &note);
+	if (!err && note.number > 0)
+		err = ps_backing_confirm(b->s, note.number);
+	return err == PS_EINVAL ? PS_OK : err;
+}
+
+int ps_push_backing_open(ps_storer *s, ps_remote *r, const struct ps_push_backing_options *options,
+                         struct ps_push_backing **backing)
+{
+	/* Not counted memory: it lives as long as the handle. */
+	struct ps_push_backing *b = calloc(1, sizeof(*b));
+	if (!b || pthread_mutex_init(&b->opening, NULL)) {
+		free(b);
+		return ps_fail(PS_ENOMEM, "no memory for what a store is backed by");
+	}
+	ps_memory_init(&b->memory, NULL);
+	b->s = s;
+	b->r = r;
+	if (options)
+		b->options = *options;
+	const struct ps_backing calls = {.arg = b, .fetch = fetch};
+	int err = confirm_noted(b);
+	if (!err)
+		err = ps_backing_attach(s, &calls);
+	if (err)
+		ps_push_backing_free(b, true);
+	else
+		*backing = b;
+	return err;
+}
+
+void ps_push_backing_stop(struct ps_push_backing *b)
+{
+	atomic_store(&b->stopped, true);
+	ps_state_lookup *l = atomic_load(&b->lookup);
+	if (l)
+		ps_state_lookup_stop(l, true);
+}
+
+void ps_push_backing_go_on(struct ps_push_backing *b)
+{
+	ps_state_lookup *l = atomic_load(&b->lookup);
+	if (l)
+		ps_state_lookup_stop(l, false);
+	atomic_store(&b->stopped, false);
+}
+
+void ps_push_backing_free(struct ps_push_backing *b, bool closed)
+{
+	if (!b)
+		return;
+	ps_push_backing_stop(b);
+	if (!closed && ps_backing_attach(b->s, NULL) != PS_OK)
+		return; /* it may still be called: rather lost than freed under its user */
+	ps_state_lookup_free(atomic_load(&b->lookup));
+	(void)pthread_mutex_destroy(&b->opening);
+	ps_memory_done(&b->memory);
+	free(b);
+}
