@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "multistore/fence.h"
+#include "multistore/log_pad.h"
 #include "multistore/manifest.h"
 #include "multistore/pack_block.h"
 #include "multistore/pack_format.h"
@@ -168,6 +169,19 @@ static void try_fence(const uint8_t *data, size_t size)
 	must(size == sizeof(again) && memcmp(data, again, sizeof(again)) == 0 && fence.epoch > at.epoch);
 }
 
+/* What is accepted is written again as the same bytes, and its part lies within its pack. */
+static void try_log_pad(const uint8_t *data, size_t size)
+{
+	struct ps_log_pad pad;
+	uint8_t again[PS_LOG_PAD_HEAD];
+	if (ps_log_pad_decode(data, size, &pad) != PS_OK)
+		return;
+	must(pad.bytes == size - PS_LOG_PAD_HEAD && pad.offset + pad.bytes <= pad.pack_bytes);
+	must(pad.since < pad.info.here.interval && pad.last == (pad.offset + pad.bytes == pad.pack_bytes));
+	ps_log_pad_encode(&pad, again);
+	must(memcmp(data, again, sizeof(again)) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int ready;
@@ -175,7 +189,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ps_memory_init(&memory, NULL);
 	if (size == 0)
 		return 0;
-	switch (data[0] % 5) {
+	switch (data[0] % 6) {
 	case 0:
 		try_pack(data + 1, size - 1);
 		break;
@@ -188,8 +202,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 3:
 		try_name(data + 1, size - 1);
 		break;
-	default:
+	case 4:
 		try_fence(data + 1, size - 1);
+		break;
+	default:
+		try_log_pad(data + 1, size - 1);
 	}
 	return 0;
 }
