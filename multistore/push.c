@@ -232,7 +232,8 @@ static void tell_state(struct push *p)
  * left over. */
 static int clean_up(struct push *p, const struct ps_push_manifest *now)
 {
-	if (push_remove_packs(p, now, false) == PS_OK)
+	int err = now == &p->next ? push_log_published(p) : push_log_sweep(p);
+	if (push_remove_packs(p, now, false) == PS_OK && !err)
 		p->note.attempts = 0;
 	p->note.commit = p->info.commit;
 	p->note.seen_ns = push_manifest_time(p->r);
@@ -257,9 +258,7 @@ static int push_changes(struct push *p)
 	memcpy(p->note.published, p->mark, PS_PACK_MARK);
 	p->note.epoch = p->hold.epoch;
 	p->note.number = p->info.here.interval;
-	err = clean_up(p, &p->next);
-	push_log_published(p);
-	return err;
+	return clean_up(p, &p->next);
 }
 
 /* The state is there already. One look tells whether it still is, and this file its holder. */

@@ -80,8 +80,11 @@ PS_CHECKED int push_sync(struct push *p, struct ps_remote_sync_result *result);
 /* Before the cut: where the log goes on, into p->place. PS_EFORK: this file is older than its own log; and as
  * ps_log_at_push. */
 PS_CHECKED int push_place_log(struct push *p);
-/* The manifest `now` is confirmed: the log behind the state before it counts no more. */
-void push_log_published(struct push *p);
+/* p->next is confirmed: the log behind the state before it counts no more, and leaves the network. Where that
+ * fails the next push has to sweep. */
+PS_CHECKED int push_log_published(struct push *p);
+/* What an earlier push has left of the log before p->old's. */
+PS_CHECKED int push_log_sweep(struct push *p);
 /* ---- who may push (push_hold.c) ---- */
 
 /* Why this file may not push, where m is there: PS_EHELD, PS_EFENCED, PS_EFORK. */

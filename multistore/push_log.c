@@ -32,14 +32,46 @@ int push_place_log(struct push *p)
 	return ps_log_place_there(&p->old.log) ? end_log(p) : PS_OK;
 }
 
-/* What cannot be removed now lies below the floor that the head has, and is gc's. */
-void push_log_published(struct push *p)
+/* ---- what counts no more ---- */
+
+enum { BATCH = 64 };
+
+static int remove_slots(struct push *p, uint64_t epoch, uint64_t from, uint64_t end)
 {
-	const struct ps_log_place *was = &p->old.log, *is = &p->place;
+	const struct ps_remote_slot_at at = {epoch, from};
+	return from < end ? ps_remote_slot_remove(p->r, &at, end, canceled, p) : PS_OK;
+}
+
+/* What a push has left that did not end lies right before the log of the state before. */
+static int remove_left(struct push *p, struct ps_remote_slot_at at)
+{
+	int err = PS_OK;
+	while (at.n > 1 && !err) {
+		const struct ps_remote_slot_at before = {at.epoch, at.n - 1};
+		struct ps_remote_slot slot;
+		err = ps_remote_slot_read(p->r, &before, NULL, NULL, 0, canceled, p, &slot);
+		if (err == PS_ENOTFOUND)
+			return PS_OK;
+		uint64_t from = at.n > BATCH ? at.n - BATCH : 1;
+		err = err && err != PS_ERANGE ? err : remove_slots(p, at.epoch, from, at.n);
+		at.n = from;
+	}
+	return err;
+}
+
+int push_log_sweep(struct push *p)
+{
+	return p->sweep && p->old.log.at.epoch > 0 ? remove_left(p, p->old.log.at) : PS_OK;
+}
+
+int push_log_published(struct push *p)
+{
+	const struct ps_remote_slot_at *was = &p->old.log.at, *is = &p->place.at;
+	bool same = was->epoch == is->epoch;
 	if (p->log)
-		ps_log_pushed(p->log, is, &p->info);
-	if (was->at.epoch == 0 || (was->at.epoch == is->at.epoch && was->at.n == is->at.n))
-		return;
-	uint64_t end = was->at.epoch == is->at.epoch ? is->at.n : UINT64_MAX;
-	(void)!ps_remote_slot_remove(p->r, &was->at, end, canceled, p);
+		ps_log_pushed(p->log, &p->place, &p->info);
+	if (was->epoch == 0)
+		return PS_OK;
+	int err = remove_slots(p, was->epoch, was->n, same ? is->n : PS_SLOT_END);
+	return err ? err : push_log_sweep(p);
 }

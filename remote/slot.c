@@ -278,17 +278,15 @@ int ps_remote_slot_read(ps_remote *r, const struct ps_remote_slot_at *at, const 
 
 /* ---- removing ---- */
 
-static int find_some(struct ps_operation *op, const struct ps_remote_slot_at *from, size_t count,
-                     struct ps_pad_look looks[REMOVE_BATCH])
-{
-	int err = PS_OK;
-	for (size_t i = 0; i < count && err == PS_OK; i++) {
-		struct ps_remote_slot_at at = {from->epoch, from->n + i};
-		looks[i] = (struct ps_pad_look){.there = false};
-		err = ps_remote_slot_name(op->r, &at, &looks[i].slot.name);
-	}
-	return err == PS_OK ? ps_pads_look(op, looks, count) : err;
-}
+struct removal {
+	struct ps_operation *op;
+	struct ps_remote_slot_at at; /* of the next batch */
+	bool fences;                 /* there may be some, which stay */
+	struct ps_pad_look looks[REMOVE_BATCH];
+	struct ps_pad_header_look headers[REMOVE_BATCH];
+	struct ps_pad_send sends[REMOVE_BATCH];
+	size_t there, going;
+};
 
 static int task_failed(const struct ps_task *task)
 {
@@ -298,43 +296,79 @@ static int task_failed(const struct ps_task *task)
 	               task->sentence);
 }
 
-static int remove_some(struct ps_operation *op, const struct ps_remote_slot_at *from, size_t count,
-                       struct ps_pad_look looks[REMOVE_BATCH], struct ps_pad_send sends[REMOVE_BATCH],
-                       bool *any)
+static void send_away(struct removal *rm, const struct ps_pad_name *name,
+                      const struct ps_pad_identity *identity)
 {
-	size_t there = 0;
-	int err = find_some(op, from, count, looks);
+	rm->sends[rm->going++] =
+	    (struct ps_pad_send){.slot.name = *name, .expected = *identity, .removes = true};
+}
+
+static int find_any(struct removal *rm, size_t count)
+{
+	int err = ps_pads_look(rm->op, rm->looks, count);
 	for (size_t i = 0; i < count && err == PS_OK; i++) {
-		err = task_failed(&looks[i].task);
-		if (err == PS_OK && looks[i].there)
-			sends[there++] = (struct ps_pad_send){
-			    .slot = looks[i].slot, .expected = looks[i].identity, .removes = true};
+		const struct ps_pad_look *look = &rm->looks[i];
+		err = task_failed(&look->task);
+		if (err == PS_OK && look->there)
+			send_away(rm, &look->slot.name, &look->identity);
 	}
-	if (err == PS_OK && there > 0)
-		err = ps_pads_send(op, sends, there, PS_VERIFY_NONE);
-	for (size_t i = 0; i < there && err == PS_OK; i++)
-		err = task_failed(&sends[i].settle.task);
-	*any = there > 0;
+	rm->there = rm->going;
+	return err;
+}
+
+/* What kind a slot is its header says. */
+static int find_but_fences(struct removal *rm, size_t count)
+{
+	int err = ps_pads_headers(rm->op, rm->headers, count);
+	for (size_t i = 0; i < count && err == PS_OK; i++) {
+		const struct ps_pad_header_look *look = &rm->headers[i];
+		err = look->gone ? PS_OK : task_failed(&look->fetch.task);
+		rm->there += look->there;
+		if (err == PS_OK && look->authentic && look->plan.role == PS_ROLE_LOG)
+			send_away(rm, &look->name, &look->identity);
+	}
+	return err;
+}
+
+static int find_some(struct removal *rm, size_t count)
+{
+	int err = PS_OK;
+	rm->there = rm->going = 0;
+	for (size_t i = 0; i < count && err == PS_OK; i++) {
+		struct ps_remote_slot_at at = {rm->at.epoch, rm->at.n + i};
+		struct ps_pad_name name;
+		err = ps_remote_slot_name(rm->op->r, &at, &name);
+		rm->looks[i] = (struct ps_pad_look){.slot.name = name};
+		rm->headers[i] = (struct ps_pad_header_look){.name = name};
+	}
+	if (err != PS_OK)
+		return err;
+	return rm->fences ? find_but_fences(rm, count) : find_any(rm, count);
+}
+
+static int remove_some(struct removal *rm, size_t count)
+{
+	int err = find_some(rm, count);
+	if (err == PS_OK && rm->going > 0)
+		err = ps_pads_send(rm->op, rm->sends, rm->going, PS_VERIFY_NONE);
+	for (size_t i = 0; i < rm->going && err == PS_OK; i++)
+		err = task_failed(&rm->sends[i].settle.task);
 	return err;
 }
 
 static int remove_all(struct ps_operation *op, const struct ps_remote_slot_at *from, uint64_t end)
 {
-	struct remove_room {
-		struct ps_pad_look looks[REMOVE_BATCH];
-		struct ps_pad_send sends[REMOVE_BATCH];
-	} *room = ps_memory_zalloc(&op->r->memory, sizeof(*room));
-	if (!room)
+	struct removal *rm = ps_memory_zalloc(&op->r->memory, sizeof(*rm));
+	if (!rm)
 		return ps_fail(PS_ENOMEM, "no memory for removing slots");
-	struct ps_remote_slot_at at = *from;
-	bool any = true;
+	*rm = (struct removal){.op = op, .at = *from, .fences = end == PS_SLOT_END, .there = 1};
 	int err = PS_OK;
-	while (any && at.n < end && err == PS_OK) {
-		size_t count = end - at.n < REMOVE_BATCH ? (size_t)(end - at.n) : REMOVE_BATCH;
-		err = remove_some(op, &at, count, room->looks, room->sends, &any);
-		at.n += count;
+	while (rm->there > 0 && rm->at.n < end && err == PS_OK) {
+		size_t count = end - rm->at.n < REMOVE_BATCH ? (size_t)(end - rm->at.n) : REMOVE_BATCH;
+		err = remove_some(rm, count);
+		rm->at.n += count;
 	}
-	ps_memory_free(&op->r->memory, room, sizeof(*room));
+	ps_memory_free(&op->r->memory, rm, sizeof(*rm));
 	return err;
 }
 

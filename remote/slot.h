@@ -56,7 +56,9 @@ PS_CHECKED int ps_remote_slot_read(ps_remote *r, const struct ps_remote_slot_at 
                                    ps_remote_progress_fn progress, void *arg, struct ps_remote_slot *slot);
 
 /* Slots of an epoch from `from` up to before `end` are gone; it does not matter which of them there were, but
- * where none of 64 in a row is there it ends. Nobody may be writing there, nor write there ever again. */
+ * where none of 64 in a row is there it ends. Nobody may be writing there, nor write there ever again.
+ * PS_SLOT_END: all that there are, but for fences; before a smaller end there are none. */
+#define PS_SLOT_END UINT64_MAX
 PS_CHECKED int ps_remote_slot_remove(ps_remote *r, const struct ps_remote_slot_at *from, uint64_t end,
                                      ps_remote_progress_fn progress, void *arg);
 

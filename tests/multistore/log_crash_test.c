@@ -157,6 +157,9 @@ static void see_after(struct source *s)
 	s->confirmed = s->count - 1;
 	(void)expect_prefix(s);
 	(void)expect_packs(s->w.b);
+	struct ps_remote_audit_result audit;
+	assert_ok(ps_remote_audit(s->w.b->r, NULL, &audit));
+	assert_int_equal(audit.roles[PS_ROLE_LOG], 0); /* none is left over */
 }
 
 static int run(struct source *s, unsigned steps)

@@ -242,6 +242,17 @@ static void removed_slots_are_gone_and_others_stay(void **state)
 	expect_slot(b->r, (struct ps_remote_slot_at){3, 1}, 10, 1, NULL);
 	expect_slot(b->r, (struct ps_remote_slot_at){3, 150}, 10, 150, NULL);
 	expect_slot(b->r, (struct ps_remote_slot_at){2, 1}, 10, 1, NULL);
+	const struct ps_remote_slot_at fence = {3, 151};
+	struct ps_remote_slot slot;
+	assert_ok(ps_remote_slot_create(b->r, &fence, PS_SLOT_FENCE, "", 0, NULL, NULL, &slot));
+	from.n = 1;
+	assert_ok(ps_remote_slot_remove(b->r, &from, 2, NULL, NULL));
+	expect_nothing(b->r, from);
+	from.n = 149;
+	assert_ok(ps_remote_slot_remove(b->r, &from, PS_SLOT_END, NULL, NULL));
+	expect_nothing(b->r, (struct ps_remote_slot_at){3, 150});
+	assert_ok(read_slot(b->r, fence, NULL, &slot, NULL, 0));
+	assert_int_equal(slot.kind, PS_SLOT_FENCE);
 	blobs_free(b);
 }
 
