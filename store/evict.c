@@ -40,7 +40,7 @@ struct evictor {
 static uint64_t left(const struct evictor *v)
 {
 	uint64_t gone = v->freed + v->batch_bytes;
-	if (v->goal == 0)
+	if (v->goal == 0 && v->confirmed)
 		return UINT64_MAX;
 	return v->here > v->goal + gone ? v->here - v->goal - gone : 0;
 }
