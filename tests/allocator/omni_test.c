@@ -447,6 +447,33 @@ static void a_damaged_table_opens_nothing(void **state)
 	assert_null(a);
 }
 
+/* Frames in use come before free ones, and a whole frame is as good as its slots one by one. */
+static void frame_is_taken_whole_or_not_at_all(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t frame, place[SLOTS / FRAME_SLOTS];
+	for (unsigned i = 0; i < SLOTS / FRAME_SLOTS; i++) {
+		assert_int_equal(ps_omni_alloc_frame(f->a, f->class, &place[i]), PS_OK);
+		assert_int_equal(place[i], place[0] + i * PAGE);
+		assert_int_equal(ps_omni_slab_use(f->a, place[i]).in_frame, FRAME_SLOTS);
+	}
+	/* Its slab is full: the next frame is another slab's. */
+	assert_int_equal(ps_omni_alloc_frame(f->a, f->class, &frame), PS_OK);
+	assert_int_not_equal(frame / SLAB, place[0] / SLAB);
+	for (unsigned i = 0; i < SLOTS / FRAME_SLOTS - 1; i++)
+		assert_int_equal(ps_omni_alloc_frame(f->a, f->class, &place[i]), PS_OK);
+	/* Each slot is freed on its own. With a slot free, but no frame, that one comes first. */
+	for (unsigned i = 0; i < FRAME_SLOTS; i++)
+		assert_int_equal(f->a->ops->free(f->a, (struct ps_extent){place[3] + i * SLOT, SLOT}, NULL),
+		                 PS_OK);
+	assert_int_equal(ps_omni_alloc_frame(f->a, f->class, &frame), PS_OK);
+	assert_int_equal(frame, place[3]);
+	assert_int_equal(f->a->ops->free(f->a, (struct ps_extent){place[3] + SLOT, SLOT}, NULL), PS_OK);
+	assert_int_equal(ps_omni_alloc_frame(f->a, f->class, &frame), PS_ENOTSUP);
+	assert_int_equal(take(f), place[3] + SLOT);
+	assert_int_equal(ps_omni_alloc_frame(f->a, 0, &frame), PS_EINVAL);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -473,6 +500,7 @@ int main(void)
 	    TEST(a_slab_is_loaded_only_into_space_in_use),
 	    TEST(marking_cuts_the_slab_once),
 	    TEST(a_damaged_table_opens_nothing),
+	    TEST(frame_is_taken_whole_or_not_at_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
