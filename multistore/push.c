@@ -307,7 +307,8 @@ static int find_changes(struct push *p, bool *changed)
 }
 
 /* One request more tells whether another machine has pushed, so that nothing is sent in vain. For a few
- * changes it is not worth it: push_publish finds out all the same. */
+ * changes it is not worth it: push_publish finds out all the same. Where the log's beginning is looked for in
+ * a manifest that is not there any more, another has. */
 static int push_since_last(struct push *p)
 {
 	bool changed, news = true;
@@ -315,8 +316,9 @@ static int push_since_last(struct push *p)
 	while (news && !err) {
 		err = find_changes(p, &changed);
 		news = false;
-		if (!err && changed && !p->looked && p->changed >= LOOK_BYTES)
-			err = push_look(p, &news);
+		bool worth = err ? err == PS_ESUPERSEDED : changed && p->changed >= LOOK_BYTES;
+		int looked = worth && !p->looked ? push_look(p, &news) : PS_OK;
+		err = looked ? looked : news ? PS_OK : err;
 	}
 	if (err)
 		return err;

@@ -293,6 +293,86 @@ static void a_fence_stands_behind_the_log_and_nothing_behind_it(void **state)
 	world_free(&w);
 }
 
+/* A store that ships its log, and a text in it that no push has. */
+static ps_storer *open_shipping(struct world *w)
+{
+	const struct ps_base_options base = {.size = sizeof(base), .memory_budget = 16 << 20};
+	const struct ps_multi_options options = {.size = sizeof(options), .remote = w->b->r, .log_ms = 1};
+	ps_storer *s;
+	assert_ok(ps_close(w->s));
+	assert_ok(ps_multi_open_at(w->path, &base, &options, &s));
+	w->s = s;
+	return s;
+}
+
+static void ship_text(struct world *w, const char *text)
+{
+	struct station first = first_of(w);
+	put_text(&first, text);
+	assert_ok(ps_remote_wait(w->s, 60000));
+}
+
+static void who_takes_over_has_all_that_was_shipped(void **state)
+{
+	struct world w;
+	struct station a;
+	(void)state;
+	world_new(&w, scheme, 8);
+	change_some(&w, 20);
+	(void)open_shipping(&w);
+	assert_ok(ps_push(w.s, NULL, NULL, NULL));
+	ship_text(&w, "shipped");
+	station_new(&a, &w);
+	assert_true(has_text(a.s, "shipped"));
+	ship_text(&w, "shipped later");
+	assert_error(take_over(&a), PS_EFORK); /* it was cloned before that */
+	assert_int_equal(holder_of(a.b).epoch, 1);
+	assert_ok(ps_close(a.s));
+	assert_ok(clone_to(&a, 1, "taken"));
+	assert_true(has_text(a.s, "shipped") && has_text(a.s, "shipped later"));
+	struct station first = first_of(&w);
+	put_text(&first, "behind the fence");
+	assert_error(ps_remote_wait(w.s, 60000), PS_EFENCED);
+	assert_error(ps_push(w.s, NULL, NULL, NULL), PS_EFENCED);
+	put_text(&a, "goes on");
+	assert_ok(push(&a));
+	(void)sync_machine(w.b);
+	char path[256];
+	ps_storer *s = clone_open(&w, w.b->r, 0, path);
+	assert_true(has_text(s, "shipped later") && has_text(s, "goes on"));
+	assert_false(has_text(s, "behind the fence"));
+	assert_ok(ps_close(s));
+	station_free(&a);
+	world_free(&w);
+}
+
+/* A clone that has the log takes over; and who held it takes it back, and ships again. */
+static void a_clone_with_the_log_takes_over_and_gives_back(void **state)
+{
+	struct world w;
+	struct station a;
+	(void)state;
+	world_new(&w, scheme, 10);
+	change_some(&w, 20);
+	(void)open_shipping(&w);
+	assert_ok(ps_push(w.s, NULL, NULL, NULL));
+	ship_text(&w, "shipped");
+	station_new(&a, &w);
+	assert_ok(take_over(&a));
+	struct station first = first_of(&w);
+	put_text(&first, "behind the fence");
+	assert_error(ps_remote_wait(w.s, 60000), PS_EFENCED);
+	assert_ok(ps_take_over(w.s, NULL, NULL, NULL));
+	assert_ok(ps_push(w.s, NULL, NULL, NULL));
+	ship_text(&w, "shipped again");
+	assert_error(push(&a), PS_EFENCED);
+	assert_ok(ps_close(a.s));
+	assert_ok(clone_to(&a, 0, "again"));
+	assert_true(has_text(a.s, "behind the fence") && has_text(a.s, "shipped again"));
+	station_free(&a);
+	world_free(&w);
+}
+
 static void a_fence_of_other_bytes_is_none(void **state)
 {
 	const struct ps_remote_slot_at at = {3, 9};
@@ -607,6 +687,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(who_has_not_the_newest_state_clones_it_with_the_hold),
 	    cmocka_unit_test(a_clone_that_was_cut_off_leaves_a_hold_that_can_be_taken_over),
 	    cmocka_unit_test(a_fence_stands_behind_the_log_and_nothing_behind_it),
+	    cmocka_unit_test(who_takes_over_has_all_that_was_shipped),
+	    cmocka_unit_test(a_clone_with_the_log_takes_over_and_gives_back),
 	    cmocka_unit_test(a_fence_of_other_bytes_is_none),
 	    cmocka_unit_test(a_takeover_at_every_moment_of_a_push),
 	    cmocka_unit_test(a_push_at_every_moment_of_a_takeover),
