@@ -375,9 +375,12 @@ static int resolve(struct base_batch *b, struct change *c)
 	change_undo(s, c);
 	change_done(s, c);
 	begin_change(b, c, CHANGE_SET, c->id);
+	/* What the change has so far names places of the live object, which may move, leave or end meanwhile. */
+	space_hold(&s->space, id_slot(c->id));
 	int err = start_from_live(s, c, d);
 	for (d = d ? d->next : NULL; d && !err; d = d->next)
 		err = change_write_over(s, c, d->off, d->bytes, d->len);
+	space_unhold(&s->space, id_slot(c->id));
 	return err;
 }
 
