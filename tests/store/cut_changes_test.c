@@ -229,7 +229,8 @@ static void keep(struct fixture *f, const struct ps_cut_from *here)
 	for (unsigned i = 0; i < OBJECTS; i++) {
 		f->kept[0].had[i] = (struct contents){malloc(f->now[i].size + 1), f->now[i].size};
 		assert_non_null(f->kept[0].had[i].bytes);
-		memcpy(f->kept[0].had[i].bytes, f->now[i].bytes, f->now[i].size);
+		if (f->now[i].size > 0)
+			memcpy(f->kept[0].had[i].bytes, f->now[i].bytes, f->now[i].size);
 	}
 }
 
