@@ -124,6 +124,9 @@ const char *cli_size_text(uint64_t bytes, char out[32]);
 /* Set by SIGINT and SIGTERM: a command ends at its next consistent point. */
 bool cli_interrupted(void);
 void cli_catch_signals(void);
+/* After an open that gave err: waits a moment, and tells whether it is to be tried again. *tries begins at 0.
+ */
+bool cli_again_if_busy(int err, int *tries);
 
 /* The open store of a command and its run: what most commands look like. */
 int cli_with_store(struct cli *cli, int mode, int (*run)(struct cli *cli, ps_storer *s));

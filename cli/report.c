@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/progress.h"
 
@@ -228,6 +229,19 @@ static void on_signal(int number)
 bool cli_interrupted(void)
 {
 	return interrupted != 0;
+}
+
+enum { BUSY_TRIES = 100, BUSY_WAIT_NS = 10 * 1000 * 1000 };
+
+/* The kernel takes down a killed process's io_uring, and with it the lock, a moment after the process is
+ * gone: whoever kills and starts again must not be told that the store is in use. */
+bool cli_again_if_busy(int err, int *tries)
+{
+	static const struct timespec wait = {.tv_nsec = BUSY_WAIT_NS};
+	if (err != PS_EBUSY || ++*tries > BUSY_TRIES || cli_interrupted())
+		return false;
+	(void)nanosleep(&wait, NULL);
+	return true;
 }
 
 void cli_catch_signals(void)

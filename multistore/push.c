@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "multistore/attached.h"
+#include "multistore/push_backing.h"
 #include "multistore/push_internal.h"
 #include "multistore/push_since.h"
 
@@ -375,6 +376,17 @@ static int run(struct push *p, enum push_what what)
 	return err;
 }
 
+/* What has left the file is wanted where runs are merged. An attachment has a backing already. */
+static int run_backed(struct push *p, enum push_what what)
+{
+	struct ps_push_backing *backing = NULL;
+	int err = ps_multi_attached(p->s) ? PS_OK : ps_push_backing_open(p->s, p->r, NULL, &backing);
+	if (!err)
+		err = run(p, what);
+	ps_push_backing_free(backing, false);
+	return err;
+}
+
 static void done(struct push *p)
 {
 	end_cut(p);
@@ -398,7 +410,7 @@ int push_store(ps_storer *s, ps_remote *r, enum push_what what, const struct ps_
 	ps_memory_init(&p.memory, NULL);
 	ps_push_manifest_init(&p.old, &p.memory);
 	ps_push_manifest_init(&p.next, &p.memory);
-	err = run(&p, what);
+	err = run_backed(&p, what);
 	done(&p);
 	leave(&own);
 	if (!err && result)

@@ -34,29 +34,35 @@ int push_place_log(struct push *p)
 
 /* ---- what counts no more ---- */
 
-enum { BATCH = 64 };
-
 static int remove_slots(struct push *p, uint64_t epoch, uint64_t from, uint64_t end)
 {
 	const struct ps_remote_slot_at at = {epoch, from};
 	return from < end ? ps_remote_slot_remove(p->r, &at, end, canceled, p) : PS_OK;
 }
 
-/* What a push has left that did not end lies right before the log of the state before. */
-static int remove_left(struct push *p, struct ps_remote_slot_at at)
+static uint64_t batch_below(uint64_t n)
 {
+	return n > PS_SLOT_BATCH ? n - PS_SLOT_BATCH : 1;
+}
+
+/* What a push has left that did not end lies right before the log of the state before: slots go by ascending
+ * batches, so only the lowest one can have holes. */
+static int remove_left(struct push *p, struct ps_remote_slot_at end)
+{
+	uint64_t from = end.n;
 	int err = PS_OK;
-	while (at.n > 1 && !err) {
-		const struct ps_remote_slot_at before = {at.epoch, at.n - 1};
+	while (from > 1 && !err) {
+		const struct ps_remote_slot_at before = {end.epoch, from - 1};
 		struct ps_remote_slot slot;
 		err = ps_remote_slot_read(p->r, &before, NULL, NULL, 0, canceled, p, &slot);
-		if (err == PS_ENOTFOUND)
-			return PS_OK;
-		uint64_t from = at.n > BATCH ? at.n - BATCH : 1;
-		err = err && err != PS_ERANGE ? err : remove_slots(p, at.epoch, from, at.n);
-		at.n = from;
+		if (err == PS_ERANGE)
+			err = PS_OK;
+		if (!err)
+			from = batch_below(from);
 	}
-	return err;
+	if (!err || err == PS_ENOTFOUND)
+		err = remove_slots(p, end.epoch, batch_below(from), from);
+	return err ? err : remove_slots(p, end.epoch, from, end.n);
 }
 
 int push_log_sweep(struct push *p)

@@ -13,8 +13,6 @@
 #include "base/fail.h"
 #include "remote/slot_internal.h"
 
-enum { REMOVE_BATCH = 64 };
-
 struct place_fields {
 	ps_le64 epoch, n;
 };
@@ -282,9 +280,9 @@ struct removal {
 	struct ps_operation *op;
 	struct ps_remote_slot_at at; /* of the next batch */
 	bool fences;                 /* there may be some, which stay */
-	struct ps_pad_look looks[REMOVE_BATCH];
-	struct ps_pad_header_look headers[REMOVE_BATCH];
-	struct ps_pad_send sends[REMOVE_BATCH];
+	struct ps_pad_look looks[PS_SLOT_BATCH];
+	struct ps_pad_header_look headers[PS_SLOT_BATCH];
+	struct ps_pad_send sends[PS_SLOT_BATCH];
 	size_t there, going;
 };
 
@@ -364,7 +362,7 @@ static int remove_all(struct ps_operation *op, const struct ps_remote_slot_at *f
 	*rm = (struct removal){.op = op, .at = *from, .fences = end == PS_SLOT_END, .there = 1};
 	int err = PS_OK;
 	while (rm->there > 0 && rm->at.n < end && err == PS_OK) {
-		size_t count = end - rm->at.n < REMOVE_BATCH ? (size_t)(end - rm->at.n) : REMOVE_BATCH;
+		size_t count = end - rm->at.n < PS_SLOT_BATCH ? (size_t)(end - rm->at.n) : PS_SLOT_BATCH;
 		err = remove_some(rm, count);
 		rm->at.n += count;
 	}

@@ -19,7 +19,7 @@ enum ps_remote_slot_kind {
 	PS_SLOT_FENCE    /* stands for ever: behind it nobody writes slots of this epoch */
 };
 
-enum { PS_SLOT_HASH = 32 };
+enum { PS_SLOT_HASH = 32, PS_SLOT_BATCH = 64 };
 
 /* Both from 1; a number is below 2^63. */
 struct ps_remote_slot_at {
@@ -57,7 +57,8 @@ PS_CHECKED int ps_remote_slot_read(ps_remote *r, const struct ps_remote_slot_at 
 
 /* Slots of an epoch from `from` up to before `end` are gone; it does not matter which of them there were, but
  * where none of 64 in a row is there it ends. Nobody may be writing there, nor write there ever again.
- * PS_SLOT_END: all that there are, but for fences; before a smaller end there are none. */
+ * PS_SLOT_END: all that there are, but for fences; before a smaller end there are none. They go by ascending
+ * batches of PS_SLOT_BATCH: where this is cut off, what is left has holes in the lowest batch only. */
 #define PS_SLOT_END UINT64_MAX
 PS_CHECKED int ps_remote_slot_remove(ps_remote *r, const struct ps_remote_slot_at *from, uint64_t end,
                                      ps_remote_progress_fn progress, void *arg);

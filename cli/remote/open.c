@@ -71,6 +71,17 @@ static struct ps_remote_options options_of(const struct cli *cli)
 	return options;
 }
 
+static int open_when_free(const struct cli *cli, const struct ps_remote_key *key,
+                          const struct ps_remote_options *options, ps_remote **r)
+{
+	int err, tries = 0;
+
+	do
+		err = ps_remote_open(cli->remote.network, key, options, r);
+	while (cli_again_if_busy(err, &tries));
+	return err;
+}
+
 static int call(const struct cli *cli, enum remote_way way, const char *state,
                 const struct ps_remote_key *key, ps_remote **r)
 {
@@ -86,7 +97,7 @@ static int call(const struct cli *cli, enum remote_way way, const char *state,
 		return ps_remote_forget(cli->remote.network, key, &options);
 	case REMOTE_OPEN:
 	default:
-		return ps_remote_open(cli->remote.network, key, &options, r);
+		return open_when_free(cli, key, &options, r);
 	}
 }
 

@@ -19,9 +19,14 @@ def run(name, *rest):
 def die(what):
     sys.exit("FAILED: " + what)
 
-def confirmed(name):
-    status, about, _ = run("stat", name)
-    return about["next_confirmed"] if status == 0 else 0
+def look(name):
+    """Its pads that are confirmed, and whether they are all."""
+    status, about, err = run("stat", name)
+    if status == 3:
+        return 0, False
+    if status != 0:
+        die("stat: status %d: %s" % (status, err))
+    return (about["pads"], True) if about["complete"] else (about["next_confirmed"], False)
 
 def put(name, how):
     """Until one comes to its end before it is stopped."""
@@ -48,9 +53,11 @@ def put(name, how):
             die("killed, and status %d: %s" % (process.returncode, err))
         if run("verify")[0] != 0:
             die("the index does not agree with itself after stop %d" % stopped)
-        now = confirmed(name)
+        now, complete = look(name)
         if now < before:
             die("%d pads were confirmed, and %d are after stop %d" % (before, now, stopped))
+        if complete: # stopped behind its end
+            return stopped, before, {"kept_pads": now, "pads": now}
         before = now
     die("it never ends")
 
@@ -108,8 +115,8 @@ def fetch(address):
         die("fetch: status %d: %s" % (done.returncode, done.stderr.decode()))
     return done.stdout if done.returncode == 0 else None
 
-def until_done(seen, *args):
-    """Returns how often it was killed; seen() looks after each time."""
+def until_done(seen, done, *args):
+    """Returns how often it was killed; seen() looks after each time. done: what it says where it was killed behind its end."""
     for kills in range(40):
         process = subprocess.Popen(command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
@@ -118,7 +125,7 @@ def until_done(seen, *args):
             process.send_signal(signal.SIGKILL)
         out, err = process.communicate()
         seen()
-        if process.returncode == 0:
+        if process.returncode == 0 or (kills and done and done in err):
             return kills
         if process.returncode != -9:
             die("%s: status %d: %s" % (args[0], process.returncode, err))
@@ -133,14 +140,14 @@ for n in range(1, 7):
     def whole():
         if fetch(address) not in values:
             die("neither the old value nor the new one")
-    kills += until_done(whole, "update", "--mode", "small", "--up", "3M", "shown", "shown%d" % (n % 2))
+    kills += until_done(whole, None, "update", "--mode", "small", "--up", "3M", "shown", "shown%d" % (n % 2))
     if fetch(address) != values[n % 2]:
         die("the update ended, and the address does not show it")
 
 def whole_or_gone():
     if fetch(address) not in (values[0], None):
         die("neither the value nor that it was taken back")
-kills += until_done(whole_or_gone, "unpublish", "--mode", "small", "--up", "3M", "shown")
+kills += until_done(whole_or_gone, "is not public", "unpublish", "--mode", "small", "--up", "3M", "shown")
 if fetch(address) is not None:
     die("unpublish ended, and the address shows a value")
 if kills < 4:

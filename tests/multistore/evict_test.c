@@ -207,6 +207,29 @@ static void a_push_sends_again_what_has_left(void **state)
 	backed_free(&b);
 }
 
+/* The same by a process that opens the file without its network, and pushes it there. */
+static void a_push_of_a_store_without_a_network_reads_what_has_left(void **state)
+{
+	struct backed b;
+	struct picture p;
+	(void)state;
+	backed_new(&b, 7, 0);
+	b.w.options.pack_bytes = 200000;
+	for (unsigned i = 0; i < 8; i++) {
+		change_some(&b.w, i % 3 == 0 ? 40 : 4);
+		picture_take(&p, b.w.s);
+		if (i > 0)
+			assert_ok(ps_evict(b.w.s, 0, NULL, NULL, NULL));
+		assert_ok(ps_close(b.w.s));
+		b.w.s = open_stack(&b.w, b.w.path, PS_OPEN_EXISTING);
+		(void)push_now(&b.w);
+		expect_clone(&b.w, b.w.b->r, 0, &p);
+		backed_reopen(&b);
+		picture_free(&p);
+	}
+	backed_free(&b);
+}
+
 /* ---- refused ---- */
 
 /* A file of before its last push: it does not know what is on the network, so nothing of it may leave. */
@@ -513,6 +536,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(nothing_leaves_that_was_not_pushed),
 	    cmocka_unit_test(without_the_network_only_what_is_away_is_missing),
 	    cmocka_unit_test(a_push_sends_again_what_has_left),
+	    cmocka_unit_test(a_push_of_a_store_without_a_network_reads_what_has_left),
 	    cmocka_unit_test(nothing_leaves_from_an_older_file),
 	    cmocka_unit_test(no_lie_makes_other_contents),
 	    cmocka_unit_test(a_store_ten_times_its_room_works),

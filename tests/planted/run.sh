@@ -96,7 +96,10 @@ passes_unchanged() {
 look() {
 	name=$1
 	file=$(field "$name" file)
-	if plant "$name" "$(section source)/$file" "$scratch/planted.c"; then
+	program=$(field "$name" test)
+	if ! grep -qxF "[program ${program%% *}]" "$config"; then
+		complain "$name: ${program%% *} is not among the programs of $config"
+	elif plant "$name" "$(section source)/$file" "$scratch/planted.c"; then
 		caught=$((caught + 1))
 	else
 		complain "$name: its text stands in $file $(cat "$scratch/found") times, not once"

@@ -6,6 +6,7 @@
  * local_index_kill_test [kills] */
 #include "tests/remote/index_fixture.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,9 +241,23 @@ static void end(pid_t child, int from, struct oracle *o, struct dice *dice)
 	}
 }
 
+/* The kernel takes down a killed process's requests, and with them its lock, a moment after the process is
+ * gone. */
+static void wait_for_lock(const char *folder)
+{
+	const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char path[64];
+	(void)snprintf(path, sizeof(path), "%s/index", folder);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_OFD_SETLKW, &lock), 0);
+	assert_int_equal(close(fd), 0);
+}
+
 static void check(const char *folder, struct oracle *o, unsigned long life)
 {
 	ps_index *index;
+	wait_for_lock(folder);
 	ok(ps_index_open(folder, &test_binding, NULL, &index));
 	verify_index(index);
 	uint64_t sum = index_sum(index);
