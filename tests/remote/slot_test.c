@@ -115,7 +115,8 @@ static void an_outcome_that_is_not_known_is_settled(void **state)
 			struct ps_remote_slot slot;
 			unsigned number;
 			assert_ok(ps_mem_rule_add(world, &rule, &number));
-			assert_ok(create(b->r, (struct ps_remote_slot_at){1, ++n}, 100, n, &slot));
+			n++;
+			assert_ok(create(b->r, (struct ps_remote_slot_at){1, n}, 100, n, &slot));
 			assert_int_equal(ps_mem_rule_hits(world, number), 1);
 			expect_slot(b->r, (struct ps_remote_slot_at){1, n}, 100, n, slot.hash);
 			(void)ps_mem_deliver(world);
