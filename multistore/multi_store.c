@@ -147,13 +147,13 @@ int ps_multi_open_attached(ps_storer *inner, const struct ps_multi_options *opts
 	if (!m)
 		return ps_fail(PS_ENOMEM, "ps_multi_open: no memory");
 	err = set_up(m, inner, &known);
+	m->attached = a; /* before its thread begins, which asks for it */
 	if (!err && a)
 		err = ps_attached_start(a, &m->storer);
 	if (err) {
 		free(m);
 		return err;
 	}
-	m->attached = a;
 	*s = &m->storer;
 	return PS_OK;
 }

@@ -44,13 +44,23 @@ static uint8_t *add_effect(uint8_t *at, enum index_section section, uint64_t key
 	return at + sizeof(effect);
 }
 
+static ps_id note_before(const ps_index_txn *txn, unsigned note)
+{
+	pthread_mutex_lock(&txn->index->lock);
+	ps_id id = txn->index->notes[note];
+	pthread_mutex_unlock(&txn->index->lock);
+	return id;
+}
+
 /* A note that was made or deleted; NULL at: only counts them. */
 static uint32_t note_effects(const ps_index_txn *txn, uint8_t **at)
 {
 	uint32_t count = 0;
 	for (unsigned note = 0; note < PS_NOTES; note++) {
-		ps_id before = txn->index->notes[note], after = txn->notes[note];
-		if (!txn->notes_set[note] || before == after)
+		if (!txn->notes_set[note])
+			continue;
+		ps_id before = note_before(txn, note), after = txn->notes[note];
+		if (before == after)
 			continue;
 		count += before != PS_ID_NONE;
 		count += after != PS_ID_NONE;
