@@ -1,8 +1,11 @@
-/* Little-endian integers in on-disk structs: byte arrays, so that a struct has no padding and no alignment. */
+/* Little-endian integers in on-disk structs: byte arrays, so that a struct has no padding and no alignment; and the
+ * check that reserved bytes are zero. */
 #ifndef PS_BYTES_H
 #define PS_BYTES_H
 
 #include <endian.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -53,6 +56,16 @@ static inline ps_le64 ps_set64(uint64_t value)
 	value = htole64(value);
 	memcpy(v.bytes, &value, sizeof(value));
 	return v;
+}
+
+/* Without a branch in the loop: the compiler makes vectors of it. */
+static inline bool ps_all_zero(const void *data, size_t len)
+{
+	const uint8_t *bytes = data;
+	uint8_t any = 0;
+	for (size_t i = 0; i < len; i++)
+		any |= bytes[i];
+	return any == 0;
 }
 
 #endif

@@ -53,14 +53,6 @@ static const uint8_t header_magic[8] = {'P', 'S', 'C', 'A', 'T', 'L', 'O', 'G'};
 static const uint8_t folder_magic[4] = {'P', 'S', 'F', 'D'};
 static const uint8_t journal_magic[4] = {'P', 'S', 'J', 'N'};
 
-static bool all_zero(const uint8_t *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (bytes[i] != 0)
-			return false;
-	return true;
-}
-
 void cat_header_encode(const struct cat_header *header, uint8_t out[CAT_HEADER_BYTES])
 {
 	struct header_bytes h = {0};
@@ -89,7 +81,7 @@ static int header_check(const struct header_bytes *h)
 		               ps_get32(h->version), CAT_VERSION);
 	if (ps_get64(h->checksum) != XXH3_64bits(h, offsetof(struct header_bytes, checksum)))
 		return ps_fail(PS_ECORRUPT, "the catalogue's header has a wrong checksum");
-	if (ps_get32(h->reserved) != 0 || !all_zero(h->reserved_too, sizeof(h->reserved_too)))
+	if (ps_get32(h->reserved) != 0 || !ps_all_zero(h->reserved_too, sizeof(h->reserved_too)))
 		return ps_fail(PS_ECORRUPT, "the catalogue's header has reserved bytes set");
 	if (root <= PS_ID_PRIME || journal <= PS_ID_PRIME || root == journal)
 		return ps_fail(PS_ECORRUPT, "the catalogue's header has impossible ids");

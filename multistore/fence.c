@@ -31,14 +31,6 @@ void ps_fence_encode(const struct ps_fence *fence, uint8_t bytes[PS_FENCE_BYTES]
 	memcpy(bytes, &b, sizeof(b));
 }
 
-static bool all_zero(const uint8_t *bytes, size_t len)
-{
-	uint8_t any = 0;
-	for (size_t i = 0; i < len; i++)
-		any |= bytes[i];
-	return any == 0;
-}
-
 static int damaged(const struct ps_remote_slot_at *at, const char *what)
 {
 	return ps_fail(PS_ECORRUPT, "the fence at slot %llu of epoch %llu %s", (unsigned long long)at->n,
@@ -57,8 +49,8 @@ int ps_fence_decode(const uint8_t *bytes, size_t len, const struct ps_remote_slo
 	if (ps_get32(b.version) != FENCE_VERSION)
 		return ps_fail(PS_EVERSION, "a fence of version %u; this program knows %d",
 		               ps_get32(b.version), FENCE_VERSION);
-	if (!all_zero(b.reserved, sizeof(b.reserved)) || !all_zero(b.rest, sizeof(b.rest)) ||
-	    all_zero(b.holder, sizeof(b.holder)))
+	if (!ps_all_zero(b.reserved, sizeof(b.reserved)) || !ps_all_zero(b.rest, sizeof(b.rest)) ||
+	    ps_all_zero(b.holder, sizeof(b.holder)))
 		return damaged(at, "names no holder");
 	if (ps_get64(b.epoch) <= at->epoch || ps_get64(b.epoch) > PS_EPOCH_MAX)
 		return damaged(at, "does not lead on");

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/fail.h"
 #include "multistore/log_format.h"
 
@@ -34,17 +35,9 @@ void ps_log_pad_encode(const struct ps_log_pad *p, uint8_t head[PS_LOG_PAD_HEAD]
 	memcpy(head, &b, sizeof(b));
 }
 
-static bool all_zero(const uint8_t *bytes, size_t len)
-{
-	uint8_t any = 0;
-	for (size_t i = 0; i < len; i++)
-		any |= bytes[i];
-	return any == 0;
-}
-
 bool ps_log_place_there(const struct ps_log_place *place)
 {
-	return !all_zero(place->name.bytes, sizeof(place->name.bytes));
+	return !ps_all_zero(place->name.bytes, sizeof(place->name.bytes));
 }
 
 static int damaged(const char *what)
@@ -75,8 +68,8 @@ static void take(const struct log_pad_bytes *b, struct ps_log_pad *p)
 
 static int check(const struct ps_log_pad *p, size_t len)
 {
-	if (p->at.epoch == 0 || p->at.n == 0 || all_zero(p->session, sizeof(p->session)) ||
-	    all_zero(p->next.bytes, sizeof(p->next.bytes)))
+	if (p->at.epoch == 0 || p->at.n == 0 || ps_all_zero(p->session, sizeof(p->session)) ||
+	    ps_all_zero(p->next.bytes, sizeof(p->next.bytes)))
 		return damaged("has an impossible place, session or successor");
 	if (p->since >= p->info.here.interval)
 		return damaged("ends before it begins");
@@ -100,7 +93,7 @@ int ps_log_pad_decode(const uint8_t *contents, size_t len, struct ps_log_pad *pa
 	if (ps_get32(b.version) != LOG_PAD_VERSION)
 		return ps_fail(PS_EVERSION, "a log pad is of version %u; this program knows %d",
 		               ps_get32(b.version), LOG_PAD_VERSION);
-	if ((ps_get32(b.flags) & ~(uint32_t)LOG_PAD_LAST) || !all_zero(b.reserved, sizeof(b.reserved)))
+	if ((ps_get32(b.flags) & ~(uint32_t)LOG_PAD_LAST) || !ps_all_zero(b.reserved, sizeof(b.reserved)))
 		return damaged("has reserved bits or bytes that are not zero");
 	take(&b, &p);
 	int err = check(&p, len);

@@ -2,6 +2,7 @@
  * can be: a state's runs join, a run's packs are in order, nothing is named that is not there. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/fail.h"
 #include "multistore/manifest.h"
 #include "multistore/manifest_format.h"
@@ -9,14 +10,6 @@
 static int damaged(const char *what)
 {
 	return ps_fail(PS_ECORRUPT, "the manifest (\"%s\") %s", PS_PUSH_MANIFEST_KEY, what);
-}
-
-static bool all_zero(const uint8_t *bytes, size_t len)
-{
-	uint8_t any = 0;
-	for (size_t i = 0; i < len; i++)
-		any |= bytes[i];
-	return any == 0;
 }
 
 /* ---- encoding ---- */
@@ -159,7 +152,7 @@ static bool is_text(const uint8_t text[PS_HOLDER_TEXT])
 	for (size_t i = 0; i < len; i++)
 		if (text[i] < ' ' || text[i] > '~')
 			return false;
-	return len < PS_HOLDER_TEXT && all_zero(text + len, PS_HOLDER_TEXT - len);
+	return len < PS_HOLDER_TEXT && ps_all_zero(text + len, PS_HOLDER_TEXT - len);
 }
 
 static int decode_hold(const struct manifest_head_bytes *b, struct ps_push_hold *hold)
@@ -169,8 +162,8 @@ static int decode_hold(const struct manifest_head_bytes *b, struct ps_push_hold 
 	memcpy(hold->mark, b->mark, sizeof(hold->mark));
 	memcpy(hold->holder, b->holder, sizeof(hold->holder));
 	memcpy(hold->text, b->text, sizeof(hold->text));
-	if (all_zero(b->line, sizeof(b->line)) || all_zero(b->mark, sizeof(b->mark)) ||
-	    all_zero(b->holder, sizeof(b->holder)) || !is_text(b->text))
+	if (ps_all_zero(b->line, sizeof(b->line)) || ps_all_zero(b->mark, sizeof(b->mark)) ||
+	    ps_all_zero(b->holder, sizeof(b->holder)) || !is_text(b->text))
 		return damaged("has no holder that can be");
 	if (hold->epoch - 1 >= PS_EPOCH_MAX)
 		return damaged("has an impossible epoch");
@@ -191,7 +184,7 @@ static int decode_head(const uint8_t *bytes, size_t len, struct counts *c, struc
 	*c = (struct counts){ps_get32(head.packs), ps_get32(head.runs), ps_get32(head.states),
 	                     ps_get32(head.numbers)};
 	if (c->runs > PS_PUSH_MANIFEST_RUNS_MAX || c->states > PS_PUSH_MANIFEST_STATES_MAX ||
-	    c->states == 0 || !all_zero(head.reserved, sizeof(head.reserved)) ||
+	    c->states == 0 || !ps_all_zero(head.reserved, sizeof(head.reserved)) ||
 	    bytes_of(c->packs, c->runs, c->states, c->numbers) != len)
 		return damaged("has another length than it says");
 	int err = decode_hold(&head, &m->hold);
@@ -212,7 +205,7 @@ static int decode_pack(const uint8_t *at, const struct ps_push_manifest_run *run
 	    .open = flags & MANIFEST_PACK_OPEN,
 	    .bytes = ps_get64(b.bytes)};
 	memcpy(p->about.mark, b.mark, PS_PACK_MARK);
-	if ((flags & ~(uint32_t)MANIFEST_PACK_FLAGS) || all_zero(b.mark, sizeof(b.mark)) ||
+	if ((flags & ~(uint32_t)MANIFEST_PACK_FLAGS) || ps_all_zero(b.mark, sizeof(b.mark)) ||
 	    p->first == PS_ID_NONE || p->first > p->last || p->about.upto <= run->since ||
 	    p->about.upto > run->upto || p->bytes > PS_PACK_BYTES_MAX || p->bytes < PS_PACK_TAIL)
 		return damaged("has an impossible pack");
@@ -262,7 +255,7 @@ static int decode_run(const uint8_t *at, struct ps_push_manifest_run *r)
 	                                   .objects = ps_get64(b.objects),
 	                                   .gone = ps_get64(b.gone),
 	                                   .contents = ps_get64(b.contents)};
-	if (r->since >= r->upto || !all_zero(b.reserved, sizeof(b.reserved)) || r->objects > PS_SIZE_MAX ||
+	if (r->since >= r->upto || !ps_all_zero(b.reserved, sizeof(b.reserved)) || r->objects > PS_SIZE_MAX ||
 	    r->gone > PS_SIZE_MAX)
 		return damaged("has an impossible run");
 	return PS_OK;
@@ -316,7 +309,7 @@ static int decode_state(const uint8_t *at, struct ps_push_manifest_state *s)
 	    .time_ns = ps_get64(b.time_ns),
 	    .runs = ps_get32(b.runs)};
 	memcpy(s->mark, b.mark, PS_PACK_MARK);
-	if (all_zero(b.mark, sizeof(b.mark)) || !all_zero(b.reserved, sizeof(b.reserved)) ||
+	if (ps_all_zero(b.mark, sizeof(b.mark)) || !ps_all_zero(b.reserved, sizeof(b.reserved)) ||
 	    s->runs > PS_STATE_RUNS_MAX)
 		return damaged("has an impossible state");
 	return PS_OK;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "base/bytes.h"
 #include "base/fail.h"
 #include "multistore/pack.h"
 #include "multistore/pack_format.h"
@@ -50,14 +51,6 @@ static int take(ps_pack_reader *r, void *buf, size_t len)
 
 /* ---- head and tail ---- */
 
-static bool all_zero(const uint8_t *bytes, size_t len)
-{
-	uint8_t any = 0;
-	for (size_t i = 0; i < len; i++)
-		any |= bytes[i];
-	return any == 0;
-}
-
 static int read_head(ps_pack_reader *r)
 {
 	struct pack_head_bytes head;
@@ -75,8 +68,8 @@ static int read_head(ps_pack_reader *r)
 		return damaged(r, "is of another push, or another pack of it");
 	if (r->about.since >= r->about.upto)
 		return damaged(r, "is of no interval");
-	return all_zero(head.reserved, sizeof(head.reserved)) ? PS_OK
-	                                                      : damaged(r, "reserved bytes are not zero");
+	return ps_all_zero(head.reserved, sizeof(head.reserved)) ? PS_OK
+	                                                         : damaged(r, "reserved bytes are not zero");
 }
 
 static int tail_damaged(const char *what)
@@ -92,7 +85,7 @@ static int check_tail(const struct ps_pack_tail *t, uint64_t bytes)
 	    bytes < least + lines + PS_PACK_TAIL || t->index != bytes - PS_PACK_TAIL - lines)
 		return tail_damaged("does not fit the pack's length");
 	if (t->about.since >= t->about.upto || t->first == PS_ID_NONE || t->first > t->last ||
-	    all_zero(t->about.mark, PS_PACK_MARK))
+	    ps_all_zero(t->about.mark, PS_PACK_MARK))
 		return tail_damaged("has an impossible range");
 	if (t->patch && (!t->open || t->about.since == 0))
 		return tail_damaged("has a patch that does not go on, or on nothing");
@@ -114,7 +107,7 @@ int ps_pack_tail_decode(const uint8_t end[PS_PACK_TAIL], uint64_t bytes, struct 
 	if (ps_get32(b.version) != PACK_VERSION)
 		return ps_fail(PS_EVERSION, "a pack is of version %u; this program knows %d",
 		               ps_get32(b.version), PACK_VERSION);
-	if ((ps_get32(b.flags) & ~(uint32_t)PACK_FLAGS) || !all_zero(b.reserved, sizeof(b.reserved)))
+	if ((ps_get32(b.flags) & ~(uint32_t)PACK_FLAGS) || !ps_all_zero(b.reserved, sizeof(b.reserved)))
 		return tail_damaged("has unknown flags, or reserved bytes that are not zero");
 	struct ps_pack_tail t = {
 	    .about = {.number = ps_get32(b.number), .since = ps_get64(b.since), .upto = ps_get64(b.upto)},

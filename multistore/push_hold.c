@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/fail.h"
 #include "multistore/attached.h"
 #include "multistore/fence.h"
@@ -33,12 +34,6 @@ int push_draw(uint8_t bytes[PS_PACK_MARK])
 	}
 	bytes[0] |= 1;
 	return PS_OK;
-}
-
-static bool is_zero(const uint8_t bytes[PS_PACK_MARK])
-{
-	static const uint8_t zero[PS_PACK_MARK];
-	return memcmp(bytes, zero, sizeof(zero)) == 0;
 }
 
 static bool same(const uint8_t a[PS_PACK_MARK], const uint8_t b[PS_PACK_MARK])
@@ -118,7 +113,7 @@ static void name_holder(char text[PS_HOLDER_TEXT])
 
 static int make_hold(struct push *p, uint64_t epoch, struct ps_push_hold *hold)
 {
-	int err = is_zero(p->note.holder) ? push_draw(p->note.holder) : PS_OK;
+	int err = ps_all_zero(p->note.holder, PS_PACK_MARK) ? push_draw(p->note.holder) : PS_OK;
 	if (err)
 		return err;
 	memcpy(hold->holder, p->note.holder, sizeof(hold->holder));
@@ -134,7 +129,7 @@ int push_hold_begin(struct push *p)
 	struct ps_push_hold hold = {.epoch = 0};
 	int err = make_hold(p, p->note.epoch + 1, &hold);
 	/* That of an attempt whose end is not known stays. */
-	if (!err && (p->note.attempts == 0 || is_zero(p->note.line)))
+	if (!err && (p->note.attempts == 0 || ps_all_zero(p->note.line, PS_PACK_MARK)))
 		err = push_draw(p->note.line);
 	if (err)
 		return err;

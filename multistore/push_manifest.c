@@ -7,6 +7,7 @@
  * has. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/fail.h"
 #include "multistore/push_internal.h"
 
@@ -64,19 +65,13 @@ static int read_now(struct push *p, struct ps_push_manifest *m)
 	return err;
 }
 
-static bool is_zero(const uint8_t mark[PS_PACK_MARK])
-{
-	static const uint8_t zero[PS_PACK_MARK];
-	return memcmp(mark, zero, sizeof(zero)) == 0;
-}
-
 /* Whose a manifest is. */
 enum whose { OTHERS = 0, TRIED, OURS };
 
 static enum whose whose(const struct push *p, const struct ps_push_manifest *m)
 {
 	bool there = ps_push_manifest_newest(m);
-	if (there && !is_zero(p->note.published) &&
+	if (there && !ps_all_zero(p->note.published, PS_PACK_MARK) &&
 	    memcmp(m->hold.mark, p->note.published, PS_PACK_MARK) == 0)
 		return OURS;
 	return there && ps_push_note_tried(&p->note, m->hold.mark) ? TRIED : OTHERS;

@@ -234,13 +234,4 @@ struct ps_anchor_bytes {
 };
 static_assert(sizeof(struct ps_anchor_bytes) == 344, "no padding");
 
-static inline int ps_all_zero(const void *data, size_t len)
-{
-	const uint8_t *bytes = data;
-	uint8_t any = 0;
-	for (size_t i = 0; i < len; i++)
-		any |= bytes[i];
-	return any == 0;
-}
-
 #endif

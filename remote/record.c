@@ -151,7 +151,7 @@ static bool content_none(const struct ps_content *content)
 
 static bool version_sound(const struct ps_version *version)
 {
-	return ps_version_none(version) == (bool)ps_all_zero(version->machine, PS_MACHINE);
+	return ps_version_none(version) == ps_all_zero(version->machine, PS_MACHINE);
 }
 
 /* Of 0 bytes there is at most one pad, and no pad is without a byte but that one. */

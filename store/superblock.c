@@ -14,15 +14,6 @@ static uint64_t superblock_checksum(const void *sector)
 	return XXH3_64bits(sector, offsetof(struct disk_superblock, checksum));
 }
 
-static bool all_zero(const uint8_t *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (bytes[i])
-			return false;
-	}
-	return true;
-}
-
 enum { RING_MIN = 8 << 10 }; /* in a shorter one not every commit would find room, ever */
 
 static bool ring_sound(const struct disk_ring *ring, uint64_t file_bytes)
@@ -334,7 +325,7 @@ static bool first_pages_unfinished(uint8_t *area, uint64_t len)
 		if (superblock_offset(i) + SECTOR <= len && is_first(area + superblock_offset(i)))
 			memset(area + superblock_offset(i), 0, SECTOR);
 	}
-	return all_zero(area, len);
+	return ps_all_zero(area, len);
 }
 
 /* Whether the file, which has no superblock, is what a crash leaves of store_format: not longer than that would make it, and
@@ -354,7 +345,7 @@ int store_is_unfinished(struct store *s, bool *unfinished)
 	for (uint64_t at = 0; at < bytes && blank && !err; at += STEP) {
 		uint64_t len = MIN(bytes - at, (uint64_t)STEP);
 		err = ps_io_read(s->io, at, part, len);
-		blank = !err && (at ? all_zero(part, len) : first_pages_unfinished(part, len));
+		blank = !err && (at ? ps_all_zero(part, len) : first_pages_unfinished(part, len));
 	}
 	free(part);
 	*unfinished = blank && !err;
