@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fail.h"
+
 /* jemalloc's calls are weak: the library uses its arenas where the process has them, malloc elsewhere. */
 #pragma weak mallocx
 #pragma weak dallocx
@@ -147,4 +149,21 @@ void ps_memory_free(struct ps_memory *m, void *memory, size_t size)
 		return;
 	atomic_fetch_sub_explicit(&m->used, size, memory_order_relaxed);
 	m->fns.release(m->fns.arg, memory, size);
+}
+
+enum { FIRST_CAPACITY = 16 };
+
+void *ps_memory_grow(struct ps_memory *m, void *list, size_t count, size_t *capacity, size_t size)
+{
+	size_t more = *capacity ? *capacity * 2 : FIRST_CAPACITY, bytes;
+	if (count < *capacity)
+		return list;
+	void *grown = more < *capacity || __builtin_mul_overflow(more, size, &bytes)
+	                  ? NULL
+	                  : ps_memory_resize(m, list, *capacity * size, bytes);
+	if (grown)
+		*capacity = more;
+	else
+		(void)ps_fail(PS_ENOMEM, "no memory for a list of %zu entries of %zu bytes", more, size);
+	return grown;
 }

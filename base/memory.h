@@ -33,6 +33,12 @@ void *ps_memory_zalloc(struct ps_memory *m, size_t size);
 void *ps_memory_resize(struct ps_memory *m, void *memory, size_t old_size, size_t new_size);
 void ps_memory_free(struct ps_memory *m, void *memory, size_t size);
 
+/* A list with room for one more than its `count` entries of `size` bytes: the same, or one of twice the capacity, which
+ * is told in *capacity. NULL where there is no memory (the sentence is set, the caller returns PS_ENOMEM or says it
+ * better): the old list is untouched and still the caller's. list may be NULL with *capacity 0. What is new in it is not
+ * cleared. */
+void *ps_memory_grow(struct ps_memory *m, void *list, size_t count, size_t *capacity, size_t size);
+
 /* Test seam: the nth allocation from now (1 = the next) in this thread's process fails, and all after it if
  * `forever`. 0 switches it off. Returns how many allocations were made since the last call. */
 uint64_t ps_memory_fail_nth(uint64_t nth, int forever);

@@ -76,27 +76,17 @@ static int keep_bytes(ps_log_run *run, const uint8_t *bytes, size_t len, const u
 	return PS_OK;
 }
 
-static int grow(ps_log_run *run, void **list, size_t count, size_t *capacity, size_t size)
-{
-	size_t more = *capacity ? *capacity * 2 : 256;
-	if (count < *capacity)
-		return PS_OK;
-	void *grown = ps_memory_resize(run->memory, *list, *capacity * size, more * size);
-	if (!grown)
-		return ps_fail(PS_ENOMEM, "no memory for a log of %zu objects", more);
-	*list = grown;
-	*capacity = more;
-	return PS_OK;
-}
-
 static int add_object(ps_log_run *run, const struct ps_pack_item *item)
 {
 	struct object object = {
 	    .group = run->groups, .object = item->object, .first_piece = run->piece_count};
-	void *list = run->objects;
-	int err = grow(run, &list, run->count, &run->capacity, sizeof(object));
-	run->objects = list;
-	if (!err && item->object.kind == PS_CUT_BYTES)
+	struct object *grown =
+	    ps_memory_grow(run->memory, run->objects, run->count, &run->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	run->objects = grown;
+	int err = PS_OK;
+	if (item->object.kind == PS_CUT_BYTES)
 		err = keep_bytes(run, item->bytes, item->len, &object.bytes);
 	if (!err)
 		run->objects[run->count++] = object;
@@ -105,12 +95,13 @@ static int add_object(ps_log_run *run, const struct ps_pack_item *item)
 
 static int keep_piece(ps_log_run *run, const struct ps_log_piece *piece)
 {
-	void *list = run->pieces;
-	int err = grow(run, &list, run->piece_count, &run->piece_capacity, sizeof(*piece));
-	run->pieces = list;
-	if (!err)
-		run->pieces[run->piece_count++] = *piece;
-	return err;
+	struct ps_log_piece *grown =
+	    ps_memory_grow(run->memory, run->pieces, run->piece_count, &run->piece_capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	run->pieces = grown;
+	run->pieces[run->piece_count++] = *piece;
+	return PS_OK;
 }
 
 /* The reader of packs has seen to it that it belongs to the object before. */

@@ -26,55 +26,44 @@ const struct ps_push_manifest_state *ps_push_manifest_newest(const struct ps_pus
 
 /* ---- adding ---- */
 
-/* Room for one more. */
-static int grow(struct ps_memory *memory, void **list, uint32_t count, uint32_t *capacity, size_t size)
-{
-	if (count < *capacity)
-		return PS_OK;
-	uint32_t wanted = *capacity ? *capacity * 2 : 16;
-	if (wanted < *capacity)
-		return ps_fail(PS_ERANGE, "a manifest has more than %u entries of a kind", *capacity);
-	void *grown = ps_memory_resize(memory, *list, *capacity * size, wanted * size);
-	if (!grown)
-		return ps_fail(PS_ENOMEM, "no memory for a manifest of %u entries", wanted);
-	*list = grown;
-	*capacity = wanted;
-	return PS_OK;
-}
-
 int ps_push_manifest_add_pack(struct ps_push_manifest *m, const struct ps_push_manifest_pack *pack)
 {
-	void *list = m->packs;
-	int err = grow(m->memory, &list, m->pack_count, &m->pack_capacity, sizeof(*pack));
-	m->packs = list;
-	if (!err)
-		m->packs[m->pack_count++] = *pack;
-	return err;
+	if (m->pack_count == UINT32_MAX)
+		return ps_fail(PS_ERANGE, "a manifest has %u packs already", m->pack_count);
+	struct ps_push_manifest_pack *grown =
+	    ps_memory_grow(m->memory, m->packs, m->pack_count, &m->pack_capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	m->packs = grown;
+	m->packs[m->pack_count++] = *pack;
+	return PS_OK;
 }
 
 int ps_push_manifest_add_run(struct ps_push_manifest *m, const struct ps_push_manifest_run *run)
 {
-	void *list = m->runs;
 	if (m->run_count == PS_PUSH_MANIFEST_RUNS_MAX)
 		return ps_fail(PS_ERANGE, "a manifest has %d runs already: keep fewer states",
 		               PS_PUSH_MANIFEST_RUNS_MAX);
-	int err = grow(m->memory, &list, m->run_count, &m->run_capacity, sizeof(*run));
-	m->runs = list;
-	if (!err)
-		m->runs[m->run_count++] = *run;
-	return err;
+	struct ps_push_manifest_run *grown =
+	    ps_memory_grow(m->memory, m->runs, m->run_count, &m->run_capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	m->runs = grown;
+	m->runs[m->run_count++] = *run;
+	return PS_OK;
 }
 
 int ps_push_manifest_add_state(struct ps_push_manifest *m, const struct ps_push_manifest_state *state)
 {
-	void *list = m->states;
 	if (m->state_count == PS_PUSH_MANIFEST_STATES_MAX)
 		return ps_fail(PS_ERANGE, "a manifest has %d states already", PS_PUSH_MANIFEST_STATES_MAX);
-	int err = grow(m->memory, &list, m->state_count, &m->state_capacity, sizeof(*state));
-	m->states = list;
-	if (!err)
-		m->states[m->state_count++] = *state;
-	return err;
+	struct ps_push_manifest_state *grown =
+	    ps_memory_grow(m->memory, m->states, m->state_count, &m->state_capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	m->states = grown;
+	m->states[m->state_count++] = *state;
+	return PS_OK;
 }
 
 /* ---- the next one ---- */

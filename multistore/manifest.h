@@ -61,7 +61,7 @@ struct ps_push_manifest {
 	struct ps_push_manifest_run *runs;
 	struct ps_push_manifest_state *states;
 	uint32_t pack_count, run_count, state_count;
-	uint32_t pack_capacity, run_capacity, state_capacity;
+	size_t pack_capacity, run_capacity, state_capacity;
 };
 
 void ps_push_manifest_init(struct ps_push_manifest *m, struct ps_memory *memory);

@@ -23,15 +23,11 @@ static_assert(sizeof(struct ps_pack_block_item) == 32, "an item of a decoded blo
 
 static int keep_item(struct ps_pack_block *b, const struct ps_pack_item *item)
 {
-	if (b->count == b->capacity) {
-		uint32_t capacity = b->capacity ? b->capacity * 2 : 16;
-		struct ps_pack_block_item *items = ps_memory_resize(
-		    b->memory, b->items, b->capacity * sizeof(*items), capacity * sizeof(*items));
-		if (!items)
-			return ps_fail(PS_ENOMEM, "no memory for %u items of a block", capacity);
-		b->items = items;
-		b->capacity = capacity;
-	}
+	struct ps_pack_block_item *items =
+	    ps_memory_grow(b->memory, b->items, b->count, &b->capacity, sizeof(*items));
+	if (!items)
+		return PS_ENOMEM;
+	b->items = items;
 	const struct ps_cut_object *o = &item->object;
 	b->items[b->count++] = (struct ps_pack_block_item){
 	    .id = o->id,

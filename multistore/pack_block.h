@@ -20,7 +20,8 @@ struct ps_pack_block {
 	uint64_t upto;
 	struct ps_pack_block_item *items;
 	uint8_t *bytes; /* of objects and pieces */
-	uint32_t count, capacity;
+	uint32_t count;
+	size_t capacity;
 	size_t len, size;
 };
 

@@ -28,7 +28,7 @@ struct ps_pack_reader {
 	uint64_t next_offset;
 	bool continued;                 /* it began in another pack */
 	struct pack_index_bytes *index; /* as it should be */
-	uint32_t index_capacity;
+	size_t index_capacity;
 	struct ps_pack_tail tail; /* as it should be; then as it is */
 	bool one_block;           /* only one is read */
 	bool ended;
@@ -186,20 +186,13 @@ static int read_end(ps_pack_reader *r)
 
 static int note_line(ps_pack_reader *r, const struct pack_block_bytes *head, uint64_t offset)
 {
-	if (r->tail.blocks == r->index_capacity) {
-		uint32_t capacity = r->index_capacity ? r->index_capacity * 2 : 64;
-		struct pack_index_bytes *index =
-		    capacity > PACK_BLOCKS_MAX
-		        ? NULL
-		        : ps_memory_resize(r->memory, r->index, r->index_capacity * sizeof(*index),
-		                           capacity * sizeof(*index));
-		if (!index)
-			return capacity > PACK_BLOCKS_MAX
-			           ? damaged(r, "has too many blocks")
-			           : ps_fail(PS_ENOMEM, "%s: no memory for its index", r->name);
-		r->index = index;
-		r->index_capacity = capacity;
-	}
+	if (r->tail.blocks == PACK_BLOCKS_MAX)
+		return damaged(r, "has too many blocks");
+	struct pack_index_bytes *index =
+	    ps_memory_grow(r->memory, r->index, r->tail.blocks, &r->index_capacity, sizeof(*index));
+	if (!index)
+		return ps_fail(PS_ENOMEM, "%s: no memory for its index", r->name);
+	r->index = index;
 	r->index[r->tail.blocks++] =
 	    (struct pack_index_bytes){.first = head->first, .offset = ps_set32((uint32_t)offset)};
 	return PS_OK;

@@ -27,7 +27,7 @@ struct ps_pack_writer {
 	struct ps_cut_object object; /* the last one */
 	uint64_t next_offset;        /* of its next piece, at least */
 	struct pack_index_bytes *index;
-	uint32_t index_capacity;
+	size_t index_capacity;
 	uint64_t offset; /* bytes written */
 	unsigned misses, pass_over;
 	struct ps_pack_tail tail;
@@ -96,17 +96,13 @@ static int put_head(ps_pack_writer *w)
 
 static int grow_index(ps_pack_writer *w)
 {
-	uint32_t capacity = w->index_capacity ? w->index_capacity * 2 : 64;
-	if (w->tail.blocks < w->index_capacity)
-		return PS_OK;
-	if (capacity > PACK_BLOCKS_MAX)
+	if (w->tail.blocks == PACK_BLOCKS_MAX)
 		return ps_fail(PS_ERANGE, "a pack has more than %d blocks", PACK_BLOCKS_MAX);
-	struct pack_index_bytes *index = ps_memory_resize(
-	    w->memory, w->index, w->index_capacity * sizeof(*index), capacity * sizeof(*index));
+	struct pack_index_bytes *index =
+	    ps_memory_grow(w->memory, w->index, w->tail.blocks, &w->index_capacity, sizeof(*index));
 	if (!index)
-		return ps_fail(PS_ENOMEM, "no memory for a pack's index of %u lines", capacity);
+		return PS_ENOMEM;
 	w->index = index;
-	w->index_capacity = capacity;
 	return PS_OK;
 }
 

@@ -38,11 +38,12 @@ struct push {
 	uint32_t keep;    /* runs of the newest state that stay */
 	struct ps_push_manifest_run run;
 	struct ps_push_manifest_pack *packs; /* the run's */
-	uint32_t pack_capacity;
+	size_t pack_capacity;
 
 	struct left_pack *left; /* that may be taken over, by slots; those that go on within an object behind
 	                           those that it is in before */
-	uint32_t left_count, left_capacity, left_next;
+	uint32_t left_count, left_next;
+	size_t left_capacity;
 
 	uint64_t sent_before; /* by the remote, since it was opened */
 	uint64_t done, total; /* for the progress */

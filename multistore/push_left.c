@@ -14,21 +14,17 @@ struct found {
 		char name[PS_PACK_NAME];
 		uint64_t bytes;
 	} * names;
-	uint32_t count, capacity;
+	uint32_t count;
+	size_t capacity;
 	int err;
 };
 
 static int add_name(struct found *f, const char *name, uint64_t bytes)
 {
-	if (f->count == f->capacity) {
-		uint32_t capacity = f->capacity ? f->capacity * 2 : 64;
-		struct name *names = ps_memory_resize(&f->p->memory, f->names, f->capacity * sizeof(*names),
-		                                      capacity * sizeof(*names));
-		if (!names)
-			return ps_fail(PS_ENOMEM, "no memory for the names of %u packs", capacity);
-		f->names = names;
-		f->capacity = capacity;
-	}
+	struct name *names = ps_memory_grow(&f->p->memory, f->names, f->count, &f->capacity, sizeof(*names));
+	if (!names)
+		return PS_ENOMEM;
+	f->names = names;
 	struct name *to = &f->names[f->count++];
 	size_t len = strlen(name);
 	memcpy(to->name, name, len < PS_PACK_NAME ? len + 1 : PS_PACK_NAME);
@@ -61,15 +57,11 @@ static int list_packs(struct found *f, ps_remote_info_fn see)
 
 static int add_left(struct push *p, const struct ps_pack_tail *tail, uint64_t bytes)
 {
-	if (p->left_count == p->left_capacity) {
-		uint32_t capacity = p->left_capacity ? p->left_capacity * 2 : 16;
-		struct left_pack *left = ps_memory_resize(
-		    &p->memory, p->left, p->left_capacity * sizeof(*left), capacity * sizeof(*left));
-		if (!left)
-			return ps_fail(PS_ENOMEM, "no memory for %u packs of an earlier push", capacity);
-		p->left = left;
-		p->left_capacity = capacity;
-	}
+	struct left_pack *left =
+	    ps_memory_grow(&p->memory, p->left, p->left_count, &p->left_capacity, sizeof(*left));
+	if (!left)
+		return PS_ENOMEM;
+	p->left = left;
 	p->left[p->left_count++] = (struct left_pack){.tail = *tail, .bytes = bytes};
 	return PS_OK;
 }

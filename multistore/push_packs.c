@@ -330,15 +330,11 @@ int push_send(struct push *p)
 
 int push_add_pack(struct push *p, const struct ps_pack_tail *t, uint64_t bytes)
 {
-	if (p->run.packs == p->pack_capacity) {
-		uint32_t capacity = p->pack_capacity ? p->pack_capacity * 2 : 16;
-		struct ps_push_manifest_pack *packs = ps_memory_resize(
-		    &p->memory, p->packs, p->pack_capacity * sizeof(*packs), capacity * sizeof(*packs));
-		if (!packs)
-			return ps_fail(PS_ENOMEM, "no memory for a push of %u packs", capacity);
-		p->packs = packs;
-		p->pack_capacity = capacity;
-	}
+	struct ps_push_manifest_pack *packs =
+	    ps_memory_grow(&p->memory, p->packs, p->run.packs, &p->pack_capacity, sizeof(*packs));
+	if (!packs)
+		return PS_ENOMEM;
+	p->packs = packs;
 	p->packs[p->run.packs++] = (struct ps_push_manifest_pack){.about = t->about,
 	                                                          .first = t->first,
 	                                                          .last = t->last,

@@ -86,15 +86,11 @@ static int count_absence(struct purge *p, const struct ps_serial *serial, bool *
 	*enough = times >= p->r->options.not_found_times;
 	if (*enough)
 		return PS_OK;
-	if (p->now_count == p->now_capacity) {
-		size_t more = p->now_capacity > 0 ? p->now_capacity * 2 : 64;
-		struct absence_bytes *grown = ps_memory_resize(
-		    &p->r->memory, p->now, p->now_capacity * sizeof(*grown), more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for a note of %zu pads", more);
-		p->now = grown;
-		p->now_capacity = more;
-	}
+	struct absence_bytes *grown =
+	    ps_memory_grow(&p->r->memory, p->now, p->now_count, &p->now_capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	p->now = grown;
 	p->now[p->now_count++] = absence;
 	p->result.waiting++;
 	return PS_OK;

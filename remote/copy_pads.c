@@ -58,15 +58,11 @@ static const char *text_of(const struct copy_pad *pad, char out[160])
 
 int copy_pads_add(struct copy *c, struct copy_pads *pads, const struct copy_pad *pad)
 {
-	if (pads->count == pads->capacity) {
-		size_t more = pads->capacity > 0 ? pads->capacity * 2 : 64;
-		struct copy_pad *grown = ps_memory_resize(
-		    &c->r->memory, pads->all, pads->capacity * sizeof(*grown), more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for a list of %zu pads", more);
-		pads->all = grown;
-		pads->capacity = more;
-	}
+	struct copy_pad *grown =
+	    ps_memory_grow(&c->r->memory, pads->all, pads->count, &pads->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	pads->all = grown;
 	pads->all[pads->count++] = *pad;
 	return PS_OK;
 }

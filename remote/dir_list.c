@@ -39,15 +39,11 @@ static bool parse_name(const char *file, unsigned number, struct ps_pad_name *na
 
 static bool append(struct names *names, const struct ps_pad_name *name)
 {
-	if (names->count == names->room) {
-		size_t room = names->room ? 2 * names->room : 64;
-		struct ps_pad_name *grown = ps_memory_resize(
-		    names->memory, names->names, names->room * sizeof(*grown), room * sizeof(*grown));
-		if (!grown)
-			return false;
-		names->names = grown;
-		names->room = room;
-	}
+	struct ps_pad_name *grown =
+	    ps_memory_grow(names->memory, names->names, names->count, &names->room, sizeof(*grown));
+	if (!grown)
+		return false;
+	names->names = grown;
 	names->names[names->count++] = *name;
 	return true;
 }

@@ -29,15 +29,11 @@ static int add_found(struct gc *gc, const struct gc_found *found)
 {
 	if (gc->count == 2 * PS_GC_MOST)
 		sort_found(gc);
-	if (gc->count == gc->capacity) {
-		size_t more = gc->capacity > 0 ? gc->capacity * 2 : 64;
-		struct gc_found *grown = ps_memory_resize(
-		    &gc->s.r->memory, gc->found, gc->capacity * sizeof(*grown), more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for %zu pads", more);
-		gc->found = grown;
-		gc->capacity = more;
-	}
+	struct gc_found *grown =
+	    ps_memory_grow(&gc->s.r->memory, gc->found, gc->count, &gc->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	gc->found = grown;
 	gc->found[gc->count++] = *found;
 	return PS_OK;
 }

@@ -87,15 +87,11 @@ static int end_piece(struct writer *w)
 	                              .count = ps_set32(w->count)};
 	if (w->count == 0)
 		return PS_OK;
-	if (w->ids_count == w->ids_capacity) {
-		size_t more = w->ids_capacity > 0 ? w->ids_capacity * 2 : 64;
-		ps_id *grown = ps_memory_resize(&w->index->memory, w->ids, w->ids_capacity * sizeof(*grown),
-		                                more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for a summary of %zu pieces", more);
-		w->ids = grown;
-		w->ids_capacity = more;
-	}
+	ps_id *grown =
+	    ps_memory_grow(&w->index->memory, w->ids, w->ids_count, &w->ids_capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	w->ids = grown;
 	memcpy(head.magic, piece_magic, sizeof(head.magic));
 	memcpy(w->piece, &head, sizeof(head));
 	w->counts[w->section] += w->count;

@@ -120,23 +120,10 @@ static int touch_slots(ps_index_txn *txn, uint64_t hash)
 
 /* ---- notes of what it does ---- */
 
-static void *grow(struct ps_memory *memory, void *list, size_t *capacity, size_t count, size_t size)
-{
-	if (count < *capacity)
-		return list;
-	size_t more = *capacity > 0 ? *capacity * 2 : 8;
-	void *grown = ps_memory_resize(memory, list, *capacity * size, more * size);
-	if (grown)
-		*capacity = more;
-	else
-		(void)ps_fail(PS_ENOMEM, "no memory for a transaction of the local index");
-	return grown;
-}
-
 int index_txn_effect(ps_index_txn *txn, struct ps_id_table *table, uint64_t key, ps_id id, bool add)
 {
-	struct index_effect *list = grow(&txn->index->memory, txn->effects, &txn->effects_capacity,
-	                                 txn->effects_count, sizeof(*list));
+	struct index_effect *list = ps_memory_grow(&txn->index->memory, txn->effects, txn->effects_count,
+	                                           &txn->effects_capacity, sizeof(*list));
 	if (!list)
 		return PS_ENOMEM;
 	txn->effects = list;
@@ -148,7 +135,7 @@ int index_txn_move(ps_index_txn *txn, struct index_moves *moves, const struct ps
                    bool free_of_proof)
 {
 	struct index_moved *list =
-	    grow(&txn->index->memory, moves->all, &moves->capacity, moves->count, sizeof(*list));
+	    ps_memory_grow(&txn->index->memory, moves->all, moves->count, &moves->capacity, sizeof(*list));
 	if (!list)
 		return PS_ENOMEM;
 	moves->all = list;

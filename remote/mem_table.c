@@ -106,15 +106,11 @@ struct mem_record *mem_table_past(const struct mem_table *table, const struct ps
 
 static struct mem_entry *insert(struct mem_table *table, const struct ps_pad_name *name)
 {
-	if (table->count == table->room) {
-		size_t room = table->room ? 2 * table->room : 16;
-		struct mem_entry *grown = ps_memory_resize(
-		    table->memory, table->entries, table->room * sizeof(*grown), room * sizeof(*grown));
-		if (!grown)
-			return NULL;
-		table->entries = grown;
-		table->room = room;
-	}
+	struct mem_entry *grown =
+	    ps_memory_grow(table->memory, table->entries, table->count, &table->room, sizeof(*grown));
+	if (!grown)
+		return NULL;
+	table->entries = grown;
 	size_t at = mem_table_above(table, name);
 	struct mem_entry *entry = &table->entries[at];
 	memmove(entry + 1, entry, (table->count - at) * sizeof(*entry));

@@ -26,16 +26,11 @@ void put_journal_done(struct put *put)
 static int add_locked(struct put *put, uint32_t place, const struct ps_pad_slot *slot)
 {
 	struct put_journal *journal = &put->journal;
-	if (journal->count == journal->capacity) {
-		size_t more = journal->capacity > 0 ? journal->capacity * 2 : 16;
-		struct put_note *grown =
-		    ps_memory_resize(&put->r->memory, journal->notes,
-		                     journal->capacity * sizeof(*journal->notes), more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for notes about pads");
-		journal->notes = grown;
-		journal->capacity = more;
-	}
+	struct put_note *grown = ps_memory_grow(&put->r->memory, journal->notes, journal->count,
+	                                        &journal->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	journal->notes = grown;
 	journal->notes[journal->count++] = (struct put_note){place, *slot};
 	journal->noted++;
 	return PS_OK;

@@ -60,16 +60,11 @@ static bool looks_like_run(const struct scan *scan, const struct ps_pad_name *na
 static int add_part(struct scan *scan, const struct sync_found_part *part)
 {
 	struct sync_found *found = scan->found;
-	if (found->count == found->capacity) {
-		size_t more = found->capacity > 0 ? found->capacity * 2 : 64;
-		struct sync_found_part *grown =
-		    ps_memory_resize(&scan->s->r->memory, found->parts, found->capacity * sizeof(*grown),
-		                     more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for %zu parts of an index", more);
-		found->parts = grown;
-		found->capacity = more;
-	}
+	struct sync_found_part *grown =
+	    ps_memory_grow(&scan->s->r->memory, found->parts, found->count, &found->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	found->parts = grown;
 	found->parts[found->count++] = *part;
 	return PS_OK;
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fail.h"
+#include "base/error.h"
 
 void ps_serial_set_done(struct ps_serial_set *set)
 {
@@ -14,15 +14,11 @@ void ps_serial_set_done(struct ps_serial_set *set)
 
 int ps_serial_set_add(struct ps_serial_set *set, const struct ps_serial *serial)
 {
-	if (set->count == set->capacity) {
-		size_t capacity = set->capacity > 0 ? set->capacity * 2 : 16;
-		struct ps_serial *grown = ps_memory_resize(
-		    set->memory, set->serials, set->capacity * sizeof(*grown), capacity * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for %zu serials", capacity);
-		set->serials = grown;
-		set->capacity = capacity;
-	}
+	struct ps_serial *grown =
+	    ps_memory_grow(set->memory, set->serials, set->count, &set->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	set->serials = grown;
 	set->serials[set->count++] = *serial;
 	set->sorted = false;
 	return PS_OK;

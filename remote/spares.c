@@ -11,15 +11,11 @@
 static int add_spare(void *arg, const struct ps_spare *spare)
 {
 	struct spares *spares = arg;
-	if (spares->count == spares->capacity) {
-		size_t more = spares->capacity > 0 ? spares->capacity * 2 : 64;
-		struct ps_spare *grown = ps_memory_resize(
-		    spares->memory, spares->all, spares->capacity * sizeof(*grown), more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for a list of %zu pads", more);
-		spares->all = grown;
-		spares->capacity = more;
-	}
+	struct ps_spare *grown =
+	    ps_memory_grow(spares->memory, spares->all, spares->count, &spares->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	spares->all = grown;
 	spares->all[spares->count++] = *spare;
 	return PS_OK;
 }

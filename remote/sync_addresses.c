@@ -1,7 +1,6 @@
 /* An address stands under one key. A rename here that others have not heard of, or a take-over, can bring it
  * under a second one by a merge: the key whose index pad is the newer keeps it, since that is what the
  * address shows; the other's value is private from then on. */
-#include "base/fail.h"
 #include "remote/sync_internal.h"
 
 struct finding {
@@ -16,15 +15,11 @@ static int find_one(void *arg, const struct ps_record *record)
 	struct sync_addresses *found = f->found;
 	if (!(record->flags & PS_RECORD_PUBLIC) || !ps_serial_set_has(f->brought, &record->index_pad.serial))
 		return PS_OK;
-	if (found->count == found->capacity) {
-		size_t more = found->capacity > 0 ? found->capacity * 2 : 8;
-		struct sync_address *grown = ps_memory_resize(
-		    &f->s->r->memory, found->all, found->capacity * sizeof(*grown), more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for %zu addresses", more);
-		found->all = grown;
-		found->capacity = more;
-	}
+	struct sync_address *grown =
+	    ps_memory_grow(&f->s->r->memory, found->all, found->count, &found->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	found->all = grown;
 	struct sync_address *address = &found->all[found->count++];
 	*address =
 	    (struct sync_address){.serial = record->index_pad.serial, .counter = record->index_pad.counter};

@@ -369,15 +369,10 @@ static int note_borrowed(void *arg, const struct ps_record *record)
 	struct ps_memory *memory = &b->m->s->r->memory;
 	if (record->origin_len == 0)
 		return PS_OK;
-	if (b->count == b->capacity) {
-		size_t more = b->capacity > 0 ? b->capacity * 2 : 8;
-		struct borrowed_copy *grown =
-		    ps_memory_resize(memory, b->all, b->capacity * sizeof(*grown), more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for %zu conflict copies", more);
-		b->all = grown;
-		b->capacity = more;
-	}
+	struct borrowed_copy *grown = ps_memory_grow(memory, b->all, b->count, &b->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	b->all = grown;
 	struct borrowed_copy *copy = &b->all[b->count];
 	*copy = (struct borrowed_copy){0};
 	int err = ps_record_copy(&copy->copy, record);

@@ -204,15 +204,11 @@ int sync_note_lefts(const struct ps_sync *s, ps_index_txn *txn)
 static int add_left(struct ps_sync *s, uint64_t head, bool leaves, const char *name, size_t name_len)
 {
 	struct sync_lefts *lefts = &s->lefts;
-	if (lefts->count == lefts->capacity) {
-		size_t more = lefts->capacity > 0 ? lefts->capacity * 2 : 4;
-		struct sync_left *grown = ps_memory_resize(
-		    &s->r->memory, lefts->all, lefts->capacity * sizeof(*grown), more * sizeof(*grown));
-		if (!grown)
-			return ps_fail(PS_ENOMEM, "no memory for %zu keys", more);
-		lefts->all = grown;
-		lefts->capacity = more;
-	}
+	struct sync_left *grown =
+	    ps_memory_grow(&s->r->memory, lefts->all, lefts->count, &lefts->capacity, sizeof(*grown));
+	if (!grown)
+		return PS_ENOMEM;
+	lefts->all = grown;
 	struct sync_left *left = &lefts->all[lefts->count++];
 	*left = (struct sync_left){.head = head, .leaves = leaves, .name_len = (uint16_t)name_len};
 	memcpy(left->name, name, name_len);

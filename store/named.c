@@ -21,15 +21,10 @@ void named_done(struct store *s, struct named *n)
 
 static int add(struct store *s, struct named *n, const struct blob *b)
 {
-	if (n->count == n->size) {
-		size_t size = n->size ? n->size * 2 : 64;
-		struct blob *more =
-		    ps_memory_resize(&s->memory, n->blobs, n->size * sizeof(*more), size * sizeof(*more));
-		if (!more)
-			return ps_fail(PS_ENOMEM, "%s: no memory for recovery", s->path);
-		n->blobs = more;
-		n->size = size;
-	}
+	struct blob *more = ps_memory_grow(&s->memory, n->blobs, n->count, &n->size, sizeof(*more));
+	if (!more)
+		return ps_fail(PS_ENOMEM, "%s: no memory for recovery", s->path);
+	n->blobs = more;
 	n->blobs[n->count++] = *b;
 	return PS_OK;
 }
