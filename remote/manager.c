@@ -102,6 +102,11 @@ void ps_manager_plan(const ps_remote *r, const struct ps_pad_slot *slot, unsigne
 		memcpy(plan->description, description, len);
 }
 
+static int other_bytes(void)
+{
+	return ps_fail(PS_EAUTH, "a pad would be sealed to other bytes under the same number");
+}
+
 static int seal(ps_remote *r, struct ps_pad_slot *slot, struct ps_pad_plan *plan, const void *payload,
                 size_t len, struct ps_net_buffer *buffer)
 {
@@ -113,7 +118,7 @@ static int seal(ps_remote *r, struct ps_pad_slot *slot, struct ps_pad_plan *plan
 	if (err != PS_OK)
 		return err;
 	if (again && memcmp(identity.hash, slot->hash, sizeof(slot->hash)) != 0)
-		return ps_fail(PS_EAUTH, "a pad would be sealed to other bytes under the same number");
+		return other_bytes();
 	memcpy(slot->nonce, plan->nonce, sizeof(slot->nonce));
 	memcpy(slot->hash, identity.hash, sizeof(slot->hash));
 	slot->length = (uint32_t)len;
@@ -128,6 +133,8 @@ int ps_manager_seal(ps_remote *r, struct ps_pad_slot *slot, unsigned role, const
 	if (bytes == 0)
 		return ps_fail(PS_ERANGE, "no pad holds %zu bytes", len);
 	ps_manager_plan(r, slot, role, description, description_len, &plan);
+	if (ps_slot_sealed(slot) && !ps_pad_nonce_fits(r->keys, &plan, payload, len))
+		return other_bytes();
 	struct ps_net_buffer *made = ps_net_buffer_new(&r->network->memory, bytes);
 	if (!made)
 		return ps_fail(PS_ENOMEM, "no memory for a record of %u bytes", bytes);

@@ -15,6 +15,8 @@ enum {
 	PAD_SIGNATURE = 64,
 	PAD_HASH = 32,
 	PAD_TAG = 16,
+	PAD_NONCE_DRAWN = 12, /* of a nonce; the rest is its mark (FORMAT.md, "nonce of a pad") */
+	PAD_NONCE_MARK = PS_PAD_NONCE - PAD_NONCE_DRAWN,
 	PAD_PAYLOAD_MIN = 4 << 10,
 	PAD_PAYLOAD_MAX = 8 << 20,
 };

@@ -1,5 +1,6 @@
 /* Sealing: payload to record in one pass, then the header over the segments' hashes. */
 #include <sodium.h>
+#include <stddef.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -29,35 +30,71 @@ static struct pad_preamble preamble_of(const struct ps_pad_plan *plan, size_t le
 	return preamble;
 }
 
+/* What a nonce depends on. */
+struct nonce_fields {
+	uint8_t random[32];
+	struct pad_fixed fixed;
+	struct pad_preamble preamble;
+	ps_le64 low, high;
+};
+
+static void nonce_fields_of(const struct ps_pad_plan *plan, const void *payload, size_t len,
+                            struct nonce_fields *fields)
+{
+	static const uint8_t no_key[32];
+	struct ps_pad_plan unsealed = *plan;
+	XXH128_hash_t content = XXH3_128bits(payload, len);
+
+	memset(unsealed.nonce, 0, PS_PAD_NONCE);
+	memset(fields->random, 0, sizeof(fields->random));
+	pad_fixed_encode(&unsealed, no_key, ps_pad_padded(len), &fields->fixed);
+	fields->preamble = preamble_of(plan, len);
+	fields->low = ps_set64(content.low64);
+	fields->high = ps_set64(content.high64);
+}
+
+/* The last bytes of a nonce: they tell other contents without sealing. All that makes this version of the pad
+ * another goes in, so that no two versions with the same contents show the same bytes. */
+static void nonce_mark(const uint8_t key[PS_KEY], const struct nonce_fields *fields,
+                       uint8_t mark[PAD_NONCE_MARK])
+{
+	uint8_t hash[PS_KEY];
+
+	ps_key_hash(key, "pad/contents", NULL, &fields->fixed,
+	            sizeof(*fields) - offsetof(struct nonce_fields, fixed), hash);
+	memcpy(mark, hash, PAD_NONCE_MARK);
+}
+
 /* Should the kernel draw the same bytes twice (a machine cloned or set back), then whatever is sealed
  * otherwise still changes the nonce. */
 int ps_pad_nonce_new(const ps_keys *keys, struct ps_pad_plan *plan, const void *payload, size_t len)
 {
-	static const uint8_t no_key[32];
 	uint8_t key[PS_KEY], hash[PS_KEY];
-	struct {
-		uint8_t random[32];
-		struct pad_fixed fixed;
-		struct pad_preamble preamble;
-		ps_le64 low, high;
-	} fields;
-	XXH128_hash_t content;
+	struct nonce_fields fields;
 	int err = check_plan(plan);
 
 	if (err != PS_OK)
 		return err;
-	memset(plan->nonce, 0, PS_PAD_NONCE);
-	randombytes_buf(fields.random, sizeof(fields.random));
-	pad_fixed_encode(plan, no_key, ps_pad_padded(len), &fields.fixed);
-	fields.preamble = preamble_of(plan, len);
-	content = XXH3_128bits(payload, len);
-	fields.low = ps_set64(content.low64);
-	fields.high = ps_set64(content.high64);
+	nonce_fields_of(plan, payload, len, &fields);
 	ps_keys_content_key(keys, &plan->serial, plan->generation, key);
+	nonce_mark(key, &fields, plan->nonce + PAD_NONCE_DRAWN);
+	randombytes_buf(fields.random, sizeof(fields.random));
 	ps_key_hash(key, "pad/nonce", NULL, &fields, sizeof(fields), hash);
-	memcpy(plan->nonce, hash, PS_PAD_NONCE);
+	memcpy(plan->nonce, hash, PAD_NONCE_DRAWN);
 	sodium_memzero(key, sizeof(key));
 	return PS_OK;
+}
+
+bool ps_pad_nonce_fits(const ps_keys *keys, const struct ps_pad_plan *plan, const void *payload, size_t len)
+{
+	uint8_t key[PS_KEY], mark[PAD_NONCE_MARK];
+	struct nonce_fields fields;
+
+	nonce_fields_of(plan, payload, len, &fields);
+	ps_keys_content_key(keys, &plan->serial, plan->generation, key);
+	nonce_mark(key, &fields, mark);
+	sodium_memzero(key, sizeof(key));
+	return memcmp(mark, plan->nonce + PAD_NONCE_DRAWN, sizeof(mark)) == 0;
 }
 
 static int check_size(size_t len, enum ps_pad_mode mode, const struct ps_net_buffer *buffer)

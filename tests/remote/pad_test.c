@@ -242,6 +242,34 @@ static void a_cloned_machine_repeats_no_nonce(void **state)
 	ps_keys_free(keys);
 }
 
+/* Of other contents, and of another plan, the mark tells; of the same it never says that they are others. Two
+ * versions of the same contents show different marks. */
+static void a_nonce_tells_other_contents(void **state)
+{
+	struct dice dice = dice_seeded(__func__);
+	ps_keys *keys = keys_seeded(&dice, NULL);
+	enum { MARK = 12 };
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		struct ps_pad_plan plan = plan_seeded(&dice), other;
+		uint8_t payload[5000];
+
+		dice_fill(&dice, payload, sizeof(payload));
+		assert_int_equal(ps_pad_nonce_new(keys, &plan, payload, sizeof(payload)), PS_OK);
+		assert_true(ps_pad_nonce_fits(keys, &plan, payload, sizeof(payload)));
+		assert_false(ps_pad_nonce_fits(keys, &plan, payload, sizeof(payload) - 1));
+		other = plan;
+		other.counter++;
+		assert_false(ps_pad_nonce_fits(keys, &other, payload, sizeof(payload)));
+		assert_int_equal(ps_pad_nonce_new(keys, &other, payload, sizeof(payload)), PS_OK);
+		assert_memory_not_equal(plan.nonce + MARK, other.nonce + MARK, PS_PAD_NONCE - MARK);
+		payload[dice_below(&dice, sizeof(payload))] ^= 1;
+		assert_false(ps_pad_nonce_fits(keys, &plan, payload, sizeof(payload)));
+	}
+	ps_keys_free(keys);
+}
+
 static void impossible_plans_are_refused(void **state)
 {
 	struct dice dice = dice_seeded(__func__);
@@ -286,6 +314,7 @@ int main(void)
 	    cmocka_unit_test(ranges_are_read_alone),
 	    cmocka_unit_test(nonces_never_repeat),
 	    cmocka_unit_test(a_cloned_machine_repeats_no_nonce),
+	    cmocka_unit_test(a_nonce_tells_other_contents),
 	    cmocka_unit_test(impossible_plans_are_refused),
 	};
 
