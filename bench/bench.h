@@ -47,8 +47,9 @@ void must(int err, const char *what);
 
 /* ---- time, chance, memory ---- */
 
-double now(void);     /* seconds, monotonic */
-double cpu_now(void); /* seconds of this thread */
+double now(void);          /* seconds, monotonic */
+double cpu_now(void);      /* seconds of this thread */
+double process_time(void); /* seconds that this process had processors, all threads */
 struct chance {
 	uint64_t state[4];
 };

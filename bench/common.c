@@ -116,6 +116,11 @@ double cpu_now(void)
 	return clock_seconds(CLOCK_THREAD_CPUTIME_ID);
 }
 
+double process_time(void)
+{
+	return clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 static uint64_t rotate(uint64_t x, int by)
 {
 	return x << by | x >> (64 - by);

@@ -2,29 +2,28 @@
 #include <sodium.h>
 
 #include "base/fail.h"
+#include "remote/content_hash.h"
 #include "remote/manager_internal.h"
 
-enum { CHUNK_HASH = 32 };
-
 /* What a put hashes: the hashes of the chunks, one after another. */
-static int hash_stream(ps_remote *r, uint64_t size, uint32_t chunk_bytes, ps_remote_read_fn read, void *arg,
-                       uint8_t hash[CHUNK_HASH], uint32_t *whole)
+static int hash_stream(ps_remote *r, unsigned class, uint64_t size, uint32_t chunk_bytes,
+                       ps_remote_read_fn read, void *arg, uint8_t hash[PS_CONTENT_HASH], uint32_t *whole)
 {
 	crypto_generichash_state state;
-	uint8_t of_chunk[CHUNK_HASH], *chunk = ps_memory_alloc(&r->memory, chunk_bytes);
+	uint8_t of_chunk[PS_CONTENT_HASH], *chunk = ps_memory_alloc(&r->memory, chunk_bytes);
 	int err = chunk ? PS_OK : ps_fail(PS_ENOMEM, "no memory for a chunk of %u bytes", chunk_bytes);
 	*whole = 1;
-	(void)crypto_generichash_init(&state, NULL, 0, CHUNK_HASH);
+	(void)crypto_generichash_init(&state, NULL, 0, PS_CONTENT_HASH);
 	for (uint64_t at = 0; at < size && err == PS_OK && *whole; at += chunk_bytes) {
 		size_t want = size - at < chunk_bytes ? (size_t)(size - at) : chunk_bytes, got = 0;
 		err = read(arg, chunk, want, &got);
 		if (err != PS_OK)
 			(void)ps_fail(err, "the callback that gives the contents failed");
 		*whole = got == want;
-		(void)crypto_generichash(of_chunk, sizeof(of_chunk), chunk, want, NULL, 0);
+		ps_chunk_hash(r->keys, class, chunk, want, of_chunk);
 		(void)crypto_generichash_update(&state, of_chunk, sizeof(of_chunk));
 	}
-	(void)crypto_generichash_final(&state, hash, CHUNK_HASH);
+	(void)crypto_generichash_final(&state, hash, PS_CONTENT_HASH);
 	if (chunk)
 		ps_memory_free(&r->memory, chunk, chunk_bytes);
 	return err;
@@ -33,7 +32,7 @@ static int hash_stream(ps_remote *r, uint64_t size, uint32_t chunk_bytes, ps_rem
 static int compare(ps_remote *r, const struct ps_record *record, uint64_t size, ps_remote_read_fn read,
                    void *arg, uint32_t *same)
 {
-	uint8_t hash[CHUNK_HASH];
+	uint8_t hash[PS_CONTENT_HASH];
 	struct ps_pad_slot first;
 	uint32_t got;
 	*same = record->content.size == size;
@@ -44,7 +43,7 @@ static int compare(ps_remote *r, const struct ps_record *record, uint64_t size, 
 	if (err == PS_OK && (got == 0 || first.length == 0))
 		err = ps_fail(PS_ECORRUPT, "\"%.64s\" begins with an empty pad", record->name);
 	if (err == PS_OK)
-		err = hash_stream(r, size, first.length, read, arg, hash, same);
+		err = hash_stream(r, record->content.class, size, first.length, read, arg, hash, same);
 	if (err == PS_OK && *same)
 		*same = memcmp(hash, record->content.hash, sizeof(hash)) == 0;
 	return err;

@@ -1,5 +1,6 @@
 /* One chunk on its way: sealed and sent by workers, or looked for where it may be there already. */
 #include "base/fail.h"
+#include "remote/content_hash.h"
 #include "remote/put_internal.h"
 
 enum { SAMPLE_SHARE = 64 }; /* of 1,024: a sixteenth */
@@ -8,7 +9,7 @@ enum { SAMPLE_SHARE = 64 }; /* of 1,024: a sixteenth */
 
 static void hash_lane(struct put_lane *lane)
 {
-	(void)crypto_generichash(lane->hash, sizeof(lane->hash), lane->data, lane->len, NULL, 0);
+	ps_chunk_hash(lane->put->r->keys, lane->put->class, lane->data, lane->len, lane->hash);
 	lane->hashed = true;
 }
 

@@ -1,6 +1,7 @@
 /* The pads of a put: taken before they are sent, replaced where they fail, and switched to at the end. Each
  * step is one commit of the index. */
 #include "base/fail.h"
+#include "remote/content_hash.h"
 #include "remote/put_internal.h"
 
 static void *array_grow(struct ps_memory *memory, void *array, uint32_t *capacity, uint32_t count,
@@ -56,7 +57,7 @@ static int read_all(struct put *put, uint8_t *buf, size_t len)
 }
 
 /* The hash of the source's contents, as a record has it: of each chunk's. PS_ENOTFOUND: they are fewer. */
-static int hash_source(struct put *put, uint32_t chunk_bytes, uint8_t hash[32])
+static int hash_source(struct put *put, unsigned class, uint32_t chunk_bytes, uint8_t hash[32])
 {
 	crypto_generichash_state state;
 	uint8_t chunk_hash[PUT_HASH];
@@ -67,8 +68,7 @@ static int hash_source(struct put *put, uint32_t chunk_bytes, uint8_t hash[32])
 	for (uint64_t at = 0; at < put->size && err == PS_OK; at += chunk_bytes) {
 		size_t len = put->size - at < chunk_bytes ? (size_t)(put->size - at) : chunk_bytes;
 		err = own ? read_all(put, own, len) : PS_OK;
-		(void)crypto_generichash(chunk_hash, sizeof(chunk_hash), own ? own : put->data + at, len,
-		                         NULL, 0);
+		ps_chunk_hash(put->r->keys, class, own ? own : put->data + at, len, chunk_hash);
 		(void)crypto_generichash_update(&state, chunk_hash, sizeof(chunk_hash));
 	}
 	(void)crypto_generichash_final(&state, hash, 32);
@@ -84,7 +84,7 @@ static int already_there(struct put *put, const struct ps_record *record)
 	uint8_t hash[32];
 	int err = PS_ENOTFOUND;
 	if (put->size == record->content.size)
-		err = hash_source(put, put->r->payloads[record->content.mode], hash);
+		err = hash_source(put, record->content.class, put->r->payloads[record->content.mode], hash);
 	if (err != PS_OK && err != PS_ENOTFOUND)
 		return err;
 	bool same = err == PS_OK && memcmp(hash, record->content.hash, sizeof(hash)) == 0;

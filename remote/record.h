@@ -57,7 +57,7 @@ struct ps_version {
 
 struct ps_content {
 	uint64_t size;
-	uint8_t hash[32]; /* BLAKE2b-256 */
+	uint8_t hash[32]; /* content_hash.h */
 	uint8_t mode, class;
 };
 

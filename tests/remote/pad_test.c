@@ -12,6 +12,7 @@
 #include <sodium/randombytes_sysrandom.h>
 
 #include "pad_fixture.h"
+#include "remote/content_hash.h"
 #include <padstone/error.h>
 
 static const size_t interesting[] = {0,     1,     4095,   4096,   4097,   65535,
@@ -270,6 +271,44 @@ static void a_nonce_tells_other_contents(void **state)
 	ps_keys_free(keys);
 }
 
+/* Any bit and the length count; so does the store's key, but where everybody is to be able to check. */
+static void hashes_of_chunks_tell_them_apart(void **state)
+{
+	struct dice dice = dice_seeded(__func__);
+	ps_keys *keys = keys_seeded(&dice, NULL), *others = keys_seeded(&dice, NULL);
+	static uint8_t chunk[3 * PS_PAD_SEGMENT];
+	uint8_t hash[PS_CONTENT_HASH], other[PS_CONTENT_HASH];
+
+	(void)state;
+	dice_fill(&dice, chunk, sizeof(chunk));
+	for (int i = 0; i < 100; i++) {
+		unsigned class = i % 2 ? PS_PAD_PUBLIC_DATA : PS_PAD_PRIVATE;
+		size_t len = 2 + dice_below(&dice, sizeof(chunk) - 1), at = dice_below(&dice, len);
+		ps_chunk_hash(keys, class, chunk, len, hash);
+		ps_chunk_hash(keys, class, chunk, len, other);
+		assert_memory_equal(hash, other, sizeof(hash));
+		ps_chunk_hash(others, class, chunk, len, other);
+		assert_int_equal(memcmp(hash, other, sizeof(hash)) == 0, class == PS_PAD_PUBLIC_DATA);
+		ps_chunk_hash(keys, class, chunk, len - 1, other);
+		assert_memory_not_equal(hash, other, sizeof(hash));
+		chunk[at] ^= (uint8_t)(1 << dice_below(&dice, 8));
+		ps_chunk_hash(keys, class, chunk, len, other);
+		assert_memory_not_equal(hash, other, sizeof(hash));
+	}
+	/* The same segments elsewhere, and zeros behind the end. */
+	memset(chunk, 0, sizeof(chunk));
+	chunk[0] = 1;
+	ps_chunk_hash(keys, PS_PAD_PRIVATE, chunk, sizeof(chunk), hash);
+	ps_chunk_hash(keys, PS_PAD_PRIVATE, chunk, sizeof(chunk) - PS_PAD_SEGMENT, other);
+	assert_memory_not_equal(hash, other, sizeof(hash));
+	chunk[0] = 0;
+	chunk[PS_PAD_SEGMENT] = 1;
+	ps_chunk_hash(keys, PS_PAD_PRIVATE, chunk, sizeof(chunk), other);
+	assert_memory_not_equal(hash, other, sizeof(hash));
+	ps_keys_free(others);
+	ps_keys_free(keys);
+}
+
 static void impossible_plans_are_refused(void **state)
 {
 	struct dice dice = dice_seeded(__func__);
@@ -315,6 +354,7 @@ int main(void)
 	    cmocka_unit_test(nonces_never_repeat),
 	    cmocka_unit_test(a_cloned_machine_repeats_no_nonce),
 	    cmocka_unit_test(a_nonce_tells_other_contents),
+	    cmocka_unit_test(hashes_of_chunks_tell_them_apart),
 	    cmocka_unit_test(impossible_plans_are_refused),
 	};
 
