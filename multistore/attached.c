@@ -51,6 +51,27 @@ static void committed(void *arg, uint64_t commit, uint64_t bytes)
 
 /* ---- a push ---- */
 
+static int still_wanted(void *arg, const struct ps_progress *progress)
+{
+	struct ps_attached *a = arg;
+	(void)progress;
+	pthread_mutex_lock(&a->lock);
+	bool wanted = !a->stops && a->pauses == 0;
+	pthread_mutex_unlock(&a->lock);
+	return !wanted;
+}
+
+/* A push of the background that nobody wants any more was given up, whatever it failed of. */
+static int unless_given_up(struct ps_attached *a, int err)
+{
+	if (!err)
+		return PS_OK;
+	pthread_mutex_lock(&a->lock);
+	bool given_up = a->pusher == PUSHER_THREAD && (a->stops || a->pauses > 0);
+	pthread_mutex_unlock(&a->lock);
+	return given_up ? PS_ECANCELED : err;
+}
+
 /* What time does not heal: nothing is tried again until a caller has seen to it. */
 static bool is_final(int err)
 {
@@ -97,6 +118,7 @@ int attached_push(struct ps_attached *a, const struct ps_push_options *options, 
 	int err = push_store(a->s, a->r, PUSH_CHANGES, options, &told);
 	if (!err && a->backing)
 		err = ps_push_backing_pushed(a->backing, told.state);
+	err = unless_given_up(a, err);
 	pthread_mutex_lock(&a->lock);
 	if (!err)
 		note_success(a, &told, bytes);
@@ -111,16 +133,6 @@ int attached_push(struct ps_attached *a, const struct ps_push_options *options, 
 }
 
 /* ---- the thread ---- */
-
-static int still_wanted(void *arg, const struct ps_progress *progress)
-{
-	struct ps_attached *a = arg;
-	(void)progress;
-	pthread_mutex_lock(&a->lock);
-	bool wanted = !a->stops && a->pauses == 0;
-	pthread_mutex_unlock(&a->lock);
-	return !wanted;
-}
 
 static void tell(struct ps_attached *a, int err, const struct ps_push_result *result)
 {
@@ -287,20 +299,34 @@ int ps_attached_start(struct ps_attached *a, ps_storer *s)
 	return err;
 }
 
-void ps_attached_pause(struct ps_attached *a)
+static void want_pause(struct ps_attached *a)
 {
 	pthread_mutex_lock(&a->lock);
 	a->pauses++;
+	pthread_mutex_unlock(&a->lock);
+}
+
+static void wait_for_pusher(struct ps_attached *a)
+{
+	pthread_mutex_lock(&a->lock);
 	while (a->pusher == PUSHER_THREAD)
 		ps_clock_wait(a->clock, &a->changed, &a->lock, PS_NEVER);
 	pthread_mutex_unlock(&a->lock);
 }
 
+void ps_attached_pause(struct ps_attached *a)
+{
+	want_pause(a);
+	wait_for_pusher(a);
+}
+
+/* A push that fetches what is away fails as fetching stops: by then it knows that it is not wanted. */
 void ps_attached_begin_close(struct ps_attached *a)
 {
+	want_pause(a);
 	if (a->backing)
 		ps_push_backing_stop(a->backing);
-	ps_attached_pause(a);
+	wait_for_pusher(a);
 	ps_attached_pause_log(a);
 }
 

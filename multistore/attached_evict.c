@@ -13,9 +13,10 @@ enum {
 
 /* ---- when ---- */
 
+/* Never nothing, or a store that may keep next to nothing would evict without end. */
 static uint64_t spare_bytes(const struct ps_attached *a)
 {
-	return a->local_bytes / SPARE;
+	return a->local_bytes < SPARE ? 1 : a->local_bytes / SPARE;
 }
 
 static bool is_full(const struct ps_attached *a)

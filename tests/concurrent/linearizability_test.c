@@ -2,8 +2,8 @@
  * does everything in pieces, so that only the locks make calls look as if each took one moment.
  *
  * usage: linearizability_test STACK HISTORIES [SEED]
- * STACK: locked, locked-twice, memory, base; evicting: base, whose contents leave all the time; or split,
- * which has no locks and must be caught. */
+ * STACK: locked, locked-twice, memory, base; evicting: base, whose contents leave all the time; network: the
+ * whole stack on a network, likewise; or split, which has no locks and must be caught. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,6 +18,7 @@
 
 #include "tests/concurrent/history.h"
 #include "tests/concurrent/layers.h"
+#include "tests/multistore/full_stack.h"
 #include "tests/support/evicting.h"
 
 enum { HOT = 3, INLINE = HISTORY_WORDS * 8 };
@@ -237,10 +238,13 @@ static bool clear(struct recorder *r)
 static char store_path[64];
 /* What leaves a store that is called evicting; it is in a file in memory, for a push flushes four times. */
 static struct copies *copies;
-enum { PUSH_ONE_IN = 8 };
+enum { PUSH_ONE_IN = 8, LEAVE_ONE_IN = 6 };
+static struct full_stack full; /* of the one that is called network */
 
 static int open_stack(const char *name, ps_storer **s)
 {
+	if (strcmp(name, "network") == 0)
+		return full_stack_open(&full, true, s);
 	const struct ps_base_options base = {.size = sizeof(base), .durability = PS_RELAXED};
 	ps_storer *inner = NULL;
 	bool split = strcmp(name, "split") == 0 || strncmp(name, "locked", 6) == 0;
@@ -300,6 +304,44 @@ static long run(struct recorder *r, uint64_t histories, uint64_t seed, bool expe
 	return atomic_load(&r->surprise) ? -1 : bad;
 }
 
+/* ---- what stacks stand on ---- */
+
+static int file = -1;
+
+static void ground_new(const char *name, const char *folder)
+{
+	snprintf(store_path, sizeof(store_path), "%s/store", folder);
+	if (strcmp(name, "network") == 0)
+		full_stack_new(&full, LEAVE_ONE_IN);
+	if (strcmp(name, "evicting") != 0)
+		return;
+	copies = copies_new();
+	file = memfd_create("store", MFD_CLOEXEC);
+	snprintf(store_path, sizeof(store_path), "/proc/self/fd/%d", file);
+}
+
+/* False: hardly anything has left, or something failed in the background. */
+static bool ground_free(uint64_t histories)
+{
+	bool right = true;
+	if (copies) {
+		unsigned fetches = copies_counts(copies).fetches;
+		printf("%u fetches\n", fetches);
+		right = fetches > histories;
+		copies_free(copies);
+		close(file);
+	}
+	if (full.b) {
+		uint64_t reads = full_stack_reads(&full);
+		printf("%" PRIu64 " pushes and %" PRIu64 " evictions in the background, %" PRIu64
+		       " requests that read\n",
+		       atomic_load(&full.pushes), atomic_load(&full.evictions), reads);
+		right = reads > histories && full.pushes > 0 && full.evictions > 0 && full.failed == PS_OK;
+		full_stack_free(&full);
+	}
+	return right;
+}
+
 int main(int argc, char **argv)
 {
 	static struct recorder recorder;
@@ -314,22 +356,11 @@ int main(int argc, char **argv)
 	printf("stack %s, seed %" PRIu64 "\n", argv[1], seed);
 	if (!mkdtemp(folder))
 		return 1;
-	snprintf(store_path, sizeof(store_path), "%s/store", folder);
-	bool evicts = strcmp(argv[1], "evicting") == 0;
-	int file = evicts ? memfd_create("store", MFD_CLOEXEC) : -1;
-	if (evicts) {
-		copies = copies_new();
-		snprintf(store_path, sizeof(store_path), "/proc/self/fd/%d", file);
-	}
+	ground_new(argv[1], folder);
 	long bad = open_stack(argv[1], &recorder.s) ? -1 : run(&recorder, histories, seed, expect_bad);
 	int closed = recorder.s ? ps_close(recorder.s) : PS_OK;
-	if (evicts) {
-		unsigned fetches = copies_counts(copies).fetches;
-		printf("%u fetches\n", fetches);
-		bad = fetches > histories ? bad : -1; /* else hardly anything left */
-		copies_free(copies);
-		close(file);
-	}
+	if (!ground_free(histories))
+		bad = -1;
 	unlink(store_path);
 	rmdir(folder);
 	if (expect_bad)

@@ -287,6 +287,34 @@ static void a_close_gives_up_the_push_that_is_under_way(void **state)
 	tied_free(&t);
 }
 
+/* Where next to nothing may stay the thread rests, too, once all has left. */
+static void a_store_that_keeps_one_byte_comes_to_rest(void **state)
+{
+	struct tied t;
+	struct ps_local_figures figures;
+	ps_id id;
+	(void)state;
+	tied_new(&t, 6, 0, 0);
+	assert_ok(ps_close(t.w.s));
+	t.options.local_bytes = 1;
+	tie(&t);
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t due = hand_clock_next(&t.clock);
+		hand_clock_advance(&t.clock, due - ps_clock_now(&t.clock.clock));
+		hand_clock_expect(&t.clock, PS_NEVER);
+		if (i == 1)
+			break;
+		assert_ok(ps_put(t.w.s, "leaves", 6, &id));
+		for (unsigned events = 0; events < 2;) /* pushed, and then evicted */
+			events += sem_wait(&t.told) == 0;
+		assert_int_equal(t.event.kind, PS_MULTI_EVICTED);
+	}
+	assert_ok(ps_local_figures(t.w.s, &figures));
+	assert_int_equal(figures.local_bytes, 0);
+	assert_int_equal(figures.away_bytes, 6);
+	tied_free(&t);
+}
+
 static void a_store_that_cannot_be_closed_goes_on_pushing(void **state)
 {
 	struct tied t;
@@ -433,6 +461,7 @@ int main(void)
 	    cmocka_unit_test(what_is_committed_during_a_push_is_due_so_long_after_it_was),
 	    cmocka_unit_test(a_network_that_is_away_is_tried_again_later_and_later),
 	    cmocka_unit_test(a_close_gives_up_the_push_that_is_under_way),
+	    cmocka_unit_test(a_store_that_keeps_one_byte_comes_to_rest),
 	    cmocka_unit_test(a_store_that_cannot_be_closed_goes_on_pushing),
 	    cmocka_unit_test(a_push_by_a_caller_goes_first),
 	    cmocka_unit_test(a_fork_ends_background_pushes_until_a_caller_has_seen_to_it),

@@ -7,7 +7,8 @@
 
 struct evicting {
 	ps_storer storer;
-	struct copies *copies;
+	evicting_fn leave;
+	void *arg;
 	pthread_mutex_t lock;
 	unsigned calls, push_one_in;
 };
@@ -18,9 +19,7 @@ static void let_leave(ps_storer *s)
 	struct evicting *e = (struct evicting *)s;
 	if (pthread_mutex_trylock(&e->lock))
 		return;
-	int err = e->calls++ % e->push_one_in == 0 ? copies_push(e->copies, s->inner) : PS_OK;
-	if (!err)
-		err = ps_backing_evict(s->inner, 0, NULL, NULL, NULL);
+	int err = e->leave(e->arg, s->inner, e->calls++ % e->push_one_in == 0);
 	if (err && err != PS_EBUSY && err != PS_EREADONLY)
 		abort();
 	pthread_mutex_unlock(&e->lock);
@@ -97,19 +96,30 @@ static const struct ps_storer_ops evicting_ops = {
 };
 #pragma GCC diagnostic pop
 
-int evicting_open(ps_storer *inner, struct copies *copies, unsigned push_one_in, ps_storer **s)
+int evicting_open_by(ps_storer *inner, evicting_fn leave, void *arg, unsigned push_one_in, ps_storer **s)
 {
 	struct evicting *e = calloc(1, sizeof(*e));
 	int err = e ? ps_storer_init(&e->storer, &evicting_ops, inner) : PS_ENOMEM;
-	if (!err)
-		err = copies_attach(copies, inner);
 	if (err) {
 		free(e);
 		return err;
 	}
-	e->copies = copies;
+	e->leave = leave;
+	e->arg = arg;
 	e->push_one_in = push_one_in;
 	pthread_mutex_init(&e->lock, NULL);
 	*s = &e->storer;
 	return PS_OK;
+}
+
+static int leave_to_copies(void *arg, ps_storer *inner, bool push)
+{
+	int err = push ? copies_push(arg, inner) : PS_OK;
+	return err ? err : ps_backing_evict(inner, 0, NULL, NULL, NULL);
+}
+
+int evicting_open(ps_storer *inner, struct copies *copies, unsigned push_one_in, ps_storer **s)
+{
+	int err = copies_attach(copies, inner);
+	return err ? err : evicting_open_by(inner, leave_to_copies, copies, push_one_in, s);
 }
