@@ -1,11 +1,11 @@
 /* The thread of an attachment, and what it knows of commits and pushes. */
 #include "multistore/attached_internal.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/thread.h"
 #include "multistore/push_internal.h"
 
 /* ---- when ---- */
@@ -212,11 +212,7 @@ static void *work(void *arg)
 
 static int start_thread(struct ps_attached *a)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(&a->thread, NULL, work, a);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int failed = ps_thread_start(&a->thread, work, a);
 	a->has_thread = failed == 0;
 	return failed ? ps_fail_errno(failed, "the thread of background pushes cannot be started") : PS_OK;
 }

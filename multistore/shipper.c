@@ -1,12 +1,12 @@
 #include "multistore/shipper.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/thread.h"
 #include "remote/backoff.h"
 
 enum { RETRY_FIRST_MS = 250, RETRY_MOST_MS = 30000, SENTENCE = 512 };
@@ -192,16 +192,12 @@ int ps_shipper_new(const struct ps_shipper_setup *setup, struct ps_shipper **shi
 
 int ps_shipper_start(struct ps_shipper *sh, uint64_t commit, uint64_t pushed)
 {
-	sigset_t all, before;
 	pthread_mutex_lock(&sh->lock);
 	sh->commit = commit > sh->commit ? commit : sh->commit;
 	if (sh->dirty_since == 0 && sh->commit > pushed)
 		sh->dirty_since = ps_clock_now(sh->clock);
 	pthread_mutex_unlock(&sh->lock);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(&sh->thread, NULL, work, sh);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int failed = ps_thread_start(&sh->thread, work, sh);
 	sh->has_thread = failed == 0;
 	return failed ? ps_fail_errno(failed, "the thread that ships the log cannot be started") : PS_OK;
 }

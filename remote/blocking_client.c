@@ -9,10 +9,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include "base/fail.h"
+#include "base/thread.h"
 
 enum { MS_PER_S = 1000, NS_PER_MS = 1000000, CLOSE_MS = 500 };
 enum phase { QUEUED, RUNNING, COMMITTED };
@@ -243,16 +243,11 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* The application's signals are its own threads'. */
 static int start_worker_locked(struct ps_blocking_core *core)
 {
 	struct worker *worker = &core->worker[core->workers];
-	sigset_t all, before;
 	*worker = (struct worker){.core = core};
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int err = pthread_create(&worker->thread, NULL, work, worker);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int err = ps_thread_start(&worker->thread, work, worker);
 	core->workers += err == 0;
 	return err;
 }

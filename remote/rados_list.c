@@ -7,9 +7,9 @@
  * them, so that of the next object is found by bisection. */
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 
 #include "base/fail.h"
+#include "base/thread.h"
 #include "remote/rados_internal.h"
 
 enum { BATCH = 256, SAME_POSITION = 16, POSITION_BITS = 32, STATS = 64 };
@@ -313,21 +313,11 @@ static void *lister(void *arg)
 	return NULL;
 }
 
-/* Nobody joins it: a listing that hangs must not hold up who closes the network, which lives until then. No
- * signal of the application is handled in it. */
+/* Nobody joins it: a listing that hangs must not hold up who closes the network, which lives until then. */
 static int start_lister(struct rados_network *n)
 {
-	pthread_attr_t attributes;
-	pthread_t thread;
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	ps_network_hold(&n->base);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int err = pthread_create(&thread, &attributes, lister, n);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
+	int err = ps_thread_start(NULL, lister, n);
 	if (err)
 		ps_network_release(&n->base);
 	return -err;

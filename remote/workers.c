@@ -2,10 +2,10 @@
 #include "remote/workers.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <sys/random.h>
 
 #include "base/fail.h"
+#include "base/thread.h"
 #include "remote/workers_internal.h"
 
 enum { BACKGROUND_TURN = 8 };
@@ -251,14 +251,9 @@ static void fill_options(ps_workers *pool, const struct ps_workers_options *o)
 	                o->seed ? o->seed : seed_from_kernel());
 }
 
-/* Signals are for the application's threads. */
 static int start_thread(struct worker *worker)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int err = pthread_create(&worker->thread, NULL, ps_worker_main, worker);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int err = ps_thread_start(&worker->thread, ps_worker_main, worker);
 	worker->started = err == 0;
 	return err ? ps_fail_errno(err, "%s: a worker's thread cannot be started",
 	                           ps_network_url(worker->pool->network))

@@ -1,7 +1,7 @@
 /* The store's thread: flushes relaxed commits in time, runs checkpoints. Without it the same work is done inside calls. */
 #include <errno.h>
-#include <signal.h>
 
+#include "base/thread.h"
 #include "store/base_internal.h"
 
 void store_wake(struct store *s)
@@ -70,21 +70,16 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* The application's signals are its own threads' affair. */
 int store_start_thread(struct store *s)
 {
-	sigset_t all, old;
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_destroy(&s->thread_wake);
 	pthread_cond_init(&s->thread_wake, &attr);
 	pthread_condattr_destroy(&attr);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	s->has_thread = true;
-	int err = pthread_create(&s->thread, NULL, work, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int err = ps_thread_start(&s->thread, work, s);
 	if (err)
 		s->has_thread = false;
 	return err ? ps_fail_errno(err, "%s: no thread for the background work", s->path) : PS_OK;
