@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
+#include "base/options.h"
 #include "multistore/push_internal.h"
 
 enum {
@@ -24,30 +25,18 @@ enum {
 
 static int take_remote_options(const struct ps_multi_options *o, struct ps_remote_options *remote)
 {
-	*remote = (struct ps_remote_options){.size = sizeof(*remote)};
-	const struct ps_remote_options *given = o->remote_options;
-	if (given && (given->size > sizeof(*remote) || given->size < sizeof(given->size)))
-		return ps_fail(PS_EINVAL,
-		               "multi options: remote_options: size %zu is not that of a known struct",
-		               given->size);
-	if (given)
-		memcpy(remote, given, given->size);
-	remote->size = sizeof(*remote);
-	if (o->store)
+	int err =
+	    ps_options_take(remote, sizeof(*remote), o->remote_options, "multi options: remote_options");
+	if (!err && o->store)
 		remote->store = o->store;
-	return PS_OK;
+	return err;
 }
 
 static int take_options(struct ps_attached *a, const struct ps_multi_options *o)
 {
-	const struct ps_push_options *push = o->push;
-	a->push = (struct ps_push_options){.size = sizeof(a->push)};
-	if (push && (push->size > sizeof(a->push) || push->size < sizeof(push->size)))
-		return ps_fail(PS_EINVAL, "multi options: push: size %zu is not that of a known struct",
-		               push->size);
-	if (push)
-		memcpy(&a->push, push, push->size);
-	a->push.size = sizeof(a->push);
+	int err = ps_options_take(&a->push, sizeof(a->push), o->push, "multi options: push");
+	if (err)
+		return err;
 	a->push_ns = o->push_seconds * PS_SECOND_NS;
 	a->push_bytes = o->push_bytes;
 	a->local_bytes = o->local_bytes;
@@ -246,16 +235,13 @@ int ps_multi_open_file(const char *path, const struct ps_base_options *base,
 int ps_multi_open_at(const char *path, const struct ps_base_options *base,
                      const struct ps_multi_options *opts, ps_storer **s)
 {
-	struct ps_multi_options known = {.size = sizeof(known)};
+	struct ps_multi_options known;
 	struct ps_attached *a = NULL;
 	if (!path || !s)
 		return ps_fail(PS_EINVAL, "ps_multi_open_at: no path, or no place for the store");
-	if (opts && (opts->size > sizeof(known) || opts->size < sizeof(opts->size)))
-		return ps_fail(PS_EINVAL, "multi options: size %zu is not that of a known struct",
-		               opts->size);
-	if (opts)
-		memcpy(&known, opts, opts->size);
-	int err = known.network || known.remote ? ps_attached_new(&known, NULL, &a) : PS_OK;
+	int err = ps_options_take(&known, sizeof(known), opts, "multi options");
+	if (!err && (known.network || known.remote))
+		err = ps_attached_new(&known, NULL, &a);
 	return err ? err : ps_multi_open_file(path, base, &known, a, s);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "base/new_file.h"
+#include "base/options.h"
 #include "multistore/attached.h"
 #include "multistore/log_behind.h"
 #include "multistore/push_internal.h"
@@ -190,12 +191,9 @@ static int write_file(struct clone *c, const char *path)
 
 static int take_options(struct clone *c, const struct ps_clone_options *options)
 {
-	c->options = (struct ps_clone_options){.size = sizeof(c->options)};
-	if (options && (options->size > sizeof(c->options) || options->size < sizeof(options->size)))
-		return ps_fail(PS_EINVAL, "clone options: size %zu is not that of a known struct",
-		               options->size);
-	if (options)
-		memcpy(&c->options, options, options->size);
+	int err = ps_options_take(&c->options, sizeof(c->options), options, "clone options");
+	if (err)
+		return err;
 	if (c->options.take_over && c->options.state)
 		return ps_fail(PS_EINVAL, "clone options: only the newest state can be taken over");
 	const struct ps_base_options *base = c->options.base;

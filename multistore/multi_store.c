@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/options.h"
 #include "multistore/attached.h"
 #include "store/placement.h"
 
@@ -96,17 +97,6 @@ static bool differs_from(const struct ps_multi_options *o, const struct ps_place
 	return o->route_max && o->route_max != file->route_max;
 }
 
-static int known_options(const struct ps_multi_options *opts, struct ps_multi_options *known)
-{
-	*known = (struct ps_multi_options){.size = sizeof(*known)};
-	if (opts && (opts->size > sizeof(*known) || opts->size < sizeof(opts->size)))
-		return ps_fail(PS_EINVAL, "multi options: size %zu is not that of a known struct",
-		               opts->size);
-	if (opts)
-		memcpy(known, opts, opts->size);
-	return PS_OK;
-}
-
 /* ---- open ---- */
 
 /* Asking the inner store comes last: what fails before it has changed nothing below. */
@@ -137,7 +127,7 @@ int ps_multi_open_attached(ps_storer *inner, const struct ps_multi_options *opts
                            ps_storer **s)
 {
 	struct ps_multi_options known;
-	int err = known_options(opts, &known);
+	int err = ps_options_take(&known, sizeof(known), opts, "multi options");
 	if (!err)
 		err = check_inner(inner);
 	if (err)
@@ -164,7 +154,7 @@ int ps_multi_open(ps_storer *inner, const struct ps_multi_options *opts, ps_stor
 	struct ps_attached *a = NULL;
 	if (!inner || !s)
 		return ps_fail(PS_EINVAL, "ps_multi_open: no inner store, or no place for the new one");
-	int err = known_options(opts, &known);
+	int err = ps_options_take(&known, sizeof(known), opts, "multi options");
 	if (!err && (known.network || known.remote))
 		err = ps_attached_new(&known, NULL, &a);
 	if (err)

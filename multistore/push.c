@@ -5,6 +5,7 @@
 #include <zstd.h>
 
 #include "base/fail.h"
+#include "base/options.h"
 #include "multistore/attached.h"
 #include "multistore/push_backing.h"
 #include "multistore/push_internal.h"
@@ -344,12 +345,9 @@ static int push_all(struct push *p)
 
 static int take_options(struct push *p, const struct ps_push_options *options)
 {
-	p->options = (struct ps_push_options){.size = sizeof(p->options)};
-	if (options && (options->size > sizeof(p->options) || options->size < sizeof(options->size)))
-		return ps_fail(PS_EINVAL, "push options: size %zu is not that of a known struct",
-		               options->size);
-	if (options)
-		memcpy(&p->options, options, options->size);
+	int err = ps_options_take(&p->options, sizeof(p->options), options, "push options");
+	if (err)
+		return err;
 	struct ps_push_options *o = &p->options;
 	if (o->compression < -1 || o->compression > ZSTD_maxCLevel())
 		return ps_fail(PS_EINVAL, "push options: zstd has no level %d", o->compression);
