@@ -192,6 +192,12 @@ static int walk_into(struct cat_walk *walk, const char *path, const struct cat_e
 	return err;
 }
 
+/* Of the folder's object, not of the machine or a network. */
+static bool is_damage(int err)
+{
+	return err != PS_ENOMEM && err != PS_EUNAVAILABLE && err != PS_ETIMEDOUT;
+}
+
 static int walk_folder(struct cat_walk *walk, const char *path, ps_id id, int depth)
 {
 	struct cat_folder folder;
@@ -202,7 +208,7 @@ static int walk_folder(struct cat_walk *walk, const char *path, ps_id id, int de
 	if (err == PS_OK)
 		err = cat_load_folder(walk->s, id, &folder);
 	if (err != PS_OK)
-		return err == PS_ENOMEM ? err : walk->damaged(walk->arg, path, err);
+		return is_damage(err) ? walk->damaged(walk->arg, path, err) : err;
 	for (size_t i = 0; i < folder.count && err == PS_OK; i++) {
 		err = walk->fn(walk->arg, path, &folder.entries[i]);
 		if (err == PS_OK && folder.entries[i].type == CAT_FOLDER)

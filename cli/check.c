@@ -3,16 +3,22 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <padstone/base_store.h>
 
 #include "base/fail.h"
 #include "cli/catalogue.h"
+#include "store/backing.h"
 
 struct check {
 	struct cli *cli;
 	ps_storer *s;
 	uint64_t findings, files, folders;
+	uint64_t away;     /* objects that were not looked at, since nobody said where they are */
+	int error;         /* that ended the reading of what is away */
+	bool no_catalogue; /* could not be looked at for the same reason */
+	uint8_t *buf;
 	struct id_set seen; /* file objects: two names for one would be deleted together */
 };
 
@@ -105,34 +111,124 @@ static int check_catalogue(struct check *check)
 	err = cat_load_journal(check->s, header.journal, &journal);
 	if (err == PS_OK)
 		cat_journal_done(&journal);
+	else if (err == PS_EUNAVAILABLE || err == PS_ETIMEDOUT)
+		return err;
 	else
 		(void)check_damaged(check, "catalogue", err);
 	return cat_walk_run(&walk, "", header.root);
 }
 
+/* ---- what is on a network ---- */
+
+static int read_whole(struct check *check, ps_id id)
+{
+	ps_reader *r;
+	size_t got = 1;
+	int err = ps_open_reader(check->s, id, &r);
+
+	if (err == PS_ENOTFOUND) /* it was removed since */
+		return PS_OK;
+	if (err != PS_OK)
+		return err;
+	while (err == PS_OK && got > 0 && !cli_interrupted())
+		err = ps_reader_read(r, check->buf, CLI_STREAM_BYTES, &got);
+	(void)ps_reader_finish(r);
+	return err;
+}
+
+/* The network's answers are findings as the file's are; that it cannot be asked ends the check. */
+static int check_away(void *arg, ps_id id)
+{
+	struct check *check = arg;
+	int err;
+
+	if (!cli_can_fetch(check->cli)) {
+		check->away++;
+		return cli_interrupted();
+	}
+	err = read_whole(check, id);
+	if (err == PS_ECORRUPT || err == PS_ELOST || err == PS_EAUTH)
+		report(check, ps_error_name(err), id, NULL, ps_last_error_message());
+	else
+		check->error = err;
+	return check->error != PS_OK || cli_interrupted();
+}
+
+static int check_contents_away(struct check *check)
+{
+	int err;
+
+	check->buf = malloc(CLI_STREAM_BYTES);
+	if (check->buf == NULL)
+		return ps_fail(PS_ENOMEM, "no memory for a buffer");
+	err = ps_backing_each_away(check->s, check_away, check);
+	free(check->buf);
+	if (err == PS_ENOTSUP) /* nothing can be away there */
+		return PS_OK;
+	return check->error != PS_OK ? check->error : err;
+}
+
+/* ---- all of it ---- */
+
+static int check_all(struct check *check)
+{
+	int err = ps_check(check->s, check->cli->full ? PS_CHECK_FULL : PS_CHECK_QUICK, on_finding, check);
+
+	if (err == PS_ECORRUPT && check->findings == 0)
+		report(check, ps_error_name(err), PS_ID_NONE, NULL, ps_last_error_message());
+	if ((err == PS_OK || err == PS_ECORRUPT) && check->cli->full)
+		err = check_contents_away(check);
+	if (err == PS_OK || err == PS_ECORRUPT)
+		err = check_catalogue(check);
+	if (err != PS_EUNAVAILABLE || cli_can_fetch(check->cli))
+		return err;
+	check->no_catalogue = true;
+	return PS_OK;
+}
+
+static int say_incomplete(const struct check *check)
+{
+	const struct cli *cli = check->cli;
+
+	if (check->away > 0)
+		cli_warn(cli, "%s: no damage, but %" PRIu64 " objects are on a network, and were not read",
+		         cli->store, check->away);
+	if (check->no_catalogue)
+		cli_warn(cli,
+		         "%s: of the catalogue only %" PRIu64
+		         " files could be looked at: the rest of it is on a network",
+		         cli->store, check->files);
+	cli_warn(cli, "--network URL and --key FILE look at these, too");
+	return CLI_AWAY;
+}
+
+static int say_check(const struct check *check)
+{
+	const struct cli *cli = check->cli;
+
+	cli_json(cli,
+	         json_pack("{s:b, s:b, s:I, s:I, s:I, s:I}", "ok", check->findings == 0, "full", cli->full,
+	                   "findings", (json_int_t)check->findings, "files", (json_int_t)check->files,
+	                   "folders", (json_int_t)check->folders, "away", (json_int_t)check->away));
+	if (check->findings > 0) {
+		cli_warn(cli, "damage found in %" PRIu64 " places; all else is sound", check->findings);
+		return CLI_DAMAGED;
+	}
+	if (check->away > 0 || check->no_catalogue)
+		return say_incomplete(check);
+	cli_say(cli, "%s: no damage; %s, and %" PRIu64 " files and %" PRIu64 " folders of the catalogue",
+	        cli->store, cli->full ? "every byte was read" : "structure and space were verified",
+	        check->files, check->folders);
+	return CLI_DONE;
+}
+
 static int check_run(struct cli *cli, ps_storer *s)
 {
 	struct check check = {.cli = cli, .s = s};
-	int err = ps_check(s, cli->full ? PS_CHECK_FULL : PS_CHECK_QUICK, on_finding, &check);
+	int err = check_all(&check);
 
-	if (err == PS_ECORRUPT && check.findings == 0)
-		report(&check, ps_error_name(err), PS_ID_NONE, NULL, ps_last_error_message());
-	if (err == PS_OK || err == PS_ECORRUPT)
-		err = check_catalogue(&check);
 	id_set_done(&check.seen);
-	if (err != PS_OK)
-		return cli_fail(cli, err, NULL);
-	cli_json(cli, json_pack("{s:b, s:b, s:I, s:I, s:I}", "ok", check.findings == 0, "full", cli->full,
-	                        "findings", (json_int_t)check.findings, "files", (json_int_t)check.files,
-	                        "folders", (json_int_t)check.folders));
-	if (check.findings > 0) {
-		cli_warn(cli, "damage found in %" PRIu64 " places; all else is sound", check.findings);
-		return CLI_DAMAGED;
-	}
-	cli_say(cli, "%s: no damage; %s, and %" PRIu64 " files and %" PRIu64 " folders of the catalogue",
-	        cli->store, cli->full ? "every byte was read" : "structure and space were verified",
-	        check.files, check.folders);
-	return CLI_DONE;
+	return err != PS_OK ? cli_fail(cli, err, NULL) : say_check(&check);
 }
 
 int cli_run_check(struct cli *cli)

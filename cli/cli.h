@@ -19,6 +19,7 @@ enum cli_exit {
 	CLI_BUSY = 4,
 	CLI_DAMAGED = 5,
 	CLI_NO_SPACE = 6,
+	CLI_AWAY = 7, /* what is wanted is on a network that was not named */
 };
 
 enum { CLI_STREAM_BYTES = 1 << 20 }; /* buffer of every copy between a file and the store */
@@ -26,6 +27,7 @@ enum { CLI_STREAM_BYTES = 1 << 20 }; /* buffer of every copy between a file and 
 struct cli_command;
 struct cli_group;
 struct cli_progress;
+struct cli_attachment;
 
 /* The command line after parsing. Filled by cli_parse, read by commands. */
 struct cli {
@@ -44,7 +46,8 @@ struct cli {
 	bool hex, from_words, from_hex, ask, ask_new, remove_passphrase;
 	const char *passphrase_file, *new_passphrase_file, *store_name;
 	struct cli_remote_options remote;
-	struct cli_progress *progress; /* the bar being drawn, if any */
+	struct cli_progress *progress;     /* the bar being drawn, if any */
+	struct cli_attachment *attachment; /* of the open store; NULL */
 };
 
 struct argp_option;
@@ -85,6 +88,10 @@ int cli_remote_parse(int key, char *arg, struct cli *cli, struct argp_state *sta
 /* Of a store and a network, without a group's name; the last has a NULL name. */
 extern const struct cli_command cli_pads_commands[];
 int cli_pads_parse(int key, char *arg, struct cli *cli, struct argp_state *state);
+/* It works on contents of STORE, which may be on a network: it has the options that say where. */
+bool cli_fetches(const struct cli_command *command);
+/* These options; cli_remote_parse takes them. */
+const struct argp_option *cli_fetch_options(void);
 /* Fills cli from argv, argv[0] being the command's name; exits with CLI_USAGE on a mistake. */
 void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli);
 void cli_help(const struct cli_group *group, const struct cli_command *command);
@@ -93,9 +100,24 @@ PS_CHECKED int cli_parse_id(const char *text, ps_id *id);
 /* "64M", "1.5G", "4096": PS_EINVAL with a sentence. */
 PS_CHECKED int cli_parse_size(const char *text, uint64_t *bytes);
 
-/* The only two functions that know which Storer is behind STORE; unit tests bring their own. */
+/* The only three functions that know which Storer is behind STORE; unit tests bring their own. */
 PS_CHECKED int cli_open_store(const struct cli *cli, int mode, ps_storer **s);
+/* For writing, and attached to r, to which nothing is pushed in the background; r stays open for longer. */
+PS_CHECKED int cli_open_store_on(const struct cli *cli, ps_remote *r, ps_storer **s);
 PS_CHECKED int cli_close_store(ps_storer *s);
+
+/* ---- contents that have left the file (remote/attach.c) ---- */
+
+/* False, and said why: of --network and --key one was given, and the other one is not known. */
+bool cli_network_is_named(const struct cli *cli);
+/* Network and key are known, by options or from the environment. */
+bool cli_can_fetch(const struct cli *cli);
+/* What of s is away comes back through them when it is touched; nothing is opened before. A store without
+ * pushes stays as it is. */
+PS_CHECKED int cli_attach(struct cli *cli, ps_storer *s);
+/* Before the store is closed, and after it. */
+void cli_attachment_stop(const struct cli *cli);
+PS_CHECKED int cli_attachment_free(struct cli *cli);
 
 /* A decimal number; PS_EINVAL with a sentence. */
 PS_CHECKED int cli_parse_number(const char *text, uint64_t *number);
@@ -106,7 +128,7 @@ int cli_exit_code(int err);
  * its exit code. `what` (may be NULL) stands before the sentence. */
 int cli_fail(const struct cli *cli, int err, const char *what);
 /* Closes the store; the first of result and the close's own failure. */
-int cli_finish(const struct cli *cli, ps_storer *s, int result);
+int cli_finish(struct cli *cli, ps_storer *s, int result);
 /* One line on stderr: "padstone: …"; kept back by --quiet. */
 void cli_warn(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* One line on stdout; kept back by --quiet and --json. */
@@ -128,6 +150,8 @@ void cli_catch_signals(void);
  */
 bool cli_again_if_busy(int err, int *tries);
 
+/* The store in the way that most commands want it: attached. Says what fails, and gives the exit code. */
+PS_CHECKED int cli_open(struct cli *cli, int mode, ps_storer **s);
 /* The open store of a command and its run: what most commands look like. */
 int cli_with_store(struct cli *cli, int mode, int (*run)(struct cli *cli, ps_storer *s));
 

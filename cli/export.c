@@ -29,6 +29,7 @@ struct export
 	struct id_set seen;
 	uint64_t files, folders, links, bytes;
 	uint64_t damaged, refused, setuid_dropped;
+	uint64_t away; /* files on a network that was not named */
 	struct cli_progress progress;
 	char *buf;
 };
@@ -201,9 +202,14 @@ static int export_entry(struct export *ex, int dir, const struct cat_entry *entr
 	return export_subfolder(ex, dir, entry, path, depth);
 }
 
-/* Damage and names that are taken cost only themselves: the rest is still wanted. */
+/* Damage, names that are taken, and what is on a network that was not named cost only themselves: the rest is
+ * still wanted. */
 static int forgive(struct export *ex, int err)
 {
+	if (err == PS_EUNAVAILABLE && !cli_can_fetch(ex->cli)) {
+		ex->away++;
+		return PS_OK;
+	}
 	if (err == PS_ECORRUPT || err == PS_ENOTFOUND || err == PS_EVERSION)
 		ex->damaged++;
 	else if (err == PS_EEXIST)
@@ -266,15 +272,22 @@ static void say_export(struct export *ex)
 	struct cli *cli = ex->cli;
 	char text[32];
 
-	cli_json(cli, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "files", (json_int_t)ex->files,
+	cli_json(cli, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "files", (json_int_t)ex->files,
 	                        "folders", (json_int_t)ex->folders, "links", (json_int_t)ex->links, "bytes",
 	                        (json_int_t)ex->bytes, "damaged", (json_int_t)ex->damaged, "refused",
-	                        (json_int_t)ex->refused, "setuid_dropped", (json_int_t)ex->setuid_dropped));
+	                        (json_int_t)ex->refused, "setuid_dropped", (json_int_t)ex->setuid_dropped,
+	                        "away", (json_int_t)ex->away));
 	cli_say(cli, "wrote %" PRIu64 " files, %" PRIu64 " folders and %" PRIu64 " links, %s", ex->files,
 	        ex->folders, ex->links, cli_size_text(ex->bytes, text));
 	if (ex->setuid_dropped > 0)
 		cli_warn(cli, "%" PRIu64 " files lost their set-id bits; --setuid keeps them",
 		         ex->setuid_dropped);
+	if (ex->away > 0)
+		cli_warn(cli,
+		         "%" PRIu64
+		         " files or folders are on a network and were left out; --network URL and --key FILE "
+		         "bring them",
+		         ex->away);
 	if (ex->damaged > 0)
 		cli_warn(cli, "%" PRIu64 " files or folders are damaged and were left out", ex->damaged);
 	if (ex->refused > 0)
@@ -313,7 +326,7 @@ static int export_run(struct cli *cli, ps_storer *s)
 	if (err != PS_OK)
 		return cli_fail(cli, err, NULL);
 	say_export(&ex);
-	return ex.damaged > 0 ? CLI_DAMAGED : ex.refused > 0 ? CLI_FAILED : CLI_DONE;
+	return ex.damaged > 0 ? CLI_DAMAGED : ex.refused > 0 ? CLI_FAILED : ex.away > 0 ? CLI_AWAY : CLI_DONE;
 }
 
 int cli_run_export(struct cli *cli)

@@ -136,6 +136,8 @@ static int list_folder(struct listing *l, const char *prefix, ps_id id)
 	struct cat_folder folder;
 	int err = cat_load_folder(l->s, id, &folder);
 
+	if (err == PS_EUNAVAILABLE || err == PS_ETIMEDOUT)
+		return err;
 	if (err != PS_OK)
 		return list_damaged(l, prefix, err);
 	for (size_t i = 0; i < folder.count && err == PS_OK; i++)

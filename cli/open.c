@@ -6,10 +6,10 @@
 
 #define LAYERS "multi(base)"
 
-int cli_open_store(const struct cli *cli, int mode, ps_storer **s)
+static int open_stack(const struct cli *cli, int mode, const struct ps_multi_options *multi, ps_storer **s)
 {
 	struct ps_base_options options = {.size = sizeof(options)};
-	const struct ps_stack_options stack = {.size = sizeof(stack), .base = &options};
+	const struct ps_stack_options stack = {.size = sizeof(stack), .base = &options, .multi = multi};
 	int err, tries = 0;
 
 	options.mode = mode;
@@ -19,6 +19,18 @@ int cli_open_store(const struct cli *cli, int mode, ps_storer **s)
 		err = ps_stack_open_layers(LAYERS, cli->store, &stack, s);
 	while (cli_again_if_busy(err, &tries));
 	return err;
+}
+
+int cli_open_store(const struct cli *cli, int mode, ps_storer **s)
+{
+	return open_stack(cli, mode, NULL, s);
+}
+
+int cli_open_store_on(const struct cli *cli, ps_remote *r, ps_storer **s)
+{
+	const struct ps_multi_options multi = {.size = sizeof(multi), .remote = r, .log_ms = PS_LOG_OFF};
+
+	return open_stack(cli, PS_OPEN_EXISTING, &multi, s);
 }
 
 int cli_close_store(ps_storer *s)

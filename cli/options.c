@@ -205,6 +205,17 @@ const struct cli_command cli_commands[] = {
      conform_options, 0, 0, cli_run_conform},
     {0}};
 
+bool cli_fetches(const struct cli_command *command)
+{
+	static int (*const runs[])(struct cli *cli) = {cli_run_get,    cli_run_ls,     cli_run_check, cli_run_compact,
+	                                               cli_run_backup, cli_run_import, cli_run_export};
+
+	for (size_t i = 0; i < sizeof(runs) / sizeof(*runs); i++)
+		if (command->run == runs[i])
+			return true;
+	return false;
+}
+
 int cli_parse_id(const char *text, ps_id *id)
 {
 	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
@@ -303,6 +314,14 @@ static const struct argp common_argp = {.options = common_options, .parser = par
 static const struct argp store_argp = {.options = store_options, .parser = parse_common};
 static const struct argp_child store_children[] = {
     {&common_argp, 0, NULL, 0}, {&store_argp, 0, NULL, 0}, {0}};
+
+/* Options of a network, for a command that works on a file. */
+static error_t parse_fetch(int key, char *arg, struct argp_state *state)
+{
+	if (key <= 0 || key >= ARGP_KEY_END)
+		return ARGP_ERR_UNKNOWN;
+	return cli_remote_parse(key, arg, state->input, state);
+}
 
 /* Options only: operands go to the command's own parser. */
 static error_t parse_group(int key, char *arg, struct argp_state *state)
@@ -453,9 +472,18 @@ static char *full_name(const struct cli_command *command, char out[64])
 
 /* A command's argp, and what it points at. */
 struct whole_argp {
-	struct argp argp, group;
+	struct argp argp, network;
 	struct argp_child children[4];
 };
+
+static void add_child(struct whole_argp *whole, const struct argp *argp)
+{
+	size_t n = 0;
+
+	while (whole->children[n].argp != NULL)
+		n++;
+	whole->children[n].argp = argp;
+}
 
 static void make_argp(const struct cli_group *group, const struct cli_command *command, struct whole_argp *whole)
 {
@@ -463,14 +491,16 @@ static void make_argp(const struct cli_group *group, const struct cli_command *c
 	                                      .parser = parse_command,
 	                                      .args_doc = command->operands,
 	                                      .doc = command->doc,
-	                                      .children = group != NULL ? whole->children : store_children}};
-	whole->children[0].argp = &common_argp;
-	if (group != NULL && group->options != NULL) {
-		whole->group = (struct argp){.options = group->options(), .parser = parse_group};
-		whole->children[1].argp = &whole->group;
-		if (strncmp(command->operands, "STORE", 5) == 0)
-			whole->children[2].argp = &store_argp;
-	}
+	                                      .children = whole->children}};
+	add_child(whole, &common_argp);
+	if (group == NULL || (group->options != NULL && strncmp(command->operands, "STORE", 5) == 0))
+		add_child(whole, &store_argp);
+	if (group != NULL && group->options != NULL)
+		whole->network = (struct argp){.options = group->options(), .parser = parse_group};
+	else if (group == NULL && cli_fetches(command))
+		whole->network = (struct argp){.options = cli_fetch_options(), .parser = parse_fetch};
+	if (whole->network.parser != NULL)
+		add_child(whole, &whole->network);
 }
 
 void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli)
@@ -537,7 +567,7 @@ static char *main_doc(int key, const char *text, void *input)
 		fprintf(out, "  %-8s %s\n", g->name, g->doc);
 	fputs("\n`padstone help COMMAND' or `padstone COMMAND --help' says more about one.\n"
 	      "Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 store in use,\n"
-	      "5 damaged data found, 6 no space left.",
+	      "5 damaged data found, 6 no space left, 7 it is on a network: --network and --key.",
 	      out);
 	if (fclose(out) != 0) {
 		free(doc);

@@ -34,9 +34,17 @@ int cli_exit_code(int err)
 	}
 }
 
-static const char *hint_of(int err)
+static const char *hint_of(const struct cli *cli, int err)
 {
 	switch (err) {
+	case PS_EUNAVAILABLE:
+		return cli_can_fetch(cli)
+		           ? "Are network, key and --store the right ones, and is the network there?"
+		           : "--network URL and --key FILE (or PADSTONE_NETWORK and PADSTONE_KEY) "
+		             "bring what has left the file.";
+	case PS_ELOST:
+		return "If another file of this store pushes now, `padstone remote sync' tells what there "
+		       "is.";
 	case PS_EBUSY:
 		return "A store is used by one process at a time; wait for the other, or end it.";
 	case PS_ECORRUPT:
@@ -59,13 +67,15 @@ static const char *hint_of(int err)
 /* What a network gave that is not ours is damage; a passphrase or key that is not the right one is not. */
 static int exit_of(const struct cli *cli, int err)
 {
+	if (err == PS_EUNAVAILABLE && cli->group == NULL && !cli_can_fetch(cli))
+		return CLI_AWAY;
 	return err == PS_EAUTH && cli->remote.stage == CLI_REMOTE_OPEN ? CLI_DAMAGED : cli_exit_code(err);
 }
 
 int cli_fail(const struct cli *cli, int err, const char *what)
 {
 	const char *message = ps_last_error_message();
-	const char *hint = cli->group != NULL ? cli->group->hint(cli, err) : hint_of(err);
+	const char *hint = cli->group != NULL ? cli->group->hint(cli, err) : hint_of(cli, err);
 
 	if (message[0] == '\0')
 		message = ps_strerror(err);
@@ -80,23 +90,37 @@ int cli_fail(const struct cli *cli, int err, const char *what)
 	return exit_of(cli, err);
 }
 
-int cli_finish(const struct cli *cli, ps_storer *s, int result)
+int cli_finish(struct cli *cli, ps_storer *s, int result)
 {
-	int err = cli_close_store(s);
+	int err;
 
+	cli_attachment_stop(cli);
+	err = cli_close_store(s);
 	if (err != PS_OK && result == CLI_DONE)
+		result = cli_fail(cli, err, NULL);
+	err = cli_attachment_free(cli);
+	return err != PS_OK && result == CLI_DONE ? cli_fail(cli, err, NULL) : result;
+}
+
+int cli_open(struct cli *cli, int mode, ps_storer **s)
+{
+	int err;
+
+	if (cli_fetches(cli->command) && !cli_network_is_named(cli))
+		return CLI_USAGE;
+	err = cli_open_store(cli, mode, s);
+	if (err != PS_OK)
 		return cli_fail(cli, err, NULL);
-	return result;
+	err = cli_attach(cli, *s);
+	return err != PS_OK ? cli_finish(cli, *s, cli_fail(cli, err, NULL)) : CLI_DONE;
 }
 
 int cli_with_store(struct cli *cli, int mode, int (*run)(struct cli *cli, ps_storer *s))
 {
 	ps_storer *s;
-	int err = cli_open_store(cli, mode, &s);
+	int result = cli_open(cli, mode, &s);
 
-	if (err != PS_OK)
-		return cli_fail(cli, err, NULL);
-	return cli_finish(cli, s, run(cli, s));
+	return result == CLI_DONE ? cli_finish(cli, s, run(cli, s)) : result;
 }
 
 void cli_warn(const struct cli *cli, const char *format, ...)

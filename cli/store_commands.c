@@ -118,6 +118,9 @@ int cli_run_stat(struct cli *cli)
 		err = cli_open_store(cli, PS_OPEN_READONLY, &s);
 	if (err != PS_OK)
 		return cli_fail(cli, err, NULL);
+	err = cli_attach(cli, s);
+	if (err != PS_OK)
+		return cli_finish(cli, s, cli_fail(cli, err, NULL));
 	return cli_finish(cli, s, stat_run(cli, s));
 }
 

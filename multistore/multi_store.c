@@ -12,6 +12,7 @@
 #include "base/fail.h"
 #include "base/options.h"
 #include "multistore/attached.h"
+#include "store/backing.h"
 #include "store/placement.h"
 
 static_assert((int)PS_MULTI_CLASSES_MAX == (int)PS_CLASSES_MAX, "a placement holds every class table");
@@ -231,6 +232,26 @@ int ps_multi_routes(ps_storer *s, struct ps_multi_route *routes, size_t count, s
 		return err;
 	for (size_t i = 0; i < there && i < count; i++)
 		fill_route(&routes[i], &figures[i], slot_bytes(&m->placement.classes, i));
+	*n = there;
+	return PS_OK;
+}
+
+int ps_local_routes(ps_storer *s, struct ps_local_route *routes, size_t count, size_t *n)
+{
+	struct ps_backing_route figures[PS_CLASSES_MAX + 1];
+	const struct multi *m = multi_in(s);
+	if (!m || !n || (!routes && count > 0))
+		return ps_fail(PS_EINVAL, "ps_local_routes: no multi store, or no place for its figures");
+	size_t there = (size_t)m->placement.classes.count + 1;
+	int err = ps_backing_routes(s, figures, there);
+	if (err)
+		return err;
+	for (size_t i = 0; i < there && i < count; i++)
+		routes[i] = (struct ps_local_route){.slot_bytes = slot_bytes(&m->placement.classes, i),
+		                                    .both_bytes = figures[i].both_bytes,
+		                                    .dirty_bytes = figures[i].dirty_bytes,
+		                                    .away_objects = figures[i].away_objects,
+		                                    .away_bytes = figures[i].away_bytes};
 	*n = there;
 	return PS_OK;
 }

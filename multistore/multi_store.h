@@ -157,6 +157,17 @@ struct ps_multi_route {
  * PS_EIO, PS_ECORRUPT, PS_ENOMEM. */
 PS_CHECKED PS_API int ps_multi_routes(ps_storer *s, struct ps_multi_route *routes, size_t count, size_t *n);
 
+/* Where the contents of a route are; those that are away where they would lie. */
+struct ps_local_route {
+	uint32_t slot_bytes;  /* 0: the root */
+	uint64_t both_bytes;  /* in the file and on the network */
+	uint64_t dirty_bytes; /* in the file, and nowhere else: of objects changed since the last push */
+	uint64_t away_objects, away_bytes; /* on the network only */
+};
+
+/* As ps_multi_routes, and as ps_local_figures for what is dirty. */
+PS_CHECKED PS_API int ps_local_routes(ps_storer *s, struct ps_local_route *routes, size_t count, size_t *n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,10 +14,11 @@ enum { SENTENCE = 512, PASSES = 4 };
 
 struct ps_push_backing {
 	ps_storer *s;
-	ps_remote *r;
+	ps_remote *r; /* or NULL, until it is opened */
 	struct ps_memory memory;
 	struct ps_push_backing_options options;
-	pthread_mutex_t opening;         /* one reads the manifest; outside of the lookup's locks */
+	pthread_mutex_t
+	    opening; /* one opens the remote, or reads the manifest; outside of the lookup's locks */
 	ps_state_lookup *_Atomic lookup; /* once it is there it stays */
 	atomic_bool stopped;
 	atomic_bool pushed; /* by this process: the newest state is this file's */
@@ -28,6 +29,12 @@ struct ps_push_backing {
 static int stopped(void)
 {
 	return ps_fail(PS_EUNAVAILABLE, "the store is being closed");
+}
+
+/* Under `opening`. */
+static int open_remote(struct ps_push_backing *b)
+{
+	return b->r ? PS_OK : b->options.open(b->options.arg, &b->r);
 }
 
 /* The first who wants something reads the manifest; a failure is that call's own, and the next one tries
@@ -41,6 +48,8 @@ static int open_lookup(struct ps_push_backing *b, ps_state_lookup **lookup)
 	pthread_mutex_lock(&b->opening);
 	*lookup = atomic_load(&b->lookup);
 	int err = atomic_load(&b->stopped) ? stopped() : PS_OK;
+	if (!err && !*lookup)
+		err = open_remote(b);
 	if (!err && !*lookup) {
 		err = ps_state_lookup_open(&b->memory, b->r, &options, lookup);
 		if (!err)
@@ -101,6 +110,10 @@ static int confirm_newest(struct ps_push_backing *b)
 	struct ps_push_note note;
 	ps_push_manifest_init(&m, &b->memory);
 	int err = ps_push_note_get(b->s, &note);
+	pthread_mutex_lock(&b->opening);
+	if (!err)
+		err = open_remote(b);
+	pthread_mutex_unlock(&b->opening);
 	if (!err)
 		err = push_read_manifest(b->r, PS_PUSH_MANIFEST_KEY, &m);
 	if (!err) {

@@ -15,12 +15,16 @@ struct ps_push_backing_options {
 	size_t cache_bytes; /* of packs, kept decoded; 16 MiB */
 	/* Hears of each fetch, under no lock, in the thread that fetched; may be NULL. */
 	void (*fetched)(void *arg, size_t len);
+	/* Where ps_push_backing_open is given no remote: opens it, by the first call that needs it, under no
+	 * lock of the store; after a failure, which is that call's, by the next one. It is the caller's to
+	 * close, when the backing is freed. */
+	int (*open)(void *arg, ps_remote **r);
 	void *arg;
 };
 
-/* s, which may be a stack, has it as its backing until it is closed. r is open for longer. What the store's
- * file says was pushed from it is confirmed. PS_ENOTSUP: no base store below; PS_ENOMEM; PS_ECORRUPT,
- * PS_EVERSION: the file's note. */
+/* s, which may be a stack, has it as its backing until it is closed. r is open for longer; it may be NULL if
+ * the options have `open`. What the store's file says was pushed from it is confirmed. PS_ENOTSUP: no base
+ * store below; PS_ENOMEM; PS_ECORRUPT, PS_EVERSION: the file's note. */
 PS_CHECKED int ps_push_backing_open(ps_storer *s, ps_remote *r, const struct ps_push_backing_options *options,
                                     struct ps_push_backing **backing);
 /* Fetches that are under way end within a second, with PS_EUNAVAILABLE; a new one fails so at once. */

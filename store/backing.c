@@ -1,5 +1,5 @@
 /* What the contents of this store are kept in as well (backing.h): who may be asked for them, up to which
- * interval, and how much is here and how much is not. */
+ * interval. How much is here and how much is not: backing_figures.c. */
 #include <sys/param.h>
 
 #include "store/base_internal.h"
@@ -118,78 +118,5 @@ int ps_backing_confirm(ps_storer *st, uint64_t interval)
 	uint64_t now = atomic_load(&s->residency.confirmed);
 	while (now < interval && !atomic_compare_exchange_weak(&s->residency.confirmed, &now, interval))
 		;
-	return PS_OK;
-}
-
-/* ---- figures ---- */
-
-struct parts {
-	uint64_t local, away;
-};
-
-static int add_part(void *arg, struct ps_extent extent, const struct blob *blob, uint64_t chunk)
-{
-	struct parts *parts = arg;
-	(void)extent;
-	if (chunk != MAP_NO_CHUNK)
-		*(blob->place ? &parts->local : &parts->away) += blob->len;
-	return PS_OK;
-}
-
-static int count_entry(struct store *s, uint64_t slot, const struct entry *e, struct ps_backing_figures *f)
-{
-	struct parts parts = {0};
-	int err = PS_OK;
-	if (entry_kind(e) == ENTRY_FREE)
-		return PS_OK;
-	if (entry_kind(e) == ENTRY_MAP)
-		err = map_contents(s, id_make(slot, entry_generation(e)), e, add_part, &parts);
-	else if (entry_kind(e) == ENTRY_DATA)
-		parts.local = entry_size(e);
-	else if (entry_kind(e) == ENTRY_AWAY)
-		parts.away = entry_size(e);
-	f->local_objects += parts.local != 0;
-	f->local_bytes += parts.local;
-	f->away_objects += parts.away != 0;
-	f->away_bytes += parts.away;
-	if (!is_confirmed(s, e)) {
-		f->dirty_objects++;
-		f->dirty_bytes += entry_size(e);
-	}
-	return err;
-}
-
-static int count_slot(struct store *s, uint64_t slot, struct ps_backing_figures *f)
-{
-	struct entry e;
-	space_hold(&s->space, slot);
-	int err = table_get(&s->table, slot, &e);
-	if (!err)
-		err = count_entry(s, slot, &e, f);
-	space_unhold(&s->space, slot);
-	return err;
-}
-
-int ps_backing_figures(ps_storer *st, struct ps_backing_figures *figures)
-{
-	struct store *s;
-	struct ps_backing_figures f = {0};
-	if (!figures)
-		return ps_fail(PS_EINVAL, "ps_backing_figures: an argument is NULL");
-	int err = store_below(st, &s);
-	if (err)
-		return err;
-	struct table *t = &s->table;
-	for (uint64_t slot = table_next(t, 0); slot < atomic_load(&t->slots) && !err; slot++) {
-		err = count_slot(s, slot, &f);
-		if (slot % FANOUT == FANOUT - 1)
-			slot = table_next(t, slot + 1) - 1;
-	}
-	f.fetches = atomic_load(&s->residency.fetches);
-	f.fetched_bytes = atomic_load(&s->residency.fetched_bytes);
-	f.healed = atomic_load(&s->residency.healed);
-	if (err)
-		return store_end_call(s, err);
-	*figures = f;
 	return PS_OK;
 }

@@ -56,4 +56,17 @@ struct ps_backing_figures {
 /* Reads the whole table, and maps that have parts away. PS_ECORRUPT, PS_EIO: some of that cannot be read. */
 PS_CHECKED int ps_backing_figures(ps_storer *s, struct ps_backing_figures *figures);
 
+/* The same by route: 0 is the root, the others are the file's classes. Bytes that are in the file are in one
+ * of the first two. */
+struct ps_backing_route {
+	uint64_t both_bytes;               /* of objects that are confirmed: they may leave */
+	uint64_t dirty_bytes;              /* of the others */
+	uint64_t away_objects, away_bytes; /* where they would lie */
+};
+/* Fills routes[0] to routes[count - 1], zeros behind the last class. */
+PS_CHECKED int ps_backing_routes(ps_storer *s, struct ps_backing_route *routes, size_t count);
+/* Tells of all objects that have contents away, by slot; what is changed meanwhile may be told or not. fn may
+ * call the store; other than 0 from it is PS_ECANCELED. */
+PS_CHECKED int ps_backing_each_away(ps_storer *s, ps_each_fn fn, void *arg);
+
 #endif

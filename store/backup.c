@@ -67,6 +67,15 @@ static int copy_all(struct copy *c, struct ps_cut *cut)
 	return err == PS_ENOTFOUND ? PS_OK : err;
 }
 
+/* The sentence is that of what failed, not of what is cleared away. */
+static int give_up(struct copy *c, int err)
+{
+	char why[256];
+	(void)snprintf(why, sizeof(why), "%s", ps_last_error_message());
+	ps_restore_abort(c->to);
+	return ps_fail(err, "%s", why);
+}
+
 static int copy_store(struct copy *c, struct store *from, struct store *to)
 {
 	struct ps_cut *cut;
@@ -83,9 +92,8 @@ static int copy_store(struct copy *c, struct store *from, struct store *to)
 	err = copy_all(c, cut);
 	ps_cut_end(cut);
 	if (err)
-		ps_restore_abort(c->to);
-	else
-		err = ps_restore_finish(c->to, &info);
+		return give_up(c, err);
+	err = ps_restore_finish(c->to, &info);
 	return err ? err : tell(c);
 }
 
@@ -107,11 +115,13 @@ static int take_classes(struct store *s, ps_storer *to)
 static int copy_to(struct store *s, ps_storer *to, ps_progress_fn fn, void *arg)
 {
 	struct copy c = {.path = s->path, .fn = fn, .arg = arg};
+	char why[256];
 	int err = take_classes(s, to);
 	if (!err)
 		err = copy_store(&c, s, store_of(to));
+	(void)snprintf(why, sizeof(why), "%s", ps_last_error_message());
 	int closed = ps_close(to);
-	return err ? err : closed;
+	return err ? ps_fail(err, "%s", why) : closed;
 }
 
 int base_backup(ps_storer *st, const char *path, ps_progress_fn fn, void *arg)

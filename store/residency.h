@@ -1,4 +1,4 @@
-/* Where contents are: in the file, or away (backing.c has the figures, fault.c brings back, evict.c sends
+/* Where contents are: in the file, or away (backing_figures.c counts them, fault.c brings back, evict.c sends
  * away). */
 #ifndef PS_RESIDENCY_H
 #define PS_RESIDENCY_H

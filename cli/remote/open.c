@@ -10,13 +10,17 @@
 #include "cli/key_secret.h"
 #include "cli/remote/remote.h"
 
-static void take_network(struct cli *cli)
+const char *remote_network(const struct cli *cli)
 {
-	if (cli->remote.network == NULL)
-		cli->remote.network = getenv("PADSTONE_NETWORK");
+	return cli->remote.network != NULL ? cli->remote.network : getenv("PADSTONE_NETWORK");
 }
 
-static const char *key_path(const struct cli *cli)
+static void take_network(struct cli *cli)
+{
+	cli->remote.network = remote_network(cli);
+}
+
+const char *remote_key_path(const struct cli *cli)
 {
 	return cli->remote.key != NULL ? cli->remote.key : getenv("PADSTONE_KEY");
 }
@@ -35,7 +39,7 @@ static bool network_given(const struct cli *cli)
 /* One line a mistake, as argp does it: nothing was begun. */
 static bool all_given(const struct cli *cli)
 {
-	const char *key = key_path(cli);
+	const char *key = remote_key_path(cli);
 
 	if (!network_given(cli))
 		return false;
@@ -126,7 +130,7 @@ static int open_key(struct cli *cli, struct ps_remote_key *key)
 {
 	int err = PS_OK;
 
-	*key = (struct ps_remote_key){.file = key_path(cli)};
+	*key = (struct ps_remote_key){.file = remote_key_path(cli)};
 	if (cli->remote.secret == NULL)
 		err = secret_of_key(cli, key->file, &cli->remote.secret);
 	if (err == PS_OK && cli->remote.secret != NULL) {
@@ -165,6 +169,31 @@ int remote_open_scratch(struct cli *cli, const char *state, ps_remote **r)
 	int err = open_key(cli, &key);
 
 	return err == PS_OK ? call(cli, REMOTE_OPEN, state, &key, r) : err;
+}
+
+static int goes_on(void *arg, const struct ps_remote_progress *progress)
+{
+	(void)arg;
+	(void)progress;
+	return cli_interrupted();
+}
+
+int remote_open_beside(struct cli *cli, ps_remote **r)
+{
+	struct ps_remote_options options;
+	struct ps_remote_key key;
+	int err;
+
+	secret_no_core();
+	err = open_key(cli, &key);
+	if (err == PS_OK) {
+		take_network(cli);
+		options = options_of(cli);
+		options.progress = goes_on;
+		err = open_when_free(cli, &key, &options, r);
+	}
+	forget_secret(cli);
+	return err;
 }
 
 static int open_and_run(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli, ps_remote *r))

@@ -50,6 +50,7 @@ enum {
 	KEY_HISTORY,
 	KEY_LEVEL,
 	KEY_MAX_LAG,
+	KEY_GOAL,
 };
 
 static const struct argp_option where_options[] = {
@@ -68,6 +69,17 @@ static const struct argp_option where_options[] = {
     {"fallback", KEY_FALLBACK, "URL", 0,
      "Read, and repair, from the copy at URL what the network lost (default: the witness)", 2},
     {"inflight", KEY_INFLIGHT, "SIZE", 0, "Bytes on their way at a time (default: 128M)", 2},
+    {0}};
+
+static const struct argp_option away_options[] = {
+    {NULL, 0, NULL, 0, "Where contents are that have left the file (`padstone evict'):", 2},
+    {"network", KEY_NETWORK, "URL", 0, "The network that it was pushed to (default: PADSTONE_NETWORK)", 2},
+    {"key", KEY_KEY, "FILE", 0, "The key file (default: PADSTONE_KEY)", 2},
+    {"passphrase-file", KEY_PASSPHRASE_FILE, "FILE|FD", 0,
+     "The key file's passphrase is the first line of FILE, or of this descriptor", 2},
+    {"store", KEY_STORE, "NAME", 0, "The store there that it was pushed as (default: main)", 2},
+    {"down", KEY_DOWN, "SIZE", 0, "At most so many bytes a second from the network", 2},
+    {"fallback", KEY_FALLBACK, "URL", 0, "Read from the copy at URL what the network lost", 2},
     {0}};
 
 #define MODE                                                                                                 \
@@ -170,6 +182,10 @@ static const struct argp_option clone_options[] = {
     {"take-over", KEY_TAKE_OVER, NULL, 0,
      "STORE is the one that pushes from now on; who did so pushes no more", 0},
     {0}};
+static const struct argp_option evict_options[] = {
+    {"to", KEY_GOAL, "SIZE", 0,
+     "Stop when contents take at most SIZE of the file (default: all that may leave does)", 0},
+    {0}};
 static const struct argp_option status_options[] = {
     {"max-lag", KEY_MAX_LAG, "SECONDS", 0, "Fail if the network is behind by more", 0}, {0}};
 
@@ -185,6 +201,14 @@ const struct cli_command cli_pads_commands[] = {
      "Make a store again, in the new file STORE, from network and key.\v"
      "It has every object of the state, under its id; the file appears when it is whole.",
      clone_options, 0, 0, cli_run_clone},
+    {"evict", "STORE",
+     "Let contents leave the file that the network has.\v"
+     "What was pushed leaves, least recently used first, and is fetched again as it is touched: every "
+     "command on "
+     "STORE takes --network and --key, too. What was changed since the last push stays. Cut off, it keeps "
+     "what "
+     "it has done, and goes on with the same command.",
+     evict_options, 0, 0, cli_run_evict},
     {"history", "", "List the states on a network that can be cloned.", NULL, 0, 0, cli_run_history},
     {"remote-status", "STORE",
      "Show how far a network is behind a store, and who pushes it.\v"
@@ -342,6 +366,11 @@ const struct argp_option *cli_remote_options(void)
 	return where_options;
 }
 
+const struct argp_option *cli_fetch_options(void)
+{
+	return away_options;
+}
+
 /* ---- values ---- */
 
 static int word_of(const char *text, const char *const *words, int count)
@@ -491,6 +520,8 @@ static int parse_value(int key, const char *arg, struct cli_remote_options *o)
 		return cli_parse_number(arg, &o->max_lag);
 	case KEY_LEVEL:
 		return parse_level(arg, &o->level);
+	case KEY_GOAL:
+		return cli_parse_size(arg, &o->goal);
 	default:
 		return PS_ENOTFOUND;
 	}

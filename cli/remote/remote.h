@@ -27,6 +27,11 @@ int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli
 /* The same store once more, as a machine sees it that has nothing but the key: with its state in the folder
  * `state`. The caller closes it. */
 PS_CHECKED int remote_open_scratch(struct cli *cli, const char *state, ps_remote **r);
+/* The network and key that are known, or NULL. */
+const char *remote_network(const struct cli *cli);
+const char *remote_key_path(const struct cli *cli);
+/* For a command that has its store open already: no bar; Ctrl-C ends what it does. The caller closes it. */
+PS_CHECKED int remote_open_beside(struct cli *cli, ps_remote **r);
 
 /* The same for a network that is read without a key: which store is there does not matter. */
 int remote_with_public(struct cli *cli, int (*run)(struct cli *cli, ps_public *p));
@@ -116,6 +121,7 @@ int cli_run_remote_copy(struct cli *cli);
 int cli_run_remote_export(struct cli *cli);
 int cli_run_remote_import(struct cli *cli);
 int cli_run_push(struct cli *cli);
+int cli_run_evict(struct cli *cli);
 int cli_run_clone(struct cli *cli);
 int cli_run_history(struct cli *cli);
 int cli_run_remote_status(struct cli *cli);

@@ -26,6 +26,12 @@ int cli_open_store(const struct cli *cli, int mode, ps_storer **s)
 	return PS_OK;
 }
 
+int cli_open_store_on(const struct cli *cli, ps_remote *r, ps_storer **s)
+{
+	(void)r;
+	return cli_open_store(cli, PS_OPEN_EXISTING, s);
+}
+
 int cli_close_store(ps_storer *s)
 {
 	(void)s;
