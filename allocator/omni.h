@@ -71,6 +71,10 @@ typedef int (*ps_slab_fn)(void *arg, const struct ps_slab_info *slab);
  */
 int ps_omni_each_slab(struct ps_allocator *a, ps_slab_fn fn, void *arg);
 
+/* The next frames side by side in one slab that have no used slot, at `from` or behind, together at least `least` bytes.
+ * False: there are none. */
+bool ps_omni_find_frames(const struct ps_allocator *a, uint64_t from, uint64_t least, struct ps_extent *frames);
+
 /* ---- a clean close keeps which slots are used, the next open takes it over ---- */
 
 /* Words of a slab's bitmap: bit i of word i / 64 is slot i, 1 if used. 0: no such class. */

@@ -22,6 +22,34 @@ int ps_omni_each_slab(struct ps_allocator *a, ps_slab_fn fn, void *arg)
 	return 0;
 }
 
+static bool find_frames(struct ps_slab *slab, uint64_t from, uint64_t least, struct ps_extent *frames)
+{
+	const struct ps_class_geometry *g = slab->block->geometry;
+	const uint16_t *used = ps_slab_frames(g, slab);
+	for (uint32_t i = 0, n; i < g->frames_per_slab; i += n ? n : 1) {
+		for (n = 0; i + n < g->frames_per_slab && used[i + n] == 0; n++)
+			;
+		*frames = (struct ps_extent){slab->offset + (uint64_t)i * g->frame_bytes,
+		                             (uint64_t)n * g->frame_bytes};
+		if (n && frames->offset >= from && frames->len >= least)
+			return true;
+	}
+	return false;
+}
+
+bool ps_omni_find_frames(const struct ps_allocator *a, uint64_t from, uint64_t least, struct ps_extent *frames)
+{
+	const struct omni *o = omni_of(a);
+	struct ps_extent found;
+	for (struct ps_slab *slab = slab_from(o, from); slab; slab = slab_from(o, slab_end(slab))) {
+		if (!find_frames(slab, from, least, &found))
+			continue;
+		*frames = found;
+		return true;
+	}
+	return false;
+}
+
 struct walk {
 	const struct omni *o;
 	uint64_t at; /* slabs below it have been walked */

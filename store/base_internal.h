@@ -299,6 +299,7 @@ struct space {
 	uint64_t reserve[RESERVE_MAX]; /* pages for the table when nothing else is left */
 	unsigned reserve_count, reserve_want;
 	bool sparse;           /* the file had holes when it was opened */
+	uint64_t trimmed;      /* bytes written when small pieces were last given back */
 	struct ps_allocator *punched; /* as a set of "free" extents: what has no space behind it */
 };
 
@@ -340,6 +341,10 @@ int space_punch(struct store *s, uint64_t least);
 void space_trim(struct store *s);
 int space_forget_holes(struct space *sp, uint64_t space);
 int space_note_hole(struct space *sp, struct ps_extent extent);
+/* The same for the free frames of all slabs; again where it failed for want of memory. */
+int space_note_slab_holes(struct space *sp, const struct ps_allocator *slabs);
+/* Gives whole free frames of slabs back to the file system. Takes store.lock. */
+int space_punch_slabs(struct store *s);
 int space_free_after_checkpoint(struct store *s, struct ps_extent extent);
 int space_ensure_read(struct store *s);
 /* Free space from the table, in steps (rebuild.c). Under store.lock, all but rebuild_help. */

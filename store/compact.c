@@ -286,6 +286,8 @@ static int cut_file(struct compact *c)
 static int punch_free(struct compact *c)
 {
 	int err = space_punch(c->s, PUNCH_MIN);
+	if (!err)
+		err = space_punch_slabs(c->s);
 	return err == PS_ENOTSUP ? PS_OK : err;
 }
 

@@ -360,7 +360,9 @@ static int give_slab(void *arg, const struct ps_slab_info *slab)
 
 static int give_slabs(struct rebuild *r)
 {
-	int err = r->slabs ? ps_omni_each_slab(r->slabs, give_slab, r) : PS_OK;
+	int err = r->slabs ? space_note_slab_holes(&r->s->space, r->slabs) : PS_OK;
+	if (!err && r->slabs)
+		err = ps_omni_each_slab(r->slabs, give_slab, r);
 	if (!err && r->slabs) {
 		r->slabs->ops->close(r->slabs);
 		r->slabs = NULL;

@@ -187,6 +187,8 @@ static int load_allocators(struct store *s, const uint8_t *bytes, const struct d
 		err = ps_root_load(s->space.root, space, NULL, 0);
 	if (!err)
 		err = load_slabs(s, bytes, 2 * list->count + 3 * ps_get64(head->leaves), ps_get32(head->slabs), list);
+	if (!err && s->space.slots)
+		err = space_note_slab_holes(&s->space, s->space.slots);
 	return err ? err : ps_root_load(s->space.root, space, list->items, list->count);
 }
 

@@ -304,7 +304,11 @@ int space_alloc_slot(struct space *sp, unsigned class, struct ps_extent *extent,
 		return err;
 	struct ps_slab_use use = ps_omni_slab_use(sp->slots, extent->offset);
 	*empty = use.in_frame == 1;
-	if (use.in_slab == 1 && (err = enter_slab(sp, g, *extent)) != PS_OK)
+	if (use.in_slab == 1)
+		err = enter_slab(sp, g, *extent);
+	else if (*empty)
+		err = back_with_space(sp, ps_class_frame(g, extent->offset), false);
+	if (err)
 		(void)sp->slots->ops->free(sp->slots, *extent, NULL);
 	return err;
 }
@@ -326,8 +330,11 @@ int space_alloc_frame(struct space *sp, unsigned class, uint64_t *frame)
 		err = ps_omni_alloc_frame(sp->slots, class, frame);
 	if (err)
 		return err;
-	bool new_slab = ps_omni_slab_use(sp->slots, *frame).in_slab == g->slots_per_frame;
-	if (new_slab && (err = enter_slab(sp, g, (struct ps_extent){*frame, g->slot_bytes})) != PS_OK)
+	if (ps_omni_slab_use(sp->slots, *frame).in_slab == g->slots_per_frame)
+		err = enter_slab(sp, g, (struct ps_extent){*frame, g->slot_bytes});
+	else
+		err = back_with_space(sp, (struct ps_extent){*frame, g->frame_bytes}, false);
+	if (err)
 		free_frame(sp, g, *frame);
 	return err;
 }

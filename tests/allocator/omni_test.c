@@ -474,6 +474,38 @@ static void frame_is_taken_whole_or_not_at_all(void **state)
 	assert_int_equal(ps_omni_alloc_frame(f->a, 0, &frame), PS_EINVAL);
 }
 
+/* Of one slab, side by side, as long as no slot of them is used. */
+static void free_frames_are_found_in_address_order(void **state)
+{
+	struct fixture *f = *state;
+	struct ps_extent frames = {7, 7};
+	uint64_t slab[2];
+	assert_false(ps_omni_find_frames(f->a, 0, PAGE, &frames));
+	fill_slabs(f, slab, 2);
+	assert_false(ps_omni_find_frames(f->a, 0, PAGE, &frames));
+	assert_int_equal(frames.offset, 7);
+	uint64_t low = slab[0] < slab[1] ? slab[0] : slab[1], high = slab[0] ^ slab[1] ^ low;
+	for (unsigned i = 0; i < SLOTS; i++) {
+		unsigned frame = i / FRAME_SLOTS;
+		if (frame == 2 || frame == 14 || frame == 15 || (frame == 5 && i % FRAME_SLOTS))
+			give(f, low + i * SLOT);
+		if (frame < 3)
+			give(f, high + i * SLOT);
+	}
+	assert_true(ps_omni_find_frames(f->a, 0, PAGE, &frames));
+	assert_int_equal(frames.offset, low + 2 * PAGE);
+	assert_int_equal(frames.len, PAGE);
+	/* To the slab's end, not on into the next one. */
+	assert_true(ps_omni_find_frames(f->a, low + 3 * PAGE, PAGE, &frames));
+	assert_int_equal(frames.offset, low + 14 * PAGE);
+	assert_int_equal(frames.len, 2 * PAGE);
+	assert_true(ps_omni_find_frames(f->a, low, 3 * PAGE, &frames));
+	assert_int_equal(frames.offset, high);
+	assert_int_equal(frames.len, 3 * PAGE);
+	assert_false(ps_omni_find_frames(f->a, low, 4 * PAGE, &frames));
+	assert_false(ps_omni_find_frames(f->a, high + PAGE, PAGE, &frames));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -501,6 +533,7 @@ int main(void)
 	    TEST(marking_cuts_the_slab_once),
 	    TEST(a_damaged_table_opens_nothing),
 	    TEST(frame_is_taken_whole_or_not_at_all),
+	    TEST(free_frames_are_found_in_address_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
