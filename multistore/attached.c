@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/thread.h"
 #include "multistore/push_internal.h"
+#include "store/await.h"
 
 /* ---- when ---- */
 
@@ -19,7 +20,7 @@ uint64_t attached_due(const struct ps_attached *a)
 		due = a->dirty_since + a->push_ns;
 	if (a->push_bytes && a->bytes - a->bytes_before >= a->push_bytes)
 		due = 0;
-	if (attached_wants_room(a))
+	if (attached_wants_room(a) || a->log_stands)
 		due = 0;
 	return due < a->retry_at ? a->retry_at : due;
 }
@@ -47,6 +48,29 @@ static void committed(void *arg, uint64_t commit, uint64_t bytes)
 	pthread_mutex_unlock(&a->lock);
 	if (a->shipper)
 		ps_shipper_committed(a->shipper, commit, bytes);
+}
+
+/* By the shipper's thread. */
+static void log_stands(void *arg)
+{
+	struct ps_attached *a = arg;
+	pthread_mutex_lock(&a->lock);
+	a->log_stands = true;
+	wake(a);
+	pthread_mutex_unlock(&a->lock);
+}
+
+static int await_shipped(void *arg, uint64_t commit)
+{
+	struct ps_attached *a = arg;
+	return ps_shipper_await(a->shipper, commit, a->log_wait_ms);
+}
+
+static void durable(void *arg, uint64_t commit)
+{
+	struct ps_attached *a = arg;
+	if (a->awaits_log && a->shipper)
+		ps_await(await_shipped, a, commit);
 }
 
 /* ---- a push ---- */
@@ -93,6 +117,7 @@ static void note_success(struct ps_attached *a, const struct ps_push_result *res
 	a->failures = 0;
 	a->retry_at = 0;
 	a->stopped = false;
+	a->log_stands = false;
 	a->error = PS_OK;
 	a->sentence[0] = 0;
 }
@@ -127,6 +152,8 @@ int attached_push(struct ps_attached *a, const struct ps_push_options *options, 
 	pthread_mutex_unlock(&a->lock);
 	if (!err && a->shipper)
 		ps_shipper_pushed(a->shipper);
+	else if (err != PS_ECANCELED && a->shipper)
+		ps_shipper_push_failed(a->shipper, err);
 	if (!err && result)
 		*result = told;
 	return err;
@@ -257,6 +284,10 @@ static int make_shipper(struct ps_attached *a, ps_storer *s)
 	a->shipping.log.s = s;
 	a->shipping.log.r = a->r;
 	a->shipping.log.clock = a->clock;
+	if (a->awaits_log) {
+		a->shipping.wants_push = log_stands;
+		a->shipping.arg = a;
+	}
 	return ps_shipper_new(&a->shipping, &a->shipper);
 }
 
@@ -270,11 +301,12 @@ static int start_shipper(struct ps_attached *a)
 
 int ps_attached_start(struct ps_attached *a, ps_storer *s)
 {
-	bool pushes = (a->push_ns || a->push_bytes || a->local_bytes) && !(ps_caps(s) & PS_CAP_READONLY);
+	bool pushes = (a->push_ns || a->push_bytes || a->local_bytes || a->awaits_log) &&
+	              !(ps_caps(s) & PS_CAP_READONLY);
 	a->s = s;
 	if (pushes && !(ps_caps(s) & PS_CAP_THREADS))
 		return ps_fail(PS_ENOTSUP, "background pushes: the store below is for one thread");
-	a->watch = (struct ps_commit_watch){committed, a};
+	a->watch = (struct ps_commit_watch){.committed = committed, .durable = durable, .arg = a};
 	int err = make_shipper(a, s);
 	if (!err)
 		err = ps_watch_commits(s, &a->watch);
@@ -403,6 +435,8 @@ int ps_attached_take_over(struct ps_attached *a, const struct ps_push_options *o
 	pthread_mutex_lock(&a->lock);
 	a->stopped = a->stopped && err;
 	pthread_mutex_unlock(&a->lock);
+	if (!err && a->shipper)
+		ps_shipper_try_again(a->shipper);
 	end_call(a);
 	return err;
 }

@@ -29,6 +29,8 @@ struct ps_attached {
 	struct ps_commit_watch watch;
 	struct ps_shipper *shipper; /* of the log; NULL. Constant while commits are watched */
 	struct ps_shipper_setup shipping;
+	bool awaits_log; /* durable commits do, so long: */
+	uint32_t log_wait_ms;
 	struct ps_push_backing *backing; /* NULL: nothing of it can be away */
 	uint64_t local_bytes;            /* of contents that may be in the file; 0: all */
 	size_t cache_bytes;              /* of packs */
@@ -52,7 +54,8 @@ struct ps_attached {
 	uint64_t state, pushed_commit, pushed_ns, pushed_bytes;
 	uint32_t failures; /* in a row */
 	uint64_t retry_at;
-	bool stopped; /* no background pushes until one by a caller succeeds */
+	bool stopped;    /* no background pushes until one by a caller succeeds */
+	bool log_stands; /* it waits for a push, and commits for it */
 	int error;
 	char sentence[ATTACHED_SENTENCE];
 	/* Evictions, where local_bytes says. */

@@ -17,6 +17,7 @@ enum {
 	RETRY_FIRST_MS = 1000,
 	RETRY_MOST_MS = 300000,
 	LOG_MS = 1000,
+	LOG_WAIT_MS = 10000,
 	LOG_BYTES = 64 << 20,
 	LOG_TOTAL_BYTES = 512 << 20
 };
@@ -32,6 +33,20 @@ static int take_remote_options(const struct ps_multi_options *o, struct ps_remot
 	return err;
 }
 
+static int take_log_options(struct ps_attached *a, const struct ps_multi_options *o)
+{
+	if (o->log_ms < PS_LOG_EACH_COMMIT)
+		return ps_fail(PS_EINVAL, "multi options: log_ms: there is no time %d", o->log_ms);
+	uint64_t every_ms = o->log_ms > 0 ? (uint64_t)o->log_ms : LOG_MS;
+	a->awaits_log = o->log_ms == PS_LOG_EACH_COMMIT;
+	a->log_wait_ms = o->log_wait_ms ? o->log_wait_ms : LOG_WAIT_MS;
+	a->shipping.every_ns = o->log_ms == PS_LOG_OFF ? 0 : every_ms * PS_MS_NS;
+	a->shipping.log.group_bytes = o->log_bytes ? o->log_bytes : LOG_BYTES;
+	a->shipping.log.total_bytes = o->log_total_bytes ? o->log_total_bytes : LOG_TOTAL_BYTES;
+	a->shipping.log.level = 1;
+	return PS_OK;
+}
+
 static int take_options(struct ps_attached *a, const struct ps_multi_options *o)
 {
 	int err = ps_options_take(&a->push, sizeof(a->push), o->push, "multi options: push");
@@ -44,14 +59,7 @@ static int take_options(struct ps_attached *a, const struct ps_multi_options *o)
 	a->grown = o->local_bytes; /* how much there is shows when it is looked at, first of all */
 	a->event = o->event;
 	a->event_arg = o->event_arg;
-	if (o->log_ms < PS_LOG_OFF)
-		return ps_fail(PS_EINVAL, "multi options: log_ms: there is no time %d", o->log_ms);
-	a->shipping.every_ns =
-	    o->log_ms == PS_LOG_OFF ? 0 : (uint64_t)(o->log_ms ? o->log_ms : LOG_MS) * PS_MS_NS;
-	a->shipping.log.group_bytes = o->log_bytes ? o->log_bytes : LOG_BYTES;
-	a->shipping.log.total_bytes = o->log_total_bytes ? o->log_total_bytes : LOG_TOTAL_BYTES;
-	a->shipping.log.level = 1;
-	return PS_OK;
+	return take_log_options(a, o);
 }
 
 static int open_remote(struct ps_attached *a, const struct ps_multi_options *o)

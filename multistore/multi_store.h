@@ -24,7 +24,7 @@ struct ps_push_options;
 struct ps_push_result;
 struct ps_base_options;
 
-enum { PS_LOG_OFF = -1 };
+enum { PS_LOG_OFF = -1, PS_LOG_EACH_COMMIT = -2 };
 
 enum ps_multi_event_kind {
 	PS_MULTI_PUSHED = 1,       /* a background push has ended */
@@ -71,7 +71,8 @@ struct ps_multi_options {
 	uint64_t push_bytes;   /* or once so many bytes of contents are not pushed; 0: not for that */
 	/* Behind a push, what is committed is shipped as a log, so that a lost machine loses no more than
 	 * this. */
-	int32_t log_ms;     /* how long a commit may stay unshipped; 1,000. PS_LOG_OFF: for ever */
+	int32_t log_ms;     /* how long a commit may stay unshipped; 1,000. PS_LOG_OFF: for ever.
+	                       PS_LOG_EACH_COMMIT: see log_wait_ms */
 	uint64_t log_bytes; /* of contents that the log takes at a time; 64 MiB: beyond that it stops, and the
 	                       next push carries the rest */
 	uint64_t log_total_bytes; /* that it takes between two pushes, compressed; 512 MiB. A clone holds them
@@ -88,6 +89,15 @@ struct ps_multi_options {
 	   what ps_evict takes away. */
 	uint64_t local_bytes;
 	uint64_t cache_bytes; /* of memory, for what was fetched of packs; 16 MiB */
+	/* With PS_LOG_EACH_COMMIT a durable commit (a single call's, a batch's, a writer's), and ps_sync,
+	   return when the log has it, holding no lock meanwhile; all that wait go with one shipment. Relaxed
+	   commits go with the next one, or after a second. Where the log waits for a push (the first one, or
+	   more was changed than it takes), that is made in the background at once. The call returns
+	   PS_EUNAVAILABLE if it takes longer than this, and those after it at once until something was
+	   shipped again; PS_EHELD, PS_EFENCED, PS_EFORK, PS_EREADONLY where this file ships no more. In all
+	   these cases the commit stands in the file, and is never undone (an id that the call gives is
+	   given); it is shipped when that can be. */
+	uint32_t log_wait_ms; /* 10,000 */
 };
 
 /* Owns inner from success on. opts may be NULL. A store that is opened read-only is only read. PS_ENOTSUP:

@@ -15,6 +15,8 @@ struct ps_shipper {
 	struct ps_log *log;
 	struct ps_clock *clock;
 	uint64_t every_ns;
+	void (*wants_push)(void *arg);
+	void *wants_arg;
 	struct ps_backoff backoff;
 	bool has_thread;
 	pthread_t thread;
@@ -28,7 +30,7 @@ struct ps_shipper {
 	uint64_t dirty_since,
 	    dirty_next; /* when the first commit that is not shipped was made; the first behind the beginning
 	                   of the shipment that is under way. 0: there is none */
-	uint64_t tries; /* that have ended */
+	bool away;      /* a commit was waited for in vain, and nothing was shipped since */
 	uint32_t failures;
 	uint64_t retry_at;
 	int error;
@@ -40,8 +42,8 @@ struct ps_shipper {
 /* What no time heals. */
 static bool is_final(int err)
 {
-	return err == PS_EFORK || err == PS_EFENCED || err == PS_EREADONLY || err == PS_ENOTSUP ||
-	       err == PS_EINVAL;
+	return err == PS_EFORK || err == PS_EHELD || err == PS_EFENCED || err == PS_EREADONLY ||
+	       err == PS_ENOTSUP || err == PS_EINVAL;
 }
 
 /* Under lock. A log that waits for a push is woken by that. */
@@ -91,15 +93,49 @@ static void take_figures(struct ps_shipper *sh, uint64_t bytes)
 	}
 }
 
-void ps_shipper_pushed(struct ps_shipper *sh)
+/* Under lock: the network was there, or somebody says that it may be. */
+static void forget_failures(struct ps_shipper *sh)
 {
-	pthread_mutex_lock(&sh->lock);
-	take_figures(sh, 0);
+	sh->away = false;
 	sh->failures = 0;
 	sh->retry_at = 0;
 	sh->error = PS_OK;
 	sh->sentence[0] = 0;
+}
+
+void ps_shipper_pushed(struct ps_shipper *sh)
+{
+	pthread_mutex_lock(&sh->lock);
+	take_figures(sh, 0);
+	forget_failures(sh);
 	wake(sh);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+void ps_shipper_try_again(struct ps_shipper *sh)
+{
+	pthread_mutex_lock(&sh->lock);
+	forget_failures(sh);
+	wake(sh);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+/* Nothing is shipped: until a push, or for ever. */
+static bool stands(struct ps_shipper *sh)
+{
+	struct ps_log_figures log;
+	ps_log_figures(sh->log, &log);
+	return log.phase != PS_LOG_ON;
+}
+
+void ps_shipper_push_failed(struct ps_shipper *sh, int err)
+{
+	pthread_mutex_lock(&sh->lock);
+	if (stands(sh)) {
+		sh->error = err;
+		snprintf(sh->sentence, sizeof(sh->sentence), "%s", ps_last_error_message());
+		wake(sh);
+	}
 	pthread_mutex_unlock(&sh->lock);
 }
 
@@ -137,14 +173,15 @@ static void ship(struct ps_shipper *sh)
 	pthread_mutex_lock(&sh->lock);
 	if (!err) {
 		take_figures(sh, bytes);
-		sh->failures = 0;
-		sh->retry_at = 0;
-		sh->error = PS_OK;
-		sh->sentence[0] = 0;
+		forget_failures(sh);
 	} else {
 		note_failure(sh, err);
 	}
-	sh->tries++;
+	if (err && sh->wants_push && stands(sh)) {
+		pthread_mutex_unlock(&sh->lock);
+		sh->wants_push(sh->wants_arg);
+		pthread_mutex_lock(&sh->lock);
+	}
 	sh->ships = false;
 	wake(sh);
 }
@@ -176,6 +213,8 @@ int ps_shipper_new(const struct ps_shipper_setup *setup, struct ps_shipper **shi
 		return ps_fail(PS_ENOMEM, "no memory for shipping a log");
 	sh->clock = setup->log.clock;
 	sh->every_ns = setup->every_ns;
+	sh->wants_push = setup->wants_push;
+	sh->wants_arg = setup->arg;
 	ps_backoff_init(&sh->backoff, RETRY_FIRST_MS, RETRY_MOST_MS, setup->seed);
 	int err = ps_clock_cond_init(&sh->changed);
 	if (!err)
@@ -219,6 +258,15 @@ void ps_shipper_resume(struct ps_shipper *sh)
 	pthread_mutex_unlock(&sh->lock);
 }
 
+/* Who waits for what will not be shipped any more goes, before what it looks at does. */
+static void await_leaving(struct ps_shipper *sh)
+{
+	pthread_mutex_lock(&sh->lock);
+	while (sh->waiters > 0)
+		ps_clock_wait(sh->clock, &sh->changed, &sh->lock, PS_NEVER);
+	pthread_mutex_unlock(&sh->lock);
+}
+
 void ps_shipper_free(struct ps_shipper *sh)
 {
 	if (!sh)
@@ -229,6 +277,7 @@ void ps_shipper_free(struct ps_shipper *sh)
 	pthread_mutex_unlock(&sh->lock);
 	if (sh->has_thread)
 		pthread_join(sh->thread, NULL);
+	await_leaving(sh);
 	ps_log_free(sh->log);
 	pthread_cond_destroy(&sh->changed);
 	pthread_mutex_destroy(&sh->lock);
@@ -244,31 +293,77 @@ static bool has_shipped(struct ps_shipper *sh, uint64_t commit)
 	return log.commit >= commit;
 }
 
+/* Under lock. PS_ETIMEDOUT, without a sentence: until `until`. What no time heals ends it, and so does the
+ * end of the store. */
+static int wait_until(struct ps_shipper *sh, uint64_t commit, uint64_t until)
+{
+	int err = PS_OK;
+	sh->waiters++;
+	wake(sh);
+	while (!err && !has_shipped(sh, commit)) {
+		if (sh->stops)
+			err = PS_ECLOSED;
+		else if (is_final(sh->error) && !sh->ships)
+			err = sh->error;
+		else if (ps_clock_now(sh->clock) >= until)
+			err = PS_ETIMEDOUT;
+		else
+			ps_clock_wait(sh->clock, &sh->changed, &sh->lock, until);
+	}
+	sh->waiters--;
+	if (sh->stops && sh->waiters == 0)
+		wake(sh);
+	return err;
+}
+
 /* Under lock. One try at least is waited for. */
 static int wait_for(struct ps_shipper *sh, uint64_t commit, uint64_t until)
 {
-	while (!has_shipped(sh, commit)) {
-		if (is_final(sh->error) && !sh->ships)
-			return ps_fail(sh->error, "%s", sh->sentence);
-		if (ps_clock_now(sh->clock) >= until)
-			return sh->error == PS_EUNAVAILABLE
-			           ? ps_fail(PS_EUNAVAILABLE, "commit %llu is not shipped: %s",
-			                     (unsigned long long)commit, sh->sentence)
-			           : ps_fail(PS_ETIMEDOUT, "commit %llu is not shipped yet%s%s",
-			                     (unsigned long long)commit, sh->error ? ": " : "", sh->sentence);
-		ps_clock_wait(sh->clock, &sh->changed, &sh->lock, until);
-	}
-	return PS_OK;
+	int err = wait_until(sh, commit, until);
+	if (err == PS_ECLOSED)
+		return ps_fail(PS_EUNAVAILABLE, "commit %llu is not shipped: the store was closed",
+		               (unsigned long long)commit);
+	if (err == PS_ETIMEDOUT)
+		return ps_fail(sh->error == PS_EUNAVAILABLE ? PS_EUNAVAILABLE : PS_ETIMEDOUT,
+		               "commit %llu is not shipped yet%s%s", (unsigned long long)commit,
+		               sh->error ? ": " : "", sh->sentence);
+	return err ? ps_fail(err, "%s", sh->sentence) : PS_OK;
 }
 
 int ps_shipper_wait(struct ps_shipper *sh, uint32_t timeout_ms)
 {
 	pthread_mutex_lock(&sh->lock);
-	uint64_t until = ps_clock_now(sh->clock) + timeout_ms * PS_MS_NS;
-	sh->waiters++;
-	wake(sh);
-	int err = wait_for(sh, sh->commit, until);
-	sh->waiters--;
+	int err = wait_for(sh, sh->commit, ps_clock_now(sh->clock) + timeout_ms * PS_MS_NS);
+	pthread_mutex_unlock(&sh->lock);
+	return err;
+}
+
+/* Under lock. */
+static int await_failed(const struct ps_shipper *sh, uint64_t commit, int err)
+{
+	unsigned long long number = commit;
+	if (err == PS_ECLOSED)
+		return ps_fail(
+		    PS_EUNAVAILABLE,
+		    "commit %llu stands in the file, and was not shipped before the store was closed",
+		    number);
+	if (is_final(err))
+		return ps_fail(err, "commit %llu stands in the file, and is not shipped: %s", number,
+		               sh->sentence);
+	return ps_fail(PS_EUNAVAILABLE, "commit %llu stands in the file, and is shipped later: %s", number,
+	               sh->sentence[0] ? sh->sentence : "the network has not answered in time");
+}
+
+int ps_shipper_await(struct ps_shipper *sh, uint64_t commit, uint32_t timeout_ms)
+{
+	pthread_mutex_lock(&sh->lock);
+	/* A sync is behind commits, too, that only moved something: nobody ships those. */
+	commit = commit < sh->commit ? commit : sh->commit;
+	uint64_t until = sh->away ? 0 : ps_clock_now(sh->clock) + timeout_ms * PS_MS_NS;
+	int err = wait_until(sh, commit, until);
+	sh->away |= err == PS_ETIMEDOUT;
+	if (err)
+		err = await_failed(sh, commit, err);
 	pthread_mutex_unlock(&sh->lock);
 	return err;
 }
@@ -276,7 +371,8 @@ int ps_shipper_wait(struct ps_shipper *sh, uint32_t timeout_ms)
 void ps_shipper_status(struct ps_shipper *sh, struct ps_shipper_status *status)
 {
 	pthread_mutex_lock(&sh->lock);
-	*status = (struct ps_shipper_status){.failures = sh->failures, .error = sh->error};
+	*status =
+	    (struct ps_shipper_status){.failures = sh->failures, .error = sh->error, .waiters = sh->waiters};
 	ps_log_figures(sh->log, &status->log);
 	uint64_t now = ps_clock_now(sh->clock);
 	if (sh->commit > status->log.commit) {

@@ -11,6 +11,10 @@ struct ps_shipper_setup {
 	struct ps_log_setup log;
 	uint64_t every_ns; /* how long a commit may stay unshipped; 0: not at all */
 	uint64_t seed;     /* of the jitter between tries */
+	/* The log cannot go on without a push, and there is something to ship. By the thread, under no lock.
+	 * NULL: nobody minds. */
+	void (*wants_push)(void *arg);
+	void *arg;
 };
 
 /* Pushes of the store heed its log from now on. PS_ENOMEM. */
@@ -20,23 +24,34 @@ PS_CHECKED int ps_shipper_start(struct ps_shipper *shipper, uint64_t commit, uin
 /* Nothing is shipped when it returns, within a second, nor until ps_shipper_resume. */
 void ps_shipper_pause(struct ps_shipper *shipper);
 void ps_shipper_resume(struct ps_shipper *shipper);
-void ps_shipper_free(struct ps_shipper *shipper); /* ends the thread; NULL is fine */
+/* Ends the thread, and sends away who waits. NULL is fine. */
+void ps_shipper_free(struct ps_shipper *shipper);
 
 /* Under the store's lock. */
 void ps_shipper_committed(struct ps_shipper *shipper, uint64_t commit, uint64_t bytes);
 /* A push has ended. */
 void ps_shipper_pushed(struct ps_shipper *shipper);
+/* One has failed, with this thread's last sentence: those who wait for a log that waits for it hear why. */
+void ps_shipper_push_failed(struct ps_shipper *shipper, int err);
+/* What could not be healed by time may be: it is tried again. */
+void ps_shipper_try_again(struct ps_shipper *shipper);
 
 /* Until all that was committed before the call is shipped, or pushed. PS_ETIMEDOUT; PS_EUNAVAILABLE: and the
  * network was not to be reached; PS_EFENCED, PS_EFORK, …: it never will be. The commits stay. */
 PS_CHECKED int ps_shipper_wait(struct ps_shipper *shipper, uint32_t timeout_ms);
+/* Until this commit is, for the call that made it. All that wait go with one shipment, those that come
+ * meanwhile with the next. PS_EUNAVAILABLE: not within timeout_ms; those that come after are told so at once,
+ * until something was shipped again: a network that is known to be away holds nobody up. PS_EFENCED,
+ * PS_EFORK, …: as above. */
+PS_CHECKED int ps_shipper_await(struct ps_shipper *shipper, uint64_t commit, uint32_t timeout_ms);
 
 struct ps_shipper_status {
 	struct ps_log_figures log;
 	uint64_t commits, bytes; /* that are not shipped; bytes: of contents */
 	uint64_t lag_ns;         /* since the first of them */
 	uint32_t failures;       /* in a row */
-	int error;               /* of the last one; PS_OK */
+	uint32_t waiters;
+	int error; /* of the last one; PS_OK */
 	char message[512];
 };
 void ps_shipper_status(struct ps_shipper *shipper, struct ps_shipper_status *status);

@@ -722,6 +722,8 @@ int store_use_up_ids(struct store *s, const ps_id *ids, size_t n);
 /* Commits one change; prepares it again when another commit came between. */
 int commit_one(struct store *s, struct change *c);
 int store_after_relaxed(struct store *s);
+/* Who hears of commits is told that all so far are durable, as the caller asked for (watch.c). */
+void store_tell_durable(struct store *s);
 /* Starts a checkpoint, or does one, when the log or the dirty pages ask for it. */
 int store_pace(struct store *s);
 size_t log_commit_max(const struct log *log);

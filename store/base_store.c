@@ -459,6 +459,8 @@ int base_sync(ps_storer *st)
 	 * of it. */
 	if (!err && checkpoint_after_sync(s) == PS_OK)
 		space_trim(s);
+	if (!err)
+		store_tell_durable(s);
 	return store_end_call(s, err);
 }
 

@@ -406,8 +406,12 @@ static int commit(struct base_batch *b, enum ps_durability durability)
 			err = resolve(b, &b->changes[i]);
 	}
 	/* Nothing to commit: but "durable" speaks of all that was ordered before as well. */
-	if (!err && !b->count && durability != PS_RELAXED && (durability == PS_DURABLE || s->options.durability != PS_RELAXED))
-		return log_sync(&s->log);
+	if (!err && !b->count && durability != PS_RELAXED && (durability == PS_DURABLE || s->options.durability != PS_RELAXED)) {
+		err = log_sync(&s->log);
+		if (!err)
+			store_tell_durable(s);
+		return err;
+	}
 	if (err || !b->count)
 		return err;
 	if (b->small_bytes >= pack_least(s))

@@ -21,6 +21,8 @@ struct commit {
 	bool direct;       /* refers to extents that were written without a flush */
 	bool list_fresh;   /* they are named in the record, to be verified at recovery */
 	bool durable;
+	uint64_t number;
+	const struct ps_commit_watch *watch; /* that hears when it is durable; NULL */
 	uint64_t buffer;   /* whose durability it waits for */
 	struct change spill; /* where the operations stand if the ring is too small for them */
 	bool spilled;
@@ -310,8 +312,10 @@ static int try_commit(struct commit *c)
 		fill_frame(s, &c->changes[i]);
 	append_record(c);
 	make_visible(c);
-	if (s->watch && c->contents_of > 0)
-		s->watch->committed(s->watch->arg, c->s->log.commit, c->contents);
+	c->number = s->log.commit;
+	c->watch = c->contents_of > 0 ? s->watch : NULL;
+	if (c->watch)
+		c->watch->committed(c->watch->arg, c->number, c->contents);
 	s->uncommitted_bytes -= change_taken_bytes(s, &c->spill);
 	for (size_t i = 0; i < c->n; i++) {
 		s->uncommitted_bytes -= change_taken_bytes(s, &c->changes[i]);
@@ -493,6 +497,8 @@ static int after_commit(struct commit *c)
 		err = store_after_relaxed(s);
 	if (err)
 		return err;
+	if (c->durable && c->watch && c->watch->durable)
+		c->watch->durable(c->watch->arg, c->number);
 	/* A checkpoint that fails makes the store read-only: the next call says so. This commit is as good as it was. */
 	(void)store_pace(s);
 	return PS_OK;

@@ -101,6 +101,9 @@ PS_CHECKED int ps_note_get(ps_storer *s, void *buf, size_t cap, size_t *len);
  * Called under the store's lock: does next to nothing, and calls no store. */
 struct ps_commit_watch {
 	void (*committed)(void *arg, uint64_t commit, uint64_t bytes);
+	/* A commit, or with a sync all up to it, is durable in the file as its caller asked for: in that thread, under no lock of this
+	 * store's. What the call has to wait for besides it says with ps_await (await.h). NULL: nothing. */
+	void (*durable)(void *arg, uint64_t commit);
 	void *arg;
 };
 /* watch outlives the store, or is taken away with NULL: from then on it is not called. PS_EBUSY: there is another. */

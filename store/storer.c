@@ -4,6 +4,7 @@
  * A call that passes costs two loads, the comparisons and one indirect jump; all that refuses is out of line.
  */
 #include "base/fail.h"
+#include "store/await.h"
 #include "store/cut.h"
 #include "store/placement.h"
 #include "store/session.h"
@@ -111,7 +112,7 @@ int ps_put(ps_storer *s, const void *data, size_t len, ps_id *id)
 {
 	STORER(s, id && bytes_given(data, len));
 	RANGE(PS_ID_NONE, 0, len);
-	return s->ops->put(s, data, len, id);
+	return PS_AWAITED(s->ops->put(s, data, len, id));
 }
 
 int ps_get(ps_storer *s, ps_id id, void *buf, size_t cap, size_t *len)
@@ -168,41 +169,41 @@ int ps_replace(ps_storer *s, ps_id id, const void *data, size_t len)
 {
 	STORER(s, id != PS_ID_NONE && bytes_given(data, len));
 	RANGE(id, 0, len);
-	return s->ops->replace(s, id, data, len);
+	return PS_AWAITED(s->ops->replace(s, id, data, len));
 }
 
 int ps_write_at(ps_storer *s, ps_id id, uint64_t off, const void *data, size_t len)
 {
 	STORER(s, id != PS_ID_NONE && bytes_given(data, len));
 	RANGE(id, off, len);
-	return s->ops->write_at(s, id, off, data, len);
+	return PS_AWAITED(s->ops->write_at(s, id, off, data, len));
 }
 
 int ps_resize(ps_storer *s, ps_id id, uint64_t size)
 {
 	STORER(s, id != PS_ID_NONE);
 	RANGE(id, 0, size);
-	return s->ops->resize(s, id, size);
+	return PS_AWAITED(s->ops->resize(s, id, size));
 }
 
 int ps_delete(ps_storer *s, ps_id id)
 {
 	STORER(s, id != PS_ID_NONE && id != PS_ID_PRIME);
-	return s->ops->delete_object(s, id);
+	return PS_AWAITED(s->ops->delete_object(s, id));
 }
 
 int ps_alloc(ps_storer *s, uint64_t size, ps_id *id)
 {
 	STORER(s, id);
 	RANGE(PS_ID_NONE, 0, size);
-	return s->ops->alloc(s, size, id);
+	return PS_AWAITED(s->ops->alloc(s, size, id));
 }
 
 int ps_prime(ps_storer *s, uint64_t size, ps_id *id)
 {
 	STORER(s, true);
 	RANGE(PS_ID_PRIME, 0, size);
-	return s->ops->prime(s, size, id);
+	return PS_AWAITED(s->ops->prime(s, size, id));
 }
 
 int ps_alloc_run(ps_storer *s, uint64_t size, size_t count, ps_id *ids)
@@ -213,7 +214,7 @@ int ps_alloc_run(ps_storer *s, uint64_t size, size_t count, ps_id *ids)
 	if (count > PS_SIZE_MAX / size)
 		return ps_fail(PS_ERANGE, "ps_alloc_run: %zu objects of %llu bytes: more than a store can hold", count,
 		               (unsigned long long)size);
-	return s->ops->alloc_run(s, size, count, ids);
+	return PS_AWAITED(s->ops->alloc_run(s, size, count, ids));
 }
 
 int ps_info(ps_storer *s, ps_id id, struct ps_info *info)
@@ -247,7 +248,7 @@ int ps_writer_write(ps_writer *w, const void *data, size_t len)
 int ps_writer_finish(ps_writer *w)
 {
 	SESSION(w, PS_SESSION_WRITER, true);
-	return w->session.s->ops->writer_finish(w);
+	return PS_AWAITED(w->session.s->ops->writer_finish(w));
 }
 
 int ps_writer_abort(ps_writer *w)
@@ -329,7 +330,7 @@ int ps_batch_commit(ps_batch *b, enum ps_durability durability)
 		b->session.s->ops->batch_abort(b);
 		return ps_fail(PS_EINVAL, "ps_batch_commit: no such durability");
 	}
-	return b->session.s->ops->batch_commit(b, durability);
+	return PS_AWAITED(b->session.s->ops->batch_commit(b, durability));
 }
 
 int ps_batch_abort(ps_batch *b)
@@ -349,7 +350,7 @@ int ps_write_batched(ps_storer *s, size_t n, const ps_id *ids, const void *data,
 		STORER(s, !__builtin_add_overflow(total, sizes[i], &total));
 	}
 	STORER(s, bytes_given(data, total));
-	return n ? s->ops->write_batched(s, n, ids, data, sizes) : PS_OK;
+	return n ? PS_AWAITED(s->ops->write_batched(s, n, ids, data, sizes)) : PS_OK;
 }
 
 int ps_each(ps_storer *s, ps_id from, ps_each_fn fn, void *arg)
@@ -361,7 +362,7 @@ int ps_each(ps_storer *s, ps_id from, ps_each_fn fn, void *arg)
 int ps_sync(ps_storer *s)
 {
 	STORER(s, true);
-	return s->ops->sync(s);
+	return PS_AWAITED(s->ops->sync(s));
 }
 
 int ps_stats(ps_storer *s, struct ps_stats *stats)
