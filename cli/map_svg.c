@@ -23,6 +23,7 @@ static const char *const colours[MAP_USES] = {
     [PS_SPACE_FREE] = "#eceff1",  [PS_SPACE_FIXED] = "#5f6b73",   [PS_SPACE_LOG] = "#9a7fd1",
     [PS_SPACE_TABLE] = "#2a9d8f", [PS_SPACE_OBJECTS] = "#4178be", [PS_SPACE_SLAB] = "#e08a1e"};
 static const char *const shades[MAP_SHADES] = {"#fde7c8", "#fac98b", "#f2a54a", "#d67c15", "#9c520a"};
+static const char here[] = "#2f7d5b", changed[] = "#c2452d", away[] = "#cfd8dc";
 static const char free_slots[] = "#fde7c8", waste[] = "#f2a54a", live[] = "#9c520a";
 
 /* Text of a picture: control characters and stray bytes shown as \xNN, the rest as XML wants it. */
@@ -238,6 +239,68 @@ static double put_routes(const struct cli_routes *routes, FILE *out, double y)
 	return y + MARGIN;
 }
 
+/* ---- where contents are ---- */
+
+static void add_local(struct ps_local_route *to, const struct ps_local_route *r)
+{
+	to->both_bytes += r->both_bytes;
+	to->dirty_bytes += r->dirty_bytes;
+	to->away_bytes += r->away_bytes;
+	to->away_objects += r->away_objects;
+}
+
+static uint64_t local_sum(const struct ps_local_route *r)
+{
+	return r->both_bytes + r->dirty_bytes + r->away_bytes;
+}
+
+static void put_local_bar(FILE *out, double y, const struct ps_local_route *r, uint64_t most,
+                          const char *name)
+{
+	const uint64_t parts[] = {r->both_bytes, r->dirty_bytes, r->away_bytes};
+	const char *const fills[] = {here, changed, away};
+	char text[160], both[32], dirty[32], gone[32];
+	double x = LABELS;
+
+	put_label(out, LABELS - 8, y + 12, "end", name);
+	for (size_t i = 0; i < 3; i++) {
+		double width = most > 0 ? (double)parts[i] * BARS_WIDTH / (double)most : 0;
+
+		if (width > 0)
+			put_box(out, x, y, width, BAR - 3, fills[i], NULL);
+		x += width;
+	}
+	snprintf(text, sizeof(text), "here and pushed %s; changed since %s; away %s",
+	         cli_size_text(parts[0], both), cli_size_text(parts[1], dirty),
+	         cli_size_text(parts[2], gone));
+	put_label(out, x + 8, y + 12, "small", text);
+}
+
+static double put_local(const struct cli_routes *routes, FILE *out, double y)
+{
+	struct ps_local_route bands[MAP_BANDS + 1] = {0};
+	uint64_t most = 0;
+	char name[32];
+
+	for (size_t i = 0; i < routes->count; i++)
+		add_local(&bands[i == 0 ? MAP_BANDS : map_band_of(routes->local[i].slot_bytes)],
+		          &routes->local[i]);
+	for (size_t i = 0; i <= MAP_BANDS; i++)
+		most = local_sum(&bands[i]) > most ? local_sum(&bands[i]) : most;
+	put_label(
+	    out, MARGIN, y, "head",
+	    "Contents: in the file and on the network (green), changed since the last push (red), on the "
+	    "network only (grey)");
+	y += 12;
+	for (unsigned i = 0; i <= MAP_BANDS; i++) {
+		if (local_sum(&bands[i]) == 0)
+			continue;
+		put_local_bar(out, y, &bands[i], most, i < MAP_BANDS ? map_band_text(i, name) : "root");
+		y += BAR;
+	}
+	return y + MARGIN;
+}
+
 /* ---- the whole ---- */
 
 static void put_heading(const struct space_map *map, const char *name, FILE *out)
@@ -268,7 +331,9 @@ static double put_body(const struct space_map *map, const char *name, FILE *out)
 	for (size_t line = 0; line < line_count(map); line++)
 		put_line(map, line, out);
 	y = put_legend(map, out, y);
-	return map->routes.count > 0 ? put_routes(&map->routes, out, y) : y;
+	if (map->routes.count > 0)
+		y = put_routes(&map->routes, out, y);
+	return map->routes.was_pushed ? put_local(&map->routes, out, y) : y;
 }
 
 void map_svg(const struct space_map *map, const char *name, FILE *out)

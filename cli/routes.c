@@ -5,6 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <padstone/push.h>
+
+/* A store that cannot be pushed never was. */
+static int read_local(ps_storer *s, struct cli_routes *routes)
+{
+	struct ps_remote_status status;
+	size_t n;
+
+	if (ps_push_status(s, &status) != PS_OK || status.state == 0)
+		return PS_OK;
+	routes->was_pushed = true;
+	return ps_local_routes(s, routes->local, sizeof(routes->local) / sizeof(*routes->local), &n);
+}
+
 int routes_read(ps_storer *s, struct cli_routes *routes)
 {
 	size_t n = 0;
@@ -15,7 +29,20 @@ int routes_read(ps_storer *s, struct cli_routes *routes)
 		return PS_OK;
 	err = ps_multi_routes(s, routes->route, sizeof(routes->route) / sizeof(*routes->route), &n);
 	routes->count = err == PS_OK ? n : 0;
-	return err;
+	return err == PS_OK ? read_local(s, routes) : err;
+}
+
+struct ps_local_route routes_local(const struct cli_routes *routes)
+{
+	struct ps_local_route all = {0};
+
+	for (size_t i = 0; i < routes->count; i++) {
+		all.both_bytes += routes->local[i].both_bytes;
+		all.dirty_bytes += routes->local[i].dirty_bytes;
+		all.away_objects += routes->local[i].away_objects;
+		all.away_bytes += routes->local[i].away_bytes;
+	}
+	return all;
 }
 
 const char *cli_count_text(uint64_t n, char out[32])
@@ -37,21 +64,59 @@ static bool is_used(const struct ps_multi_route *r)
 	return r->objects > 0 || r->slabs > 0;
 }
 
+static bool has_contents(const struct ps_local_route *r)
+{
+	return r->both_bytes + r->dirty_bytes + r->away_bytes > 0;
+}
+
+static bool is_shown(const struct cli_routes *routes, size_t i)
+{
+	return i == 0 || is_used(&routes->route[i]) ||
+	       (routes->was_pushed && has_contents(&routes->local[i]));
+}
+
+static char *route_name(uint32_t slot_bytes, char out[32])
+{
+	if (slot_bytes == 0)
+		strcpy(out, "root");
+	else
+		snprintf(out, 32, "%" PRIu32 " B", slot_bytes);
+	return out;
+}
+
 static void print_route(const struct ps_multi_route *r)
 {
 	char name[32], objects[32], live[32], waste[32], slabs[32] = "", full[32] = "", left[32];
 
-	if (r->slot_bytes == 0)
-		strcpy(name, "root");
-	else
-		snprintf(name, sizeof(name), "%" PRIu32 " B", r->slot_bytes);
 	if (r->slabs > 0) {
 		cli_count_text(r->slabs, slabs);
 		snprintf(full, sizeof(full), "%.0f %%", 100.0 * (double)r->used / (double)r->slots);
 	}
-	printf("%-8s %13s %11s %11s %9s %7s %11s\n", name, cli_count_text(r->objects, objects),
-	       cli_size_text(r->live_bytes, live), cli_size_text(r->waste_bytes, waste), slabs, full,
-	       cli_size_text(r->free_bytes, left));
+	printf("%-8s %13s %11s %11s %9s %7s %11s\n", route_name(r->slot_bytes, name),
+	       cli_count_text(r->objects, objects), cli_size_text(r->live_bytes, live),
+	       cli_size_text(r->waste_bytes, waste), slabs, full, cli_size_text(r->free_bytes, left));
+}
+
+static void print_local_route(const char *name, const struct ps_local_route *r)
+{
+	char both[32], dirty[32], away[32], objects[32];
+
+	printf("%-8s %13s %13s %13s %13s\n", name, cli_size_text(r->both_bytes, both),
+	       cli_size_text(r->dirty_bytes, dirty), cli_size_text(r->away_bytes, away),
+	       cli_count_text(r->away_objects, objects));
+}
+
+static void print_local(const struct cli_routes *routes)
+{
+	const struct ps_local_route all = routes_local(routes);
+	char name[32];
+
+	printf("\n%-8s %13s %13s %13s %13s\n", "contents", "here, pushed", "changed since", "away",
+	       "objects away");
+	for (size_t i = 0; i < routes->count; i++)
+		if (has_contents(&routes->local[i]))
+			print_local_route(route_name(routes->local[i].slot_bytes, name), &routes->local[i]);
+	print_local_route("all", &all);
 }
 
 void routes_print(const struct cli_routes *routes)
@@ -63,6 +128,8 @@ void routes_print(const struct cli_routes *routes)
 	for (size_t i = 0; i < routes->count; i++)
 		if (i == 0 || is_used(&routes->route[i]))
 			print_route(&routes->route[i]);
+	if (routes->was_pushed)
+		print_local(routes);
 }
 
 static json_t *route_json(const struct ps_multi_route *r)
@@ -75,17 +142,41 @@ static json_t *route_json(const struct ps_multi_route *r)
 	                 (json_int_t)r->free_bytes, "tail_bytes", (json_int_t)r->tail_bytes);
 }
 
+/* Of a route, or of all together. */
+static void local_json(const struct ps_local_route *r, json_t *object)
+{
+	json_object_set_new(object, "local_bytes",
+	                    json_integer((json_int_t)(r->both_bytes + r->dirty_bytes)));
+	json_object_set_new(object, "both_bytes", json_integer((json_int_t)r->both_bytes));
+	json_object_set_new(object, "dirty_bytes", json_integer((json_int_t)r->dirty_bytes));
+	json_object_set_new(object, "away_bytes", json_integer((json_int_t)r->away_bytes));
+	json_object_set_new(object, "away_objects", json_integer((json_int_t)r->away_objects));
+}
+
+static json_t *list_json(const struct cli_routes *routes)
+{
+	json_t *list = json_array(), *route;
+
+	for (size_t i = 0; i < routes->count; i++) {
+		if (!is_shown(routes, i))
+			continue;
+		route = route_json(&routes->route[i]);
+		if (routes->was_pushed)
+			local_json(&routes->local[i], route);
+		json_array_append_new(list, route);
+	}
+	return list;
+}
+
 void routes_json(const struct cli_routes *routes, json_t *object)
 {
-	json_t *list = json_array();
+	const struct ps_local_route all = routes_local(routes);
 
-	for (size_t i = 0; i < routes->count; i++)
-		if (i == 0 || is_used(&routes->route[i]))
-			json_array_append_new(list, route_json(&routes->route[i]));
-	if (routes->count > 0) {
-		json_object_set_new(object, "route_max", json_integer(routes->placement.route_max));
-		json_object_set_new(object, "slab_bytes", json_integer(routes->placement.slab_bytes));
-		json_object_set(object, "routes", list);
-	}
-	json_decref(list);
+	if (routes->count == 0)
+		return;
+	if (routes->was_pushed)
+		local_json(&all, object);
+	json_object_set_new(object, "route_max", json_integer(routes->placement.route_max));
+	json_object_set_new(object, "slab_bytes", json_integer(routes->placement.slab_bytes));
+	json_object_set_new(object, "routes", list_json(routes));
 }

@@ -154,7 +154,7 @@ PS_CHECKED PS_API int ps_multi_placement(ps_storer *s, struct ps_multi_placement
  * waits to be free. */
 struct ps_multi_route {
 	uint32_t slot_bytes;          /* 0: the root */
-	uint64_t objects, live_bytes; /* exact sizes */
+	uint64_t objects, live_bytes; /* exact sizes; not of small objects whose contents are away (ps_local_routes) */
 	uint64_t allocated;   /* bytes of the slots or extents, maps included, that these objects take */
 	uint64_t waste_bytes; /* of them, beyond the exact sizes. Objects with holes take less: 0 then */
 	uint64_t slabs, slots, used; /* used slots: those that wait to be free, too. 0 for the root */

@@ -44,7 +44,7 @@ PS_CHECKED int ps_each_space(ps_storer *s, ps_space_fn fn, void *arg);
 
 /* What a route holds: class 0 is the root. */
 struct ps_route_figures {
-	uint64_t objects, live_bytes;   /* exact sizes */
+	uint64_t objects, live_bytes;   /* exact sizes; not of small objects whose contents are away: they lie nowhere */
 	uint64_t allocated;             /* bytes of the slots, or of the extents, maps included, that objects take */
 	uint64_t slabs, slots, used;    /* used: also what waits to be free. The root has none of these */
 	uint64_t slot_bytes, tail_bytes; /* of one slot; of slabs, in no slot */

@@ -65,6 +65,32 @@ expect 0 "what is free goes" "$tool" compact s
 expect 0 "the size without" "$tool" stat --json s
 holds "the file system has the space" test "$(figure disk_bytes)" -lt $((before - 600000))
 
+# Where contents are, by route: each byte in one place.
+totals() {
+	python3 - out <<'EOF'
+import json, sys
+last = json.loads(open(sys.argv[1]).read().splitlines()[-1])
+parts = ("local_bytes", "both_bytes", "dirty_bytes", "away_bytes", "away_objects")
+for part in parts:
+    assert last[part] == sum(route[part] for route in last["routes"]), (part, last)
+for route in last["routes"] + [last]:
+    assert route["local_bytes"] == route["both_bytes"] + route["dirty_bytes"], route
+assert last["local_bytes"] + last["away_bytes"] == last["live_bytes"], last
+assert last["dirty_bytes"] > 0 and last["both_bytes"] == 0 and last["away_bytes"] > 1000000, last
+assert any(route["slot_bytes"] and route["away_bytes"] for route in last["routes"]), last
+EOF
+}
+expect 0 "figures" "$tool" stat --json s
+holds "they add up" totals
+expect 0 "the map" "$tool" map --json s
+holds "its figures, too" totals
+expect 0 "as text" "$tool" stat s
+holds "where contents are" grep -q "^contents .* away" out
+expect 0 "a map as text" "$tool" map s
+holds "where contents are" grep -q "^all  .* bytes .* MiB" out
+expect 0 "a picture" "$tool" map --svg picture.svg s
+holds "it says what is away" grep -q "here and pushed 0 bytes; changed since .*; away 1.0 MiB" picture.svg
+
 # Without a network: no damage, no guess, no half result under its own name.
 away "an export" export s out1
 holds "what is here was exported" test -f out1/b
