@@ -9,6 +9,7 @@
 #include <padstone/base_store.h>
 #include <padstone/multi_store.h>
 #include <padstone/remote.h>
+#include <padstone/remote_copy.h>
 #include <padstone/storer.h>
 
 #ifdef __cplusplus
@@ -95,6 +96,14 @@ typedef int (*ps_push_state_fn)(void *arg, const struct ps_push_state *state);
 /* The states that can be cloned, the newest first, as the last sync of r had them: one request. Other than 0 from fn ends it with PS_ECANCELED.
  * PS_ENOTFOUND: nothing was pushed here. */
 PS_CHECKED PS_API int ps_push_history(ps_remote *r, ps_push_state_fn fn, void *arg);
+
+/* As ps_remote_copy, with r synced before and after, and with the log behind the newest state: a clone of the copy is the state and the log as it
+ * was when it was copied. A copy that was cut off is a state, or a state with a part of its log. log_pads: of the log, that the copy has now (may be
+ * NULL). A key that only reads copies no log. Where nothing was pushed it is ps_remote_copy. PS_EBUSY: also, pushes came again and again. */
+PS_CHECKED PS_API int ps_push_copy(ps_remote *r, const char *url, const struct ps_remote_copy *options, struct ps_remote_copy_result *result, uint64_t *log_pads);
+/* As ps_remote_gc, which leaves logs alone; with it pads go that lie before the log of the newest state: a log that began anew has left them, or a
+ * push that was cut off. By the same rule. */
+PS_CHECKED PS_API int ps_push_gc(ps_remote *r, const struct ps_remote_gc *options, struct ps_remote_gc_result *result);
 
 /* How far the network of an attached store (struct ps_multi_options) is behind it. */
 struct ps_remote_status {

@@ -251,13 +251,13 @@ static int make_plan(struct copy *c)
 
 /* ---- the order ---- */
 
-static int check_missing(struct copy *c)
+int copy_check_missing(struct copy *c)
 {
 	if (c->result.missing == 0)
 		return PS_OK;
-	return ps_fail(PS_ELOST,
-	               "%s: %llu pads are lost or wrong; the copy has all others, and not the new head",
-	               ps_network_url(c->r->network), (unsigned long long)c->result.missing);
+	return ps_fail(
+	    PS_ELOST, "%s: %llu pads are lost or wrong; the copy has all others, and not what refers to them",
+	    ps_network_url(c->r->network), (unsigned long long)c->result.missing);
 }
 
 /* First all that takes nothing from the copy's head: names that are not there yet. */
@@ -271,7 +271,7 @@ static int send_new(struct copy *c)
 		err = walk_index(c, copy_add);
 	err = copy_settle(c, err);
 	c->defers = false;
-	return err == PS_OK ? check_missing(c) : err;
+	return err == PS_OK ? copy_check_missing(c) : err;
 }
 
 static int send_later(struct copy *c, struct ps_serial_set *index, bool indexed)
@@ -281,7 +281,7 @@ static int send_later(struct copy *c, struct ps_serial_set *index, bool indexed)
 		if (ps_serial_set_has(index, &c->later.all[i].slot.serial) == indexed)
 			err = copy_add(c, &c->later.all[i]);
 	err = copy_settle(c, err);
-	return err == PS_OK ? check_missing(c) : err;
+	return err == PS_OK ? copy_check_missing(c) : err;
 }
 
 /* Then pads that were written anew since. One that the copy's own index lies in comes last, and right before
@@ -309,7 +309,7 @@ static int send_head(struct copy *c)
 	if (err == PS_OK)
 		err = copy_add(c, &head);
 	err = copy_settle(c, err);
-	return err == PS_OK ? check_missing(c) : err;
+	return err == PS_OK ? copy_check_missing(c) : err;
 }
 
 static int send_all(struct copy *c)
@@ -346,10 +346,14 @@ static int one_try(struct copy *c)
 		err = copy_fetch_theirs(c);
 	if (err == PS_OK)
 		err = judge(c);
-	if (err != PS_OK || (is_same(c) && !c->options->all))
+	if (err != PS_OK)
 		return err;
-	err = make_plan(c);
-	return err == PS_OK ? send_all(c) : err;
+	if (!is_same(c) || c->options->all) {
+		err = make_plan(c);
+		if (err == PS_OK)
+			err = send_all(c);
+	}
+	return err == PS_OK && c->which ? copy_slots(c, c->which) : err;
 }
 
 static int run(struct copy *c)
@@ -413,8 +417,15 @@ static int end(struct copy *c)
 int ps_remote_copy(ps_remote *r, const char *url, const struct ps_remote_copy *options,
                    struct ps_remote_copy_result *result)
 {
+	return ps_remote_copy_slots(r, url, options, NULL, result, NULL);
+}
+
+int ps_remote_copy_slots(ps_remote *r, const char *url, const struct ps_remote_copy *options,
+                         const struct ps_remote_slots *which, struct ps_remote_copy_result *result,
+                         uint64_t *slots)
+{
 	static const struct ps_remote_copy none = {.size = sizeof(none)};
-	struct copy c = {.r = r, .options = options ? options : &none};
+	struct copy c = {.r = r, .options = options ? options : &none, .which = which};
 	static_assert(sizeof(c.result.code) == PS_HEAD_CODE, "a head code fits");
 	if (!url || c.options->size != sizeof(none))
 		return ps_fail(PS_EINVAL,
@@ -427,6 +438,8 @@ int ps_remote_copy(ps_remote *r, const char *url, const struct ps_remote_copy *o
 	(void)ps_operation_fail(&c.op, copy_to(&c, url));
 	struct ps_remote_copy_result told = c.result;
 	err = end(&c);
+	if (slots && err == PS_OK)
+		*slots = c.slots;
 	if (result && (err == PS_OK || told.missing > 0))
 		*result = told;
 	return err;

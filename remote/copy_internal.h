@@ -5,6 +5,7 @@
 #include <padstone/remote_copy.h>
 
 #include "remote/raw_pad.h"
+#include "remote/slot.h"
 #include "remote/sync_internal.h"
 
 enum { COPY_KEY = 68 };
@@ -13,7 +14,7 @@ enum { COPY_KEY = 68 };
 struct copy_pad {
 	struct ps_pad_slot slot;
 	uint8_t role;
-	uint32_t part;                /* chunk of a value, part of a run */
+	uint32_t part;                /* chunk of a value, part of a run; of a slot its number's low half */
 	struct ps_pad_identity there; /* what the second network has; none: nothing */
 	char key[COPY_KEY];           /* of the value, for sentences; cut */
 };
@@ -38,6 +39,8 @@ struct copy {
 	struct copy_pads later; /* older versions are there, which the copy's head may name */
 	bool defers;            /* such pads are put off */
 	bool moved;             /* what failed may have failed because another head is there by now */
+	const struct ps_remote_slots *which; /* that count; NULL: none is copied */
+	uint64_t slots;                      /* of these that were there */
 	struct ps_remote_copy_result result;
 	struct ps_remote_plan spent; /* so far */
 	/* Pads on their way. */
@@ -45,6 +48,14 @@ struct copy {
 	struct copy_lane *all, *idle;
 	uint32_t lanes_count, on_way;
 };
+
+/* PS_ELOST: some pads were missing. */
+int copy_check_missing(struct copy *c) __attribute__((warn_unused_result));
+
+/* ---- copy_slots.c ---- */
+
+/* Behind the head, which the copy has. */
+int copy_slots(struct copy *c, const struct ps_remote_slots *which) __attribute__((warn_unused_result));
 
 /* ---- copy_pads.c ---- */
 

@@ -45,6 +45,9 @@ static const char *text_of(const struct copy_pad *pad, char out[160])
 	else if (pad->role == PS_ROLE_RUN)
 		(void)snprintf(out, 160, "the index: part %u (pad %02x%02x%02x%02x)", pad->part, name[0],
 		               name[1], name[2], name[3]);
+	else if (pad->role == PS_ROLE_LOG || pad->role == PS_ROLE_FENCE)
+		(void)snprintf(out, 160, "slot %llu (pad %02x%02x%02x%02x)",
+		               (unsigned long long)pad->slot.counter, name[0], name[1], name[2], name[3]);
 	else if (pad->slot.class == PS_PAD_PUBLIC_INDEX)
 		(void)snprintf(out, 160, "\"%s\": its address (pad %02x%02x%02x%02x)", pad->key, name[0],
 		               name[1], name[2], name[3]);

@@ -50,13 +50,23 @@ static int find_ours(struct gc *gc, const struct ps_scan_pad *pad)
 	                         .first_ns = seen ? seen->first_ns : gc->latest_ns,
 	                         .generation = pad->plan.generation,
 	                         .class = pad->plan.class,
-	                         .known = seen};
+	                         .known = seen,
+	                         .slot = pad->kind == PS_SCAN_SLOT};
 	if (!seen && gc->fresh >= PS_GC_MOST - gc->note.count) {
 		gc->result.left++;
 		return PS_OK;
 	}
 	gc->fresh += !seen;
 	return add_found(gc, &found);
+}
+
+/* A slot counts by its place. */
+static bool counts(const struct gc *gc, const struct ps_pad_plan *plan)
+{
+	const struct ps_remote_slot_at *from = gc->which ? &gc->which->from : NULL;
+	if (!from || plan->role != PS_ROLE_LOG)
+		return true;
+	return plan->epoch > from->epoch || (plan->epoch == from->epoch && plan->counter >= from->n);
 }
 
 static int see_looked(void *arg, const struct ps_scan_pad *pad)
@@ -66,6 +76,8 @@ static int see_looked(void *arg, const struct ps_scan_pad *pad)
 	case PS_SCAN_GONE:
 		return PS_OK;
 	case PS_SCAN_SLOT:
+		if (!counts(gc, &pad->plan))
+			return find_ours(gc, pad);
 		gc->result.named++;
 		return PS_OK;
 	case PS_SCAN_OURS:
@@ -258,10 +270,16 @@ static int run(struct gc *gc)
 
 int ps_remote_gc(ps_remote *r, const struct ps_remote_gc *options, struct ps_remote_gc_result *result)
 {
+	return ps_remote_gc_slots(r, options, NULL, result);
+}
+
+int ps_remote_gc_slots(ps_remote *r, const struct ps_remote_gc *options, const struct ps_remote_slots *which,
+                       struct ps_remote_gc_result *result)
+{
 	if (options && options->size != sizeof(*options))
 		return ps_fail(PS_EINVAL, "ps_remote_gc: options of %zu bytes (%zu expected)", options->size,
 		               sizeof(*options));
-	struct gc gc = {0};
+	struct gc gc = {.which = which};
 	int err = sync_begin(&gc.s, r, "gc", options ? options->progress : NULL,
 	                     options ? options->progress_arg : NULL);
 	if (err != PS_OK)

@@ -51,6 +51,7 @@ static int follow_head(struct gc *gc)
 
 struct batch {
 	struct gc *gc;
+	bool slots; /* all of them are; else none */
 	struct gc_found *found[BATCH];
 	size_t count;
 	struct ps_pad_send sends[BATCH];
@@ -148,7 +149,8 @@ static int remove_batch(struct batch *b)
 {
 	struct gc *gc = b->gc;
 	int err = PS_OK;
-	if (!(ps_network_caps(gc->s.r->network) & PS_NET_CAP_GUARDED_REMOVE))
+	/* Nobody writes to a slot that was written once. */
+	if (!b->slots && !(ps_network_caps(gc->s.r->network) & PS_NET_CAP_GUARDED_REMOVE))
 		err = fence(b);
 	if (err != PS_OK)
 		return err;
@@ -167,16 +169,14 @@ static size_t fill_batch(struct gc *gc, size_t at, struct batch *b)
 {
 	b->count = 0;
 	for (; at < gc->count && b->count < BATCH; at++)
-		if (gc->found[at].ripe && !gc->found[at].spared)
+		if (gc->found[at].ripe && !gc->found[at].spared && gc->found[at].slot == b->slots)
 			b->found[b->count++] = &gc->found[at];
 	return at;
 }
 
-static int delete_all(struct gc *gc, struct batch *b)
+static int delete_some(struct gc *gc, struct batch *b)
 {
 	int err = PS_OK;
-	gc->s.op.shown.pads_done = 0;
-	gc->s.op.shown.pads_total = gc->result.ripe;
 	for (size_t at = 0; at < gc->count && err == PS_OK;) {
 		err = follow_head(gc);
 		if (err != PS_OK)
@@ -185,6 +185,15 @@ static int delete_all(struct gc *gc, struct batch *b)
 		err = b->count > 0 ? remove_batch(b) : PS_OK;
 	}
 	return err;
+}
+
+static int delete_all(struct gc *gc, struct batch *b)
+{
+	gc->s.op.shown.pads_done = 0;
+	gc->s.op.shown.pads_total = gc->result.ripe;
+	int err = delete_some(gc, b);
+	b->slots = true;
+	return err == PS_OK ? delete_some(gc, b) : err;
 }
 
 int gc_delete(struct gc *gc)

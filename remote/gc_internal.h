@@ -6,6 +6,7 @@
 
 #include "remote/gc_note.h"
 #include "remote/scan.h"
+#include "remote/slot.h"
 
 /* A pad of ours that nothing named when it was listed. */
 struct gc_found {
@@ -18,12 +19,14 @@ struct gc_found {
 	bool known;  /* from a listing before this one */
 	bool ripe;   /* and that was long enough ago */
 	bool spared; /* named by now, changed or gone */
+	bool slot;   /* of a log, below those that count */
 };
 
 struct gc {
 	struct ps_sync s; /* first */
 	struct ps_scan scan;
 	struct ps_remote_gc options;
+	const struct ps_remote_slots *which; /* that count; NULL: all do */
 	struct ps_remote_gc_result result;
 	struct ps_gc_note note; /* of the listings before */
 	uint64_t now_ns, latest_ns;

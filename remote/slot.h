@@ -63,4 +63,25 @@ PS_CHECKED int ps_remote_slot_read(ps_remote *r, const struct ps_remote_slot_at 
 PS_CHECKED int ps_remote_slot_remove(ps_remote *r, const struct ps_remote_slot_at *from, uint64_t end,
                                      ps_remote_progress_fn progress, void *arg);
 
+/* ---- which of them count: what the layer that writes them knows, and this one does not ---- */
+
+/* Of epoch from.epoch those from number from.n on, of later epochs up to `last` all; and fences always. */
+struct ps_remote_slots {
+	struct ps_remote_slot_at from;
+	uint64_t last;
+};
+
+struct ps_remote_copy;
+struct ps_remote_copy_result;
+/* As ps_remote_copy, and behind the head the slots that count, up to the first of each epoch that is not
+ * there. slots: how many these were (may be NULL). A key that only reads copies none. PS_EAUTH: one is no
+ * slot of this store. After a failure the copy has those before. */
+PS_CHECKED int ps_remote_copy_slots(ps_remote *r, const char *url, const struct ps_remote_copy *options,
+                                    const struct ps_remote_slots *which, struct ps_remote_copy_result *result,
+                                    uint64_t *slots);
+/* As ps_remote_gc; slots of role log below those that count are leftovers, too. That they are below has to
+ * hold for ever: a later head may have more of them there, never fewer. NULL: no slot is one. */
+PS_CHECKED int ps_remote_gc_slots(ps_remote *r, const struct ps_remote_gc *options,
+                                  const struct ps_remote_slots *which, struct ps_remote_gc_result *result);
+
 #endif

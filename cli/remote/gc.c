@@ -51,7 +51,7 @@ static int gc_run(struct cli *cli, ps_remote *r)
 
 	options.ignore_silent = cli->remote.ignore_silent;
 	options.age_s = (uint64_t)(cli->remote.age_hours * 3600);
-	err = ps_remote_gc(r, &options, &g);
+	err = ps_push_gc(r, &options, &g);
 	if (err != PS_OK)
 		return remote_ended(cli, err, NULL, "the same command goes on where it was");
 	cli_json(cli, gc_json(&g, cli->remote.apply));
