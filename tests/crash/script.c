@@ -21,6 +21,7 @@ enum { PIECE = 37000, BATCH_OBJECTS = 64 };
 static enum { OVER_BASE, OVER_MULTI, OVER_TURNS } over = OVER_BASE;
 static unsigned opens;
 static struct copies *copies; /* of the run at work */
+static const struct script_network *network;
 
 bool script_over(const char *stack)
 {
@@ -35,20 +36,29 @@ bool script_over(const char *stack)
 	return false;
 }
 
+void script_on_network(const struct script_network *on)
+{
+	network = on;
+}
+
+static int closing(ps_storer *base, int err)
+{
+	char sentence[512];
+	if (err) {
+		snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+		(void)!ps_close(base);
+		ps_fail(err, "%s", sentence);
+	}
+	return err;
+}
+
 /* Few classes in small slabs: what a script puts shares slabs and frames, fills and empties them. */
 static int multi_over(ps_storer *base, ps_storer **s)
 {
 	static const uint32_t slots[] = {64, 512, 1536, 4096};
 	const struct ps_multi_options options = {
 	    .size = sizeof(options), .slots = slots, .slot_count = 4, .slab_bytes = 8 << 10};
-	int err = ps_multi_open(base, &options, s);
-	if (err) {
-		char sentence[512];
-		snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
-		(void)!ps_close(base);
-		ps_fail(err, "%s", sentence);
-	}
-	return err;
+	return closing(base, ps_multi_open(base, &options, s));
 }
 
 int store_open(struct sim_disk *disk, bool relaxed, ps_storer **s)
@@ -66,6 +76,8 @@ int store_open(struct sim_disk *disk, bool relaxed, ps_storer **s)
 	int err = ps_base_open_io(sim_disk_io(disk), created, &options, &base);
 	if (err)
 		return err;
+	if (network)
+		return closing(base, network->over(network->arg, base, s));
 	if (copies && copies_pushed(copies) && copies_attach(copies, base))
 		abort();
 	if (over == OVER_MULTI || (over == OVER_TURNS && opens++ % 2 == 1))
@@ -560,8 +572,14 @@ void step_cut(struct run *run)
 
 void step_note(struct run *run)
 {
-	if (run->s)
+	if (run->s && !network)
 		(void)failed(run, marks_note(&run->marks, run->s, now_of, run), "note");
+}
+
+static int evict_to_copies(struct run *run)
+{
+	int err = copies_attach(run->copies, run->s);
+	return err ? err : ps_backing_evict(run->s, 0, NULL, NULL, NULL);
 }
 
 /* A failed push leaves some versions more than it says. */
@@ -569,13 +587,14 @@ void step_evict(struct run *run)
 {
 	if (!run->s || run->unknown)
 		return;
-	int err = copies_push(run->copies, run->s);
+	int err = network ? network->push(network->arg, run->s) : copies_push(run->copies, run->s);
 	if (failed(run, err, "push"))
 		return;
 	oracle_durable(run->oracle, now(run));
-	err = copies_attach(run->copies, run->s);
-	if (!err)
-		err = ps_backing_evict(run->s, 0, NULL, NULL, NULL);
+	if (network)
+		err = network->evict(network->arg, run->s);
+	else
+		err = evict_to_copies(run);
 	(void)failed(run, err, "evict");
 }
 

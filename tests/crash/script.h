@@ -47,6 +47,15 @@ struct script {
 /* What stores are opened as from now on: "base" (at first), "multi" (over base), or "turns": the one and the
  * other, call by call. NULL is "base". False: there is no such stack. */
 bool script_over(const char *stack);
+/* From now on stores are attached to a network, over the base store, and step_evict pushes to that. Notes are
+ * its own: step_note does nothing. NULL: as at first. The struct stays where it is. */
+struct script_network {
+	int (*over)(void *arg, ps_storer *base, ps_storer **s); /* owns base from success on */
+	int (*push)(void *arg, ps_storer *s);
+	int (*evict)(void *arg, ps_storer *s);
+	void *arg;
+};
+void script_on_network(const struct script_network *network);
 /* The smallest store that there is, without a thread, over the copies of the run that was made last. PS_OK or
  * the open's error. */
 int store_open(struct sim_disk *disk, bool relaxed, ps_storer **s);

@@ -1,7 +1,7 @@
 /* Pushes under writers: a clone is the store at one commit, the one that the push told, whatever was written
- * meanwhile. usage: push_writers_test [ROUNDS [SCHEME]] */
+ * meanwhile. A run is a store of its own on a network of its own, pushed once or more often while two threads
+ * write, and one clone of it. usage: push_writers_test [RUNS [SCHEME]] */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,10 +9,10 @@
 
 #include "tests/multistore/push_fixture.h"
 
-static unsigned rounds = 3;
+static unsigned runs = 3;
 static const char *scheme = "mem";
 
-enum { WRITERS = 2, KEYS = 40, LOG_MOST = 1 << 14 };
+enum { WRITERS = 2, KEYS = 40, BURST = 200, PUSHES = 4, LOG_MOST = BURST * PUSHES };
 
 /* What was committed, in the order of commits. One writer at a time commits, so that commit `first + i` is
  * entry i. */
@@ -26,10 +26,11 @@ struct logged {
 struct writing {
 	struct world w;
 	pthread_mutex_t lock;
+	pthread_cond_t more;
 	struct logged *log;
-	size_t count;
-	uint64_t first; /* the commit of log[0] */
-	atomic_bool stop;
+	size_t count, upto; /* writers rest when so many are committed: a network may be slow */
+	uint64_t first;     /* the commit of log[0] */
+	bool stop;
 	ps_id id[WRITERS * KEYS];
 };
 
@@ -40,6 +41,7 @@ struct writer {
 	pthread_t thread;
 };
 
+/* Under lock. */
 static void commit_one(struct writer *me, uint8_t *bytes)
 {
 	struct writing *of = me->of;
@@ -47,7 +49,6 @@ static void commit_one(struct writer *me, uint8_t *bytes)
 	struct logged l = {.key = key, .seed = roll(&me->dice) | 1};
 	l.len = (uint32_t)roll_below(&me->dice, roll_below(&me->dice, 8) ? 3000 : 150000);
 	blobs_fill(bytes, l.len, l.seed);
-	pthread_mutex_lock(&of->lock);
 	ps_id *id = &of->id[key];
 	if (*id == PS_ID_NONE) {
 		assert_ok(ps_put(of->w.s, bytes, l.len, id));
@@ -61,20 +62,25 @@ static void commit_one(struct writer *me, uint8_t *bytes)
 		assert_ok(ps_replace(of->w.s, *id, bytes, l.len));
 		l.id = *id;
 	}
-	if (of->count < LOG_MOST)
-		of->log[of->count++] = l;
-	else
-		atomic_store(&of->stop, true);
-	pthread_mutex_unlock(&of->lock);
+	of->log[of->count++] = l;
 }
 
 static void *write_on(void *arg)
 {
 	struct writer *me = arg;
+	struct writing *of = me->of;
 	uint8_t *bytes = malloc(150000);
 	assert_non_null(bytes);
-	while (!atomic_load(&me->of->stop))
-		commit_one(me, bytes);
+	pthread_mutex_lock(&of->lock);
+	while (!of->stop) {
+		if (of->count < of->upto)
+			commit_one(me, bytes);
+		else
+			pthread_cond_wait(&of->more, &of->lock);
+		pthread_mutex_unlock(&of->lock); /* the other one's turn, or that of who compares */
+		pthread_mutex_lock(&of->lock);
+	}
+	pthread_mutex_unlock(&of->lock);
 	free(bytes);
 	return NULL;
 }
@@ -107,10 +113,20 @@ static void expect_prefix(struct writing *of, ps_storer *clone, size_t upto)
 	free(last);
 }
 
+/* While it goes on so many more are committed. */
+static struct ps_push_result push_under_writers(struct writing *of)
+{
+	pthread_mutex_lock(&of->lock);
+	of->upto = of->count + BURST;
+	pthread_cond_broadcast(&of->more);
+	pthread_mutex_unlock(&of->lock);
+	return push_now(&of->w);
+}
+
 static void push_and_compare(struct writing *of)
 {
 	char path[256];
-	struct ps_push_result r = push_now(&of->w);
+	struct ps_push_result r = push_under_writers(of);
 	ps_storer *clone = clone_open(&of->w, of->w.b->r, r.state, path);
 	pthread_mutex_lock(&of->lock);
 	size_t upto = r.commit < of->first ? 0 : (size_t)(r.commit - of->first + 1);
@@ -122,9 +138,27 @@ static void push_and_compare(struct writing *of)
 	assert_int_equal(unlink(path), 0);
 }
 
-static void one_round(uint64_t seed)
+static void writers_start(struct writing *of, struct writer writers[WRITERS], uint64_t seed)
 {
-	struct writing of = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	for (unsigned i = 0; i < WRITERS; i++) {
+		writers[i] = (struct writer){.of = of, .number = i, .dice = {seed * WRITERS + i}};
+		assert_int_equal(pthread_create(&writers[i].thread, NULL, write_on, &writers[i]), 0);
+	}
+}
+
+static void writers_end(struct writing *of, struct writer writers[WRITERS])
+{
+	pthread_mutex_lock(&of->lock);
+	of->stop = true;
+	pthread_cond_broadcast(&of->more);
+	pthread_mutex_unlock(&of->lock);
+	for (unsigned i = 0; i < WRITERS; i++)
+		assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
+}
+
+static void one_run(uint64_t seed)
+{
+	struct writing of = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
 	struct writer writers[WRITERS];
 	struct ps_stats stats;
 	world_new(&of.w, scheme, seed);
@@ -134,16 +168,11 @@ static void one_round(uint64_t seed)
 	assert_non_null(of.log);
 	assert_ok(ps_stats(of.w.s, &stats));
 	of.first = stats.last_commit + 1;
-	for (unsigned i = 0; i < WRITERS; i++) {
-		writers[i] = (struct writer){.of = &of, .number = i, .dice = {seed * WRITERS + i}};
-		assert_int_equal(pthread_create(&writers[i].thread, NULL, write_on, &writers[i]), 0);
-	}
-	for (unsigned i = 0; i < 5; i++)
-		push_and_compare(&of);
-	atomic_store(&of.stop, true);
-	for (unsigned i = 0; i < WRITERS; i++)
-		assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
+	writers_start(&of, writers, seed);
+	for (unsigned i = 0; i < seed % PUSHES; i++)
+		(void)push_under_writers(&of);
 	push_and_compare(&of);
+	writers_end(&of, writers);
 	(void)expect_packs(of.w.b);
 	free(of.log);
 	world_free(&of.w);
@@ -152,16 +181,19 @@ static void one_round(uint64_t seed)
 static void a_clone_is_the_prefix_that_the_push_told(void **state)
 {
 	uint64_t first = test_seed(1);
+	unsigned done = 0;
 	(void)state;
-	for (unsigned i = 0; i < rounds; i++)
-		one_round(first + i);
+	for (; done < runs; done++)
+		one_run(first + done);
+	print_message("%u seeded runs on %s:, from seed %llu: each clone is the store at its cut\n", done,
+	              scheme, (unsigned long long)first);
 }
 
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {cmocka_unit_test(a_clone_is_the_prefix_that_the_push_told)};
 	if (argc > 1)
-		rounds = (unsigned)atoi(argv[1]);
+		runs = (unsigned)atoi(argv[1]);
 	if (argc > 2)
 		scheme = argv[2];
 	return cmocka_run_group_tests_name("pushes under writers", tests, NULL, NULL);

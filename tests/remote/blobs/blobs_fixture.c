@@ -118,11 +118,11 @@ void blobs_fill(void *buf, size_t len, uint64_t seed)
 {
 	uint8_t *bytes = buf;
 	uint64_t state = seed * 0x9e3779b97f4a7c15U + 1;
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0; i < len; i += sizeof(state)) {
 		state ^= state << 13;
 		state ^= state >> 7;
 		state ^= state << 17;
-		bytes[i] = (uint8_t)(state >> 24);
+		memcpy(bytes + i, &state, len - i < sizeof(state) ? len - i : sizeof(state));
 	}
 }
 
