@@ -51,6 +51,7 @@ int pool_init(struct pool *pool, struct store *s)
 	set_region_size(pool, SMALL_REGIONS ? SMALL_REGION_SHIFT : REGION_SHIFT);
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->unlocked, NULL);
+	spare_frames_init(&pool->spare);
 	pool->regions = ps_memory_zalloc(&s->memory, POOL_REGIONS * sizeof(*pool->regions));
 	return pool->regions ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory for the buffer manager", s->path);
 }
@@ -96,6 +97,7 @@ void pool_done(struct pool *pool)
 	ps_memory_free(&s->memory, pool->regions, POOL_REGIONS * sizeof(*pool->regions));
 	ps_memory_free(&s->memory, pool->ring, pool->ring_size * sizeof(*pool->ring));
 	ps_memory_free(&s->memory, pool->dirty, pool->dirty_size * sizeof(*pool->dirty));
+	spare_frames_done(pool);
 	pthread_mutex_destroy(&pool->lock);
 	pthread_cond_destroy(&pool->unlocked);
 }
@@ -187,7 +189,7 @@ int budget_take(struct store *s, uint64_t bytes)
 		if (fits && atomic_compare_exchange_weak_explicit(&s->budget_used, &used, used + bytes, memory_order_relaxed,
 								  memory_order_relaxed))
 			return PS_OK;
-		if (!fits && !pool_evict_one(&s->pool) && !table_evict_one(&s->table) && !staging_give_back(s))
+		if (!fits && !spare_frames_give_up(&s->pool) && !pool_evict_one(&s->pool) && !table_evict_one(&s->table) && !staging_give_back(s))
 			break;
 		used = atomic_load_explicit(&s->budget_used, memory_order_relaxed);
 	}
@@ -200,7 +202,7 @@ int budget_take(struct store *s, uint64_t bytes)
 void budget_charge(struct store *s, uint64_t bytes)
 {
 	uint64_t used = atomic_fetch_add_explicit(&s->budget_used, bytes, memory_order_relaxed) + bytes;
-	while (!fits_budget(s, used, 0) && pool_evict_one(&s->pool))
+	while (!fits_budget(s, used, 0) && (spare_frames_give_up(&s->pool) || pool_evict_one(&s->pool)))
 		used = atomic_load_explicit(&s->budget_used, memory_order_relaxed);
 }
 
@@ -214,18 +216,32 @@ static uint64_t state_bytes(uint64_t state)
 	return (state >> PAGE_COUNT_SHIFT) * PAGE;
 }
 
-/* Room for frames; those that are the first in their part of the file bring memory for the states of all of it with them. That stays in
- * use, and counted, until the store is closed. */
-static int take_memory(struct pool *pool, uint64_t place, uint64_t len)
+/* Room for frames; those that are the first in their part of the file bring memory for the states of
+ * all of it with them. That stays in use, and counted, until the store is closed. */
+static int count_memory(struct pool *pool, uint64_t place, uint64_t len)
 {
 	size_t part = pool_page(pool, place) / STATES_PAGES;
 	_Atomic(uint64_t) *word = &region_of(pool, place)->counted[part / 64];
 	uint64_t bit = (uint64_t)1 << part % 64;
 	if (atomic_load_explicit(word, memory_order_relaxed) & bit)
-		return budget_take(pool->store, len);
+		return len ? budget_take(pool->store, len) : PS_OK;
 	int err = budget_take(pool->store, len + STATES_BYTES);
 	if (!err && atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit)
 		budget_give(pool->store, STATES_BYTES);
+	return err;
+}
+
+/* Room for the frames of a place; *spare (may be NULL): how much of them is there, with contents of the past. */
+static int take_memory(struct pool *pool, uint64_t place, uint64_t len, uint64_t *spare)
+{
+	uint64_t there = spare_frames_take(pool, place, len);
+	int err = count_memory(pool, place, len - there);
+	if (err && there) {
+		(void)madvise(pool_address(pool, place), len, MADV_DONTNEED);
+		budget_give(pool->store, there);
+	}
+	if (spare)
+		*spare = there;
 	return err;
 }
 
@@ -273,16 +289,27 @@ static void wake_waiters(struct pool *pool)
 	pthread_mutex_unlock(&pool->lock);
 }
 
-static void drop_frames(struct pool *pool, uint64_t place, uint64_t bytes)
+/* Counted in the budget still. */
+static void forget_frames(struct pool *pool, uint64_t place, uint64_t bytes)
 {
-	(void)madvise(pool_address(pool, place), bytes, MADV_DONTNEED);
 	if (bytes <= FRAME_MAX) {
 		_Atomic(uint64_t) *bits = &region_of(pool, place)->verified[pool_page(pool, place) * 4];
 		for (uint64_t i = 0; i < bytes / PAGE * 4; i++)
 			atomic_store_explicit(&bits[i], 0, memory_order_relaxed);
 	}
 	atomic_fetch_sub_explicit(&pool->frame_bytes, bytes, memory_order_relaxed);
+}
+
+static void give_back_frames(struct pool *pool, uint64_t place, uint64_t bytes)
+{
+	(void)madvise(pool_address(pool, place), bytes, MADV_DONTNEED);
 	budget_give(pool->store, bytes);
+}
+
+static void drop_frames(struct pool *pool, uint64_t place, uint64_t bytes)
+{
+	forget_frames(pool, place, bytes);
+	give_back_frames(pool, place, bytes);
 }
 
 static bool try_evict(struct pool *pool, uint64_t place, bool *keep)
@@ -423,7 +450,7 @@ static int verify(const struct blob *b, const uint8_t *data, struct store *s, ps
 static int load(struct pool *pool, const struct blob *b, ps_id id, uint64_t first, uint64_t len, bool *patched)
 {
 	struct store *s = pool->store;
-	int err = take_memory(pool, first, len);
+	int err = take_memory(pool, first, len, NULL);
 	if (err)
 		return err;
 	uint8_t *frame = pool_address(pool, first);
@@ -487,7 +514,7 @@ bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_reque
 	/* Only what is plainly absent: all else the read itself will see to. */
 	if (old & (PAGE_LOCKED | PAGE_RESIDENT | PAGE_PATCHED) || !atomic_compare_exchange_strong(state, &old, old | PAGE_LOCKED))
 		return false;
-	if (take_memory(pool, first, len) != PS_OK) {
+	if (take_memory(pool, first, len, NULL) != PS_OK) {
 		atomic_store(state, old);
 		wake_waiters(pool);
 		return false;
@@ -558,10 +585,18 @@ uint64_t pool_pinned_bytes(struct pool *pool)
 
 /* ---- writers ----------------------------------------------------------------------------------------------------- */
 
+/* No byte of an object that is gone comes to lie behind one that is put there. */
+static void clear_slack(struct pool *pool, uint64_t place, uint64_t len)
+{
+	uint64_t slack = len <= FRAME_MAX ? len : PAGE;
+	memset(pool_address(pool, place) + len - slack, 0, slack);
+}
+
 int pool_fresh(struct pool *pool, uint64_t place, uint64_t len)
 {
 	_Atomic(uint64_t) *state = pool_state(pool, place);
-	int err = take_memory(pool, place, len);
+	uint64_t spare;
+	int err = take_memory(pool, place, len, &spare);
 	if (err)
 		return err;
 	/* A stale reader may look at the state of a page that is free: it never gets past RESIDENT. */
@@ -571,8 +606,10 @@ int pool_fresh(struct pool *pool, uint64_t place, uint64_t len)
 	}
 	atomic_fetch_add_explicit(&pool->frame_bytes, len, memory_order_relaxed);
 	/* One call for all pages costs half of what a fault for each does. Where it fails they fault. */
-	if (len >= POPULATE_FROM)
+	if (len - spare >= POPULATE_FROM)
 		(void)madvise(pool_address(pool, place), len, MADV_POPULATE_WRITE);
+	if (spare)
+		clear_slack(pool, place, len);
 	err = list_page(pool, place);
 	if (err) {
 		drop_frames(pool, place, len);
@@ -679,11 +716,13 @@ void pool_unlock_frame(struct pool *pool, uint64_t frame, uint64_t gone, bool dr
 	uint64_t old = atomic_load(state);
 	if (drop && old & PAGE_RESIDENT) {
 		undirty(pool, old);
-		drop_frames(pool, frame, state_bytes(old));
+		forget_frames(pool, frame, state_bytes(old));
+		if (!spare_frames_keep(pool, frame, state_bytes(old)))
+			give_back_frames(pool, frame, state_bytes(old));
 	}
 	if (!drop)
 		clear_verified(pool, gone);
-	atomic_store(state, drop ? old & PAGE_LISTED : old & ~PAGE_LOCKED);
+	atomic_fetch_and(state, drop ? PAGE_LISTED | PAGE_SPARE : ~PAGE_LOCKED);
 	wake_waiters(pool);
 }
 

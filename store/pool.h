@@ -10,6 +10,7 @@
 #include "allocator/allocator.h"
 #include "store/base_format.h"
 #include "store/io.h"
+#include "store/spare_frames.h"
 
 struct store;
 
@@ -30,6 +31,7 @@ struct blob {
 #define PAGE_LISTED ((uint64_t)1 << 28) /* stands in the eviction ring */
 #define PAGE_PATCHED ((uint64_t)1 << 29) /* not resident, and the log holds bytes for it (see redo) */
 #define PAGE_VERIFIED ((uint64_t)1 << 30) /* all of it: made in memory, or an extent of its own */
+#define PAGE_SPARE ((uint64_t)1 << 31)    /* absent, its memory is still there (spare_frames.h) */
 #define PAGE_COUNT_SHIFT 32             /* pages of the extent */
 
 struct pool_region {
@@ -55,6 +57,7 @@ struct pool {
 	size_t ring_size, ring_head, ring_count;
 	uint64_t *dirty; /* first pages of dirty extents (guarded by store.lock) */
 	size_t dirty_count, dirty_size;
+	struct spare_frames spare;
 };
 
 int pool_init(struct pool *pool, struct store *store);
@@ -93,7 +96,8 @@ static inline void pool_unpin(struct pool *pool, uint64_t frame)
 	assert(old & PAGE_PINS);
 	(void)old;
 }
-/* Frames for a new extent (of at least a page), pinned, contents undefined. PS_ENOMEM if the budget has no room. */
+/* Frames for a new extent (of at least a page), pinned. Contents undefined, but that what lies behind the bytes of an object is of no
+ * other: zeros in the last page, and in all of a frame that small ones share. PS_ENOMEM if the budget has no room. */
 int pool_fresh(struct pool *pool, uint64_t place, uint64_t len);
 /* Makes sure that the shared page of a small place is in memory, and pins it; `empty` says it holds nothing yet. May read. */
 /* For prefetch: starts the extent's read (true: finish must follow), which finish ends as a pin would. */

@@ -115,16 +115,18 @@ static uint64_t now_ms(void)
 unsigned staging_watch(struct store *s)
 {
 	struct staging *st = &s->staging;
+	struct spare_frames *frames = &s->pool.spare;
 	uint64_t now = now_ms();
+	bool frames_used = atomic_exchange_explicit(&frames->used, false, memory_order_relaxed);
 	pthread_mutex_lock(&st->lock);
-	if (st->used)
+	if (st->used || frames_used)
 		st->used_ms = now;
 	bool idle = now - st->used_ms >= IDLE_MS;
 	st->used = false;
-	st->watched = st->spares && !idle;
+	st->watched = (st->spares || atomic_load_explicit(&frames->bytes, memory_order_relaxed)) && !idle;
 	bool watched = st->watched;
 	pthread_mutex_unlock(&st->lock);
-	while (idle && staging_give_back(s))
+	while (idle && (staging_give_back(s) || spare_frames_give_up(&s->pool)))
 		;
 	return watched ? IDLE_MS : 0;
 }

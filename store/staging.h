@@ -43,7 +43,7 @@ int staging_wait(struct store *s, struct write_set *set);
 void staging_abandon(struct store *s, struct write_set *set);
 /* Memory for others: false if there is no spare buffer. */
 bool staging_give_back(struct store *s);
-/* Gives spare buffers back that nobody has used for a while. Milliseconds until it should be asked again; 0: there are none. */
+/* Gives spare buffers and spare frames back that nobody has used for a while. Milliseconds until it should be asked again; 0: there are none. */
 unsigned staging_watch(struct store *s);
 void staging_done(struct store *s);
 
