@@ -18,6 +18,7 @@ struct bench {
 	uint64_t size; /* load: objects of this size only; 0: all sizes */
 	bool json;
 	const char *workload;
+	const char *network; /* remote, push: instead of files; NULL */
 };
 
 /* ---- figures: one value a round ---- */
@@ -107,5 +108,6 @@ void bench_space(const struct bench *b);
 void bench_locks(const struct bench *b);
 void bench_routes(const struct bench *b);
 void bench_remote(const struct bench *b);
+void bench_push(const struct bench *b);
 
 #endif

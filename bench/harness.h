@@ -31,6 +31,7 @@ struct settings {
 	bool quick;
 	const char *peers;      /* words between commas; NULL: all */
 	const char *benchmarks; /* likewise */
+	const char *network;    /* of targets; NULL: files */
 	const char *json, *html, *results;
 	const char *notes; /* Markdown that --results takes over */
 };

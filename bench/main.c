@@ -16,7 +16,7 @@ static const struct target {
     {"allocators", bench_allocators}, {"cached", bench_cached}, {"durable", bench_durable},
     {"large", bench_large},           {"load", bench_load},     {"memory", bench_memory},
     {"reopen", bench_reopen},         {"space", bench_space},   {"locks", bench_locks},
-    {"routes", bench_routes},         {"remote", bench_remote},
+    {"routes", bench_routes},         {"remote", bench_remote}, {"push", bench_push},
 };
 enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
 
@@ -56,8 +56,8 @@ static bool target_run(const struct bench *b, const struct target *t)
 static bool targets_run(const struct command *c)
 {
 	const struct settings *s = &c->s;
-	struct bench b = {s->dir,        s->num,          s->seconds, s->seed, MAX(s->rounds, 1U),
-	                  s->value_size, s->json != NULL, NULL};
+	struct bench b = {s->dir,        s->num,          s->seconds, s->seed,   MAX(s->rounds, 1U),
+	                  s->value_size, s->json != NULL, NULL,       s->network};
 	bool good = true;
 	if (s->json && strcmp(s->json, "-") && !freopen(s->json, "w", stdout))
 		die("%s: %s", s->json, strerror(errno));

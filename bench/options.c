@@ -16,6 +16,7 @@ enum {
 	KEY_RESULTS,
 	KEY_NOTES,
 	KEY_MINUTES,
+	KEY_NETWORK,
 	KEY_THREADS
 };
 
@@ -37,6 +38,8 @@ static const struct argp_option options[] = {
     {"seed", 'x', "N", 0, "Of all that is random (1)", 2},
     {"cache_size", KEY_CACHE, "BYTES", 0, "Memory of each peer for caching (1073741824)", 2},
     {"dir", 'd', "DIR", 0, "Make the files here, on the disk to be measured (.)", 3},
+    {"network", KEY_NETWORK, "URL", 0,
+     "Pads of the targets remote and push go there, and stay there (files in DIR)", 3},
     {"json", 'j', "FILE", 0, "One JSON object a line; - is standard output, instead of tables", 3},
     {"html", KEY_HTML, "FILE", 0, "A page with plots", 3},
     {"results", KEY_RESULTS, "FILE", 0, "Tables in Markdown (bench/RESULTS.md)", 3},
@@ -158,6 +161,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_HTML:
 		c->s.html = arg;
+		return 0;
+	case KEY_NETWORK:
+		c->s.network = arg;
 		return 0;
 	case KEY_RESULTS:
 		c->s.results = arg;

@@ -5,66 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "bench/remote_stage.h"
 #include "bench/remote_work.h"
-#include "remote/remote.h"
 
-enum { DEPTH = 10, INFLIGHT = 128 << 20, SMALL = 1024, FILLERS = 32 };
+enum { SMALL = 1024, FILLERS = 32 };
 static const size_t LARGE = (size_t)256 << 20;
-
-struct stage {
-	const struct bench *b;
-	char folder[1024], state[1100], url[1100];
-	uint8_t key[PS_KEY];
-	struct ps_remote_options options;
-	ps_remote *r;
-};
-
-static uint32_t processors(void)
-{
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-	return n < 1 ? 1 : (uint32_t)MIN(n, 8);
-}
-
-/* `network`: NULL for one in files. */
-static void stage_open(struct stage *s, const struct bench *b, const char *network, uint64_t inflight)
-{
-	struct ps_remote_key key = {.user_key = s->key};
-	struct chance c = chance_from(b->seed);
-	*s = (struct stage){.b = b};
-	chance_fill(&c, s->key, sizeof(s->key) - 8);
-	(void)snprintf(s->folder, sizeof(s->folder), "%s", bench_path(b, "remote"));
-	remove_folder(s->folder);
-	if (mkdir(s->folder, 0700))
-		die("%s cannot be made", s->folder);
-	(void)snprintf(s->state, sizeof(s->state), "%s/state", s->folder);
-	if (network)
-		(void)snprintf(s->url, sizeof(s->url), "%s", network);
-	else
-		(void)snprintf(s->url, sizeof(s->url), "dir:%s/pads", s->folder);
-	s->options = (struct ps_remote_options){.size = sizeof(s->options),
-	                                        .state = s->state,
-	                                        .workers = processors(),
-	                                        .depth = DEPTH,
-	                                        .max_inflight = inflight,
-	                                        .create = 1};
-	MUST(ps_remote_init(s->url, &key, &s->options, &s->r));
-}
-
-static void stage_close(struct stage *s)
-{
-	MUST(ps_remote_close(s->r));
-	remove_folder(s->folder);
-}
 
 static uint64_t requests_of(const struct stage *s)
 {
-	struct ps_remote_stats stats;
-	MUST(ps_remote_stats(s->r, &stats));
-	return stats.requests;
+	return stage_stats(s).requests;
 }
 
 /* As asked for; else 256 MiB, or a KiB for each key where these are few. */
@@ -156,10 +108,10 @@ static void report_speeds(const struct bench *b, const struct speeds *s)
 static void run_large(struct large *l)
 {
 	struct speeds put = {.names = {"sealing, all processors", "raw files written, flushed",
-	                               "put of one value, dir:", "put over 1/(1/S + 1/D)",
+	                               "put of one value", "put over 1/(1/S + 1/D)",
 	                               "processor's time of both over that of put"}};
-	struct speeds get = {.names = {"opening, all processors", "raw files read",
-	                               "get of one value, dir:", "get over 1/(1/S + 1/D)",
+	struct speeds get = {.names = {"opening, all processors", "raw files read", "get of one value",
+	                               "get over 1/(1/S + 1/D)",
 	                               "processor's time of both over that of get"}};
 	struct chance c = chance_from(l->b->seed);
 	for (unsigned r = 0; r < l->b->rounds; r++) {
@@ -190,14 +142,14 @@ static void measure_large(const struct bench *b)
 	l.is = xalloc(l.bytes);
 	memset(l.value, 0, l.bytes);
 	memset(l.is, 0, l.bytes); /* its pages are there before a clock runs */
-	stage_open(&l.stage, b, NULL, INFLIGHT);
+	stage_open(&l.stage, b, "large", NULL, STAGE_INFLIGHT);
 	MUST(ps_keys_new(l.stage.key, NULL, &keys));
 	l.halves = (struct remote_halves){.keys = keys,
 	                                  .value = l.value,
 	                                  .bytes = l.bytes,
 	                                  .folder = l.stage.folder,
 	                                  .threads = processors(),
-	                                  .depth = processors() * DEPTH};
+	                                  .depth = processors() * STAGE_DEPTH};
 	run_large(&l);
 	ps_keys_free(keys);
 	stage_close(&l.stage);
@@ -250,7 +202,7 @@ static void measure_memory(const struct bench *b)
 {
 	uint64_t bytes = value_bytes(b, 32 << 20), inflight = bytes / 8;
 	struct stage s;
-	stage_open(&s, b, NULL, inflight);
+	stage_open(&s, b, "memory", NULL, inflight);
 	struct memory_watch w = {.r = s.r};
 	struct stream in = {.bytes = bytes}, out = {.bytes = bytes};
 	struct ps_remote_put put = {.size = sizeof(put), .progress = watch, .progress_arg = &w};
@@ -366,7 +318,7 @@ static void measure_index(const struct bench *b)
 	struct stage s;
 	char world[64];
 	(void)snprintf(world, sizeof(world), "mem:bench-%d", (int)getpid());
-	stage_open(&s, b, world, INFLIGHT);
+	stage_open(&s, b, "index", world, STAGE_INFLIGHT);
 	measure_small(&s);
 	fill(&s, b->count);
 	double start = now();

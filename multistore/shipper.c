@@ -26,6 +26,7 @@ struct ps_shipper {
 	unsigned pauses, waiters;
 	uint64_t waits_until;   /* the thread does; 0: it is awake */
 	uint64_t commit, bytes; /* the last one; of contents so far */
+	uint64_t pushed;        /* the last one that was, when the store was opened */
 	uint64_t bytes_before;  /* of them shipped */
 	uint64_t dirty_since,
 	    dirty_next; /* when the first commit that is not shipped was made; the first behind the beginning
@@ -38,6 +39,16 @@ struct ps_shipper {
 };
 
 /* ---- when ---- */
+
+/* The last commit that is shipped, or pushed. A log that nobody has looked at has nothing to say of a store
+ * that was whole on the network when it was opened. */
+static uint64_t shipped_to(const struct ps_shipper *sh, struct ps_log_figures *log)
+{
+	ps_log_figures(sh->log, log);
+	if (log->commit < sh->pushed)
+		log->commit = sh->pushed;
+	return log->commit;
+}
 
 /* What no time heals. */
 static bool is_final(int err)
@@ -82,9 +93,7 @@ void ps_shipper_committed(struct ps_shipper *sh, uint64_t commit, uint64_t bytes
 static void take_figures(struct ps_shipper *sh, uint64_t bytes)
 {
 	struct ps_log_figures log;
-	ps_log_figures(sh->log, &log);
-	bool clean = log.commit >= sh->commit;
-	if (clean) {
+	if (shipped_to(sh, &log) >= sh->commit) {
 		sh->bytes_before = sh->bytes;
 		sh->dirty_since = 0;
 	} else if (bytes > 0) {
@@ -233,6 +242,7 @@ int ps_shipper_start(struct ps_shipper *sh, uint64_t commit, uint64_t pushed)
 {
 	pthread_mutex_lock(&sh->lock);
 	sh->commit = commit > sh->commit ? commit : sh->commit;
+	sh->pushed = pushed;
 	if (sh->dirty_since == 0 && sh->commit > pushed)
 		sh->dirty_since = ps_clock_now(sh->clock);
 	pthread_mutex_unlock(&sh->lock);
@@ -289,8 +299,7 @@ void ps_shipper_free(struct ps_shipper *sh)
 static bool has_shipped(struct ps_shipper *sh, uint64_t commit)
 {
 	struct ps_log_figures log;
-	ps_log_figures(sh->log, &log);
-	return log.commit >= commit;
+	return shipped_to(sh, &log) >= commit;
 }
 
 /* Under lock. PS_ETIMEDOUT, without a sentence: until `until`. What no time heals ends it, and so does the
@@ -373,9 +382,8 @@ void ps_shipper_status(struct ps_shipper *sh, struct ps_shipper_status *status)
 	pthread_mutex_lock(&sh->lock);
 	*status =
 	    (struct ps_shipper_status){.failures = sh->failures, .error = sh->error, .waiters = sh->waiters};
-	ps_log_figures(sh->log, &status->log);
 	uint64_t now = ps_clock_now(sh->clock);
-	if (sh->commit > status->log.commit) {
+	if (sh->commit > shipped_to(sh, &status->log)) {
 		status->commits = sh->commit - status->log.commit;
 		status->bytes = sh->bytes - sh->bytes_before;
 		status->lag_ns = sh->dirty_since && now > sh->dirty_since ? now - sh->dirty_since : 0;

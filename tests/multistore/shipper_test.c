@@ -127,6 +127,26 @@ static void a_store_is_closed_while_it_ships(void **state)
 	world_free(&w);
 }
 
+/* It is opened with nothing left to ship: that is known without a look at the log, also after a push that had
+ * nothing to send. */
+static void what_was_pushed_before_an_open_is_not_waited_for(void **state)
+{
+	struct world w;
+	(void)state;
+	attached_new(&w, 4, LONG_MS);
+	assert_ok(ps_close(w.s));
+	attach(&w, LONG_MS);
+	assert_int_equal(status_of(&w).log_commits, 0);
+	assert_ok(ps_remote_wait(w.s, 0));
+	assert_ok(ps_push(w.s, NULL, NULL, NULL));
+	assert_ok(ps_remote_wait(w.s, 0));
+	change_some(&w, 3);
+	assert_true(status_of(&w).log_commits > 0);
+	assert_ok(ps_remote_wait(w.s, LONG_MS));
+	assert_int_equal(status_of(&w).log_commits, 0);
+	world_free(&w);
+}
+
 static void without_a_log_nothing_is_waited_for(void **state)
 {
 	struct world w;
@@ -154,6 +174,7 @@ int main(void)
 	    cmocka_unit_test(it_comes_by_itself),
 	    cmocka_unit_test(a_network_that_is_away_takes_nothing_back),
 	    cmocka_unit_test(a_store_is_closed_while_it_ships),
+	    cmocka_unit_test(what_was_pushed_before_an_open_is_not_waited_for),
 	    cmocka_unit_test(without_a_log_nothing_is_waited_for),
 	};
 	return cmocka_run_group_tests_name("the log in the background", tests, NULL, NULL);

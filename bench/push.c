@@ -1,0 +1,439 @@
+/* Stores on a network: what a push and a clone reach of what puts and gets of the same bytes do, what they
+ * leave to those who use the store meanwhile, and what small changes cost. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "bench/remote_stage.h"
+#include "multistore/push.h"
+#include "multistore/state_lookup.h"
+
+enum { OBJECT = 4096, SMALL = 100, SCATTERED = 1000, FOREGROUND = 1000, WAIT_MS = 600000 };
+static const size_t BULK = (size_t)256 << 20;
+
+struct world {
+	const struct bench *b;
+	struct stage stage;
+	ps_storer *s;
+	ps_id *ids;
+	uint64_t count;
+	struct chance chance;
+};
+
+/* As asked for; else 256 MiB, or a KiB for each key where these are few. */
+static uint64_t bulk_bytes(const struct bench *b)
+{
+	return MAX(b->size ? b->size : MIN((uint64_t)BULK, b->count << 10), (uint64_t)OBJECT);
+}
+
+static void world_open(struct world *w, const struct bench *b, const char *network)
+{
+	*w = (struct world){.b = b, .chance = chance_from(b->seed)};
+	stage_open(&w->stage, b, "push", network, STAGE_INFLIGHT);
+	MUST(ps_multi_open(store_open(bench_path(b, "store"), NULL), NULL, &w->s));
+}
+
+static void world_close(struct world *w)
+{
+	MUST(ps_close(w->s));
+	stage_close(&w->stage);
+	remove_file(bench_path(w->b, "store"));
+	free(w->ids);
+}
+
+static void load(struct world *w, uint64_t count, size_t size)
+{
+	w->count = count;
+	w->ids = xalloc(count * sizeof(*w->ids));
+	load_objects(w->b, w->s, count, size, w->ids);
+}
+
+static void load_small(struct world *w, ps_id *ids, uint64_t count)
+{
+	for (uint64_t i = 0; i < count;) {
+		ps_batch *batch;
+		MUST(ps_batch_begin(w->s, &batch));
+		for (unsigned n = 0; n < 1000 && i < count; n++, i++)
+			MUST(ps_batch_put(batch, "to be replaced", 14, &ids[i]));
+		MUST(ps_batch_commit(batch, PS_DURABLE));
+	}
+}
+
+static struct ps_push_result push_now(struct world *w)
+{
+	struct ps_push_options options = {.size = sizeof(options), .compression = -1};
+	struct ps_push_result result;
+	MUST(ps_push(w->s, w->stage.r, &options, &result));
+	return result;
+}
+
+/* One object in `stride` gets other contents. */
+static void change(struct world *w, size_t size, uint64_t version, uint64_t stride)
+{
+	uint8_t bytes[OBJECT];
+	for (uint64_t i = version % stride; i < w->count;) {
+		ps_batch *batch;
+		MUST(ps_batch_begin(w->s, &batch));
+		for (unsigned n = 0; n < 1000 && i < w->count; n++, i += stride) {
+			contents_fill(w->b->seed, i, version, bytes, size);
+			MUST(ps_batch_replace(batch, w->ids[i], bytes, size));
+		}
+		MUST(ps_batch_commit(batch, PS_DURABLE));
+	}
+}
+
+/* ---- a push beside a put, a clone beside a get ---- */
+
+struct whole {
+	struct world w;
+	struct stage value; /* the same bytes as one value of a remote store */
+	uint8_t *bytes;
+	uint64_t len;
+	struct figure push, put, pushed, clone, get, cloned;
+};
+
+static double time_push(struct whole *t)
+{
+	double start = now();
+	struct ps_push_result result = push_now(&t->w);
+	double seconds = now() - start;
+	if (result.bytes < t->len)
+		die("a push of changed contents sent %llu bytes", (unsigned long long)result.bytes);
+	return seconds;
+}
+
+static double time_put(struct whole *t)
+{
+	struct ps_remote_put options = {.size = sizeof(options), .replace = 1};
+	double start = now();
+	MUST(ps_remote_put(t->value.r, "value", t->bytes, t->len, &options));
+	return now() - start;
+}
+
+static double time_clone(struct whole *t, uint64_t version)
+{
+	char path[1100];
+	uint8_t is[OBJECT];
+	size_t got;
+	struct ps_clone_options options = {.size = sizeof(options)};
+	struct ps_clone_result result;
+	(void)snprintf(path, sizeof(path), "%s/clone", t->w.stage.folder);
+	double start = now();
+	MUST(ps_clone(t->w.stage.r, path, &options, &result));
+	double seconds = now() - start;
+	ps_storer *s = store_open(path, NULL);
+	for (uint64_t i = 0; i < t->w.count; i += 97) {
+		MUST(ps_get(s, t->w.ids[i], is, sizeof(is), &got));
+		contents_verify(t->w.b->seed, i, version, is, got);
+	}
+	MUST(ps_close(s));
+	remove_file(path);
+	return seconds;
+}
+
+static double time_get(struct whole *t)
+{
+	size_t got;
+	double start = now();
+	MUST(ps_remote_get(t->value.r, "value", t->bytes, t->len, &got, NULL));
+	return now() - start;
+}
+
+/* Who begins changes with the round. */
+static void run_round(struct whole *t, uint64_t version)
+{
+	double mib = (double)t->len / (1 << 20), push = 0, clone = 0;
+	bool first = version % 2;
+	change(&t->w, OBJECT, version, 1);
+	chance_fill(&t->w.chance, t->bytes, t->len - 8);
+	if (first)
+		push = time_push(t);
+	double put = time_put(t);
+	if (!first)
+		push = time_push(t);
+	if (first)
+		clone = time_clone(t, version);
+	double get = time_get(t);
+	if (!first)
+		clone = time_clone(t, version);
+	figure_add(&t->push, mib / push);
+	figure_add(&t->put, mib / put);
+	figure_add(&t->pushed, put / push);
+	figure_add(&t->clone, mib / clone);
+	figure_add(&t->get, mib / get);
+	figure_add(&t->cloned, get / clone);
+}
+
+static void report_whole(const struct whole *t)
+{
+	const struct bench *b = t->w.b;
+	report(b, "put of one value", "MiB/s", &t->put, GOAL_NONE, 0);
+	report(b, "push of as many changed bytes", "MiB/s", &t->push, GOAL_NONE, 0);
+	report(b, "push over put", "x", &t->pushed, GOAL_AT_LEAST, 0.7);
+	report(b, "get of one value", "MiB/s", &t->get, GOAL_NONE, 0);
+	report(b, "clone of as many bytes", "MiB/s", &t->clone, GOAL_NONE, 0);
+	report(b, "clone over get", "x", &t->cloned, GOAL_AT_LEAST, 0.8);
+}
+
+/* ---- those who use the store meanwhile ---- */
+
+/* Objects of its own, half gets, half replaces, one after another. */
+struct user {
+	struct world *w;
+	ps_id ids[FOREGROUND];
+	atomic_bool stop;
+	uint64_t done;
+	double seconds;
+};
+
+static void *use_store(void *arg)
+{
+	struct user *u = arg;
+	uint8_t bytes[OBJECT];
+	size_t got;
+	double start = now();
+	for (u->done = 0; !atomic_load(&u->stop); u->done++) {
+		ps_id id = u->ids[u->done * 7919 % FOREGROUND];
+		if (u->done % 2)
+			MUST(ps_get(u->w->s, id, bytes, sizeof(bytes), &got));
+		else
+			MUST(ps_replace(u->w->s, id, bytes, 256));
+	}
+	u->seconds = now() - start;
+	return NULL;
+}
+
+/* Operations a second while `beside` runs. */
+static double rate_beside(struct user *u, void beside(struct world *w))
+{
+	pthread_t thread;
+	atomic_store(&u->stop, false);
+	if (pthread_create(&thread, NULL, use_store, u))
+		die("no thread");
+	beside(u->w);
+	atomic_store(&u->stop, true);
+	pthread_join(thread, NULL);
+	return (double)u->done / u->seconds;
+}
+
+static void a_slice(struct world *w)
+{
+	struct timespec time = {(time_t)w->b->seconds,
+	                        (long)((w->b->seconds - (double)(time_t)w->b->seconds) * 1e9)};
+	(void)nanosleep(&time, NULL);
+}
+
+static void a_push(struct world *w)
+{
+	(void)push_now(w);
+}
+
+static void measure_users(struct world *w, uint64_t version)
+{
+	struct user *u = xalloc(sizeof(*u));
+	struct figure alone = {0}, beside = {0}, ratio = {0};
+	u->w = w;
+	load_small(w, u->ids, FOREGROUND);
+	(void)push_now(w);
+	for (unsigned r = 0; r < w->b->rounds; r++) {
+		change(w, OBJECT, version + r, 1);
+		figure_add(&alone, rate_beside(u, a_slice));
+		figure_add(&beside, rate_beside(u, a_push));
+		figure_add(&ratio, beside.value[r] / alone.value[r]);
+	}
+	report(w->b, "gets and replaces, one thread", "ops/s", &alone, GOAL_NONE, 0);
+	report(w->b, "the same during a push", "ops/s", &beside, GOAL_NONE, 0);
+	report(w->b, "during a push over without", "x", &ratio, GOAL_AT_LEAST, 0.8);
+	free(u);
+}
+
+static void measure_whole(const struct bench *b)
+{
+	struct whole *t = xalloc(sizeof(*t));
+	memset(t, 0, sizeof(*t));
+	world_open(&t->w, b, NULL);
+	stage_open(&t->value, b, "value", NULL, STAGE_INFLIGHT);
+	load(&t->w, bulk_bytes(b) / OBJECT, OBJECT);
+	t->len = t->w.count * OBJECT;
+	t->bytes = xalloc(t->len);
+	struct ps_push_result result = push_now(&t->w);
+	report_one(b, "bulk load, bytes sent over changed", "x", (double)result.sent_bytes / (double)t->len,
+	           t->len >= BULK ? GOAL_AT_MOST : GOAL_NONE, 1.1);
+	for (unsigned r = 0; r < b->rounds; r++)
+		run_round(t, r + 1);
+	report_whole(t);
+	measure_users(&t->w, b->rounds + 1);
+	stage_close(&t->value);
+	world_close(&t->w);
+	free(t->bytes);
+	free(t);
+}
+
+/* ---- small changes ---- */
+
+static void report_most(const struct bench *b, const char *name, const char *unit, const struct figure *f,
+                        double target)
+{
+	double most = 0;
+	for (unsigned i = 0; i < f->count; i++)
+		most = MAX(most, f->value[i]);
+	report_one(b, name, unit, most, GOAL_AT_MOST, target);
+}
+
+/* Ten a commit. */
+static void scatter(struct world *w, const ps_id *small, uint64_t count)
+{
+	enum { GROUP = 10 };
+	uint8_t bytes[SMALL];
+	for (unsigned i = 0; i < SCATTERED; i += GROUP) {
+		ps_batch *batch;
+		MUST(ps_batch_begin(w->s, &batch));
+		for (unsigned n = 0; n < GROUP; n++) {
+			chance_fill(&w->chance, bytes, sizeof(bytes) - 8);
+			MUST(ps_batch_replace(batch, small[chance_below(&w->chance, count)], bytes,
+			                      sizeof(bytes)));
+		}
+		MUST(ps_batch_commit(batch, PS_RELAXED));
+	}
+}
+
+static void scattered_pushes(struct world *w, const ps_id *small, uint64_t count)
+{
+	struct figure bytes = {0}, requests = {0};
+	for (unsigned r = 0; r < MAX(w->b->rounds, 3U); r++) {
+		scatter(w, small, count);
+		struct ps_push_result result = push_now(w);
+		figure_add(&bytes, (double)result.sent_bytes);
+		figure_add(&requests, (double)result.requests);
+	}
+	report(w->b, "push of 1,000 scattered replaces of 100 B", "bytes", &bytes, GOAL_NONE, 0);
+	report_most(w->b, "the most that one of them sent", "bytes", &bytes, 1 << 20);
+	report(w->b, "push of 1,000 scattered replaces, requests", "", &requests, GOAL_AT_MOST, 12);
+}
+
+/* A push of a change says where the log begins. */
+static void reopen_attached(struct world *w, ps_id small)
+{
+	struct ps_multi_options options = {.size = sizeof(options), .remote = w->stage.r, .log_ms = 500};
+	MUST(ps_close(w->s));
+	MUST(ps_multi_open(store_open(bench_path(w->b, "store"), NULL), &options, &w->s));
+	MUST(ps_replace(w->s, small, "attached", 8));
+	MUST(ps_push(w->s, NULL, NULL, NULL));
+	MUST(ps_remote_wait(w->s, WAIT_MS));
+}
+
+/* The same changes by way of the log; then nothing is left to do, and nothing is asked. */
+static void scattered_logs(struct world *w, const ps_id *small, uint64_t count)
+{
+	struct figure bytes = {0};
+	reopen_attached(w, small[0]);
+	for (unsigned r = 0; r < MAX(w->b->rounds, 3U); r++) {
+		uint64_t before = stage_stats(&w->stage).sent_bytes;
+		scatter(w, small, count);
+		MUST(ps_remote_wait(w->s, WAIT_MS));
+		figure_add(&bytes, (double)(stage_stats(&w->stage).sent_bytes - before));
+	}
+	report(w->b, "the same as a log", "bytes", &bytes, GOAL_NONE, 0);
+	report_most(w->b, "the most that one of them sent as a log", "bytes", &bytes, 512 << 10);
+	uint64_t before = stage_stats(&w->stage).requests;
+	a_slice(w);
+	report_one(w->b, "requests while idle", "", (double)(stage_stats(&w->stage).requests - before),
+	           GOAL_AT_MOST, 0);
+}
+
+/* Four times the bulk in objects of a KiB, some replaced again, and small ones that lie among them. */
+static void measure_small(const struct bench *b)
+{
+	enum { LARGE = 1024, CHURNED = 10, EACH = 128 };
+	struct world w;
+	world_open(&w, b, NULL);
+	load(&w, 4 * bulk_bytes(b) / LARGE, LARGE);
+	uint64_t count = MAX(w.count / EACH, (uint64_t)SCATTERED);
+	ps_id *small = xalloc(count * sizeof(*small));
+	load_small(&w, small, count);
+	(void)push_now(&w);
+	for (unsigned i = 1; i <= 3; i++)
+		change(&w, LARGE, i, CHURNED);
+	(void)push_now(&w);
+	scattered_pushes(&w, small, count);
+	scattered_logs(&w, small, count);
+	free(small);
+	world_close(&w);
+}
+
+/* ---- the first object of a clone ---- */
+
+static void read_first(const struct stage *other, ps_id id, const char *should)
+{
+	struct ps_memory memory;
+	struct ps_cut_object object;
+	ps_state_lookup *l;
+	char is[64];
+	ps_memory_init(&memory, NULL);
+	MUST(ps_state_lookup_open(&memory, other->r, NULL, &l));
+	MUST(ps_state_lookup_find(l, id, UINT64_MAX, &object));
+	if (object.size != strlen(should))
+		die("the first object has another size");
+	MUST(ps_state_lookup_read(l, id, UINT64_MAX, 0, is, (size_t)object.size));
+	if (memcmp(is, should, (size_t)object.size) != 0)
+		die("the first object has other contents");
+	ps_state_lookup_free(l);
+	ps_memory_done(&memory);
+}
+
+static ps_id load_numbers(struct world *w, uint64_t count, uint64_t one)
+{
+	ps_id id, found = PS_ID_NONE;
+	for (uint64_t i = 0; i < count;) {
+		ps_batch *batch;
+		MUST(ps_batch_begin(w->s, &batch));
+		for (unsigned n = 0; n < 1000 && i < count; n++, i++) {
+			char text[64];
+			int len = snprintf(text, sizeof(text), "object %llu", (unsigned long long)i);
+			MUST(ps_batch_put(batch, text, (size_t)len, &id));
+			if (i == one)
+				found = id;
+		}
+		MUST(ps_batch_commit(batch, PS_RELAXED));
+	}
+	return found;
+}
+
+/* By a machine that has the key and nothing else, its open included. */
+static void measure_first(const struct bench *b)
+{
+	char world[64], should[64];
+	uint64_t count = 10 * b->count, one = count / 3;
+	struct world w;
+	struct stage other;
+	(void)snprintf(world, sizeof(world), "mem:bench-push-%d", (int)getpid());
+	world_open(&w, b, world);
+	ps_id id = load_numbers(&w, count, one);
+	(void)push_now(&w);
+	(void)snprintf(should, sizeof(should), "object %llu", (unsigned long long)one);
+	stage_join(&other, &w.stage, "other");
+	double start = now();
+	read_first(&other, id, should);
+	double took = now() - start;
+	struct ps_remote_stats stats = stage_stats(&other);
+	report_one(b, "objects of the clone", "", (double)count, GOAL_NONE, 0);
+	report_one(b, "its first object, mem:", "ms", took * 1e3, GOAL_NONE, 0);
+	report_one(b, "its first object, requests", "", (double)stats.requests, GOAL_AT_MOST, 10);
+	report_one(b, "its first object, received", "bytes", (double)stats.received_bytes, GOAL_AT_MOST,
+	           2 << 20);
+	stage_close(&other);
+	world_close(&w);
+}
+
+void bench_push(const struct bench *b)
+{
+	measure_whole(b);
+	measure_small(b);
+	measure_first(b);
+}
