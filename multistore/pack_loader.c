@@ -8,8 +8,32 @@
 enum {
 	END_BYTES = 32 << 10,  /* of a pack, that are read at first: its tail, and an index of 2,040 blocks */
 	AHEAD_BYTES = 4 << 20, /* of blocks in one request */
-	AHEAD_BLOCKS = 64,
+	AHEAD_SHARE = 4,       /* of what is kept, so that it is still there when it is asked for */
 };
+
+/* ---- life ---- */
+
+int ps_pack_loader_init(struct ps_pack_loader *l, struct ps_memory *memory, ps_remote *r, size_t cache_bytes)
+{
+	l->memory = memory;
+	l->r = r;
+	l->ahead_bytes = cache_bytes / AHEAD_SHARE < AHEAD_BYTES ? cache_bytes / AHEAD_SHARE : AHEAD_BYTES;
+	int err = ps_pack_streams_init(&l->streams);
+	if (err)
+		return err;
+	err = ps_pack_cache_new(memory, cache_bytes, &l->cache);
+	if (err)
+		ps_pack_streams_done(&l->streams);
+	return err;
+}
+
+void ps_pack_loader_done(struct ps_pack_loader *l)
+{
+	if (!l->cache)
+		return;
+	ps_pack_cache_free(l->cache);
+	ps_pack_streams_done(&l->streams);
+}
 
 /* ---- ranges ---- */
 
@@ -144,16 +168,17 @@ int ps_pack_load_index(struct ps_pack_loader *l, const struct ps_push_manifest_p
 struct claimed {
 	const struct ps_pack_index *index;
 	uint32_t first, count;
-	struct ps_cached *held[AHEAD_BLOCKS];
+	struct ps_cached *held[PS_PACK_AHEAD_BLOCKS];
 };
 
-static void claim_more(struct ps_pack_loader *l, struct claimed *c, uint32_t wanted)
+/* Up to `last`, of at most so many bytes. */
+static void claim_more(struct ps_pack_loader *l, struct claimed *c, uint32_t last, uint64_t bytes)
 {
 	uint64_t begin = c->index->lines[c->first].offset;
-	while (c->count < AHEAD_BLOCKS && c->first + c->count <= wanted) {
+	while (c->count < PS_PACK_AHEAD_BLOCKS && c->first + c->count <= last) {
 		uint32_t next = c->first + c->count;
 		struct ps_cache_key key = key_of(&c->index->tail.about, next);
-		if (ps_pack_index_end(c->index, next) - begin > AHEAD_BYTES)
+		if (ps_pack_index_end(c->index, next) - begin > bytes)
 			return;
 		struct ps_cached *e = ps_pack_cache_claim(l->cache, &key);
 		if (!e)
@@ -218,7 +243,10 @@ int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *ind
 	int err = ps_pack_cache_hold(l->cache, &key, &c.held[0], &load);
 	if (!err && load) {
 		c.count = 1;
-		claim_more(l, &c, wanted);
+		uint32_t last = ps_pack_streams_follow(&l->streams, index, block, wanted);
+		claim_more(l, &c, wanted, AHEAD_BYTES);
+		claim_more(l, &c, last, l->ahead_bytes);
+		ps_pack_streams_went(&l->streams, index, block, block + c.count);
 		err = load_claimed(l, &c);
 	}
 	if (!err)

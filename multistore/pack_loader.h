@@ -7,14 +7,22 @@
 
 #include "multistore/manifest.h"
 #include "multistore/pack_cache.h"
+#include "multistore/pack_streams.h"
 
 struct ps_pack_loader {
 	struct ps_memory *memory;
 	ps_remote *r;
 	struct ps_pack_cache *cache;
+	struct ps_pack_streams streams;
+	uint64_t ahead_bytes;            /* in one request, beyond what is asked for */
 	atomic_bool stopped;             /* what is under way ends within a second, with PS_ECANCELED */
 	atomic_ullong reads, read_bytes; /* ranges of packs that were asked for, and their bytes */
 };
+
+/* cache_bytes: what is kept decoded. PS_ENOMEM. */
+PS_CHECKED int ps_pack_loader_init(struct ps_pack_loader *l, struct ps_memory *memory, ps_remote *r,
+                                   size_t cache_bytes);
+void ps_pack_loader_done(struct ps_pack_loader *l);
 
 /* All of them, with the name of the pack: what the remote said; PS_ESUPERSEDED: it is not there any more;
  * PS_ECORRUPT: it is not what the manifest says. *held is released by the caller (ps_pack_cache_release). */
@@ -22,7 +30,7 @@ struct ps_pack_loader {
 PS_CHECKED int ps_pack_load_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
                                   struct ps_cached **held);
 /* A block, and with it, in the same request, those behind it up to `wanted` that are not there yet, as far as
- * it is worth it. */
+ * it is worth it; and more behind them for who goes through the pack (pack_streams.h). */
 PS_CHECKED int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block,
                                   uint32_t wanted, struct ps_cached **held);
 

@@ -599,15 +599,13 @@ int ps_state_lookup_open(struct ps_memory *memory, ps_remote *r,
 	l->memory = memory;
 	if (options)
 		l->options = *options;
-	l->loader.memory = memory;
-	l->loader.r = r;
 	int err = init_locks(l);
 	if (err) {
 		ps_memory_free(memory, l, sizeof(*l));
 		return err;
 	}
-	err = ps_pack_cache_new(memory, l->options.cache_bytes ? l->options.cache_bytes : CACHE_BYTES,
-	                        &l->loader.cache);
+	err = ps_pack_loader_init(&l->loader, memory, r,
+	                          l->options.cache_bytes ? l->options.cache_bytes : CACHE_BYTES);
 	if (!err)
 		err = read_view(l, &l->view);
 	if (err)
@@ -621,7 +619,7 @@ void ps_state_lookup_free(ps_state_lookup *l)
 {
 	if (!l)
 		return;
-	ps_pack_cache_free(l->loader.cache);
+	ps_pack_loader_done(&l->loader);
 	if (l->view)
 		free_view(l, l->view);
 	(void)pthread_mutex_destroy(&l->renewing);

@@ -86,6 +86,26 @@ static struct ps_local_figures figures_of(struct backed *b)
 	return f;
 }
 
+/* Nobody else is at it. */
+static void expect_routes_add_up(struct backed *b, bool dirty)
+{
+	struct ps_local_route routes[PS_MULTI_CLASSES_MAX + 1], all = {0};
+	struct ps_local_figures f = figures_of(b);
+	size_t n;
+	assert_ok(ps_local_routes(b->w.s, routes, PS_MULTI_CLASSES_MAX + 1, &n));
+	for (size_t i = 0; i < n; i++) {
+		all.both_bytes += routes[i].both_bytes;
+		all.dirty_bytes += routes[i].dirty_bytes;
+		all.away_bytes += routes[i].away_bytes;
+		all.away_objects += routes[i].away_objects;
+		assert_true(i == 0 || routes[i].slot_bytes > 0);
+	}
+	assert_int_equal(all.both_bytes + all.dirty_bytes, f.local_bytes);
+	assert_int_equal(all.away_bytes, f.away_bytes);
+	assert_int_equal(all.away_objects, f.away_objects);
+	assert_int_equal(all.dirty_bytes > 0, dirty);
+}
+
 static void evict_all(struct backed *b)
 {
 	assert_ok(ps_evict(b->w.s, 0, NULL, NULL, NULL));
@@ -114,8 +134,10 @@ static void what_has_left_comes_back(void **state)
 		struct ps_local_figures before = figures_of(&b);
 		assert_int_equal(before.dirty_objects, 0);
 		assert_int_equal(before.away_objects, 0);
+		expect_routes_add_up(&b, false);
 		uint64_t asked = requests(&b);
 		evict_all(&b);
+		expect_routes_add_up(&b, false);
 		assert_int_equal(requests(&b), asked);
 		struct ps_local_figures away = figures_of(&b);
 		assert_int_equal(away.away_objects, before.local_objects);
@@ -146,6 +168,7 @@ static void nothing_leaves_that_was_not_pushed(void **state)
 	change_some(&b.w, 30);
 	picture_take(&p, b.w.s);
 	uint64_t dirty = figures_of(&b).dirty_bytes;
+	expect_routes_add_up(&b, true);
 	assert_ok(ps_evict(b.w.s, 0, NULL, NULL, &freed));
 	struct ps_local_figures f = figures_of(&b);
 	assert_true(dirty > 0 && f.dirty_bytes == dirty && f.local_bytes > 0 && f.local_bytes <= dirty);

@@ -17,12 +17,17 @@ static struct ps_memory memory;
 enum { READERS = 6, CACHE = 600 << 10 };
 
 /* What is kept is less than what most of the states here take. */
-static ps_state_lookup *lookup_open(ps_remote *r, uint64_t state)
+static ps_state_lookup *lookup_keeping(ps_remote *r, uint64_t state, size_t bytes)
 {
-	const struct ps_state_lookup_options options = {.state = state, .cache_bytes = CACHE};
+	const struct ps_state_lookup_options options = {.state = state, .cache_bytes = bytes};
 	ps_state_lookup *l;
 	assert_ok(ps_state_lookup_open(&memory, r, &options, &l));
 	return l;
+}
+
+static ps_state_lookup *lookup_open(ps_remote *r, uint64_t state)
+{
+	return lookup_keeping(r, state, CACHE);
 }
 
 /* ---- right ---- */
@@ -380,6 +385,93 @@ static void a_pack_in_another_ones_place_is_refused(void **state)
 	world_free(&w);
 }
 
+/* ---- ahead of who goes through ---- */
+
+enum { SMALL = 2048, SMALLS = 4000, LARGE = 24 << 20, STEP = 1 << 20 };
+
+/* Contents that zstd finds nothing in. */
+static void fill_noise(uint8_t *bytes, size_t len, uint64_t seed)
+{
+	struct dice dice = {seed};
+	for (size_t k = 0; k + 8 <= len; k += 8) {
+		uint64_t word = roll(&dice);
+		memcpy(bytes + k, &word, 8);
+	}
+}
+
+static uint64_t reads_of(ps_state_lookup *l)
+{
+	struct ps_state_lookup_figures f;
+	ps_state_lookup_figures(l, &f);
+	return f.reads;
+}
+
+static void read_small(ps_state_lookup *l, const ps_id *ids, unsigned i)
+{
+	uint8_t got[SMALL], want[SMALL];
+	fill_noise(want, SMALL, i + 1);
+	assert_ok(ps_state_lookup_read(l, ids[i], UINT64_MAX, 0, got, SMALL));
+	assert_memory_equal(got, want, SMALL);
+}
+
+/* 8 MB in blocks of 256 KiB: a read each, and the index, were 33. Who jumps about gets what is asked for. */
+static void objects_in_order_are_fetched_ahead(void **state)
+{
+	struct world w;
+	struct ps_state_lookup_figures f;
+	uint8_t bytes[SMALL];
+	ps_id *ids = test_malloc(SMALLS * sizeof(*ids));
+	(void)state;
+	world_new(&w, "mem", 79);
+	for (unsigned i = 0; i < SMALLS; i++) {
+		fill_noise(bytes, SMALL, i + 1);
+		assert_ok(ps_put(w.s, bytes, SMALL, &ids[i]));
+	}
+	(void)push_now(&w);
+	ps_state_lookup *l = lookup_keeping(w.b->r, 0, 16 << 20);
+	for (unsigned i = 0; i < SMALLS; i++)
+		read_small(l, ids, i);
+	print_message("%d objects in order: %llu reads\n", SMALLS, (unsigned long long)reads_of(l));
+	assert_in_range(reads_of(l), 1, 12);
+	ps_state_lookup_free(l);
+	l = lookup_keeping(w.b->r, 0, 16 << 20);
+	for (unsigned i = 0; i < 10; i++)
+		read_small(l, ids, (i * 1663 + 7) % SMALLS);
+	ps_state_lookup_figures(l, &f);
+	assert_in_range(f.reads, 2, 11);
+	print_message("10 at random: %llu reads, %llu bytes\n", (unsigned long long)f.reads,
+	              (unsigned long long)f.read_bytes);
+	assert_true(f.read_bytes < 11 * (300 << 10));
+	ps_state_lookup_free(l);
+	test_free(ids);
+	world_free(&w);
+}
+
+/* 24 MiB, in packs of 10: a read a MiB, and three indexes, were 27. */
+static void a_large_object_is_fetched_ahead(void **state)
+{
+	struct world w;
+	uint8_t *all = test_malloc(LARGE), *got = test_malloc(STEP);
+	ps_id id;
+	(void)state;
+	world_new(&w, "mem", 80);
+	w.options.pack_bytes = 10 << 20;
+	fill_noise(all, LARGE, 1);
+	assert_ok(ps_put(w.s, all, LARGE, &id));
+	(void)push_now(&w);
+	ps_state_lookup *l = lookup_keeping(w.b->r, 0, 16 << 20);
+	for (size_t at = 0; at < LARGE; at += STEP) {
+		assert_ok(ps_state_lookup_read(l, id, UINT64_MAX, at, got, STEP));
+		assert_memory_equal(got, all + at, STEP);
+	}
+	print_message("%d MiB in order: %llu reads\n", LARGE >> 20, (unsigned long long)reads_of(l));
+	assert_in_range(reads_of(l), 1, 18);
+	ps_state_lookup_free(l);
+	test_free(all);
+	test_free(got);
+	world_free(&w);
+}
+
 /* ---- several at once ---- */
 
 struct reader {
@@ -578,6 +670,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_dropped_pack_is_looked_for_in_the_newer_state),
 	    cmocka_unit_test(no_lie_makes_other_bytes),
 	    cmocka_unit_test(a_pack_in_another_ones_place_is_refused),
+	    cmocka_unit_test(objects_in_order_are_fetched_ahead),
+	    cmocka_unit_test(a_large_object_is_fetched_ahead),
 	    cmocka_unit_test(threads_read_what_was_pushed),
 	    cmocka_unit_test(what_several_want_is_fetched_once),
 	    cmocka_unit_test(a_read_that_hangs_is_stopped),
