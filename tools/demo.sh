@@ -162,10 +162,22 @@ rm -rf "$work/out"
 same_tree "$tree" "$work/out" || give_up "what came back differs"
 note "the same: every byte, name, mode, time and link target"
 
+say "Letting the contents leave the file: the network has them"
+cloned=$(store_figure disk_bytes)
+"$tool" evict --quiet "$store" || give_up "what was pushed did not leave"
+"$tool" compact --quiet "$store" || give_up "what was free did not go"
+evicted=$(store_figure disk_bytes)
+[ "$evicted" -lt "$cloned" ] || give_up "nothing has left"
+id=$("$tool" ls --json "$store" "${one#"$tree"/}" | figure id)
+"$tool" get --quiet "$store" "$id" -o "$work/one" || give_up "nothing was fetched"
+cmp "$one" "$work/one" || give_up "what was fetched differs"
+note "$(megabytes "$cloned") on disk before, $(megabytes "$evicted") after; a file that is read comes back through the network"
+
 say "What was proved, in $(($(now) - started)) seconds"
 note "- an import killed with SIGKILL left a sound store, and lost no file that it had committed;"
 note "- run again it stored only what was missing, and a further one stored nothing;"
 note "- $files files came out byte by byte as they went in, with modes, times and links;"
 note "- half of the files were deleted, and what stayed is unharmed;"
 note "- the store, pushed and lost with all its machine knew, came back from the network and one key;"
+note "- its contents left the file, and what was read of them came back;"
 [ -z "$compacted" ] || note "- the deleted space went back to the file system."
