@@ -1,6 +1,7 @@
 /* The conformance suite on the whole stack on a network, with next to no room in its file: no call tells the
- * difference. */
+ * difference. usage: full_conformance_test [waits]: and every commit waits for its log */
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/conformance/conformance.h"
 #include "tests/multistore/full_stack.h"
@@ -13,7 +14,7 @@ static int open_stack(void *arg, bool fresh, ps_storer **s)
 	return full_stack_open(arg, fresh, s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct full_stack f;
 	const struct conformance_stack stack = {
@@ -25,6 +26,7 @@ int main(void)
 	    .persistent = true,
 	};
 	full_stack_new(&f, LEAVE_ONE_IN);
+	f.waits = argc > 1 && strcmp(argv[1], "waits") == 0;
 	int failed = conformance_run(&stack);
 	uint64_t reads = full_stack_reads(&f);
 	printf("%llu pushes and %llu evictions in the background, %llu requests that read\n",

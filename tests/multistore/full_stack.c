@@ -10,7 +10,7 @@
 
 #include "tests/support/evicting.h"
 
-enum { LOCAL_BYTES = 1, CACHE_BYTES = 1 << 20, MEMORY = 16 << 20, WAIT_NS = 5000000 };
+enum { LOCAL_BYTES = 1, CACHE_BYTES = 1 << 20, MEMORY = 16 << 20, WAIT_NS = 5000000, LONG_MS = 120000 };
 
 static void hear(void *arg, const struct ps_multi_event *event)
 {
@@ -69,7 +69,8 @@ static void make_network(struct full_stack *f)
 	                                       .remote = f->b->r,
 	                                       .local_bytes = LOCAL_BYTES,
 	                                       .cache_bytes = CACHE_BYTES,
-	                                       .log_ms = PS_LOG_OFF,
+	                                       .log_ms = f->waits ? PS_LOG_EACH_COMMIT : PS_LOG_OFF,
+	                                       .log_wait_ms = LONG_MS,
 	                                       .event = hear,
 	                                       .event_arg = f};
 }
@@ -108,7 +109,7 @@ static int leave(void *arg, ps_storer *inner, bool push)
 int full_stack_open(struct full_stack *f, bool fresh, ps_storer **s)
 {
 	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .durability = PS_RELAXED,
+	                                        .durability = f->waits ? PS_DURABLE : PS_RELAXED,
 	                                        .memory_budget = MEMORY,
 	                                        .pin_limit = 1 << 30,
 	                                        .io = PS_BASE_IO_BUFFERED,

@@ -16,6 +16,7 @@ struct full_stack {
 	struct ps_multi_options options;
 	unsigned leave_one_in; /* before one in so many calls all that may leaves, sometimes behind a push;
 	                          more often, and the background is always in the way of that */
+	bool waits; /* set before the first store: durable commits, all of which wait for the log */
 	unsigned calls;
 	sem_t told;                          /* posted with what the background tells */
 	_Atomic(uint64_t) pushes, evictions; /* in the background */
