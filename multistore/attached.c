@@ -75,7 +75,7 @@ static void durable(void *arg, uint64_t commit)
 
 /* ---- a push ---- */
 
-static int still_wanted(void *arg, const struct ps_progress *progress)
+int attached_unwanted(void *arg, const struct ps_progress *progress)
 {
 	struct ps_attached *a = arg;
 	(void)progress;
@@ -96,20 +96,13 @@ static int unless_given_up(struct ps_attached *a, int err)
 	return given_up ? PS_ECANCELED : err;
 }
 
-/* What time does not heal: nothing is tried again until a caller has seen to it. */
-static bool is_final(int err)
-{
-	return err == PS_EFORK || err == PS_EHELD || err == PS_EFENCED || err == PS_EREADONLY ||
-	       err == PS_ENOTSUP || err == PS_EINVAL;
-}
-
 /* Under lock. */
 static void note_success(struct ps_attached *a, const struct ps_push_result *result, uint64_t bytes)
 {
 	bool clean = result->commit >= a->commit;
 	a->state = result->state;
 	a->pushed_commit = result->commit;
-	a->pushed_ns = push_wall_ns();
+	a->pushed_ns = ps_wall_ns();
 	a->pushed_bytes = result->sent_bytes;
 	a->bytes_before = clean ? a->bytes : bytes;
 	a->dirty_since = clean ? 0 : a->dirty_next;
@@ -128,7 +121,7 @@ static void note_failure(struct ps_attached *a, int err)
 {
 	a->failures++;
 	a->error = err;
-	a->stopped = is_final(err);
+	a->stopped = push_is_final(err);
 	a->retry_at = ps_clock_now(a->clock) + ps_backoff_delay_ns(&a->backoff, a->failures);
 	snprintf(a->sentence, sizeof(a->sentence), "%s", ps_last_error_message());
 }
@@ -185,15 +178,10 @@ static void push_in_background(struct ps_attached *a)
 {
 	struct ps_push_options options = a->push;
 	struct ps_push_result result = {0};
-	options.progress = still_wanted;
+	options.progress = attached_unwanted;
 	options.progress_arg = a;
 	int err = attached_push(a, &options, &result);
 	tell(a, err, &result);
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* True: something is due, and this thread is the pusher. *push: that is. Under lock. */
@@ -204,7 +192,7 @@ static bool wait_until_due(struct ps_attached *a, bool *push)
 		uint64_t now = ps_clock_now(a->clock), due = rests ? PS_NEVER : attached_due(a);
 		*push = due <= now;
 		if (!rests)
-			due = earlier(due, attached_evict_due(a));
+			due = ps_earlier(due, attached_evict_due(a));
 		if (due <= now)
 			return true;
 		a->waits_until = due;
@@ -268,7 +256,7 @@ static int take_note(struct ps_attached *a)
 	a->pushed_bytes = note.pushed_bytes;
 	a->commit = not_below(a->commit, stats.last_commit);
 	if (a->dirty_since == 0 && a->commit > note.commit) {
-		uint64_t now = push_wall_ns();
+		uint64_t now = ps_wall_ns();
 		a->dirty_since = ps_clock_now(a->clock);
 		a->lag_before_ns = note.pushed_ns && now > note.pushed_ns ? now - note.pushed_ns : 0;
 	}
@@ -349,6 +337,18 @@ void ps_attached_pause(struct ps_attached *a)
 }
 
 /* A push that fetches what is away fails as fetching stops: by then it knows that it is not wanted. */
+void ps_attached_pause_log(struct ps_attached *a)
+{
+	if (a->shipper)
+		ps_shipper_pause(a->shipper);
+}
+
+void ps_attached_resume_log(struct ps_attached *a)
+{
+	if (a->shipper)
+		ps_shipper_resume(a->shipper);
+}
+
 void ps_attached_begin_close(struct ps_attached *a)
 {
 	want_pause(a);
@@ -372,18 +372,6 @@ void ps_attached_resume(struct ps_attached *a)
 	a->pauses--;
 	wake(a);
 	pthread_mutex_unlock(&a->lock);
-}
-
-void ps_attached_pause_log(struct ps_attached *a)
-{
-	if (a->shipper)
-		ps_shipper_pause(a->shipper);
-}
-
-void ps_attached_resume_log(struct ps_attached *a)
-{
-	if (a->shipper)
-		ps_shipper_resume(a->shipper);
 }
 
 static bool become_pusher(struct ps_attached *a)

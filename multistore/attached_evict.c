@@ -47,16 +47,6 @@ static void fetched(void *arg, size_t len)
 
 /* ---- the background's ---- */
 
-static int still_wanted(void *arg, const struct ps_progress *progress)
-{
-	struct ps_attached *a = arg;
-	(void)progress;
-	pthread_mutex_lock(&a->lock);
-	bool wanted = !a->stops && a->pauses == 0;
-	pthread_mutex_unlock(&a->lock);
-	return !wanted;
-}
-
 static void tell(const struct ps_attached *a, int err, uint32_t failures, uint64_t freed)
 {
 	const struct ps_multi_event event = {.kind = err ? PS_MULTI_EVICT_FAILED : PS_MULTI_EVICTED,
@@ -85,8 +75,8 @@ static int evict(struct ps_attached *a, struct ps_push_evicted *evicted)
 {
 	uint64_t goal = a->local_bytes - spare_bytes(a);
 	*evicted = (struct ps_push_evicted){0};
-	int err =
-	    has_room(a, goal) ? PS_OK : ps_push_backing_evict(a->backing, goal, still_wanted, a, evicted);
+	int err = has_room(a, goal) ? PS_OK
+	                            : ps_push_backing_evict(a->backing, goal, attached_unwanted, a, evicted);
 	return err == PS_ENOTFOUND ? PS_OK : err; /* nothing was pushed, so nothing may leave */
 }
 

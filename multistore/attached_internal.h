@@ -72,6 +72,11 @@ uint64_t attached_due(const struct ps_attached *a);
 int attached_push(struct ps_attached *a, const struct ps_push_options *options,
                   struct ps_push_result *result);
 
+/* A progress function: ends what the thread does when the attachment ends, or is to rest. `a`: the
+ * attachment.
+ */
+int attached_unwanted(void *a, const struct ps_progress *progress);
+
 /* ---- what is in the file (attached_evict.c) ---- */
 
 /* When the next eviction is due; PS_NEVER. Under lock. */

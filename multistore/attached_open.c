@@ -327,7 +327,7 @@ int ps_push_status(ps_storer *s, struct ps_remote_status *status)
 		err = ps_stats(s, &stats);
 	if (err)
 		return err;
-	uint64_t now = push_wall_ns(),
+	uint64_t now = ps_wall_ns(),
 	         behind = stats.last_commit > note.commit ? stats.last_commit - note.commit : 0;
 	uint64_t lag = note.pushed_ns == 0 ? UINT64_MAX : now > note.pushed_ns ? now - note.pushed_ns : 0;
 	*status = (struct ps_remote_status){

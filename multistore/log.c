@@ -1,12 +1,9 @@
 #include "multistore/log.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include "base/fail.h"
 #include "multistore/log_pack.h"
@@ -43,33 +40,14 @@ struct ps_log {
 
 /* ---- life ---- */
 
-static int draw(uint8_t *bytes, size_t len)
-{
-	for (size_t got = 0; got < len;) {
-		ssize_t n = getrandom(bytes + got, len - got, 0);
-		if (n < 0 && errno != EINTR)
-			return ps_fail_errno(errno, "no random bytes for a log");
-		got += n > 0 ? (size_t)n : 0;
-	}
-	bytes[0] |= 1; /* never all zeros */
-	return PS_OK;
-}
-
-static const ps_storer *innermost(const ps_storer *s)
-{
-	while (s->inner)
-		s = s->inner;
-	return s;
-}
-
 int ps_log_new(const struct ps_log_setup *setup, struct ps_log **log)
 {
 	struct ps_log *made = calloc(1, sizeof(*made));
 	if (!made)
 		return ps_fail(PS_ENOMEM, "no memory for a log");
 	made->setup = *setup;
-	made->below = innermost(setup->s);
-	int err = draw(made->session, sizeof(made->session));
+	made->below = push_innermost(setup->s);
+	int err = push_draw(made->session, sizeof(made->session));
 	if (err) {
 		free(made);
 		return err;
@@ -110,7 +88,7 @@ struct ps_log *ps_log_of(ps_storer *s)
 {
 	pthread_mutex_lock(&entered_lock);
 	struct ps_log *log = entered;
-	while (log && log->below != innermost(s))
+	while (log && log->below != push_innermost(s))
 		log = log->next;
 	pthread_mutex_unlock(&entered_lock);
 	return log;
@@ -244,8 +222,7 @@ static int look(struct ps_log *log, ps_log_group_fn group)
 static bool is_own(const struct ps_push_note *note, const struct ps_push_manifest *m)
 {
 	const struct ps_push_manifest_state *newest = ps_push_manifest_newest(m);
-	return newest && (memcmp(note->last, newest->mark, PS_PACK_MARK) == 0 ||
-	                  ps_push_note_tried(note, newest->mark));
+	return newest && ps_push_note_has(note, newest->mark);
 }
 
 /* Only the holder ships, and not in the log of one before. */
@@ -312,13 +289,6 @@ struct shipment {
 	size_t pad_room;
 };
 
-static uint64_t wall_ns(void)
-{
-	struct timespec now = {0};
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * PS_SECOND_NS + (uint64_t)now.tv_nsec;
-}
-
 /* The cut stands for as long as it takes to read it, and not while it is sent. */
 static int pack_cut(struct shipment *sh)
 {
@@ -334,7 +304,7 @@ static int pack_cut(struct shipment *sh)
 	struct ps_pack_about about = {.since = from.interval, .upto = sh->info.here.interval};
 	memcpy(about.mark, log->session, sizeof(about.mark));
 	sh->since = from.interval;
-	sh->time_ns = wall_ns();
+	sh->time_ns = ps_wall_ns();
 	err = ps_log_pack_cut(&sh->pack, cut, &about, log->setup.level,
 	                      left < log->setup.group_bytes ? left : log->setup.group_bytes);
 	ps_cut_end(cut);
@@ -480,7 +450,7 @@ static int begin_anew(struct ps_log *log, const struct ps_push_manifest *m, stru
 	struct ps_log_place made = {.at = {m->hold.epoch > 0 ? m->hold.epoch : 1, 1}};
 	if (old->at.epoch == made.at.epoch)
 		made.at.n = (old->at.n | (LOG_STEP - 1)) + 1;
-	int err = draw(made.before, sizeof(made.before));
+	int err = push_draw(made.before, sizeof(made.before));
 	if (!err)
 		err = ps_remote_slot_name(log->setup.r, &made.at, &made.name);
 	if (!err)

@@ -66,11 +66,8 @@ int ps_log_behind_new(struct ps_memory *memory, ps_remote *r, const struct ps_pu
 	int err = ps_log_run_new(memory, &b->run);
 	if (!err && ps_log_place_there(&m->log))
 		err = ps_log_walk(&walk);
-	if (err) {
-		ps_log_behind_free(b);
-		return err;
-	}
-	err = ps_log_run_sort(b->run);
+	if (!err)
+		err = ps_log_run_sort(b->run);
 	if (err) {
 		ps_log_behind_free(b);
 		return err;

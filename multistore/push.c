@@ -18,20 +18,18 @@ enum { PACK_BYTES = 64 << 20, PACK_BYTES_MIN = 4096, PACK_BYTES_MOST = 1 << 30 }
 
 struct pushed {
 	struct pushed *next;
-	ps_storer *s; /* the innermost */
+	const ps_storer *s; /* the innermost */
 };
 static pthread_mutex_t pushing_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pushed *pushing;
 
 static int enter(struct pushed *own, ps_storer *s)
 {
-	while (s->inner)
-		s = s->inner;
-	own->s = s;
+	own->s = push_innermost(s);
 	pthread_mutex_lock(&pushing_lock);
 	bool busy = false;
 	for (const struct pushed *other = pushing; other; other = other->next)
-		busy |= other->s == s;
+		busy |= other->s == own->s;
 	if (!busy) {
 		own->next = pushing;
 		pushing = own;
@@ -58,6 +56,18 @@ int push_show(struct push *p)
 	if (!p->options.progress || p->options.progress(p->options.progress_arg, &shown) == 0)
 		return PS_OK;
 	return ps_fail(PS_ECANCELED, "the push was given up by its caller");
+}
+
+int push_canceled(void *p, const struct ps_remote_progress *progress)
+{
+	(void)progress;
+	return push_show(p) != PS_OK;
+}
+
+bool push_is_final(int err)
+{
+	return err == PS_EFORK || err == PS_EHELD || err == PS_EFENCED || err == PS_EREADONLY ||
+	       err == PS_ENOTSUP || err == PS_EINVAL;
 }
 
 /* ---- since when ---- */
@@ -176,7 +186,7 @@ static int choose_since(struct push *p, bool *changed)
 /* The note comes behind the cut: whoever has a file with this mark in it has all that the cut has. */
 static int note_attempt(struct push *p)
 {
-	int err = push_draw(p->mark);
+	int err = push_draw(p->mark, PS_PACK_MARK);
 	p->sweep |= p->note.attempts > 0;
 	if (err)
 		return err;
@@ -213,7 +223,7 @@ static int make_manifest(struct push *p)
 	next.run.upto = p->info.here.interval;
 	next.run.checkpoint = p->info.here.checkpoint;
 	next.state.info = p->info;
-	next.state.time_ns = push_wall_ns();
+	next.state.time_ns = ps_wall_ns();
 	memcpy(next.state.mark, p->mark, sizeof(next.state.mark));
 	return ps_push_manifest_make(&p->old, &next, &p->next);
 }
@@ -239,7 +249,7 @@ static int clean_up(struct push *p, const struct ps_push_manifest *now)
 		p->note.attempts = 0;
 	p->note.commit = p->info.commit;
 	p->note.seen_ns = push_manifest_time(p->r);
-	p->note.pushed_ns = push_wall_ns();
+	p->note.pushed_ns = ps_wall_ns();
 	p->note.pushed_bytes = sent_so_far(p);
 	tell_state(p);
 	return ps_push_note_set(p->s, &p->note);

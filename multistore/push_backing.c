@@ -119,13 +119,12 @@ static int confirm_newest(struct ps_push_backing *b)
 	if (!err) {
 		const struct ps_push_manifest_state *newest = ps_push_manifest_newest(&m);
 		uint64_t number = newest->info.here.interval;
-		bool ours = memcmp(newest->mark, note.last, PS_PACK_MARK) == 0 ||
-		            ps_push_note_tried(&note, newest->mark);
-		err = ours ? ps_push_backing_pushed(b, number)
-		           : ps_fail(PS_EFORK,
-		                     "state %llu is the newest, and was not pushed from this file as it is "
-		                     "here: nothing of it may leave",
-		                     (unsigned long long)number);
+		err = ps_push_note_has(&note, newest->mark)
+		          ? ps_push_backing_pushed(b, number)
+		          : ps_fail(PS_EFORK,
+		                    "state %llu is the newest, and was not pushed from this file as it is "
+		                    "here: nothing of it may leave",
+		                    (unsigned long long)number);
 	}
 	ps_push_manifest_done(&m);
 	return err;

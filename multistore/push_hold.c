@@ -16,18 +16,10 @@
 
 enum { RACES_MOST = 100, SENTENCE = 512 };
 
-uint64_t push_wall_ns(void)
+int push_draw(uint8_t *bytes, size_t len)
 {
-	struct timespec now = {0};
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
-/* Never all zeros. */
-int push_draw(uint8_t bytes[PS_PACK_MARK])
-{
-	for (size_t got = 0; got < PS_PACK_MARK;) {
-		ssize_t n = getrandom(bytes + got, PS_PACK_MARK - got, 0);
+	for (size_t got = 0; got < len;) {
+		ssize_t n = getrandom(bytes + got, len - got, 0);
 		if (n < 0 && errno != EINTR)
 			return ps_fail_errno(errno, "no random bytes for a push");
 		got += n > 0 ? (size_t)n : 0;
@@ -41,7 +33,7 @@ static bool same(const uint8_t a[PS_PACK_MARK], const uint8_t b[PS_PACK_MARK])
 	return memcmp(a, b, PS_PACK_MARK) == 0;
 }
 
-static_assert((int)PS_HOLDER == (int)PS_PACK_MARK, "both are drawn alike");
+static_assert((int)PS_HOLDER == (int)PS_PACK_MARK, "both are compared alike");
 
 /* ---- what is told ---- */
 
@@ -113,12 +105,12 @@ static void name_holder(char text[PS_HOLDER_TEXT])
 
 static int make_hold(struct push *p, uint64_t epoch, struct ps_push_hold *hold)
 {
-	int err = ps_all_zero(p->note.holder, PS_PACK_MARK) ? push_draw(p->note.holder) : PS_OK;
+	int err = ps_all_zero(p->note.holder, PS_PACK_MARK) ? push_draw(p->note.holder, PS_PACK_MARK) : PS_OK;
 	if (err)
 		return err;
 	memcpy(hold->holder, p->note.holder, sizeof(hold->holder));
 	hold->epoch = epoch;
-	hold->since_ns = push_wall_ns();
+	hold->since_ns = ps_wall_ns();
 	memset(hold->text, 0, sizeof(hold->text));
 	name_holder(hold->text);
 	return PS_OK;
@@ -130,18 +122,12 @@ int push_hold_begin(struct push *p)
 	int err = make_hold(p, p->note.epoch + 1, &hold);
 	/* That of an attempt whose end is not known stays. */
 	if (!err && (p->note.attempts == 0 || ps_all_zero(p->note.line, PS_PACK_MARK)))
-		err = push_draw(p->note.line);
+		err = push_draw(p->note.line, PS_PACK_MARK);
 	if (err)
 		return err;
 	memcpy(hold.line, p->note.line, sizeof(hold.line));
 	p->hold = hold;
 	return PS_OK;
-}
-
-static int canceled(void *arg, const struct ps_remote_progress *progress)
-{
-	(void)progress;
-	return push_show(arg) != PS_OK;
 }
 
 /* The log that counts behind the newest state; where none was shipped, the one that could have been. */
@@ -168,7 +154,7 @@ static int check_log(struct push *p, const struct ps_push_manifest *m)
 	                           .place = m->log,
 	                           .group = see_group,
 	                           .arg = &upto,
-	                           .progress = canceled,
+	                           .progress = push_canceled,
 	                           .progress_arg = p};
 	if (!ps_log_place_there(&m->log) || p->note.epoch >= m->log.at.epoch)
 		return PS_OK;
@@ -189,7 +175,7 @@ static int fence_log(struct push *p, const struct ps_push_manifest *m)
 	const struct ps_remote_slot_at from = log_of(m, hold->epoch - 1);
 	struct ps_fence fence = {.epoch = hold->epoch, .since_ns = hold->since_ns};
 	memcpy(fence.holder, hold->holder, sizeof(fence.holder));
-	int err = ps_fence_raise(p->r, &from, &fence, canceled, p);
+	int err = ps_fence_raise(p->r, &from, &fence, push_canceled, p);
 	return err || !p->s ? err : check_log(p, m);
 }
 
@@ -211,7 +197,7 @@ static int check_newest(struct push *p)
 		return ps_fail(PS_ENOTFOUND, "nothing was pushed here: there is nothing to take over");
 	if (!same(p->old.hold.line, p->note.line))
 		return is_fork(p, newest);
-	if (same(newest->mark, p->note.last) || ps_push_note_tried(&p->note, newest->mark))
+	if (ps_push_note_has(&p->note, newest->mark))
 		return PS_OK;
 	return ps_fail(PS_EFORK,
 	               "state %llu, which %s has pushed, is not in this file: clone it, with the hold",
@@ -226,7 +212,7 @@ static int make_next(struct push *p)
 		return ps_fail(PS_EFULL, "the store has no more epochs of writers");
 	int err = make_hold(p, hold.epoch + 1, &hold);
 	if (!err)
-		err = push_draw(p->mark);
+		err = push_draw(p->mark, PS_PACK_MARK);
 	if (err)
 		return err;
 	memcpy(hold.mark, p->mark, sizeof(hold.mark));

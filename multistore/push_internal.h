@@ -51,6 +51,18 @@ struct push {
 
 /* Shows how far it is: PS_ECANCELED. */
 PS_CHECKED int push_show(struct push *p);
+/* The same as a progress function of remote, for p. */
+int push_canceled(void *p, const struct ps_remote_progress *progress);
+/* An error that time does not heal: nothing is tried again until a caller has seen to it. */
+bool push_is_final(int err);
+
+/* What all layers of a stack stand on: one store, whichever of them it is asked through. */
+static inline const ps_storer *push_innermost(const ps_storer *s)
+{
+	while (s->inner)
+		s = s->inner;
+	return s;
+}
 
 /* ---- the manifest (push_manifest.c) ---- */
 
@@ -103,8 +115,8 @@ PS_CHECKED int push_hold_finish(struct push *p, const struct ps_push_manifest *m
  * PS_EFENCED: another was faster. PS_EFORK: the file is not at the newest state. */
 PS_CHECKED int push_take_over(struct push *p);
 PS_CHECKED int push_take_hold(struct push *p);
-PS_CHECKED int push_draw(uint8_t bytes[PS_PACK_MARK]);
-uint64_t push_wall_ns(void);
+/* At random, and never all zeros. */
+PS_CHECKED int push_draw(uint8_t *bytes, size_t len);
 
 /* ---- packs (push_packs.c) ---- */
 

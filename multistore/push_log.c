@@ -3,12 +3,6 @@
 #include "base/fail.h"
 #include "multistore/push_internal.h"
 
-static int canceled(void *arg, const struct ps_remote_progress *progress)
-{
-	(void)progress;
-	return push_show(arg) != PS_OK;
-}
-
 /* A log that was shipped, and is not any more: what it has this file has to have. It could be gone on with
  * from where it ends. */
 static int end_log(struct push *p)
@@ -18,7 +12,7 @@ static int end_log(struct push *p)
 	int err = ps_log_new(&setup, &log);
 	if (err)
 		return err;
-	err = ps_log_at_push(log, &p->old, canceled, p, &p->place);
+	err = ps_log_at_push(log, &p->old, push_canceled, p, &p->place);
 	ps_log_free(log);
 	p->place.name = (struct ps_pad_name){0};
 	return err;
@@ -27,7 +21,7 @@ static int end_log(struct push *p)
 int push_place_log(struct push *p)
 {
 	if (p->log)
-		return ps_log_at_push(p->log, &p->old, canceled, p, &p->place);
+		return ps_log_at_push(p->log, &p->old, push_canceled, p, &p->place);
 	p->place = p->old.log;
 	return ps_log_place_there(&p->old.log) ? end_log(p) : PS_OK;
 }
@@ -37,7 +31,7 @@ int push_place_log(struct push *p)
 static int remove_slots(struct push *p, uint64_t epoch, uint64_t from, uint64_t end)
 {
 	const struct ps_remote_slot_at at = {epoch, from};
-	return from < end ? ps_remote_slot_remove(p->r, &at, end, canceled, p) : PS_OK;
+	return from < end ? ps_remote_slot_remove(p->r, &at, end, push_canceled, p) : PS_OK;
 }
 
 static uint64_t batch_below(uint64_t n)
@@ -54,7 +48,7 @@ static int remove_left(struct push *p, struct ps_remote_slot_at end)
 	while (from > 1 && !err) {
 		const struct ps_remote_slot_at before = {end.epoch, from - 1};
 		struct ps_remote_slot slot;
-		err = ps_remote_slot_read(p->r, &before, NULL, NULL, 0, canceled, p, &slot);
+		err = ps_remote_slot_read(p->r, &before, NULL, NULL, 0, push_canceled, p, &slot);
 		if (err == PS_ERANGE)
 			err = PS_OK;
 		if (!err)

@@ -13,16 +13,10 @@
 
 enum { READS_MOST = 16 };
 
-static int canceled(void *arg, const struct ps_remote_progress *progress)
-{
-	(void)progress;
-	return push_show(arg) != PS_OK;
-}
-
 int push_sync(struct push *p, struct ps_remote_sync_result *result)
 {
 	struct ps_remote_sync_result told = {0};
-	int err = ps_remote_sync(p->r, canceled, p, &told);
+	int err = ps_remote_sync(p->r, push_canceled, p, &told);
 	if (!err && result)
 		*result = told;
 	return err;
@@ -169,7 +163,7 @@ static int check_published(struct push *p, const struct ps_remote_sync_result *s
 int push_publish(struct push *p)
 {
 	const struct ps_remote_put replace = {
-	    .size = sizeof(replace), .replace = 1, .yields = 1, .progress = canceled, .progress_arg = p};
+	    .size = sizeof(replace), .replace = 1, .yields = 1, .progress = push_canceled, .progress_arg = p};
 	struct ps_remote_sync_result sync;
 	uint8_t *bytes;
 	size_t len;

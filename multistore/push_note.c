@@ -111,3 +111,8 @@ bool ps_push_note_tried(const struct ps_push_note *note, const uint8_t mark[PS_P
 			return true;
 	return false;
 }
+
+bool ps_push_note_has(const struct ps_push_note *note, const uint8_t mark[PS_PACK_MARK])
+{
+	return memcmp(note->last, mark, PS_PACK_MARK) == 0 || ps_push_note_tried(note, mark);
+}

@@ -31,5 +31,7 @@ PS_CHECKED int ps_push_note_set(ps_storer *s, const struct ps_push_note *note);
 void ps_push_note_attempt(struct ps_push_note *note, const uint8_t mark[PS_PACK_MARK]);
 /* The mark is that of an attempt. */
 bool ps_push_note_tried(const struct ps_push_note *note, const uint8_t mark[PS_PACK_MARK]);
+/* The mark is that of the state that the file was pushed as last, or of an attempt, which may be it. */
+bool ps_push_note_has(const struct ps_push_note *note, const uint8_t mark[PS_PACK_MARK]);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/fail.h"
 #include "base/thread.h"
+#include "multistore/push_internal.h"
 #include "remote/backoff.h"
 
 enum { RETRY_FIRST_MS = 250, RETRY_MOST_MS = 30000, SENTENCE = 512 };
@@ -50,18 +51,11 @@ static uint64_t shipped_to(const struct ps_shipper *sh, struct ps_log_figures *l
 	return log->commit;
 }
 
-/* What no time heals. */
-static bool is_final(int err)
-{
-	return err == PS_EFORK || err == PS_EHELD || err == PS_EFENCED || err == PS_EREADONLY ||
-	       err == PS_ENOTSUP || err == PS_EINVAL;
-}
-
 /* Under lock. A log that waits for a push is woken by that. */
 static uint64_t due(const struct ps_shipper *sh)
 {
 	struct ps_log_figures log;
-	if (sh->dirty_since == 0 || sh->pauses || is_final(sh->error))
+	if (sh->dirty_since == 0 || sh->pauses || push_is_final(sh->error))
 		return PS_NEVER;
 	ps_log_figures(sh->log, &log);
 	if (log.phase == PS_LOG_WAITS || log.phase == PS_LOG_ENDED)
@@ -312,7 +306,7 @@ static int wait_until(struct ps_shipper *sh, uint64_t commit, uint64_t until)
 	while (!err && !has_shipped(sh, commit)) {
 		if (sh->stops)
 			err = PS_ECLOSED;
-		else if (is_final(sh->error) && !sh->ships)
+		else if (push_is_final(sh->error) && !sh->ships)
 			err = sh->error;
 		else if (ps_clock_now(sh->clock) >= until)
 			err = PS_ETIMEDOUT;
@@ -356,7 +350,7 @@ static int await_failed(const struct ps_shipper *sh, uint64_t commit, int err)
 		    PS_EUNAVAILABLE,
 		    "commit %llu stands in the file, and was not shipped before the store was closed",
 		    number);
-	if (is_final(err))
+	if (push_is_final(err))
 		return ps_fail(err, "commit %llu stands in the file, and is not shipped: %s", number,
 		               sh->sentence);
 	return ps_fail(PS_EUNAVAILABLE, "commit %llu stands in the file, and is shipped later: %s", number,

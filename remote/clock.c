@@ -34,6 +34,13 @@ static void system_wake(struct ps_clock *clock, pthread_cond_t *cond)
 static const struct ps_clock_ops system_ops = {system_now, system_wait, system_wake};
 struct ps_clock ps_system_clock = {&system_ops};
 
+uint64_t ps_wall_ns(void)
+{
+	struct timespec now = {0};
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * PS_SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
 int ps_clock_cond_init(pthread_cond_t *cond)
 {
 	pthread_condattr_t attributes;

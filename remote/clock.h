@@ -27,6 +27,9 @@ struct ps_clock {
 
 extern struct ps_clock ps_system_clock;
 
+/* The time of day, in nanoseconds since 1970: for what people see, and never to wait by. */
+uint64_t ps_wall_ns(void);
+
 /* A condition that any clock can wait on. PS_ENOMEM. */
 int ps_clock_cond_init(pthread_cond_t *cond) __attribute__((warn_unused_result));
 

@@ -3,7 +3,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fail.h"
@@ -22,11 +21,7 @@ static const uint64_t default_inflight = (uint64_t)128 << 20;
 
 uint64_t ps_remote_wall_ns(ps_remote *r)
 {
-	struct timespec now;
-	if (r->seams.wall_ns)
-		return r->seams.wall_ns(r->seams.wall_arg);
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * PS_SECOND_NS + (uint64_t)now.tv_nsec;
+	return r->seams.wall_ns ? r->seams.wall_ns(r->seams.wall_arg) : ps_wall_ns();
 }
 
 /* ---- options ---- */
