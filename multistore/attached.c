@@ -287,6 +287,21 @@ static int start_shipper(struct ps_attached *a)
 	return ps_shipper_start(a->shipper, commit, pushed);
 }
 
+/* No commit is told, and no thread is left that uses the store, which its caller frees. The sentence stays
+ * that of err.
+ */
+static int give_up(struct ps_attached *a, int err)
+{
+	char sentence[ATTACHED_SENTENCE];
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	(void)!ps_watch_commits(a->s, NULL);
+	ps_shipper_free(a->shipper);
+	a->shipper = NULL;
+	ps_push_backing_free(a->backing, false);
+	a->backing = NULL;
+	return ps_fail(err, "%s", sentence);
+}
+
 int ps_attached_start(struct ps_attached *a, ps_storer *s)
 {
 	bool pushes = (a->push_ns || a->push_bytes || a->local_bytes || a->awaits_log) &&
@@ -307,12 +322,7 @@ int ps_attached_start(struct ps_attached *a, ps_storer *s)
 		err = start_shipper(a);
 	if (!err && pushes)
 		err = start_thread(a);
-	if (!err)
-		return PS_OK;
-	ps_push_backing_free(a->backing, false);
-	a->backing = NULL;
-	(void)!ps_watch_commits(s, NULL);
-	return err;
+	return err ? give_up(a, err) : PS_OK;
 }
 
 static void want_pause(struct ps_attached *a)

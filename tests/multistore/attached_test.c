@@ -1,5 +1,7 @@
 /* Stores that are attached to a network: pushed in the background when it is due and not before, whatever the
  * network does; made from the network where there is no file. Time is a clock that the test moves. */
+#include <errno.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +9,44 @@
 #include <unistd.h>
 
 #include "multistore/attached.h"
+#include "store/cut.h"
 #include "tests/multistore/hand_clock.h"
 #include "tests/multistore/push_fixture.h"
+
+/* ---- threads that cannot be started ---- */
+
+static struct {
+	pthread_t test; /* only what it starts is counted */
+	int left;       /* as many threads can be started; below 0: any number */
+	int running;    /* started, and not yet joined */
+} threads = {.left = -1};
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*work)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*work)(void *),
+                          void *arg);
+int __real_pthread_join(pthread_t thread, void **end);
+int __wrap_pthread_join(pthread_t thread, void **end);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*work)(void *),
+                          void *arg)
+{
+	if (threads.left < 0 || !pthread_equal(pthread_self(), threads.test))
+		return __real_pthread_create(thread, attributes, work, arg);
+	if (threads.left == 0)
+		return EAGAIN;
+	int err = __real_pthread_create(thread, attributes, work, arg);
+	threads.left -= err == 0;
+	threads.running += err == 0;
+	return err;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **end)
+{
+	if (threads.left >= 0 && pthread_equal(pthread_self(), threads.test))
+		threads.running--;
+	return __real_pthread_join(thread, end);
+}
 
 /* A world whose store is attached. */
 struct tied {
@@ -42,12 +80,7 @@ static void wait_for_event(struct tied *t, enum ps_multi_event_kind kind)
 
 static void tie(struct tied *t)
 {
-	const struct ps_base_options base = {.size = sizeof(base),
-	                                     .durability = PS_RELAXED,
-	                                     .memory_budget = 16 << 20,
-	                                     .pin_limit = 1 << 30,
-	                                     .io = PS_BASE_IO_BUFFERED,
-	                                     .background = PS_BACKGROUND_NONE};
+	const struct ps_base_options base = stack_base();
 	const struct ps_attached_seams seams = {.clock = &t->clock.clock, .seed = 7};
 	struct ps_attached *a;
 	ps_storer *multi;
@@ -350,6 +383,41 @@ static void a_push_by_a_caller_goes_first(void **state)
 	tied_free(&t);
 }
 
+/* The log's thread has begun when that of the pushes cannot: it is gone when the call returns, and so is what
+ * looked at the store's commits. */
+static void a_thread_that_cannot_start_leaves_none_behind(void **state)
+{
+	struct tied t;
+	const struct ps_base_options base = stack_base();
+	const struct ps_attached_seams seams = {.clock = &t.clock.clock, .seed = 7};
+	struct ps_attached *a;
+	ps_storer *below, *multi;
+	(void)state;
+	tied_new(&t, 10, 10, 0);
+	assert_ok(ps_close(t.w.s));
+	t.options.log_ms = 3600000;
+	for (int left = 0; left < 2; left++) {
+		assert_ok(ps_base_open(t.w.path, &base, &below));
+		assert_ok(ps_attached_new(&t.options, &seams, &a));
+		threads.test = pthread_self();
+		threads.left = left;
+		threads.running = 0;
+		int err = ps_multi_open_attached(below, &t.options, a, &multi);
+		int running = threads.running;
+		threads.left = -1;
+		assert_error(err, PS_EIO);
+		assert_int_equal(running, 0);
+		assert_non_null(strstr(ps_last_error_message(), "cannot be started"));
+		assert_ok(ps_attached_free(a));
+		struct ps_commit_watch watch = {0};
+		assert_ok(ps_watch_commits(below, &watch)); /* PS_EBUSY while another one watches */
+		assert_ok(ps_watch_commits(below, NULL));
+		assert_ok(ps_close(below));
+	}
+	tie(&t); /* two threads are what it takes */
+	tied_free(&t);
+}
+
 static void a_fork_ends_background_pushes_until_a_caller_has_seen_to_it(void **state)
 {
 	struct tied t;
@@ -464,6 +532,7 @@ int main(void)
 	    cmocka_unit_test(a_store_that_keeps_one_byte_comes_to_rest),
 	    cmocka_unit_test(a_store_that_cannot_be_closed_goes_on_pushing),
 	    cmocka_unit_test(a_push_by_a_caller_goes_first),
+	    cmocka_unit_test(a_thread_that_cannot_start_leaves_none_behind),
 	    cmocka_unit_test(a_fork_ends_background_pushes_until_a_caller_has_seen_to_it),
 	    cmocka_unit_test(a_missing_file_is_made_from_the_network),
 	    cmocka_unit_test(a_stack_opens_its_network_itself),

@@ -12,15 +12,20 @@ enum { CHUNK = 65536, LARGE = 20 * CHUNK };
 
 /* ---- stores ---- */
 
+struct ps_base_options stack_base(void)
+{
+	return (struct ps_base_options){.size = sizeof(struct ps_base_options),
+	                                .durability = PS_RELAXED,
+	                                .memory_budget = 16 << 20,
+	                                .pin_limit = 1 << 30,
+	                                .io = PS_BASE_IO_BUFFERED,
+	                                .background = PS_BACKGROUND_NONE};
+}
+
 ps_storer *open_stack(const struct world *w, const char *path, int mode)
 {
-	struct ps_base_options options = {.size = sizeof(options),
-	                                  .mode = mode,
-	                                  .durability = PS_RELAXED,
-	                                  .memory_budget = 16 << 20,
-	                                  .pin_limit = 1 << 30,
-	                                  .io = PS_BASE_IO_BUFFERED,
-	                                  .background = PS_BACKGROUND_NONE};
+	struct ps_base_options options = stack_base();
+	options.mode = mode;
 	ps_storer *base, *multi, *top;
 	assert_ok(ps_base_open(path, &options, &base));
 	assert_ok(ps_multi_open(base, NULL, &multi));

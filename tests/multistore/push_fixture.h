@@ -25,6 +25,8 @@ void world_free(struct world *w);
 /* The stack on a file, as the world has it. */
 ps_storer *open_stack(const struct world *w, const char *path, int mode);
 void world_reopen(struct world *w);
+/* The base of such a stack: nothing works in the background but what is attached. */
+struct ps_base_options stack_base(void);
 
 /* A number of changes of all kinds. */
 void change_some(struct world *w, unsigned count);

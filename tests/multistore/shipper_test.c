@@ -10,12 +10,7 @@ enum { LONG_MS = 120000 };
 
 static void attach(struct world *w, int32_t log_ms)
 {
-	const struct ps_base_options base = {.size = sizeof(base),
-	                                     .durability = PS_RELAXED,
-	                                     .memory_budget = 16 << 20,
-	                                     .pin_limit = 1 << 30,
-	                                     .io = PS_BASE_IO_BUFFERED,
-	                                     .background = PS_BACKGROUND_NONE};
+	const struct ps_base_options base = stack_base();
 	const struct ps_multi_options options = {
 	    .size = sizeof(options), .remote = w->b->r, .log_ms = log_ms};
 	ps_storer *multi;
