@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/thread.h"
 #include "multistore/pipe.h"
 #include "multistore/push_internal.h"
 
@@ -69,7 +70,7 @@ static int start_sender(struct packer *k, struct sender *s, const struct ps_pack
 	int err = ps_pipe_new(&k->p->memory, PIPE_BYTES, &s->pipe);
 	if (err)
 		return err;
-	if (pthread_create(&s->thread, NULL, send_pack, s)) {
+	if (ps_thread_start(&s->thread, send_pack, s)) {
 		ps_pipe_free(s->pipe);
 		return ps_fail(PS_ENOMEM, "%s: no thread to send it", s->name);
 	}

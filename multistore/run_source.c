@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/thread.h"
 
 enum { HELD = 2, SENTENCE = 512 };
 
@@ -160,7 +161,7 @@ static int start(ps_run_source *s)
 		(void)pthread_mutex_destroy(&s->lock);
 		return ps_fail(PS_ENOMEM, "no memory for reading ahead");
 	}
-	if (pthread_create(&s->thread, NULL, fetch_all, s) == 0)
+	if (ps_thread_start(&s->thread, fetch_all, s) == 0)
 		return PS_OK;
 	(void)pthread_cond_destroy(&s->changed);
 	(void)pthread_mutex_destroy(&s->lock);
