@@ -57,12 +57,25 @@ void ps_mem_rule_remove(ps_mem_world *world, unsigned number)
 	pthread_mutex_unlock(&world->lock);
 }
 
+static uint64_t hits_locked(const struct ps_mem_world *w, unsigned number)
+{
+	return number && number <= w->rule_room ? w->rules[number - 1].hits : 0;
+}
+
 uint64_t ps_mem_rule_hits(ps_mem_world *world, unsigned number)
 {
 	pthread_mutex_lock(&world->lock);
-	uint64_t hits = number && number <= world->rule_room ? world->rules[number - 1].hits : 0;
+	uint64_t hits = hits_locked(world, number);
 	pthread_mutex_unlock(&world->lock);
 	return hits;
+}
+
+void ps_mem_rule_wait(ps_mem_world *world, unsigned number, uint64_t hits)
+{
+	pthread_mutex_lock(&world->lock);
+	while (hits_locked(world, number) < hits)
+		pthread_cond_wait(&world->applied, &world->lock);
+	pthread_mutex_unlock(&world->lock);
 }
 
 /* ---- which apply ---- */
@@ -133,6 +146,7 @@ struct mem_plan mem_plan(struct ps_mem_world *w, unsigned view, const struct ps_
 		if (!delays && plan.faulty)
 			continue;
 		rule->hits++;
+		pthread_cond_broadcast(&w->applied);
 		if (rule->rule.fault == PS_MEM_LATENCY)
 			plan.delay_ms += rule->rule.amount;
 		else if (rule->rule.fault == PS_MEM_JITTER)

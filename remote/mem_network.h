@@ -77,6 +77,8 @@ int ps_mem_rule_add(ps_mem_world *world, const struct ps_mem_rule *rule, unsigne
 void ps_mem_rule_remove(ps_mem_world *world, unsigned number); /* 0: all of them */
 /* How often it was applied. */
 uint64_t ps_mem_rule_hits(ps_mem_world *world, unsigned number);
+/* Returns when it was applied so often. */
+void ps_mem_rule_wait(ps_mem_world *world, unsigned number, uint64_t hits);
 /* Of all that is drawn from now on; 1 at first. */
 void ps_mem_set_seed(ps_mem_world *world, uint64_t seed);
 /* Bytes of a record, on networks that are opened from now on; 0: as at first. */

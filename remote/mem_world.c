@@ -25,6 +25,7 @@ static struct ps_mem_world *world_new(const char *name)
 	}
 	strcpy(w->name, name);
 	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->applied, NULL);
 	for (unsigned view = 0; view < PS_MEM_VIEWS; view++) {
 		mem_table_init(&w->tables[view], &w->memory);
 		mem_table_init(&w->alone[view], &w->memory);
@@ -46,6 +47,7 @@ static void world_free(struct ps_mem_world *w)
 	}
 	ps_memory_free(&w->memory, w->rules, w->rule_room * sizeof(*w->rules));
 	ps_memory_free(&w->memory, w->name, strlen(w->name) + 1);
+	pthread_cond_destroy(&w->applied);
 	pthread_mutex_destroy(&w->lock);
 	ps_memory_done(&w->memory);
 	free(w);

@@ -37,6 +37,7 @@ struct ps_mem_world {
 	struct ps_memory memory;
 	unsigned references; /* the registry's lock */
 	pthread_mutex_t lock;
+	pthread_cond_t applied; /* with each hit of a rule */
 	struct mem_table tables[PS_MEM_VIEWS];
 	unsigned table_of[PS_MEM_VIEWS];      /* which table a view shows */
 	struct mem_table alone[PS_MEM_VIEWS]; /* what only this view sees, in front of its table */

@@ -292,8 +292,7 @@ static void begin_hanging_push(struct tied *t)
 	hang_from(t, 1);
 	uint64_t due = hand_clock_next(&t->clock);
 	hand_clock_advance(&t->clock, due - ps_clock_now(&t->clock.clock));
-	while (ps_mem_rule_hits(blobs_world(t->w.b), 1) == 0)
-		usleep(1000);
+	ps_mem_rule_wait(blobs_world(t->w.b), 1, 1);
 }
 
 static void a_close_gives_up_the_push_that_is_under_way(void **state)

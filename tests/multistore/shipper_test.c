@@ -2,22 +2,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "multistore/attached.h"
+#include "tests/multistore/hand_clock.h"
 #include "tests/multistore/push_fixture.h"
 
 enum { LONG_MS = 120000 };
 
-static void attach(struct world *w, int32_t log_ms)
+static void attach_by(struct world *w, int32_t log_ms, struct ps_clock *clock)
 {
 	const struct ps_base_options base = stack_base();
 	const struct ps_multi_options options = {
 	    .size = sizeof(options), .remote = w->b->r, .log_ms = log_ms};
+	const struct ps_attached_seams seams = {.clock = clock, .seed = 7};
+	struct ps_attached *a;
 	ps_storer *multi;
-	assert_ok(ps_multi_open_at(w->path, &base, &options, &multi));
+	assert_ok(ps_attached_new(&options, &seams, &a));
+	assert_ok(ps_multi_open_file(w->path, &base, &options, a, &multi));
 	w->s = multi;
 	if (w->concurrent)
 		assert_ok(ps_concurrent_open(multi, NULL, &w->s));
+}
+
+static void attach(struct world *w, int32_t log_ms)
+{
+	attach_by(w, log_ms, &ps_system_clock);
 }
 
 static void attached_new(struct world *w, uint64_t seed, int32_t log_ms)
@@ -61,16 +70,25 @@ static void it_comes_by_itself(void **state)
 {
 	struct world w;
 	struct picture p;
+	struct hand_clock clock;
 	(void)state;
+	hand_clock_init(&clock);
 	attached_new(&w, 3, 1);
+	assert_ok(ps_close(w.s));
+	attach_by(&w, 1000, &clock.clock);
+	hand_clock_expect(&clock, PS_NEVER);
+	uint64_t began = ps_clock_now(&clock.clock);
 	change_some(&w, 10);
-	for (unsigned i = 0; i < LONG_MS && status_of(&w).log_commits > 0; i++)
-		usleep(1000);
+	hand_clock_expect(&clock, began + PS_SECOND_NS);
+	assert_true(status_of(&w).log_commits > 0);
+	hand_clock_advance(&clock, PS_SECOND_NS);
+	hand_clock_expect(&clock, PS_NEVER); /* all is shipped */
 	assert_int_equal(status_of(&w).log_commits, 0);
 	picture_take(&p, w.s);
 	expect_clone(&w, w.b->r, 0, &p);
 	picture_free(&p);
 	world_free(&w);
+	hand_clock_done(&clock);
 }
 
 static void a_network_that_is_away_takes_nothing_back(void **state)
@@ -109,8 +127,7 @@ static void a_store_is_closed_while_it_ships(void **state)
 	attached_new(&w, 2, 1);
 	assert_ok(ps_mem_rule_add(blobs_world(w.b), &rule, &number));
 	change_some(&w, 10);
-	while (ps_mem_rule_hits(blobs_world(w.b), number) == 0)
-		usleep(1000);
+	ps_mem_rule_wait(blobs_world(w.b), number, 1);
 	assert_ok(ps_close(w.s));
 	ps_mem_rule_remove(blobs_world(w.b), 0);
 	attach(&w, LONG_MS);
