@@ -1,6 +1,7 @@
 /* list, stat, stats, estimate, verify: what the index knows, without a request. */
 #include "base/fail.h"
 #include "remote/manager_internal.h"
+#include "remote/usage.h"
 
 static void fill_info(const struct ps_record *record, struct ps_remote_info *info)
 {
@@ -104,6 +105,7 @@ int ps_remote_stats(ps_remote *r, struct ps_remote_stats *stats)
 	                                  .invalid = f.pads[PS_SLOT_INVALID],
 	                                  .free_pads = f.pads[PS_SLOT_FREE],
 	                                  .requests = workers.requests,
+	                                  .by_kind = ps_requests_by_kind(&workers),
 	                                  .sent_bytes = limits.sent,
 	                                  .received_bytes = limits.received,
 	                                  .fallback_pads = atomic_load(&r->fallback_pads)};

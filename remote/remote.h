@@ -267,6 +267,12 @@ PS_CHECKED PS_API int ps_remote_stat(ps_remote *r, const char *key, struct ps_re
 PS_CHECKED PS_API int ps_remote_compare(ps_remote *r, const char *key, uint64_t size, ps_remote_read_fn read,
 					void *arg, uint32_t *same);
 
+/* By what the network is asked for. */
+struct ps_remote_requests {
+	uint64_t get, range, head; /* whole pads, parts of them, only whether they are there */
+	uint64_t create, replace, remove, list;
+};
+
 struct ps_remote_stats {
 	uint64_t values, complete, updating, tombstones, unsynced, public_values;
 	uint64_t bytes;                                       /* of all values */
@@ -276,8 +282,23 @@ struct ps_remote_stats {
 	uint64_t requests, sent_bytes, received_bytes; /* since open */
 	uint64_t fallback_pads;                        /* read from the fallback since open */
 	uint64_t memory;                               /* bytes allocated now */
+	struct ps_remote_requests by_kind;             /* of the requests */
 };
 PS_CHECKED PS_API int ps_remote_stats(ps_remote *r, struct ps_remote_stats *stats);
+
+/* What this machine's state has summed over all processes that had the store open, this one included. Kept when
+ * it is closed, with no sync: a process that is killed is not counted, and a loss of power may take it back. */
+struct ps_remote_usage {
+	struct ps_remote_requests requests;
+	uint64_t since_ns; /* the first of them, since 1970; 0: there were none */
+	uint64_t drill_ns; /* the end of the last drill (ps_remote_note_drill); 0: there was none */
+	uint64_t drill_values, drill_bytes, drill_wrong;
+};
+/* Asks no network. */
+PS_CHECKED PS_API int ps_remote_usage(ps_remote *r, struct ps_remote_usage *usage);
+/* All was restored from the network alone, as a trial: so many values and bytes, of which so many were not as they
+ * should be. PS_EIO, PS_ENOSPC; PS_ENOTSUP: nothing is remembered here. */
+PS_CHECKED PS_API int ps_remote_note_drill(ps_remote *r, uint64_t values, uint64_t bytes, uint64_t wrong);
 
 /* ---- pads ---- */
 

@@ -9,6 +9,7 @@
 #include "remote/anchor.h"
 #include "remote/key_file.h"
 #include "remote/manager_internal.h"
+#include "remote/usage.h"
 
 enum {
 	DEFAULT_DEPTH = 10,
@@ -501,6 +502,7 @@ int ps_remote_close(ps_remote *r)
 	if (operations > 0)
 		return ps_fail(PS_EBUSY, "%llu calls are under way", (unsigned long long)operations);
 	ps_keys *keys = r->keys;
+	ps_usage_close(r);
 	int err = drop(r);
 	ps_keys_free(keys);
 	return err;

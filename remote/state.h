@@ -6,6 +6,7 @@
  *   stores/HASH/         HASH of the network's URL and the store's name
  *     anchor             the newest head used (anchor.h)
  *     index              the local index (local_index.h)
+ *     usage              how the network was used (usage.h)
  *   public/NAME          what was seen of an address (public_anchor.h)
  *
  * Folders have mode 0700, files 0600. */

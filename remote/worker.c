@@ -117,6 +117,7 @@ static void fly(struct worker *worker, struct ps_task *task)
 	list_append(&worker->flying, task);
 	worker->in_flight++;
 	worker->pool->figures.requests++;
+	worker->pool->figures.by_op[task->request.op]++;
 	unlock(worker);
 }
 

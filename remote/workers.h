@@ -35,6 +35,7 @@ struct ps_workers_options {
 
 struct ps_workers_figures {
 	uint64_t requests;        /* submitted */
+	uint64_t by_op[PS_NET_LIST + 1]; /* of them; by enum ps_net_op */
 	uint64_t recycled;        /* put into the queue of what comes again later */
 	uint64_t stolen;          /* tasks taken out of another worker's queue */
 	uint64_t sleeps;          /* times that a worker went to wait without a request in flight */

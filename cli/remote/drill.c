@@ -193,6 +193,8 @@ static int drill_run(struct cli *cli, ps_remote *r)
 		close(d.folder);
 	if (err != PS_OK)
 		return remote_ended(cli, err, NULL, "nothing of it is kept");
+	if (ps_remote_note_drill(r, d.values, d.bytes, d.wrong) != PS_OK)
+		cli_warn(cli, "that there was a drill is not noted: %s", ps_last_error_message());
 	return say_drill(&d);
 }
 

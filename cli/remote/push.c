@@ -174,7 +174,43 @@ static void say_lag(const struct cli *cli, const struct ps_remote_status *st)
 		cli_say(cli, "%" PRIu64 " commits since, behind by %.0f s", st->commits, seconds(st->lag_ns));
 }
 
-static void say_status(struct cli *cli, const struct ps_remote_status *st, const struct ps_push_holder *h)
+static json_t *requests_json(const struct ps_remote_requests *r)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "get", (json_int_t)r->get, "range",
+	                 (json_int_t)r->range, "head", (json_int_t)r->head, "create", (json_int_t)r->create,
+	                 "replace", (json_int_t)r->replace, "remove", (json_int_t)r->remove, "list",
+	                 (json_int_t)r->list);
+}
+
+static void usage_json(const struct ps_remote_usage *u, json_t *object)
+{
+	json_object_set_new(object, "requests", requests_json(&u->requests));
+	json_object_set_new(object, "requests_since", time_or_null(u->since_ns));
+	json_object_set_new(object, "drill", time_or_null(u->drill_ns));
+	json_object_set_new(object, "drill_values", json_integer((json_int_t)u->drill_values));
+	json_object_set_new(object, "drill_wrong", json_integer((json_int_t)u->drill_wrong));
+}
+
+static void say_usage(const struct cli *cli, const struct ps_remote_usage *u)
+{
+	const struct ps_remote_requests *r = &u->requests;
+	char time[32], bytes[32];
+
+	if (u->drill_ns == 0)
+		cli_say(cli, "no drill from this machine (`padstone remote drill')");
+	else
+		cli_say(cli, "last drill %s: %" PRIu64 " values, %s; findings: %" PRIu64,
+		        remote_time_text(u->drill_ns, time), u->drill_values,
+		        cli_size_text(u->drill_bytes, bytes), u->drill_wrong);
+	cli_say(cli,
+	        "requests from this machine since %s: %" PRIu64 " get, %" PRIu64 " range, %" PRIu64
+	        " head, %" PRIu64 " create, %" PRIu64 " replace, %" PRIu64 " remove, %" PRIu64 " list",
+	        remote_time_text(u->since_ns, time), r->get, r->range, r->head, r->create, r->replace,
+	        r->remove, r->list);
+}
+
+static void say_status(struct cli *cli, const struct ps_remote_status *st, const struct ps_push_holder *h,
+                       const struct ps_remote_usage *u)
 {
 	char time[32];
 	json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "state", (json_int_t)st->state, "commit",
@@ -187,11 +223,13 @@ static void say_status(struct cli *cli, const struct ps_remote_status *st, const
 		json_object_set_new(object, "held_since", json_real(seconds(h->since_ns)));
 		json_object_set_new(object, "epoch", json_integer((json_int_t)h->epoch));
 	}
+	usage_json(u, object);
 	cli_json(cli, object);
 	say_lag(cli, st);
 	if (h->epoch > 0)
 		cli_say(cli, "held by %s since %s (epoch %" PRIu64 ")", h->text,
 		        remote_time_text(h->since_ns, time), h->epoch);
+	say_usage(cli, u);
 }
 
 static int look_at_store(const struct cli *cli, struct ps_remote_status *st)
@@ -210,6 +248,7 @@ static int status_run(struct cli *cli, ps_remote *r)
 {
 	struct ps_remote_status st = {0};
 	struct ps_push_holder holder = {.epoch = 0};
+	struct ps_remote_usage usage;
 	int err = look_at_store(cli, &st);
 
 	if (err != PS_OK)
@@ -217,9 +256,11 @@ static int status_run(struct cli *cli, ps_remote *r)
 	err = ps_remote_sync(r, NULL, NULL, NULL);
 	if (err == PS_OK)
 		err = ps_push_holder(r, &holder);
-	if (err != PS_OK && err != PS_ENOTFOUND)
+	if (err == PS_OK || err == PS_ENOTFOUND)
+		err = ps_remote_usage(r, &usage);
+	if (err != PS_OK)
 		return remote_fail(cli, err, NULL);
-	say_status(cli, &st, &holder);
+	say_status(cli, &st, &holder, &usage);
 	return cli->remote.limits_lag && seconds(st.lag_ns) > (double)cli->remote.max_lag ? CLI_FAILED
 	                                                                                  : CLI_DONE;
 }

@@ -84,6 +84,22 @@ says "the ways out" "padstone clone"
 expect 0 "status" "$tool" remote-status --max-lag 1000 --json s
 holds "nothing is behind" test "$(figure commits)" = 0
 holds "the second holder" test "$(figure epoch)" = 2
+holds "what was asked for, by kind" python3 -c 'import json, sys
+r = json.loads(open("out").read())
+kinds = ("get", "range", "head", "create", "replace", "remove", "list")
+assert set(r["requests"]) == set(kinds) and r["requests"]["create"] > 0 and r["requests"]["replace"] > 0, r
+assert r["requests_since"] > 0 and r["drill"] is None, r'
+kinds() { python3 -c 'import json; print(sum(json.loads(open("out").read())["requests"].values()))'; }
+asked=$(kinds)
+expect 0 "a drill" "$tool" remote drill
+expect 0 "status after it" "$tool" remote-status --json s
+holds "the drill is noted, and the requests of all processes are summed" python3 -c 'import json, sys
+r = json.loads(open("out").read())
+assert r["drill"] > 0 and r["drill_values"] > 0 and r["drill_wrong"] == 0, r
+assert sum(r["requests"].values()) > int(sys.argv[1]), r' "$asked"
+expect 0 "status in words" "$tool" remote-status s
+holds "the drill" grep -q "^last drill .* findings: 0" out
+holds "the requests" grep -q "^requests from this machine since .* create" out
 expect 1 "it was never pushed" "$tool" remote-status --max-lag 1000 earlier
 expect 0 "the same, with no limit" "$tool" remote-status earlier
 expect 0 "another change" "$tool" import --delete s before
