@@ -393,7 +393,7 @@ static void who_does_not_hold_the_store_is_told(void **state)
 	struct waiting t;
 	struct world other;
 	const struct ps_clone_options take = {.size = sizeof(take), .take_over = 1};
-	char path[300];
+	char path[256];
 	ps_id id, put = PS_ID_NONE;
 	(void)state;
 	waiting_new(&t, 3);
@@ -401,15 +401,22 @@ static void who_does_not_hold_the_store_is_told(void **state)
 	other = t.w;
 	other.b = machine_new(t.w.b);
 	assert_ok(blobs_start(other.b, false));
-	snprintf(path, sizeof(path), "%s.other", t.w.path);
+	snprintf(path, sizeof(path), "%s/other", other.b->folder); /* which goes with it */
 	assert_ok(ps_clone(other.b->r, path, &take, NULL));
 	for (unsigned i = 0; i < 2; i++) { /* found out at the slot, and known from then on */
 		assert_error(ps_put(t.w.s, "fenced", 6, &put), PS_EFENCED);
 		assert_non_null(strstr(ps_last_error_message(), "stands in the file"));
 		expect_object(t.w.s, put, "fenced");
 	}
-	machine_free(other.b);
+	(void)sync_machine(t.w.b);
+	assert_ok(ps_take_over(t.w.s, NULL, NULL, NULL)); /* nothing newer was pushed */
+	assert_ok(ps_put(t.w.s, "taken back", 10, &id));
+	ps_storer *clone = what_is_left(&t, path);
+	expect_object(clone, put, "fenced");
+	expect_object(clone, id, "taken back");
+	assert_ok(ps_close(clone));
 	assert_int_equal(unlink(path), 0);
+	machine_free(other.b);
 	world_free(&t.w);
 }
 
