@@ -1,6 +1,7 @@
 /* A crash at every local write (the store's, and the remote index's) and at every request of a push: the
  * state before is whole, or the new one is; the next push finishes; packs that were there are not sent again;
- * none is left over. usage: push_crash_test [STRIDE]: only every so-manieth place */
+ * none is left over. usage: push_crash_test [STRIDE [crashes|networks]]: only every so-manieth place; a part
+ * of the tests */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #include "tests/support/sim_disk.h"
 
 static uint64_t stride = 1;
+
+enum { HANG_MS = 25 }; /* a request that hangs is given up after that */
 
 /* A disk, what it was like in the base state, and since the last crash. */
 struct image {
@@ -370,38 +373,67 @@ static void a_crash_at_every_request(void **state)
 	crashing_free(&m);
 }
 
-/* Without a crash: the push fails, and the next one of the same process goes on. */
-static void a_request_that_fails_ends_the_push_and_the_next_goes_on(void **state)
+/* Without a crash: from the k-th request on the network does this; then it is well again, and the next push
+ * of the same process goes on. True: it was done to a request. */
+static bool push_on_a_bad_network(struct machine *m, enum ps_mem_fault fault, uint64_t k, unsigned *failed)
 {
-	static const enum ps_mem_fault faults[] = {PS_MEM_DENIED, PS_MEM_FULL, PS_MEM_LOSE_REQUEST};
+	struct ps_mem_rule rule = {.fault = fault, .first = k, .amount = 7};
+	unsigned number;
+	uint32_t timeout_ms = m->w.b->options.timeout_ms;
+	if (fault == PS_MEM_HANG)
+		m->w.b->options.timeout_ms = HANG_MS;
+	crashing_restore(m);
+	ps_mem_world *world = blobs_world(m->w.b);
+	assert_ok(ps_mem_rule_add(world, &rule, &number));
+	int err = ps_push(m->w.s, m->w.b->r, &m->w.options, NULL);
+	bool hit = ps_mem_rule_hits(world, number) > 0;
+	assert_true(hit || err == PS_OK || fault == PS_MEM_HANG); /* or the machine was late by so much */
+	*failed += err != PS_OK;
+	ps_mem_rule_remove(world, 0);
+	if (fault == PS_MEM_HANG) {
+		m->w.b->options.timeout_ms = timeout_ms;
+		blobs_reopen(m->w.b);
+	}
+	expect_old_or_new(m, err == PS_OK);
+	(void)push_now(&m->w);
+	expect_old_or_new(m, true);
+	(void)expect_packs(m->w.b);
+	blobs_check(m->w.b);
+	assert_ok(ps_close(m->w.s));
+	blobs_close(m->w.b);
+	return hit;
+}
+
+static void push_on_bad_networks(const enum ps_mem_fault *faults, size_t count)
+{
 	struct machine m;
 	unsigned failed = 0;
-	(void)state;
 	crashing_new(&m, 3, false);
-	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++) {
-		bool hit = true;
-		for (uint64_t k = 1; hit; k += stride) {
-			struct ps_mem_rule rule = {.fault = faults[f], .first = k};
-			unsigned number;
-			crashing_restore(&m);
-			ps_mem_world *world = blobs_world(m.w.b);
-			assert_ok(ps_mem_rule_add(world, &rule, &number));
-			int err = ps_push(m.w.s, m.w.b->r, &m.w.options, NULL);
-			hit = ps_mem_rule_hits(world, number) > 0;
-			assert_true(hit || err == PS_OK);
-			failed += err != PS_OK;
-			ps_mem_rule_remove(world, 0);
-			(void)push_now(&m.w);
-			expect_old_or_new(&m, true);
-			(void)expect_packs(m.w.b);
-			blobs_check(m.w.b);
-			assert_ok(ps_close(m.w.s));
-			blobs_close(m.w.b);
-		}
+	for (size_t f = 0; f < count; f++) {
+		for (uint64_t k = 1; push_on_a_bad_network(&m, faults[f], k, &failed);)
+			k += stride;
 	}
 	print_message("%u pushes failed\n", failed);
 	assert_true(failed > 10 / stride);
 	crashing_free(&m);
+}
+
+static void a_request_that_fails_or_hangs_ends_the_push_and_the_next_goes_on(void **state)
+{
+	static const enum ps_mem_fault faults[] = {PS_MEM_DENIED, PS_MEM_FULL, PS_MEM_LOSE_REQUEST,
+	                                           PS_MEM_HANG};
+	(void)state;
+	push_on_bad_networks(faults, sizeof(faults) / sizeof(*faults));
+}
+
+/* What is told to be done and was not, what is not there, and bytes that are others: for as long as the push
+ * goes on. It fails, or its state is there. */
+static void a_network_that_goes_on_lying_ends_the_push_and_the_next_goes_on(void **state)
+{
+	static const enum ps_mem_fault faults[] = {PS_MEM_LIE_DONE, PS_MEM_ONE_VIEW, PS_MEM_ABSENT,
+	                                           PS_MEM_FLIP, PS_MEM_TRUNCATE};
+	(void)state;
+	push_on_bad_networks(faults, sizeof(faults) / sizeof(*faults));
 }
 
 /* What was changed between the crash and the next push is in the next one; packs that it touches are sent
@@ -477,11 +509,14 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_crash_at_every_write_of_the_store),
 	    cmocka_unit_test(a_crash_at_every_write_of_the_index),
 	    cmocka_unit_test(a_crash_at_every_request),
-	    cmocka_unit_test(a_request_that_fails_ends_the_push_and_the_next_goes_on),
+	    cmocka_unit_test(a_request_that_fails_or_hangs_ends_the_push_and_the_next_goes_on),
+	    cmocka_unit_test(a_network_that_goes_on_lying_ends_the_push_and_the_next_goes_on),
 	    cmocka_unit_test(changes_behind_a_crash_are_pushed),
 	    cmocka_unit_test(a_second_crash_while_it_goes_on),
 	};
 	if (argc > 1)
 		stride = strtoull(argv[1], NULL, 10);
+	if (argc > 2)
+		cmocka_set_test_filter(strcmp(argv[2], "crashes") == 0 ? "*_crash_*" : "*_next_goes_on");
 	return cmocka_run_group_tests_name("crashes of pushes", tests, NULL, NULL);
 }
