@@ -171,8 +171,8 @@ int ps_local_figures(ps_storer *s, struct ps_local_figures *figures)
 		return err;
 	*figures = (struct ps_local_figures){.local_objects = f.local_objects,
 	                                     .local_bytes = f.local_bytes,
-	                                     .away_objects = f.away_objects,
-	                                     .away_bytes = f.away_bytes,
+	                                     .away_objects = f.away_objects + f.unknown_objects,
+	                                     .away_bytes = f.away_bytes + f.unknown_bytes,
 	                                     .dirty_objects = f.dirty_objects,
 	                                     .dirty_bytes = f.dirty_bytes,
 	                                     .fetches = f.fetches,

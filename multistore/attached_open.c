@@ -186,7 +186,7 @@ static int make_file(const char *path, const struct ps_base_options *base,
                      const struct ps_multi_options *options, const struct ps_attached *a, bool *made)
 {
 	const struct ps_clone_options clone = {
-	    .size = sizeof(clone), .base = base, .multi = options, .take_over = options->take_over};
+	    .size = sizeof(clone), .base = base, .multi = options, .take_over = options->take_over, .lazy = !options->whole};
 	bool missing;
 	if (!a || !may_be_made(base))
 		return PS_OK;

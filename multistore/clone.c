@@ -10,6 +10,7 @@
 #include "multistore/attached.h"
 #include "multistore/log_behind.h"
 #include "multistore/push_internal.h"
+#include "multistore/state_lookup.h"
 #include "multistore/state_reader.h"
 
 struct clone {
@@ -20,6 +21,7 @@ struct clone {
 	const struct ps_push_manifest_state *state;
 	struct ps_restore *restore;
 	ps_state_reader *reader;
+	ps_state_lookup *lookup; /* of a lazy clone, instead */
 	struct ps_log_behind *log;  /* of the newest state; NULL */
 	struct ps_cut_info reached; /* what the log brings the state to */
 	uint64_t objects, bytes;    /* so far */
@@ -113,6 +115,34 @@ static int copy_all(struct clone *c)
 	return PS_OK;
 }
 
+static int copy_whole(struct clone *c)
+{
+	int err = ps_state_reader_new(&c->memory, c->r, &c->manifest, c->state, &c->reader);
+	return err ? err : copy_all(c);
+}
+
+/* What the log has changed is here; all else is told by the state, or by a later one that has it so. */
+static int copy_lazily(struct clone *c)
+{
+	const struct ps_state_lookup_options options = {.state = c->state->info.here.interval};
+	const struct ps_restore_rest rest = {c->state->info.here.interval, c->reached.slots};
+	struct ps_cut_object object;
+	const uint8_t *bytes;
+	int err = rest.slots ? ps_restore_rest(c->restore, &rest) : PS_OK;
+	if (!err && !(c->log && ps_log_behind_groups(c->log)))
+		return PS_OK;
+	if (!err)
+		err = ps_state_lookup_open(&c->memory, c->r, &options, &c->lookup);
+	while (!err) {
+		err = ps_log_behind_alone(c->log, c->lookup, &object, &bytes);
+		if (err == PS_ENOTFOUND)
+			return PS_OK;
+		if (!err)
+			err = copy_object(c, &object, bytes);
+	}
+	return err;
+}
+
 static int fill(struct clone *c, ps_storer *s)
 {
 	/* As after a crash: ids that the lost store gave out behind the state are not given out again. */
@@ -121,11 +151,9 @@ static int fill(struct clone *c, ps_storer *s)
 	int err = ps_restore_begin(s, &c->restore);
 	if (err)
 		return err;
-	err = ps_state_reader_new(&c->memory, c->r, &c->manifest, c->state, &c->reader);
+	err = c->options.lazy ? copy_lazily(c) : copy_whole(c);
 	if (!err)
-		err = copy_all(c);
-	if (!err)
-		err = ps_restore_finish(c->restore, &info);
+		err = not_possible(c, ps_restore_finish(c->restore, &info));
 	else
 		ps_restore_abort(c->restore);
 	return err;
@@ -172,6 +200,7 @@ static int fill_and_close(struct clone *c, ps_storer *base)
 	if (!err)
 		err = fill(c, s);
 	ps_state_reader_free(c->reader);
+	ps_state_lookup_free(c->lookup);
 	if (!err)
 		err = note_state(c, s);
 	char sentence[512];

@@ -11,6 +11,7 @@ struct ps_log_behind {
 	struct ps_memory *memory;
 	ps_log_run *run;
 	struct ps_cut_info info;
+	uint64_t interval; /* of the state */
 	uint64_t groups;
 	struct ps_cut_object object; /* of the state, the next one; its slot is below */
 	const uint8_t *bytes;
@@ -23,6 +24,8 @@ struct ps_log_behind {
 	bool over_state, piece_there;
 	struct ps_log_piece piece;
 	uint8_t longer[PS_CUT_PIECE]; /* a piece that goes on with zeros */
+	ps_state_lookup *lookup;      /* NULL: the state is read */
+	uint8_t looked_up[PS_CUT_PIECE];
 };
 
 /* ---- the log ---- */
@@ -56,6 +59,7 @@ int ps_log_behind_new(struct ps_memory *memory, ps_remote *r, const struct ps_pu
 		return ps_fail(PS_ENOMEM, "no memory for a log");
 	*b = (struct ps_log_behind){
 	    .memory = memory, .info = ps_push_manifest_newest(m)->info, .slot = NO_SLOT};
+	b->interval = b->info.here.interval;
 	struct ps_log_walk walk = {.memory = memory,
 	                           .r = r,
 	                           .place = m->log,
@@ -105,6 +109,12 @@ static int peek(struct ps_log_behind *b, ps_state_reader *state)
 	return PS_OK;
 }
 
+static int not_in_state(const struct ps_cut_object *object)
+{
+	return ps_fail(PS_ECORRUPT, "the log has a patch of object %llu, which the state does not have so",
+	               (unsigned long long)object->id);
+}
+
 static int take_of_log(struct ps_log_behind *b, struct ps_cut_object *object, const uint8_t **bytes,
                        bool in_state)
 {
@@ -118,8 +128,7 @@ static int take_of_log(struct ps_log_behind *b, struct ps_cut_object *object, co
 	object->kind = PS_CUT_CHUNKS;
 	if (in_state && b->object.id == object->id && b->object.kind == PS_CUT_CHUNKS)
 		return PS_OK;
-	return ps_fail(PS_ECORRUPT, "the log has a patch of object %llu, which the state does not have so",
-	               (unsigned long long)object->id);
+	return not_in_state(object);
 }
 
 /* Of two with one slot the log's counts: the state's is passed over, its pieces unread, or what a patch is
@@ -144,8 +153,44 @@ int ps_log_behind_next(struct ps_log_behind *b, ps_state_reader *state, struct p
 	return PS_OK;
 }
 
-static int peek_piece(struct ps_log_behind *b, ps_state_reader *state)
+int ps_log_behind_alone(struct ps_log_behind *b, ps_state_lookup *state, struct ps_cut_object *object,
+                        const uint8_t **bytes)
 {
+	if (!b || ps_log_run_slot(b->run) == NO_SLOT)
+		return PS_ENOTFOUND;
+	ps_log_run_take(b->run, object, bytes);
+	b->size = object->size;
+	b->known = 0;
+	b->lookup = state;
+	b->of_log = true;
+	b->piece_there = false;
+	b->over_state = object->kind == PS_CUT_PATCH;
+	if (!b->over_state)
+		return PS_OK;
+	object->kind = PS_CUT_CHUNKS;
+	int err = ps_state_lookup_find(state, object->id, b->interval, &b->object);
+	if (err == PS_ENOTFOUND || (!err && b->object.kind != PS_CUT_CHUNKS))
+		return not_in_state(object);
+	return err;
+}
+
+/* Of the object below a patch, which is b->object: where the log says nothing. */
+static int look_up_piece(struct ps_log_behind *b, const struct ps_log_piece *of_log)
+{
+	const struct ps_cut_object *o = &b->object;
+	uint64_t end = o->size < b->size ? o->size : b->size, left = end > b->known ? end - b->known : 0;
+	b->piece_there = left && !(of_log && of_log->offset <= b->known);
+	if (!b->piece_there)
+		return PS_OK;
+	size_t len = left < PS_CUT_PIECE ? (size_t)left : PS_CUT_PIECE;
+	b->piece = (struct ps_log_piece){.offset = b->known, .bytes = b->looked_up, .len = len};
+	return ps_state_lookup_read(b->lookup, o->id, b->interval, b->known, b->looked_up, len);
+}
+
+static int peek_piece(struct ps_log_behind *b, ps_state_reader *state, const struct ps_log_piece *of_log)
+{
+	if (b->lookup)
+		return b->over_state ? look_up_piece(b, of_log) : PS_OK;
 	while (b->over_state && (!b->piece_there || b->piece.offset < b->known)) {
 		int err = ps_state_reader_piece(state, &b->piece.offset, &b->piece.bytes, &b->piece.len);
 		if (err && err != PS_ENOTFOUND)
@@ -176,7 +221,7 @@ static int next_piece(struct ps_log_behind *b, ps_state_reader *state, uint64_t 
 {
 	for (;;) {
 		const struct ps_log_piece *of_log = ps_log_run_piece(b->run), *next = of_log;
-		int err = peek_piece(b, state);
+		int err = peek_piece(b, state, of_log);
 		if (err)
 			return err;
 		if (b->piece_there && (!of_log || b->piece.offset < of_log->offset))

@@ -3,6 +3,7 @@
 #define PS_LOG_BEHIND_H
 
 #include "multistore/log_walk.h"
+#include "multistore/state_lookup.h"
 #include "multistore/state_reader.h"
 
 struct ps_log_behind;
@@ -19,6 +20,9 @@ uint64_t ps_log_behind_groups(const struct ps_log_behind *behind);
 /* As ps_state_reader_next and _piece, of the state under it. behind NULL: nothing else. */
 PS_CHECKED int ps_log_behind_next(struct ps_log_behind *behind, ps_state_reader *state,
                                   struct ps_cut_object *object, const uint8_t **bytes);
+/* The log's objects alone, instead; what they are patches of is looked up in the state. */
+PS_CHECKED int ps_log_behind_alone(struct ps_log_behind *behind, ps_state_lookup *state,
+                                   struct ps_cut_object *object, const uint8_t **bytes);
 PS_CHECKED int ps_log_behind_piece(struct ps_log_behind *behind, ps_state_reader *state, uint64_t *offset,
                                    const uint8_t **bytes, size_t *len);
 

@@ -98,6 +98,8 @@ struct ps_multi_options {
 	   these cases the commit stands in the file, and is never undone (an id that the call gives is
 	   given); it is shipped when that can be. */
 	uint32_t log_wait_ms; /* 10,000 */
+	uint32_t whole; /* 1: a file that ps_multi_open_at makes has all of the store before it returns; else it
+	                   knows nothing, and asks for what is touched (ps_clone_options.lazy) */
 };
 
 /* Owns inner from success on. opts may be NULL. A store that is opened read-only is only read. PS_ENOTSUP:
@@ -107,7 +109,7 @@ struct ps_multi_options {
  */
 PS_CHECKED PS_API int ps_multi_open(ps_storer *inner, const struct ps_multi_options *opts, ps_storer **s);
 /* The same over the file at path: where there is none, or an empty one, it is made from the newest state on
- * the network first (ps_clone), if one was pushed. base says how the file is opened, and may be NULL; a
+ * the network first (ps_clone, lazy), if one was pushed. base says how the file is opened, and may be NULL; a
  * descriptor of its own has no path to make anything at: PS_EINVAL with a network. Errors of ps_base_open,
  * ps_clone, ps_multi_open. */
 PS_CHECKED PS_API int ps_multi_open_at(const char *path, const struct ps_base_options *base,

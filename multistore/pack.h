@@ -39,6 +39,11 @@ static inline uint64_t ps_slot_of(ps_id id)
 {
 	return id >> PS_SLOT_SHIFT;
 }
+/* Some id of the slot, for who looks only for that. */
+static inline ps_id ps_id_of_slot(uint64_t slot)
+{
+	return slot << 24 | 1;
+}
 
 /* "pack/MARK/NUMBER" */
 void ps_pack_name(const struct ps_pack_about *about, char name[PS_PACK_NAME]);

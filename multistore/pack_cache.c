@@ -149,6 +149,18 @@ struct ps_cached *ps_pack_cache_claim(struct ps_pack_cache *c, const struct ps_c
 	return e;
 }
 
+struct ps_cached *ps_pack_cache_peek(struct ps_pack_cache *c, const struct ps_cache_key *key)
+{
+	pthread_mutex_lock(&c->lock);
+	struct ps_cached *e = find(c, key);
+	if (e && e->state != PS_CACHED_THERE)
+		e = NULL;
+	if (e && e->holders++ == 0)
+		unlink_entry(c, e);
+	pthread_mutex_unlock(&c->lock);
+	return e;
+}
+
 void ps_pack_cache_loaded(struct ps_pack_cache *c, struct ps_cached *e, size_t weight)
 {
 	pthread_mutex_lock(&c->lock);

@@ -47,6 +47,8 @@ PS_CHECKED int ps_pack_cache_hold(struct ps_pack_cache *cache, const struct ps_c
 /* Held for loading, if it is neither there nor being loaded; never waits. NULL: it is, or there is no memory.
  */
 struct ps_cached *ps_pack_cache_claim(struct ps_pack_cache *cache, const struct ps_cache_key *key);
+/* Held, if it is there; never waits. */
+struct ps_cached *ps_pack_cache_peek(struct ps_pack_cache *cache, const struct ps_cache_key *key);
 /* The caller has filled in index or block, which takes so many bytes. It still holds it. */
 void ps_pack_cache_loaded(struct ps_pack_cache *cache, struct ps_cached *held, size_t weight);
 /* With this thread's sentence; the caller does not hold it any more. Who comes next tries again. */

@@ -134,6 +134,25 @@ static int read_end(struct ps_pack_loader *l, const struct ps_push_manifest_pack
 	return err;
 }
 
+/* Who was here before may have had it for another manifest, of which nothing is believed, too. */
+static int check_cached(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack, struct ps_cached *e)
+{
+	int err = damaged(&pack->about, check_tail(pack, &e->index.tail));
+	if (err)
+		ps_pack_cache_release(l->cache, e);
+	return err;
+}
+
+int ps_pack_peek_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack, struct ps_cached **held)
+{
+	struct ps_cache_key key = key_of(&pack->about, PS_CACHE_INDEX);
+	struct ps_cached *e = ps_pack_cache_peek(l->cache, &key);
+	int err = e ? check_cached(l, pack, e) : PS_OK;
+	if (!err)
+		*held = e;
+	return err;
+}
+
 int ps_pack_load_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
                        struct ps_cached **held)
 {
@@ -151,12 +170,8 @@ int ps_pack_load_index(struct ps_pack_loader *l, const struct ps_push_manifest_p
 			ps_pack_cache_loaded(l->cache, e, index.tail.blocks * sizeof(*index.lines));
 		}
 	}
-	/* Who was here before may have had it for another manifest, of which nothing is believed, too. */
-	if (!err && !load) {
-		err = damaged(&pack->about, check_tail(pack, &e->index.tail));
-		if (err)
-			ps_pack_cache_release(l->cache, e);
-	}
+	if (!err && !load)
+		err = check_cached(l, pack, e);
 	if (!err)
 		*held = e;
 	return err;
@@ -252,4 +267,10 @@ int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *ind
 	if (!err)
 		*held = c.held[0];
 	return err;
+}
+
+struct ps_cached *ps_pack_peek_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block)
+{
+	struct ps_cache_key key = key_of(&index->tail.about, block);
+	return ps_pack_cache_peek(l->cache, &key);
 }

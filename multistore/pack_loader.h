@@ -34,4 +34,9 @@ PS_CHECKED int ps_pack_load_index(struct ps_pack_loader *l, const struct ps_push
 PS_CHECKED int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block,
                                   uint32_t wanted, struct ps_cached **held);
 
+/* What the cache has: *held NULL where it has not. Nothing is fetched, and nobody is waited for. */
+PS_CHECKED int ps_pack_peek_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
+                                  struct ps_cached **held);
+struct ps_cached *ps_pack_peek_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block);
+
 #endif

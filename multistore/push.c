@@ -10,6 +10,7 @@
 #include "multistore/push_backing.h"
 #include "multistore/push_internal.h"
 #include "multistore/push_since.h"
+#include "store/backing.h"
 
 enum { LOOK_BYTES = 1 << 20 };
 enum { PACK_BYTES = 64 << 20, PACK_BYTES_MIN = 4096, PACK_BYTES_MOST = 1 << 30 };
@@ -155,6 +156,19 @@ static uint32_t keep_up_to(const struct push *p, uint64_t since)
 	return keep;
 }
 
+/* What is unknown in the file would have to be fetched, all of it, to stand for a run before it: only where all
+ * is sent anew. */
+static int keep_unknown(struct push *p)
+{
+	uint64_t unknown;
+	uint32_t runs = ps_push_manifest_newest(&p->old)->runs, keep = p->keep;
+	int err = ps_backing_unknown(p->s, &unknown);
+	while (!err && keep > 0 && keep < runs && newest_run(p, keep - 1)->upto < unknown)
+		keep++;
+	p->keep = keep;
+	return err;
+}
+
 static int choose_since(struct push *p, bool *changed)
 {
 	const struct ps_push_manifest_state *newest = ps_push_manifest_newest(&p->old);
@@ -176,9 +190,10 @@ static int choose_since(struct push *p, bool *changed)
 		    weight_of(newest_run(p, i)->contents, newest_run(p, i)->objects + newest_run(p, i)->gone);
 	p->keep = ps_push_keep(weight, newest->runs, weight_of(p->info.live_bytes, p->info.objects),
 	                       weight_of(contents, items));
+	err = keep_unknown(p);
 	p->changed = weight_of(contents, items);
 	p->total = p->keep == newest->runs ? contents : p->keep == 0 ? p->info.live_bytes : 0;
-	return PS_OK;
+	return err;
 }
 
 /* ---- steps ---- */

@@ -73,6 +73,10 @@ struct ps_clone_options {
 	void *progress_arg;
 	uint32_t without_log; /* exactly the newest state, and not what was shipped behind it: where the log cannot be read */
 	uint32_t take_over; /* 1: the new file holds the store from now on, as after ps_take_over; of the newest state */
+	/* 1: nothing of the state is fetched: what it has is asked of the network when it is touched, by a store that is attached to it
+	   (ps_multi_open_at). What the log behind it has changed is in the file. The state must be kept for as long as another file
+	   pushes there: what it pushes over is PS_ESUPERSEDED here. */
+	uint32_t lazy;
 };
 struct ps_clone_result {
 	uint64_t state, commit, objects, bytes; /* commit: the last one that is in it */

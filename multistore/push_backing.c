@@ -75,15 +75,15 @@ static int told(ps_id id, uint64_t interval, int err)
 }
 
 /* Where no state has it as it was then, a later push has it with what was changed since: the part that is
- * wanted is mostly the same, and if not, the store finds out by its checksum. */
-static int fetch(void *arg, ps_id id, uint64_t interval, uint64_t offset, void *buf, size_t len)
+ * wanted is mostly the same, and if not, the store finds out by its checksum, where it has one. */
+static int fetch(void *arg, ps_id id, uint64_t interval, bool exact, uint64_t offset, void *buf, size_t len)
 {
 	struct ps_push_backing *b = arg;
 	ps_state_lookup *l;
 	int err = atomic_load(&b->stopped) ? stopped() : open_lookup(b, &l);
 	if (!err) {
 		err = ps_state_lookup_read(l, id, interval, offset, buf, len);
-		if (err == PS_ESUPERSEDED)
+		if (err == PS_ESUPERSEDED && !exact)
 			err = ps_state_lookup_read(l, id, UINT64_MAX, offset, buf, len);
 	}
 	if (err)
@@ -91,6 +91,18 @@ static int fetch(void *arg, ps_id id, uint64_t interval, uint64_t offset, void *
 	if (b->options.fetched)
 		b->options.fetched(b->options.arg, len);
 	return PS_OK;
+}
+
+/* What a slot has that is unknown in the file. */
+static int tell(void *arg, uint64_t slot, uint64_t end, uint64_t interval, bool ahead, ps_backing_told_fn fn,
+                void *fn_arg)
+{
+	struct ps_push_backing *b = arg;
+	ps_state_lookup *l;
+	int err = atomic_load(&b->stopped) ? stopped() : open_lookup(b, &l);
+	if (!err)
+		err = ps_state_lookup_tell(l, slot, end, interval, ahead, fn, fn_arg);
+	return err == PS_ECANCELED ? stopped() : err;
 }
 
 /* ---- confirming and leaving ---- */
@@ -189,7 +201,7 @@ int ps_push_backing_open(ps_storer *s, ps_remote *r, const struct ps_push_backin
 	b->r = r;
 	if (options)
 		b->options = *options;
-	const struct ps_backing calls = {.arg = b, .fetch = fetch};
+	const struct ps_backing calls = {.arg = b, .fetch = fetch, .tell = tell};
 	int err = confirm_noted(b);
 	if (!err)
 		err = ps_backing_attach(s, &calls);

@@ -161,9 +161,40 @@ static void leave_place(ps_state_lookup *l, struct place *p)
 	p->block = p->index = NULL;
 }
 
+/* How far it goes to find something. */
+enum reach {
+	REACH_FETCH,  /* what is not there is fetched */
+	REACH_AHEAD,  /* and some of what is behind it */
+	REACH_CACHED, /* LOOKUP_AWAY */
+};
+enum { LOOKUP_AWAY = 100, AHEAD_BLOCKS = 15 };
+
+static int hold_index(ps_state_lookup *l, enum reach reach, struct place *p)
+{
+	const struct ps_push_manifest_pack *pack = &p->packs[p->pack];
+	if (reach != REACH_CACHED)
+		return ps_pack_load_index(&l->loader, pack, &p->index);
+	int err = ps_pack_peek_index(&l->loader, pack, &p->index);
+	return err || p->index ? err : LOOKUP_AWAY;
+}
+
+static int hold_block(ps_state_lookup *l, enum reach reach, uint32_t block, struct place *p)
+{
+	const struct ps_pack_index *index = &p->index->index;
+	uint32_t behind = index->tail.blocks - 1 - block;
+	if (reach != REACH_CACHED)
+		return ps_pack_load_block(
+		    &l->loader, index, block,
+		    block + (reach != REACH_AHEAD ? 0 : behind < AHEAD_BLOCKS ? behind : AHEAD_BLOCKS),
+		    &p->block);
+	p->block = ps_pack_peek_block(&l->loader, index, block);
+	return p->block ? PS_OK : LOOKUP_AWAY;
+}
+
 /* PS_ENOTFOUND: the run has nothing of the slot. */
 static int find_in_run(ps_state_lookup *l, const struct ps_push_manifest *m,
-                       const struct ps_push_manifest_state *s, uint32_t run_number, ps_id id, struct place *p)
+                       const struct ps_push_manifest_state *s, uint32_t run_number, ps_id id, enum reach reach,
+                       struct place *p)
 {
 	const struct ps_push_manifest_run *run = &m->runs[s->run[run_number]];
 	uint32_t block;
@@ -175,12 +206,12 @@ static int find_in_run(ps_state_lookup *l, const struct ps_push_manifest *m,
 	p->pack = find_pack(run, p->packs, id);
 	if (p->pack == run->packs)
 		return PS_ENOTFOUND;
-	int err = ps_pack_load_index(&l->loader, &p->packs[p->pack], &p->index);
+	int err = hold_index(l, reach, p);
 	if (err)
 		return err;
 	err = PS_ENOTFOUND;
 	if (ps_pack_index_find(&p->index->index, id, 0, &block))
-		err = ps_pack_load_block(&l->loader, &p->index->index, block, block, &p->block);
+		err = hold_block(l, reach, block, p);
 	if (!err)
 		p->item = ps_pack_block_find(&p->block->block, id, 0);
 	if (p->item)
@@ -200,17 +231,17 @@ static int is_gone(ps_id id, uint64_t state)
 	               (unsigned long long)state);
 }
 
-/* PS_ESUPERSEDED: the state has the object as it was later; *p is where. */
-static int find_in_state(ps_state_lookup *l, const struct ps_push_manifest *m,
-                         const struct ps_push_manifest_state *s, ps_id id, uint64_t interval, struct place *p)
+/* Of the slot, whatever it has. PS_ESUPERSEDED: the state has it as it was later; *p is where. PS_ENOTFOUND,
+ * without a sentence: it was never used. */
+static int find_slot(ps_state_lookup *l, const struct ps_push_manifest *m,
+                     const struct ps_push_manifest_state *s, ps_id id, uint64_t interval, enum reach reach,
+                     struct place *p)
 {
 	uint64_t number = s->info.here.interval;
 	int err = PS_ENOTFOUND;
 	for (uint32_t i = s->runs; i > 0 && err == PS_ENOTFOUND; i--)
 		if (m->runs[s->run[i - 1]].since < interval)
-			err = find_in_run(l, m, s, i - 1, id, p);
-	if (err == PS_ENOTFOUND)
-		return is_gone(id, number);
+			err = find_in_run(l, m, s, i - 1, id, reach, p);
 	if (err)
 		return err;
 	if (p->object.interval > interval)
@@ -220,6 +251,18 @@ static int find_in_state(ps_state_lookup *l, const struct ps_push_manifest *m,
 		    "of %llu",
 		    (unsigned long long)id, (unsigned long long)interval, (unsigned long long)number,
 		    (unsigned long long)p->object.interval);
+	return PS_OK;
+}
+
+static int find_in_state(ps_state_lookup *l, const struct ps_push_manifest *m,
+                         const struct ps_push_manifest_state *s, ps_id id, uint64_t interval, struct place *p)
+{
+	uint64_t number = s->info.here.interval;
+	int err = find_slot(l, m, s, id, interval, REACH_FETCH, p);
+	if (err == PS_ENOTFOUND)
+		return is_gone(id, number);
+	if (err)
+		return err;
 	if (p->object.id == id && p->object.kind != PS_CUT_GONE)
 		return PS_OK;
 	leave_place(l, p);
@@ -387,7 +430,7 @@ static int find_older(ps_state_lookup *l, const struct place *p, struct place *o
 {
 	int err = PS_ENOTFOUND;
 	for (uint32_t i = p->run_number; i-- > 0 && err == PS_ENOTFOUND;)
-		err = find_in_run(l, p->m, p->state, i, p->object.id, older);
+		err = find_in_run(l, p->m, p->state, i, p->object.id, REACH_FETCH, older);
 	if (err == PS_ENOTFOUND)
 		return no_base(p);
 	if (err || (older->object.id == p->object.id && ps_cut_has_pieces(older->object.kind)))
@@ -483,6 +526,64 @@ static int read_place(ps_state_lookup *l, const struct place *p, uint64_t offset
 	return PS_OK;
 }
 
+/* ---- slots ---- */
+
+struct asked {
+	uint64_t slot, end, interval;
+	enum reach reach; /* of the first one; the others cost nothing */
+	bool told;
+	ps_backing_told_fn fn;
+	void *arg;
+};
+
+/* The newest state that has it as it was then: what is in none of that state's runs was never used. */
+static int find_slot_in_view(ps_state_lookup *l, const struct ps_push_manifest *m, const struct asked *a,
+                             uint64_t slot, enum reach reach, struct place *p)
+{
+	int err = ps_fail(PS_ESUPERSEDED, "no state that is kept is as late as interval %llu",
+	                  (unsigned long long)a->interval);
+	for (uint32_t i = 0; i < m->state_count && err == PS_ESUPERSEDED; i++) {
+		const struct ps_push_manifest_state *s = &m->states[i];
+		if (l->options.state && s->info.here.interval != l->options.state)
+			continue;
+		if (s->info.here.interval < a->interval)
+			break;
+		err = find_slot(l, m, s, ps_id_of_slot(slot), a->interval, reach, p);
+		if (err == PS_ESUPERSEDED)
+			leave_place(l, p);
+	}
+	return err;
+}
+
+static int tell_place(const struct asked *a, uint64_t slot, const struct place *p)
+{
+	struct ps_cut_object o = p->object;
+	if (o.kind == PS_CUT_PATCH)
+		o.kind = PS_CUT_CHUNKS;
+	return a->fn(a->arg, slot, &o,
+	             o.kind == PS_CUT_BYTES ? p->block->block.bytes + p->item->at : NULL);
+}
+
+/* Where it is not told, another manifest may help. */
+static int tell_in(ps_state_lookup *l, const struct view *v, struct asked *a)
+{
+	int err = PS_OK;
+	for (uint64_t slot = a->slot; slot < a->end && !err; slot++) {
+		struct place p;
+		err = find_slot_in_view(l, &v->m, a, slot, slot == a->slot ? a->reach : REACH_CACHED, &p);
+		if (err && err != PS_ENOTFOUND)
+			return slot == a->slot ? err : PS_OK;
+		a->told = true;
+		if (err) {
+			err = a->fn(a->arg, slot, NULL, NULL);
+			continue;
+		}
+		err = tell_place(a, slot, &p);
+		leave_place(l, &p);
+	}
+	return err > 0 ? PS_OK : err;
+}
+
 /* ---- calls ---- */
 
 struct wanted {
@@ -548,6 +649,23 @@ static int look(ps_state_lookup *l, struct wanted *w)
 		release_view(l, v);
 	} while (newer);
 	return err && err != PS_ENOTFOUND && err != PS_ERANGE ? name_object(w, err) : err;
+}
+
+int ps_state_lookup_tell(ps_state_lookup *l, uint64_t slot, uint64_t end, uint64_t interval, bool ahead,
+                         ps_backing_told_fn fn, void *arg)
+{
+	struct asked a = {slot, end, interval, ahead ? REACH_AHEAD : REACH_FETCH, false, fn, arg};
+	int err;
+	bool newer;
+	do {
+		struct view *v = hold_view(l);
+		newer = false;
+		err = tell_in(l, v, &a);
+		if (!a.told && may_be_old(err))
+			err = try_newer(l, v, err, &newer);
+		release_view(l, v);
+	} while (newer);
+	return err;
 }
 
 int ps_state_lookup_find(ps_state_lookup *l, ps_id id, uint64_t interval, struct ps_cut_object *object)

@@ -11,6 +11,7 @@
 #include <padstone/remote.h>
 
 #include "multistore/manifest.h"
+#include "store/backing.h"
 
 typedef struct ps_state_lookup ps_state_lookup;
 
@@ -36,6 +37,12 @@ PS_CHECKED int ps_state_lookup_find(ps_state_lookup *l, ps_id id, uint64_t inter
 /* Fills buf with its bytes from offset to offset + len. PS_ERANGE: it was shorter. */
 PS_CHECKED int ps_state_lookup_read(ps_state_lookup *l, ps_id id, uint64_t interval, uint64_t offset,
                                     void *buf, size_t len);
+
+/* What the slot had at the end of `interval`, and those behind it below `end` as far as that is decoded
+ * already, as struct ps_backing has it. ahead: some of what lies behind is fetched with it. PS_ESUPERSEDED: no
+ * state that is kept says what it was then; what fn said. */
+PS_CHECKED int ps_state_lookup_tell(ps_state_lookup *l, uint64_t slot, uint64_t end, uint64_t interval,
+                                    bool ahead, ps_backing_told_fn fn, void *arg);
 
 struct ps_state_lookup_figures {
 	uint64_t reads, read_bytes; /* ranges of packs that were fetched */

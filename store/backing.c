@@ -51,7 +51,8 @@ static void end_use(struct residency *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
-int residency_fetch(struct store *s, ps_id id, uint64_t interval, uint64_t offset, uint8_t *buf, size_t len)
+int residency_fetch(struct store *s, ps_id id, uint64_t interval, bool exact, uint64_t offset, uint8_t *buf,
+                    size_t len)
 {
 	struct residency *r = &s->residency;
 	struct ps_backing calls;
@@ -60,12 +61,29 @@ int residency_fetch(struct store *s, ps_id id, uint64_t interval, uint64_t offse
 		    PS_EUNAVAILABLE,
 		    "%s: object 0x%llx: its contents are away, and there is nothing to fetch them from",
 		    s->path, (unsigned long long)id);
-	int err = calls.fetch(calls.arg, id, interval, offset, buf, len);
+	int err = calls.fetch(calls.arg, id, interval, exact, offset, buf, len);
 	end_use(r);
 	atomic_fetch_add_explicit(&r->fetches, 1, memory_order_relaxed);
 	if (!err)
 		atomic_fetch_add_explicit(&r->fetched_bytes, len, memory_order_relaxed);
 	return err;
+}
+
+int residency_tell(struct store *s, uint64_t slot, uint64_t end, bool ahead, ps_backing_told_fn fn, void *arg)
+{
+	struct residency *r = &s->residency;
+	struct ps_backing calls;
+	bool there = begin_use(r, &calls);
+	if (there && calls.tell) {
+		int err = calls.tell(calls.arg, slot, end, s->table.unknown_interval, ahead, fn, arg);
+		end_use(r);
+		return err;
+	}
+	if (there)
+		end_use(r);
+	return ps_fail(PS_EUNAVAILABLE,
+	               "%s: what slot %llu has is not known here yet, and there is nothing to ask", s->path,
+	               (unsigned long long)slot);
 }
 
 void residency_healed(struct store *s, ps_id id)
@@ -118,5 +136,19 @@ int ps_backing_confirm(ps_storer *st, uint64_t interval)
 	uint64_t now = atomic_load(&s->residency.confirmed);
 	while (now < interval && !atomic_compare_exchange_weak(&s->residency.confirmed, &now, interval))
 		;
+	return PS_OK;
+}
+
+int ps_backing_unknown(ps_storer *st, uint64_t *interval)
+{
+	struct store *s;
+	if (!interval)
+		return ps_fail(PS_EINVAL, "ps_backing_unknown: an argument is NULL");
+	int err = store_below(st, &s);
+	if (err)
+		return err;
+	pthread_mutex_lock(&s->lock);
+	*interval = atomic_load(&s->table.unknown) ? s->table.unknown_interval : 0;
+	pthread_mutex_unlock(&s->lock);
 	return PS_OK;
 }

@@ -9,20 +9,32 @@
 #ifndef PS_BACKING_H
 #define PS_BACKING_H
 
-#include "store/storer_impl.h"
+#include "store/cut.h"
+
+/* Of a slot: its object as ps_cut_next would have given it (PATCH excluded), with the bytes of PS_CUT_BYTES,
+ * else NULL; object NULL: it was never used. Other than PS_OK ends the telling: that is no failure of it if
+ * it is above 0, and else its result. */
+typedef int (*ps_backing_told_fn)(void *arg, uint64_t slot, const struct ps_cut_object *object,
+                                  const void *bytes);
 
 struct ps_backing {
 	void *arg;
 	/* Fills buf with bytes offset to offset + len of the contents that id had at the end of `interval`;
 	 * within the object's size then. `interval` is that of the object's last change; where that is not
 	 * confirmed yet but parts of the object are away, it is the last confirmed one: parts that are away
-	 * are as they were then. Any thread, several at once, called under no lock of the store; may call the
+	 * are as they were then. `exact`: the store has no checksum of them yet, so nothing but what was there
+	 * then will do; else what may be another version is compared. Any thread, several at once, called under no lock of the store; may call the
 	 * store, but neither detach nor close it. May block: only the call that wants the bytes waits. Errors
 	 * (PS_EUNAVAILABLE, PS_ECORRUPT, PS_ELOST, ...) reach that call, with their sentence. */
-	int (*fetch)(void *arg, ps_id id, uint64_t interval, uint64_t offset, void *buf, size_t len);
+	int (*fetch)(void *arg, ps_id id, uint64_t interval, bool exact, uint64_t offset, void *buf, size_t len);
 	/* May be NULL. A damaged copy in the file was replaced by one that was fetched. Likewise under no
 	 * lock. */
 	void (*healed)(void *arg, ps_id id);
+	/* May be NULL, in a store where nothing is unknown (ps_restore_rest). Tells of this slot, and then of
+	 * those behind it, one by one, below `end`, as long as that costs nothing more: what they had at the
+	 * end of `interval`. `ahead`: those behind are going to be asked for. Called as fetch is. */
+	int (*tell)(void *arg, uint64_t slot, uint64_t end, uint64_t interval, bool ahead,
+	            ps_backing_told_fn fn, void *fn_arg);
 };
 
 /* s may be a stack (ps_cut_store), as in all calls below. The struct is copied. NULL detaches: waits until no
@@ -43,11 +55,15 @@ PS_CHECKED int ps_backing_confirm(ps_storer *s, uint64_t interval);
  * PS_EUNAVAILABLE: no backing is attached; PS_EREADONLY. */
 PS_CHECKED int ps_backing_evict(ps_storer *s, uint64_t goal, ps_progress_fn fn, void *arg, uint64_t *freed);
 
+/* At whose end what is unknown here was as it is (ps_restore_rest); 0: nothing is. A cut from before that asks for all of it. */
+PS_CHECKED int ps_backing_unknown(ps_storer *s, uint64_t *interval);
+
 /* Objects count where all of their contents are: those that are away in part are in both. Bytes are the
  * objects', without what the file rounds them up to; zeros that were never written count nowhere. */
 struct ps_backing_figures {
 	uint64_t local_objects, local_bytes;
 	uint64_t away_objects, away_bytes;
+	uint64_t unknown_objects, unknown_bytes; /* that nobody has asked for yet: in none of the others */
 	uint64_t dirty_objects,
 	    dirty_bytes; /* last changed in an interval that is not confirmed; the whole objects' bytes */
 	uint64_t fetches, fetched_bytes; /* since the open */
@@ -65,7 +81,7 @@ struct ps_backing_route {
 };
 /* Fills routes[0] to routes[count - 1], zeros behind the last class. */
 PS_CHECKED int ps_backing_routes(ps_storer *s, struct ps_backing_route *routes, size_t count);
-/* Tells of all objects that have contents away, by slot; what is changed meanwhile may be told or not. fn may
+/* Tells of all objects that have contents away, by slot, and asks for what is unknown; what is changed meanwhile may be told or not. fn may
  * call the store; other than 0 from it is PS_ECANCELED. */
 PS_CHECKED int ps_backing_each_away(ps_storer *s, ps_each_fn fn, void *arg);
 

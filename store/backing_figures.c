@@ -37,6 +37,7 @@ struct walk {
 	struct ps_backing_figures *figures;
 	struct ps_backing_route *routes;
 	size_t count;
+	bool learns;  /* what is unknown, too */
 	bool is_away; /* some of the last object */
 	ps_each_fn fn;
 	void *arg;
@@ -48,8 +49,8 @@ static int look_at(struct walk *w, struct store *s, uint64_t slot, ps_id *id)
 	struct parts parts;
 	*id = PS_ID_NONE;
 	space_hold(&s->space, slot);
-	int err = table_get(&s->table, slot, &e);
-	if (!err && entry_kind(&e) != ENTRY_FREE) {
+	int err = w->learns ? unknown_get(s, slot, &e) : table_get(&s->table, slot, &e);
+	if (!err && entry_lives(&e)) {
 		*id = id_make(slot, entry_generation(&e));
 		err = parts_of(s, slot, &e, &parts);
 		if (!err)
@@ -59,17 +60,22 @@ static int look_at(struct walk *w, struct store *s, uint64_t slot, ps_id *id)
 	return err;
 }
 
+static uint64_t next_slot(const struct walk *w, struct table *t, uint64_t slot)
+{
+	return w->learns ? table_next_possible(t, slot) : table_next(t, slot);
+}
+
 static int walk_table(struct walk *w, struct store *s)
 {
 	struct table *t = &s->table;
 	int err = PS_OK;
-	for (uint64_t slot = table_next(t, 0); slot < atomic_load(&t->slots) && !err; slot++) {
+	for (uint64_t slot = next_slot(w, t, 0); slot < atomic_load(&t->slots) && !err; slot++) {
 		ps_id id;
 		err = look_at(w, s, slot, &id);
 		if (!err && id != PS_ID_NONE && w->after)
 			err = w->after(w, id);
 		if (slot % FANOUT == FANOUT - 1)
-			slot = table_next(t, slot + 1) - 1;
+			slot = next_slot(w, t, slot + 1) - 1;
 	}
 	return err;
 }
@@ -103,6 +109,10 @@ int ps_backing_figures(ps_storer *st, struct ps_backing_figures *figures)
 	err = walk_table(&w, s);
 	if (err)
 		return store_end_call(s, err);
+	pthread_mutex_lock(&s->lock);
+	f.unknown_objects = s->table.unknown_objects;
+	f.unknown_bytes = s->table.unknown_bytes;
+	pthread_mutex_unlock(&s->lock);
 	f.fetches = atomic_load(&s->residency.fetches);
 	f.fetched_bytes = atomic_load(&s->residency.fetched_bytes);
 	f.healed = atomic_load(&s->residency.healed);
@@ -167,7 +177,7 @@ static int tell_away(struct walk *w, ps_id id)
 int ps_backing_each_away(ps_storer *st, ps_each_fn fn, void *arg)
 {
 	struct store *s;
-	struct walk w = {.object = note_away, .after = tell_away, .fn = fn, .arg = arg};
+	struct walk w = {.object = note_away, .after = tell_away, .learns = true, .fn = fn, .arg = arg};
 	if (!fn)
 		return ps_fail(PS_EINVAL, "ps_backing_each_away: nobody to tell");
 	int err = store_below(st, &s);

@@ -44,8 +44,8 @@ struct disk_classes {
 	ps_le16 size[112]; /* in granules, ascending; zero behind the last */
 };
 static_assert(sizeof(struct disk_classes) == 232, "classes");
-/* Features: entries may name classes; entries may carry intervals; contents may be away. */
-enum { INCOMPATIBLE_CLASSES = 1, INCOMPATIBLE_INTERVALS = 2, INCOMPATIBLE_AWAY = 4, INCOMPATIBLE_KNOWN = 7 };
+/* Features: entries may name classes; entries may carry intervals; contents may be away; entries may be unknown. */
+enum { INCOMPATIBLE_CLASSES = 1, INCOMPATIBLE_INTERVALS = 2, INCOMPATIBLE_AWAY = 4, INCOMPATIBLE_UNKNOWN = 8, INCOMPATIBLE_KNOWN = 15 };
 #define INTERVAL_OPEN UINT32_MAX /* of a store that is being restored: its entries carry those of another */
 
 struct disk_superblock {
@@ -58,8 +58,12 @@ struct disk_superblock {
 	ps_le64 epoch;   /* of the open that wrote it; log blocks carry it */
 	ps_le64 epoch_start; /* log sequence number of that epoch's first block: older ones from there on are stale */
 	ps_le64 crashes; /* opens that found an unclean store: generations of free slots move on by it */
-	ps_le32 clean;   /* 1: closed; the log is empty and the snapshot, if any, is current */
-	ps_le32 height;  /* of the table: levels of inner pages, 1 at least */
+	uint8_t clean; /* 1: closed; the log is empty and the snapshot, if any, is current */
+	uint8_t reserved;
+	ps_le16 unknown_low; /* leaves below this number that are nowhere are not empty, but unknown */
+	uint8_t height;      /* of the table: levels of inner pages, 1 at least */
+	uint8_t reserved_too;
+	ps_le16 unknown_high;
 	struct disk_pointer root;
 	ps_le64 checkpoint; /* number of the checkpoint that root belongs to */
 	ps_le64 slots;      /* slots at and above this one were never used as far as root knows */
@@ -156,6 +160,11 @@ static_assert(sizeof(struct disk_note) == SECTOR, "a note is one sector");
 static_assert(offsetof(struct disk_note, checksum) == 504, "checksum is last");
 #define NOTE_MAGIC 0x45544f4eU /* "NOTE" */
 enum { NOTES = 2 };
+
+static inline uint32_t superblock_unknown(const struct disk_superblock *sb)
+{
+	return ps_get16(sb->unknown_low) | (uint32_t)ps_get16(sb->unknown_high) << 16;
+}
 
 static inline uint64_t superblock_offset(int slot)
 {

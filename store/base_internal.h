@@ -40,6 +40,8 @@ enum entry_kind {
 	ENTRY_ZERO = 3,     /* nothing on disk, reads as zeros */
 	ENTRY_RESERVED = 4, /* a place of `size` bytes that nothing was written to: reads as zeros */
 	ENTRY_AWAY = 5,     /* as DATA, but the bytes are elsewhere (fault.c) */
+	ENTRY_UNKNOWN = 6,  /* what the slot has is elsewhere: the other words are zeros (unknown.c) */
+	ENTRY_SUMS = 7,     /* no object: w1 and w2 are objects and bytes of all that is unknown, the interval is when */
 };
 
 /* w0: place in granules (44 bits), kind (4), allocator class (8), map levels below the root (4); w1: size;
@@ -54,6 +56,11 @@ struct entry {
 static inline enum entry_kind entry_kind(const struct entry *e)
 {
 	return (enum entry_kind)(e->w[0] >> 44 & 15);
+}
+/* An object: with a size, and a generation of its own. */
+static inline bool entry_lives(const struct entry *e)
+{
+	return entry_kind(e) != ENTRY_FREE && entry_kind(e) != ENTRY_UNKNOWN && entry_kind(e) != ENTRY_SUMS;
 }
 static inline uint64_t entry_place(const struct entry *e)
 {
@@ -188,6 +195,9 @@ struct table {
 	_Atomic(uint64_t) objects, live_bytes;
 	uint64_t uncounted, uncounted_end; /* slots that objects and live_bytes do not know yet (store.lock; rebuild.c) */
 	bool damaged; /* some page could not be read: nothing may be called free */
+	_Atomic(uint64_t) unknown; /* slots, whole leaves: of those below, leaves that are nowhere are unknown, not empty */
+	uint64_t unknown_objects, unknown_bytes; /* part of objects and live_bytes (store.lock); as the SUMS entry has them */
+	_Atomic(uint32_t) unknown_interval;      /* at whose end they were as they are */
 };
 
 enum { ENTRY_WORDS = 4 };
@@ -219,6 +229,8 @@ bool table_touched(struct table *t, uint64_t slot, bool clear);
 uint64_t table_bytes(const struct table *t);
 /* The first slot from this one on that may have an entry; not below the table's end if there is none. */
 uint64_t table_next(struct table *t, uint64_t slot);
+/* Likewise, and unknown leaves count as such that may. */
+uint64_t table_next_possible(struct table *t, uint64_t slot);
 /* Likewise under store.lock, but only what may have changed after that checkpoint; pages that did not are not read. Before it once
  * table_reserve_places, with no checkpoint at work: so that what is dirty shows from the root. */
 uint64_t table_next_since(struct table *t, uint64_t slot, uint64_t checkpoint);
@@ -541,6 +553,7 @@ struct superblock_numbers {
 	uint32_t interval, restored;
 	uint64_t crashes, checkpoint;
 	bool away; /* contents may be */
+	uint32_t unknown; /* leaves below this may be */
 };
 struct superblock_numbers superblock_get_numbers(const struct store *s);
 int superblock_set_numbers(struct store *s, const struct superblock_numbers *to);
@@ -631,6 +644,8 @@ enum change_kind {
 	CHANGE_SET,     /* new contents of a live object */
 	CHANGE_DELETE,
 	CHANGE_UNUSED,  /* an id that is used up without ever living */
+	CHANGE_LEARN,   /* of a slot that was unknown: what it has */
+	CHANGE_SUMS,    /* behind those: what is unknown without them */
 };
 
 /* One operation on its way into a commit. */
@@ -753,6 +768,17 @@ static inline uint64_t entry_frame(const struct store *s, const struct entry *e)
 {
 	return pool_frame(&s->pool, entry_class(e), entry_place(e));
 }
+
+/* ---- what is unknown (unknown.c) ------------------------------------------------------------------------------- */
+
+/* After recovery: what the table says of what is unknown. */
+int unknown_attach(struct store *s);
+/* table_get, which asks the backing where the entry is unknown. Blocks; under no lock. PS_EUNAVAILABLE: there is none; PS_EREADONLY. */
+int unknown_get(struct store *s, uint64_t slot, struct entry *e);
+/* Until nothing is unknown any more. */
+int unknown_learn_all(struct store *s);
+/* The entry of what stays unknown once the changes before it are made. Under store.lock. */
+struct entry unknown_sums_after(const struct store *s, const struct change *changes, size_t n);
 
 /* ---- objects ---------------------------------------------------------------------------------------------------- */
 

@@ -147,7 +147,7 @@ static int add_length(void *arg, struct ps_extent extent, const struct blob *blo
 static int count_entry(struct routes *r, uint64_t slot, const struct entry *e)
 {
 	unsigned class = entry_class(e);
-	if (entry_kind(e) == ENTRY_FREE || entry_kind(e) == ENTRY_AWAY || class >= r->count)
+	if (!entry_lives(e) || entry_kind(e) == ENTRY_AWAY || class >= r->count)
 		return PS_OK;
 	r->figures[class].objects++;
 	r->figures[class].live_bytes += entry_size(e);

@@ -221,7 +221,7 @@ static int load_store(struct store *s)
 	if (err)
 		return err;
 	memcpy(s->uuid, s->sb.uuid, sizeof(s->uuid));
-	s->unclean = !ps_get32(s->sb.clean);
+	s->unclean = !s->sb.clean;
 	s->crashes = ps_get64(s->sb.crashes) + (s->unclean ? 1 : 0);
 	atomic_store(&s->interval, ps_get32(s->sb.interval));
 	err = attach_log(s);
@@ -233,6 +233,8 @@ static int load_store(struct store *s)
 		err = table_attach(&s->table, &s->sb);
 	if (!err)
 		err = recovery_run(s);
+	if (!err)
+		err = unknown_attach(s);
 	return err ? err : log_set_buffers(&s->log);
 }
 
@@ -373,7 +375,7 @@ static int write_clean(struct store *s)
 	pthread_mutex_unlock(&s->lock);
 	if (!err)
 		err = s->io->ops->flush(s->io);
-	sb.clean = ps_set32(1);
+	sb.clean = 1;
 	sb.objects = ps_set64(atomic_load(&s->table.objects));
 	sb.live_bytes = ps_set64(atomic_load(&s->table.live_bytes));
 	return err ? err : superblock_write(s, &sb);
@@ -470,12 +472,12 @@ int base_each(ps_storer *st, ps_id from, ps_each_fn fn, void *arg)
 	for (uint64_t slot = id_slot(from); slot < atomic_load(&s->table.slots); slot++) {
 		struct entry e;
 		if (slot % FANOUT == 0)
-			slot = table_next(&s->table, slot);
-		int err = table_get(&s->table, slot, &e);
+			slot = table_next_possible(&s->table, slot);
+		int err = unknown_get(s, slot, &e);
 		if (err)
 			return err;
 		ps_id id = id_make(slot, entry_generation(&e));
-		if (entry_kind(&e) == ENTRY_FREE || id < from)
+		if (!entry_lives(&e) || id < from)
 			continue;
 		if (fn(arg, id))
 			return ps_fail(PS_ECANCELED, "%s: ended by the caller at object 0x%llx", s->path, (unsigned long long)id);

@@ -79,7 +79,7 @@ static int check_entry(void *arg, uint64_t slot, const struct entry *e)
 {
 	struct checker *c = arg;
 	c->id = id_make(slot, entry_generation(e));
-	if (entry_kind(e) == ENTRY_FREE)
+	if (!entry_lives(e))
 		return PS_OK;
 	if (entry_kind(e) == ENTRY_MAP)
 		return check_map(c, e);

@@ -444,7 +444,7 @@ static int write_superblock(struct run *r)
 	pthread_mutex_lock(&s->lock);
 	const struct table_node *root = written_root(&s->table);
 	encode_pointer(&sb.root, &root->self);
-	sb.height = ps_set32(root->level);
+	sb.height = (uint8_t)root->level;
 	sb.slots = ps_set64(r->slots);
 	sb.crashes = ps_set64(s->crashes);
 	sb.file_bytes = ps_set64(s->space.end);

@@ -67,13 +67,17 @@ static int validate(struct commit *c, struct change *change)
 {
 	struct entry now;
 	struct store *s = c->s;
-	if ((change->kind == CHANGE_NEW && !change->has_expected) || change->kind == CHANGE_UNUSED)
+	if ((change->kind == CHANGE_NEW && !change->has_expected) || change->kind == CHANGE_UNUSED || change->kind == CHANGE_SUMS)
 		return PS_OK;
 	int err = table_get(&s->table, id_slot(change->id), &now);
 	if (err)
 		return err;
 	if (change->kind == CHANGE_NEW)
 		return entry_kind(&now) == ENTRY_FREE ? PS_OK : COMMIT_CHANGED;
+	if ((entry_kind(&now) == ENTRY_UNKNOWN) != (change->kind == CHANGE_LEARN))
+		return COMMIT_CHANGED;
+	if (change->kind == CHANGE_LEARN)
+		return PS_OK;
 	if (entry_kind(&now) == ENTRY_FREE || entry_generation(&now) != id_generation(change->id))
 		return not_found(s, change->id);
 	if ((change->has_expected || change->in_reserve) && !entry_equal(&now, &change->expected))
@@ -153,13 +157,20 @@ static bool frees_space(const struct change *change)
 	return change->kind == CHANGE_DELETE || change->kind == CHANGE_UNUSED;
 }
 
+/* On a full disk as well: what gives space back, and what only says where something is. */
+static bool may_use_reserve(const struct change *change)
+{
+	return frees_space(change) || change->kind == CHANGE_LEARN || change->kind == CHANGE_SUMS ||
+	       entry_kind(&change->entry) == ENTRY_AWAY;
+}
+
 static int prepare_change(struct commit *c, struct change *change)
 {
 	int err = change->keeps_interval ? PS_OK : store_not_restored(c->s);
 	if (!err)
 		err = validate(c, change);
 	if (!err)
-		err = table_prepare(&c->s->table, id_slot(change->id), frees_space(change) || entry_kind(&change->entry) == ENTRY_AWAY);
+		err = table_prepare(&c->s->table, id_slot(change->id), may_use_reserve(change));
 	return err ? err : place_inline(c, change);
 }
 
@@ -205,6 +216,8 @@ static void tag_entries(struct commit *c)
 	c->interval = atomic_load_explicit(&c->s->interval, memory_order_relaxed);
 	for (size_t i = 0; i < c->n; i++) {
 		struct change *change = &c->changes[i];
+		if (change->kind == CHANGE_SUMS)
+			change->entry = unknown_sums_after(c->s, c->changes, i);
 		if (!change->keeps_interval)
 			entry_set_interval(&change->entry, c->interval);
 		/* Ages in a map are never counted from behind its entry's interval. A restored map has none. */

@@ -142,7 +142,7 @@ static int move_object(struct compact *c, uint64_t slot)
 	space_hold(&s->space, slot);
 	int err = table_get(&s->table, slot, &e);
 	ps_id id = id_make(slot, entry_generation(&e));
-	if (!err && entry_kind(&e) != ENTRY_FREE && entry_kind(&e) != ENTRY_RESERVED)
+	if (!err && entry_lives(&e) && entry_kind(&e) != ENTRY_RESERVED)
 		err = bytes_above(s, id, &e, c->limit, &bytes);
 	if (!err && bytes)
 		err = move_held(c, id, &e);

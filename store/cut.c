@@ -20,7 +20,7 @@ static uint32_t interval_of(const struct entry *e)
 
 static bool gives(const struct ps_cut *cut, const struct entry *e)
 {
-	bool used = entry_kind(e) != ENTRY_FREE || entry_generation(e);
+	bool used = entry_lives(e) || (entry_kind(e) == ENTRY_FREE && entry_generation(e));
 	return used && interval_of(e) > cut->from.interval;
 }
 
@@ -219,10 +219,22 @@ static int begin_locked(struct ps_cut *cut, bool ends_interval, struct ps_cut_in
 	return PS_OK;
 }
 
+/* A cut from before the moment at which what is unknown was as it is would have to give it. */
+static int know_since(struct store *s, uint64_t interval)
+{
+	pthread_mutex_lock(&s->lock);
+	bool needed = atomic_load(&s->table.unknown) && interval < s->table.unknown_interval;
+	pthread_mutex_unlock(&s->lock);
+	return needed ? unknown_learn_all(s) : PS_OK;
+}
+
 static int begin(struct store *s, const struct ps_cut_from *from, bool ends_interval, struct ps_cut **out,
                  struct ps_cut_info *info)
 {
 	struct ps_cut_info here;
+	int err = know_since(s, from->interval);
+	if (err)
+		return err;
 	struct ps_cut *cut = ps_memory_zalloc(&s->memory, sizeof(*cut));
 	if (!cut)
 		return ps_fail(PS_ENOMEM, "%s: no memory for a cut", s->path);
@@ -233,7 +245,7 @@ static int begin(struct store *s, const struct ps_cut_from *from, bool ends_inte
 		;
 	atomic_fetch_add(&s->storer.sessions, 1);
 	pthread_mutex_lock(&s->checkpoint.lock);
-	int err = begin_locked(cut, ends_interval, &here);
+	err = begin_locked(cut, ends_interval, &here);
 	pthread_mutex_unlock(&s->checkpoint.lock);
 	if (!err && ends_interval)
 		err = log_sync(&s->log);
@@ -475,7 +487,7 @@ static int leaf_unchanged(struct ps_cut *cut, uint64_t slot, uint64_t last, uint
 	for (; slot < end && *unchanged && !err; slot++) {
 		struct entry e;
 		err = table_get(&cut->s->table, slot, &e);
-		if (!err && (entry_kind(&e) != ENTRY_FREE || entry_generation(&e)))
+		if (!err && entry_kind(&e) != ENTRY_UNKNOWN && (entry_lives(&e) || entry_generation(&e)))
 			*unchanged = interval_of(&e) <= interval;
 	}
 	return err;
@@ -488,7 +500,9 @@ int ps_cut_unchanged(struct ps_cut *cut, ps_id first, ps_id last, uint64_t inter
 	/* Pages that are as they were at `from` have nothing later than that. */
 	uint64_t since = interval >= cut->from.interval ? cut->from.checkpoint : 0;
 	uint64_t end = MIN(id_slot(last), cut->leaves * FANOUT - 1), slot = id_slot(first);
-	bool same = true, known;
+	const struct table *t = &cut->s->table;
+	/* What is unknown has not changed since then, and before it may have. */
+	bool same = interval >= t->unknown_interval || slot >= atomic_load(&t->unknown), known;
 	int err = cut_still_stands(cut);
 	while (!err && same && cut->leaves && (slot = next_possible(cut, slot, since)) <= end) {
 		err = bring_leaf(cut, slot, &known);

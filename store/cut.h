@@ -86,6 +86,13 @@ PS_CHECKED int ps_restore_begin(ps_storer *s, struct ps_restore **r);
 PS_CHECKED int ps_restore_object(struct ps_restore *r, const struct ps_cut_object *object, const void *bytes);
 /* Of the last object, which is PS_CUT_CHUNKS; in order. */
 PS_CHECKED int ps_restore_piece(struct ps_restore *r, uint64_t offset, const void *data, size_t len);
+/* Right behind the beginning: what is not restored is unknown here, and asked of the backing (backing.h) when it
+ * is first touched; an open without a backing knows what was restored, and what was touched before. */
+struct ps_restore_rest {
+	uint64_t interval; /* at whose end the backing is to say what slots had; not behind that of the info */
+	uint64_t slots;    /* of the info, at least */
+};
+PS_CHECKED int ps_restore_rest(struct ps_restore *r, const struct ps_restore_rest *rest);
 /* All of it is durable, and the store is at `info`: `info->here` can be what a later cut of it is from. PS_EINVAL: what came cannot be of such a
  * store. Ends the session, whatever the result. */
 PS_CHECKED int ps_restore_finish(struct ps_restore *r, const struct ps_cut_info *info);

@@ -90,6 +90,11 @@ bool entry_valid(const struct ps_class_map *classes, uint32_t interval, const st
 		return live_sound(e, interval, slot) && size && size <= CHUNK && !entry_level(e) && contents_sound(classes, e);
 	case ENTRY_AWAY:
 		return live_sound(e, interval, slot) && size && size <= CHUNK && !entry_place(e) && !entry_level(e);
+	case ENTRY_UNKNOWN:
+		return e->w[0] == (uint64_t)ENTRY_UNKNOWN << 44 && !e->w[1] && !e->w[2] && !e->w[3];
+	case ENTRY_SUMS:
+		return e->w[0] == (uint64_t)ENTRY_SUMS << 44 && !(uint32_t)e->w[3] && entry_interval(e) &&
+		       entry_interval(e) <= interval;
 	case ENTRY_MAP:
 		return live_sound(e, interval, slot) && size > CHUNK && entry_level(e) == map_levels(size) &&
 		       place_sound(entry_place(e), entry_blob_len(e));

@@ -186,6 +186,12 @@ static size_t bytes_of(const struct fault *f)
 	return (size_t)(f->count - 1) * CHUNK + f->piece[f->count - 1].len;
 }
 
+/* A chunk that never was here: who brings it has verified it, and it gets its checksum with its place. */
+static bool has_no_checksum(const struct map_chunk *piece)
+{
+	return !piece->place && !piece->checksum;
+}
+
 /* Parts of a map that are away are as they were when the last interval that is confirmed ended: later ones
  * would be here. */
 static uint64_t interval_of(const struct fault *f)
@@ -208,8 +214,8 @@ static int verify(struct fault *f)
 {
 	for (unsigned i = 0; i < f->count; i++) {
 		const struct map_chunk *p = &f->piece[i];
-		if (blob_checksum(seed_of(f, f->first + i), f->bytes + (size_t)i * CHUNK, p->len) ==
-		    p->checksum)
+		if (has_no_checksum(p) || blob_checksum(seed_of(f, f->first + i),
+		                                        f->bytes + (size_t)i * CHUNK, p->len) == p->checksum)
 			continue;
 		if (!i)
 			return mismatch(f, f->first);
@@ -220,7 +226,11 @@ static int verify(struct fault *f)
 
 static int fetch_once(struct fault *f)
 {
-	int err = residency_fetch(f->s, f->id, interval_of(f), f->first * CHUNK, f->bytes, bytes_of(f));
+	bool exact = false;
+	for (unsigned i = 0; i < f->count; i++)
+		exact = exact || has_no_checksum(&f->piece[i]);
+	int err =
+	    residency_fetch(f->s, f->id, interval_of(f), exact, f->first * CHUNK, f->bytes, bytes_of(f));
 	return err ? err : verify(f);
 }
 

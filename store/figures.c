@@ -10,7 +10,7 @@ static int count_entry(void *arg, uint64_t slot, const struct entry *e)
 {
 	struct count *c = arg;
 	(void)slot;
-	if (entry_kind(e) != ENTRY_FREE) {
+	if (entry_lives(e)) {
 		c->objects++;
 		c->live_bytes += entry_size(e);
 	}
@@ -19,11 +19,11 @@ static int count_entry(void *arg, uint64_t slot, const struct entry *e)
 
 static int count_objects(struct store *s, struct ps_stats *out)
 {
-	struct count c = {0};
+	struct count c = {.objects = s->table.unknown_objects, .live_bytes = s->table.unknown_bytes};
 	struct table_visitor v = {NULL, count_entry, table_pass_damage, &c};
 	out->objects = atomic_load(&s->table.objects);
 	out->live_bytes = atomic_load(&s->table.live_bytes);
-	if (s->space.ready ? !s->space.rebuild : ps_get32(s->sb.clean) != 0)
+	if (s->space.ready ? !s->space.rebuild : s->sb.clean != 0)
 		return PS_OK;
 	int err = table_visit(&s->table, &v);
 	out->objects = c.objects;

@@ -22,7 +22,7 @@ struct blob entry_blob(ps_id id, const struct entry *e)
 
 static bool lives(const struct entry *e, ps_id id)
 {
-	return entry_kind(e) != ENTRY_FREE && entry_generation(e) == id_generation(id);
+	return entry_lives(e) && entry_generation(e) == id_generation(id);
 }
 
 /* Nothing is read while a commit of several objects is half visible. */
@@ -36,6 +36,11 @@ int object_entry(struct store *s, ps_id id, struct entry *e, uint64_t *version)
 {
 	wait_for_batches(s);
 	int err = table_read(&s->table, id_slot(id), e, version);
+	while (!err && entry_kind(e) == ENTRY_UNKNOWN) {
+		err = unknown_get(s, id_slot(id), e);
+		if (!err)
+			err = table_read(&s->table, id_slot(id), e, version);
+	}
 	return err ? err : lives(e, id) ? PS_OK : not_found(s, id);
 }
 
@@ -213,7 +218,7 @@ static int snapshot_entries(struct store *s, size_t n, struct ps_get_many *reqs,
 			uint64_t version;
 			reqs[i].len = 0;
 			reqs[i].status = table_read(&s->table, id_slot(reqs[i].id), &entries[i], &version);
-			if (!reqs[i].status && !lives(&entries[i], reqs[i].id))
+			if (!reqs[i].status && entry_kind(&entries[i]) != ENTRY_UNKNOWN && !lives(&entries[i], reqs[i].id))
 				reqs[i].status = not_found(s, reqs[i].id);
 		}
 		uint32_t after = atomic_load(&s->commit_sequence);
@@ -222,6 +227,22 @@ static int snapshot_entries(struct store *s, size_t n, struct ps_get_many *reqs,
 		if (locked || (before == after && !(before & 1)))
 			return PS_OK;
 	}
+}
+
+/* What is unknown is asked for outside of that moment, and then all are looked at anew. */
+static void know_entries(struct store *s, size_t n, struct ps_get_many *reqs, struct entry *entries)
+{
+	bool again;
+	do {
+		again = false;
+		(void)snapshot_entries(s, n, reqs, entries);
+		for (size_t i = 0; i < n; i++) {
+			if (reqs[i].status || entry_kind(&entries[i]) != ENTRY_UNKNOWN)
+				continue;
+			reqs[i].status = unknown_get(s, id_slot(reqs[i].id), &entries[i]);
+			again = again || !reqs[i].status;
+		}
+	} while (again);
 }
 
 static void read_one(struct store *s, struct ps_get_many *r, const struct entry *e)
@@ -241,7 +262,7 @@ int base_get_many(ps_storer *st, size_t n, struct ps_get_many *reqs)
 		return ps_fail(PS_ENOMEM, "%s: no memory for %zu reads", s->path, n);
 	for (size_t i = 0; i < n; i++)
 		space_hold(&s->space, id_slot(reqs[i].id));
-	(void)snapshot_entries(s, n, reqs, entries);
+	know_entries(s, n, reqs, entries);
 	for (size_t i = 0; i < n; i++) {
 		if (!reqs[i].status && entry_kind(&entries[i]) == ENTRY_DATA) {
 			struct blob b = entry_blob(reqs[i].id, &entries[i]);

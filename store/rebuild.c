@@ -165,7 +165,7 @@ static void know_entry(struct rebuild *r, uint64_t slot, const struct entry *e)
 		return;
 	if (entry_kind(e) == ENTRY_FREE)
 		give_slot(r, slot);
-	else {
+	else if (entry_lives(e)) {
 		atomic_fetch_add(&t->objects, 1);
 		atomic_fetch_add(&t->live_bytes, entry_size(e));
 	}
@@ -180,13 +180,14 @@ bool rebuild_gives_slot(const struct space *sp, uint64_t slot)
 
 /* ---- the walk ---- */
 
-/* Leaves that are nowhere have only free slots: given where their group is in memory. */
+/* Leaves that are nowhere have only free slots, if they are not unknown: given where their group is in memory. */
 static void skip_absent(struct rebuild *r, uint64_t to)
 {
+	uint64_t unknown = atomic_load(&r->s->table.unknown);
 	while (r->at < to) {
 		uint64_t end = MIN((r->at / GROUP_SLOTS + 1) * GROUP_SLOTS, to);
 		bool there = table_group(&r->s->table, r->at / GROUP_SLOTS) != NULL;
-		for (uint64_t slot = MAX(r->at, r->known); there && slot < end; slot++)
+		for (uint64_t slot = MAX(MAX(r->at, r->known), unknown); there && slot < end; slot++)
 			table_give_slot(&r->s->table, slot);
 		r->at = end;
 	}
@@ -490,8 +491,8 @@ int rebuild_begin(struct space *sp)
 		ps_memory_free(&s->memory, r, sizeof(*r));
 		return err;
 	}
-	atomic_store(&t->objects, 0);
-	atomic_store(&t->live_bytes, 0);
+	atomic_store(&t->objects, t->unknown_objects);
+	atomic_store(&t->live_bytes, t->unknown_bytes);
 	t->uncounted = 0;
 	t->uncounted_end = r->slots;
 	sp->rebuild = r;

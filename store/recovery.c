@@ -454,7 +454,7 @@ static int check_clean(struct recovery *r)
 int recovery_run(struct store *s)
 {
 	struct recovery r = {.s = s, .chain = s->log.start_chain, .commit = ps_get64(s->sb.commit)};
-	bool clean = ps_get32(s->sb.clean);
+	bool clean = s->sb.clean;
 	int err = PS_OK;
 	if (clean) {
 		r.start = s->log.start;

@@ -20,9 +20,10 @@ struct residency {
 	struct flight *flights;
 	_Atomic(uint64_t) confirmed; /* what was last changed up to this interval can be fetched */
 	_Atomic(uint64_t) fetches, fetched_bytes, healed;
-	_Atomic(unsigned) passing; /* faults that are to leave nothing here: the disk was full */
-	bool evicting;             /* store.lock */
-	uint64_t hand;             /* the slot at which the next eviction begins; of who is evicting */
+	_Atomic(uint64_t) learned_to; /* the slot behind those that were learned last (unknown.c) */
+	_Atomic(unsigned) passing;    /* faults that are to leave nothing here: the disk was full */
+	bool evicting;                /* store.lock */
+	uint64_t hand;                /* the slot at which the next eviction begins; of who is evicting */
 };
 
 /* What becomes of pieces that have to be fetched for it. */
@@ -35,7 +36,11 @@ enum object_use {
 void residency_init(struct store *s);
 void residency_done(struct store *s);
 /* Calls the backing. PS_EUNAVAILABLE: there is none. Under no lock. */
-int residency_fetch(struct store *s, ps_id id, uint64_t interval, uint64_t offset, uint8_t *buf, size_t len);
+int residency_fetch(struct store *s, ps_id id, uint64_t interval, bool exact, uint64_t offset, uint8_t *buf,
+                    size_t len);
+/* Likewise: what slots have that are unknown here. */
+int residency_tell(struct store *s, uint64_t slot, uint64_t end, bool ahead, ps_backing_told_fn fn,
+                   void *arg);
 void residency_healed(struct store *s, ps_id id);
 /* Of an entry that lives: what was changed before there were intervals belongs to the first. */
 uint64_t change_interval(const struct entry *e);

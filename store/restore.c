@@ -17,8 +17,8 @@ struct ps_restore {
 	struct store *s;
 	bool plain; /* without intervals */
 	struct change *changes;
-	uint8_t *bytes; /* contents until their commit */
-	size_t count, used;
+	uint8_t *bytes; /* contents until their commit: up to `room`, and one more */
+	size_t room, count, used;
 	uint64_t weight;         /* bytes of objects since the last commit */
 	struct write_set writes; /* of all changes */
 	bool in_chunks;          /* the last object is large, and takes pieces */
@@ -27,7 +27,9 @@ struct ps_restore {
 	uint64_t next_piece;
 	uint64_t next_slot;          /* the least that may come */
 	uint64_t intervals, crashes; /* the highest that came */
-	int failed;                  /* nothing more is taken */
+	struct ps_restore_rest rest; /* slots 0: there is none */
+	uint64_t objects, live_bytes;
+	int failed; /* nothing more is taken */
 };
 
 int store_is_restored(const struct store *s)
@@ -79,7 +81,7 @@ static void release(struct ps_restore *r)
 {
 	struct ps_memory *m = &r->s->memory;
 	ps_memory_free(m, r->changes, COMMIT_OBJECTS * sizeof(*r->changes));
-	ps_memory_free(m, r->bytes, COMMIT_BYTES + CHUNK);
+	ps_memory_free(m, r->bytes, r->room + CHUNK);
 	ps_memory_free(m, r, sizeof(*r));
 }
 
@@ -91,7 +93,8 @@ static int begin(struct store *s, bool plain, struct ps_restore **out)
 	r->s = s;
 	r->plain = plain;
 	r->changes = ps_memory_alloc(&s->memory, COMMIT_OBJECTS * sizeof(*r->changes));
-	r->bytes = ps_memory_alloc(&s->memory, COMMIT_BYTES + CHUNK);
+	r->room = (size_t)MIN((uint64_t)COMMIT_BYTES, s->budget / 8);
+	r->bytes = ps_memory_alloc(&s->memory, r->room + CHUNK);
 	int err = r->changes && r->bytes ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory to restore", s->path);
 	if (!err) {
 		pthread_mutex_lock(&s->checkpoint.lock);
@@ -122,6 +125,61 @@ int ps_restore_begin(ps_storer *st, struct ps_restore **r)
 		return err;
 	err = begin(s, false, r);
 	return err ? store_end_call(s, err) : PS_OK;
+}
+
+/* ---- what is not restored ---- */
+
+static uint64_t leaves_of(uint64_t slots)
+{
+	return (slots + FANOUT - 1) / FANOUT;
+}
+
+/* Before any leaf is in memory: from here on those that are nowhere are unknown. */
+int ps_restore_rest(struct ps_restore *r, const struct ps_restore_rest *rest)
+{
+	if (!r || !rest)
+		return ps_fail(PS_EINVAL, "ps_restore_rest: an argument is NULL");
+	struct store *s = r->s;
+	uint64_t leaves = leaves_of(rest->slots);
+	if (r->plain || r->next_slot || !rest->slots || rest->slots >= SLOTS_MAX || leaves > UINT32_MAX ||
+	    !rest->interval || rest->interval >= INTERVAL_OPEN)
+		return ps_fail(PS_EINVAL,
+		               "%s: a rest of %llu slots, as of interval %llu, is none, or comes late",
+		               s->path, (unsigned long long)rest->slots, (unsigned long long)rest->interval);
+	pthread_mutex_lock(&s->checkpoint.lock);
+	struct superblock_numbers numbers = superblock_get_numbers(s);
+	numbers.unknown = (uint32_t)leaves;
+	numbers.away = true;
+	int err = superblock_set_numbers(s, &numbers);
+	pthread_mutex_unlock(&s->checkpoint.lock);
+	if (err) {
+		r->failed = err;
+		return store_end_call(s, err);
+	}
+	atomic_store(&s->table.unknown, leaves * FANOUT);
+	r->rest = *rest;
+	return PS_OK;
+}
+
+/* The sums of what is unknown stand behind it. */
+static int finish_rest(struct ps_restore *r, const struct ps_cut_info *info)
+{
+	struct store *s = r->s;
+	struct change c;
+	if (!r->rest.slots)
+		return PS_OK;
+	pthread_mutex_lock(&s->lock);
+	s->table.unknown_objects = info->objects - r->objects;
+	s->table.unknown_bytes = info->live_bytes - r->live_bytes;
+	s->table.unknown_interval = (uint32_t)r->rest.interval;
+	atomic_store(&s->table.objects, info->objects);
+	atomic_store(&s->table.live_bytes, info->live_bytes);
+	pthread_mutex_unlock(&s->lock);
+	change_init(&c, CHANGE_SUMS, id_make(atomic_load(&s->table.unknown), 0));
+	c.keeps_interval = true;
+	int err = commit_changes(s, &c, 1, PS_RELAXED, NULL);
+	change_done(s, &c);
+	return err;
 }
 
 /* ---- commits ---- */
@@ -206,6 +264,8 @@ static void count_object(struct ps_restore *r, const struct ps_cut_object *o)
 	keep_interval(r, &r->changes[r->count], o->interval);
 	r->count++;
 	r->weight += o->kind == PS_CUT_ZERO ? 0 : o->size;
+	r->objects += o->kind != PS_CUT_GONE;
+	r->live_bytes += o->size;
 	r->intervals = MAX(r->intervals, o->interval);
 	r->crashes = MAX(r->crashes, o->crashes);
 }
@@ -230,7 +290,7 @@ static int end_chunks(struct ps_restore *r)
 static int make_room(struct ps_restore *r)
 {
 	int err = end_chunks(r);
-	bool full = r->count == COMMIT_OBJECTS || r->weight >= COMMIT_BYTES;
+	bool full = r->count == COMMIT_OBJECTS || r->weight >= r->room;
 	return err || !full ? err : commit(r);
 }
 
@@ -319,8 +379,12 @@ static int check_info(const struct ps_restore *r, const struct ps_cut_info *info
 	bool possible = info->crashes >= r->crashes && info->crashes <= UINT32_MAX &&
 	                info->slots >= r->next_slot && info->slots <= SLOTS_MAX;
 	if (!r->plain)
-		possible = possible && info->here.interval >= MAX(r->intervals, (uint64_t)1) &&
+		possible = possible &&
+		           info->here.interval >= MAX(r->intervals, MAX(r->rest.interval, (uint64_t)1)) &&
 		           info->here.interval + 1 < INTERVAL_OPEN;
+	if (r->rest.slots)
+		possible = possible && info->slots <= r->rest.slots && info->objects >= r->objects &&
+		           info->live_bytes >= r->live_bytes;
 	if (possible)
 		return PS_OK;
 	return ps_fail(
@@ -362,6 +426,8 @@ static int finish(struct ps_restore *r, const struct ps_cut_info *info)
 		err = end_chunks(r);
 	if (!err)
 		err = commit(r);
+	if (!err)
+		err = finish_rest(r, info);
 	if (!err)
 		err = log_sync(&s->log);
 	/* The table's pages are written by a checkpoint before the source's next one. */

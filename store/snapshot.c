@@ -236,7 +236,7 @@ int snapshot_load(struct store *s)
 {
 	uint64_t len = ps_get64(s->sb.snapshot_len), rounded = (len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 	uint8_t *bytes = NULL;
-	if (!ps_get32(s->sb.clean) || len < sizeof(struct disk_snapshot) || len > SNAPSHOT_MAX)
+	if (!s->sb.clean || len < sizeof(struct disk_snapshot) || len > SNAPSHOT_MAX)
 		return PS_ENOTFOUND;
 	if (posix_memalign((void **)&bytes, PAGE, rounded))
 		return ps_fail(PS_ENOMEM, "%s: no memory for the free list", s->path);

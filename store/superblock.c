@@ -37,7 +37,7 @@ static bool fields_sound(const struct disk_superblock *sb)
 		return false;
 	if (ps_get64(sb->crashes) > UINT32_MAX) /* entries hold as much of it */
 		return false;
-	if (ps_get32(sb->height) < 1 || ps_get32(sb->height) > 6 || ps_get32(sb->clean) > 1)
+	if (sb->height < 1 || sb->height > 6 || sb->clean > 1 || sb->reserved || sb->reserved_too)
 		return false;
 	return ps_get64(sb->slots) <= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS &&
 	       ps_get64(sb->snapshot_offset) <= file_bytes &&
@@ -49,7 +49,9 @@ static bool interval_sound(const struct disk_superblock *sb)
 	bool feature = ps_get64(sb->incompatible) & INCOMPATIBLE_INTERVALS;
 	uint32_t interval = ps_get32(sb->interval), restored = ps_get32(sb->restored);
 	bool away = ps_get64(sb->incompatible) & INCOMPATIBLE_AWAY;
-	return feature == (interval != 0) && (restored < interval || !restored) && (feature || !away);
+	bool unknown = ps_get64(sb->incompatible) & INCOMPATIBLE_UNKNOWN;
+	return feature == (interval != 0) && (restored < interval || !restored) && (feature || !away) &&
+	       (away || !unknown) && (unknown || !superblock_unknown(sb));
 }
 
 /* A version that is not ours decodes: its number counts, and the caller refuses it. */
@@ -207,7 +209,7 @@ int superblock_write_note(struct store *s, int place, const struct disk_note *no
 struct superblock_numbers superblock_get_numbers(const struct store *s)
 {
 	return (struct superblock_numbers){ps_get32(s->sb.interval), ps_get32(s->sb.restored), s->crashes, ps_get64(s->sb.checkpoint),
-					   ps_get64(s->sb.incompatible) & INCOMPATIBLE_AWAY};
+					   ps_get64(s->sb.incompatible) & INCOMPATIBLE_AWAY, superblock_unknown(&s->sb)};
 }
 
 int superblock_set_numbers(struct store *s, const struct superblock_numbers *to)
@@ -220,6 +222,10 @@ int superblock_set_numbers(struct store *s, const struct superblock_numbers *to)
 		sb.incompatible = ps_set64(ps_get64(sb.incompatible) | INCOMPATIBLE_INTERVALS);
 	if (to->away)
 		sb.incompatible = ps_set64(ps_get64(sb.incompatible) | INCOMPATIBLE_AWAY);
+	if (to->unknown)
+		sb.incompatible = ps_set64(ps_get64(sb.incompatible) | INCOMPATIBLE_UNKNOWN);
+	sb.unknown_low = ps_set16((uint16_t)to->unknown);
+	sb.unknown_high = ps_set16((uint16_t)(to->unknown >> 16));
 	sb.interval = ps_set32(to->interval);
 	sb.restored = ps_set32(to->restored);
 	sb.crashes = ps_set64(to->crashes);
@@ -264,7 +270,7 @@ int store_begin_writing(struct store *s)
 	sb.epoch = ps_set64(ps_get64(sb.epoch) + 1);
 	sb.epoch_start = ps_set64(s->log.end);
 	sb.crashes = ps_set64(s->crashes);
-	sb.clean = ps_set32(0);
+	sb.clean = 0;
 	sb.snapshot_len = sb.snapshot_offset = sb.snapshot_checksum = ps_set64(0);
 	sb.objects = sb.live_bytes = ps_set64(0);
 	if ((err = space_ensure(&s->space)) != PS_OK || (err = table_reserve_places(&s->table)) != PS_OK)
@@ -302,8 +308,8 @@ int store_format(struct store *s)
 		return ps_fail(PS_EIO, "%s: no random bytes from the kernel", s->path);
 	sb.version = ps_set32(FORMAT_VERSION);
 	sb.length = ps_set32(SECTOR);
-	sb.height = ps_set32(1);
-	sb.clean = ps_set32(1);
+	sb.height = 1;
+	sb.clean = 1;
 	sb.file_bytes = ps_set64(file);
 	superblock_log(s, &sb);
 	err = s->io->ops->flush(s->io);

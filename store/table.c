@@ -246,7 +246,8 @@ static int find_group(struct table *t, uint64_t number, struct table_node **grou
 
 int table_attach(struct table *t, const struct disk_superblock *sb)
 {
-	t->height = ps_get32(sb->height);
+	t->height = sb->height;
+	atomic_store(&t->unknown, (uint64_t)superblock_unknown(sb) * FANOUT);
 	t->root = node_new(t, t->height, 0);
 	if (!t->root)
 		return PS_ENOMEM;
@@ -280,12 +281,23 @@ static bool leaf_sound(const struct store *s, const uint8_t *page, uint64_t firs
 	return true;
 }
 
+/* Nowhere, but not empty: each slot has what the backing says. */
+static void fill_unknown(struct table_node *g, unsigned leaf)
+{
+	_Atomic(uint64_t) *to = g->entries + (size_t)leaf * LEAF_WORDS;
+	for (int i = 0; i < LEAF_WORDS; i += ENTRY_WORDS)
+		atomic_store_explicit(&to[i], (uint64_t)ENTRY_UNKNOWN << 44, memory_order_relaxed);
+}
+
 static int fill_leaf(struct table *t, struct table_node *g, unsigned leaf)
 {
 	uint8_t *page = NULL;
 	uint64_t number = g->number * FANOUT + leaf;
-	if (!g->child[leaf].place[0])
+	if (!g->child[leaf].place[0]) {
+		if (number * FANOUT < atomic_load(&t->unknown))
+			fill_unknown(g, leaf);
 		return PS_OK;
+	}
 	if (posix_memalign((void **)&page, PAGE, PAGE))
 		return ps_fail(PS_ENOMEM, "%s: no memory for a table page", t->store->path);
 	int err = read_page(t, &g->child[leaf], 0, number, page);
@@ -514,11 +526,29 @@ static void count(_Atomic(uint64_t) *figure, uint64_t less, uint64_t more)
 	atomic_store_explicit(figure, now - less + more, memory_order_relaxed);
 }
 
+/* What was unknown is in the figures; ahead of the walk that counts it is not yet to be. */
+static void count_known(struct table *t, bool uncounted, const struct entry *e)
+{
+	if (entry_kind(e) == ENTRY_SUMS) {
+		t->unknown_objects = e->w[1];
+		t->unknown_bytes = e->w[2];
+		t->unknown_interval = entry_interval(e);
+	} else if (uncounted && entry_lives(e)) {
+		count(&t->objects, 1, 0);
+		count(&t->live_bytes, entry_size(e), 0);
+	}
+}
+
 static void count_objects(struct table *t, uint64_t slot, const struct entry *old, const struct entry *e)
 {
-	if (slot >= t->uncounted && slot < t->uncounted_end)
+	bool uncounted = slot >= t->uncounted && slot < t->uncounted_end;
+	if (entry_kind(old) == ENTRY_UNKNOWN || entry_kind(e) == ENTRY_SUMS) {
+		count_known(t, uncounted, e);
 		return;
-	bool was = entry_kind(old) != ENTRY_FREE, is = entry_kind(e) != ENTRY_FREE;
+	}
+	if (uncounted)
+		return;
+	bool was = entry_lives(old), is = entry_lives(e);
 	if (was != is)
 		count(&t->objects, was, is);
 	count(&t->live_bytes, was ? entry_size(old) : 0, is ? entry_size(e) : 0);
@@ -740,6 +770,9 @@ int table_drop_leaf(struct table *t, uint64_t number, uint64_t generations, uint
 	int err = table_find_leaf(t, number * FANOUT, &g, &l);
 	if (err || !g->child[leaf].place[0] || !all_slots_free(t, l, number) || atomic_load(&l->state) & LEAF_WRITING)
 		return err;
+	/* Without a page it would be unknown again. */
+	if (number * FANOUT < atomic_load(&t->unknown))
+		return PS_OK;
 	uint64_t now = t->store->crashes;
 	t->store->crashes = crashes;
 	err = table_leaf_generations(t, number, &highest);

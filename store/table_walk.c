@@ -81,6 +81,11 @@ uint64_t table_next(struct table *t, uint64_t slot)
 	return table_next_since(t, slot, 0);
 }
 
+uint64_t table_next_possible(struct table *t, uint64_t slot)
+{
+	return slot < atomic_load(&t->unknown) ? slot : table_next(t, slot);
+}
+
 static uint64_t full_pages(unsigned level)
 {
 	return 2 + FANOUT * (level > 1 ? full_pages(level - 1) : 1);

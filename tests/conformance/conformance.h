@@ -16,6 +16,7 @@ struct conformance_stack {
 	void *arg;
 	uint32_t expected_caps; /* exactly these */
 	bool persistent;        /* false: the tests that reopen are skipped */
+	bool restored;          /* a reopened store is another file, with commits of its own */
 };
 
 /* Runs all tests as one cmocka group and returns how many failed. Environment: CONFORMANCE_SEED and

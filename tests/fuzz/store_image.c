@@ -347,8 +347,8 @@ void image_repair(struct store_image *image)
 	uint64_t root = ps_get64(sb->root.place[0]), len = ps_get64(sb->snapshot_len);
 	const uint8_t *snapshot = bytes_at(image, ps_get64(sb->snapshot_offset), len);
 	repair_log(&r);
-	if (root && ps_get32(sb->height) <= 6)
-		sb->root.checksum = ps_set64(repair_page(&r, root, ps_get32(sb->height), 0));
+	if (root && sb->height <= 6)
+		sb->root.checksum = ps_set64(repair_page(&r, root, sb->height, 0));
 	if (snapshot && len)
 		sb->snapshot_checksum = ps_set64(blob_checksum(SNAPSHOT_SEED, snapshot, len));
 	sb->checksum = ps_set64(XXH3_64bits(sb, offsetof(struct disk_superblock, checksum)));

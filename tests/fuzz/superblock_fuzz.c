@@ -39,7 +39,8 @@ static void try_sector(const uint8_t *sector)
 	must(!ps_get32(sb.interval) == !(ps_get64(sb.incompatible) & INCOMPATIBLE_INTERVALS));
 	must(ps_get32(sb.interval) || !(ps_get64(sb.incompatible) & INCOMPATIBLE_AWAY));
 	must(!ps_get32(sb.restored) || ps_get32(sb.restored) < ps_get32(sb.interval));
-	must(ps_get32(sb.height) >= 1 && ps_get32(sb.height) <= 6);
+	must(sb.height >= 1 && sb.height <= 6 && sb.clean <= 1);
+	must(!superblock_unknown(&sb) || ps_get64(sb.incompatible) & INCOMPATIBLE_UNKNOWN);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -552,6 +552,43 @@ static void a_store_ten_times_its_room_works(void **state)
 	free(m);
 }
 
+/* Pushed, or shipped as a log; then there is nothing but the network, and the store goes on from what it says. */
+static void lose_file(struct model *m)
+{
+	struct backed *b = &m->b;
+	if (roll_below(&b->w.dice, 2))
+		(void)push_now(&b->w);
+	else
+		assert_ok(ps_remote_wait(b->w.s, 120000));
+	assert_ok(ps_close(b->w.s));
+	assert_int_equal(unlink(b->w.path), 0);
+	b->w.s = backed_open(b, b->w.path, PS_OPEN_DEFAULT);
+}
+
+static void a_store_that_is_lost_again_and_again_goes_on(void **state)
+{
+	struct model *m = calloc(1, sizeof(*m));
+	(void)state;
+	backed_new(&m->b, test_seed(34), 300000);
+	m->b.options.take_over = 1;
+	(void)push_now(&m->b.w);
+	for (unsigned i = 0; i < steps; i++) {
+		step(m);
+		if (i % 25 == 12)
+			lose_file(m);
+		if (i % 90 == 89)
+			backed_reopen(&m->b);
+		if (i % 150 == 120)
+			expect_model(m);
+	}
+	expect_model(m);
+	assert_ok(ps_check(m->b.w.s, PS_CHECK_FULL, NULL, NULL));
+	for (unsigned i = 0; i < OBJECTS; i++)
+		free(m->all[i].bytes);
+	backed_free(&m->b);
+	free(m);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -563,6 +600,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(nothing_leaves_from_an_older_file),
 	    cmocka_unit_test(no_lie_makes_other_contents),
 	    cmocka_unit_test(a_store_ten_times_its_room_works),
+	    cmocka_unit_test(a_store_that_is_lost_again_and_again_goes_on),
 	};
 	if (argc > 1)
 		scheme = argv[1];

@@ -74,7 +74,7 @@ static void forge(struct fixture *f, uint64_t slots, bool clean)
 		struct disk_superblock *sb =
 		    (struct disk_superblock *)(void *)(f->image + superblock_offset(i));
 		sb->slots = ps_set64(slots);
-		sb->clean = ps_set32(clean);
+		sb->clean = (uint8_t)clean;
 		sb->snapshot_len = ps_set64(0);
 		sb->checksum = ps_set64(XXH3_64bits(sb, offsetof(struct disk_superblock, checksum)));
 	}

@@ -13,7 +13,8 @@ enum { LISTS = 1024, MARKS = 4096 };
 struct copy {
 	struct copy *next;
 	ps_id id;
-	uint64_t interval, size;
+	uint64_t interval, size, crashes;
+	enum ps_cut_kind kind;
 	struct piece {
 		uint64_t offset;
 		size_t len;
@@ -29,6 +30,7 @@ struct copies {
 	struct ps_cut_from last;
 	uint64_t pushed[MARKS]; /* intervals, rising */
 	unsigned pushes;
+	struct ps_cut_info info; /* of the last one */
 	int failing;
 	bool lying, holding;
 	unsigned waiting;
@@ -123,13 +125,60 @@ static int fetch_locked(struct copies *c, ps_id id, uint64_t interval, uint64_t 
 	return PS_OK;
 }
 
-static int fetch(void *arg, ps_id id, uint64_t interval, uint64_t offset, void *buf, size_t len)
+static int fetch(void *arg, ps_id id, uint64_t interval, bool exact, uint64_t offset, void *buf, size_t len)
 {
+	(void)exact; /* every version is kept */
 	struct copies *c = arg;
 	pthread_mutex_lock(&c->lock);
 	int err = fetch_locked(c, id, interval, offset, buf, len);
 	pthread_mutex_unlock(&c->lock);
 	return err;
+}
+
+static const struct copy *find_slot(struct copies *c, uint64_t slot, uint64_t interval)
+{
+	const struct copy *copy = *list_of(c, slot << 24);
+	while (copy && (copy->id >> 24 != slot || copy->interval > interval))
+		copy = copy->next;
+	return copy;
+}
+
+/* Bytes that were told may be used by nobody afterwards: they are a copy that is spoiled. */
+static int tell_one(struct copies *c, uint64_t slot, uint64_t interval, ps_backing_told_fn fn, void *fn_arg)
+{
+	const struct copy *copy = find_slot(c, slot, interval);
+	uint8_t bytes[PS_CUT_PIECE];
+	c->counts.told++;
+	if (!copy)
+		return fn(fn_arg, slot, NULL, NULL);
+	struct ps_cut_object o = {copy->id, copy->kind, copy->size, copy->interval, copy->crashes};
+	if (o.kind == PS_CUT_BYTES)
+		copy_out(copy, 0, bytes, o.size);
+	if (c->lying)
+		o.interval = interval + 1;
+	return fn(fn_arg, slot, &o, o.kind == PS_CUT_BYTES ? bytes : NULL);
+}
+
+/* The slot and up to eleven behind it: not always a whole leaf. */
+static int tell(void *arg, uint64_t slot, uint64_t end, uint64_t interval, bool ahead, ps_backing_told_fn fn,
+                void *fn_arg)
+{
+	struct copies *c = arg;
+	int err = PS_OK;
+	pthread_mutex_lock(&c->lock);
+	c->counts.asked++;
+	c->waiting++;
+	pthread_cond_broadcast(&c->changed);
+	while (c->holding)
+		pthread_cond_wait(&c->changed, &c->lock);
+	c->waiting--;
+	if (c->failing)
+		err = ps_fail(c->failing, "the copies were told to fail");
+	uint64_t last = ahead ? end : slot + 12 < end ? slot + 12 : end;
+	while (!err && slot < last)
+		err = tell_one(c, slot++, interval, fn, fn_arg);
+	pthread_mutex_unlock(&c->lock);
+	return err > 0 ? PS_OK : err;
 }
 
 static void healed(void *arg, ps_id id)
@@ -143,7 +192,7 @@ static void healed(void *arg, ps_id id)
 
 int copies_attach(struct copies *c, ps_storer *s)
 {
-	const struct ps_backing backing = {c, fetch, healed};
+	const struct ps_backing backing = {c, fetch, healed, tell};
 	ps_storer *below;
 	int err = ps_cut_store(s, &below);
 	if (err)
@@ -183,8 +232,13 @@ static int add_piece(void *arg, uint64_t offset, const void *data, size_t len)
 static int take(struct copies *c, struct ps_cut *cut, const struct ps_cut_object *object)
 {
 	struct copy *copy = need(calloc(1, sizeof(*copy)));
-	*copy = (struct copy){.id = object->id, .interval = object->interval, .size = object->size};
-	int err = ps_cut_pieces(cut, add_piece, copy);
+	*copy = (struct copy){.id = object->id,
+	                      .interval = object->interval,
+	                      .size = object->size,
+	                      .crashes = object->crashes,
+	                      .kind = object->kind};
+	bool has_bytes = object->kind == PS_CUT_BYTES || object->kind == PS_CUT_CHUNKS;
+	int err = has_bytes ? ps_cut_pieces(cut, add_piece, copy) : PS_OK;
 	if (err) {
 		free_copy(copy);
 		return err;
@@ -201,8 +255,7 @@ static int take_all(struct copies *c, struct ps_cut *cut)
 	struct ps_cut_object object;
 	int err;
 	while ((err = ps_cut_next(cut, &object)) == PS_OK) {
-		bool has_bytes = object.kind == PS_CUT_BYTES || object.kind == PS_CUT_CHUNKS;
-		if (has_bytes && (err = take(c, cut, &object)) != PS_OK)
+		if ((err = take(c, cut, &object)) != PS_OK)
 			return err;
 	}
 	return err == PS_ENOTFOUND ? PS_OK : err;
@@ -221,11 +274,28 @@ int copies_push(struct copies *c, ps_storer *s)
 		return err;
 	pthread_mutex_lock(&c->lock);
 	c->last = info.here;
+	c->info = info;
 	if (c->pushes == MARKS)
 		memmove(c->pushed, c->pushed + 1, --c->pushes * sizeof(c->pushed[0]));
 	c->pushed[c->pushes++] = info.here.interval;
 	pthread_mutex_unlock(&c->lock);
 	return ps_backing_confirm(s, info.here.interval);
+}
+
+int copies_restore_rest(struct copies *c, ps_storer *s)
+{
+	struct ps_restore *r;
+	struct ps_cut_info info = c->info;
+	info.crashes++; /* as after the loss of the store that they are of */
+	const struct ps_restore_rest rest = {info.here.interval, info.slots};
+	int err = ps_restore_begin(s, &r);
+	if (err)
+		return err;
+	err = ps_restore_rest(r, &rest);
+	if (!err)
+		return ps_restore_finish(r, &info);
+	ps_restore_abort(r);
+	return err;
 }
 
 int copies_push_and_evict(struct copies *c, ps_storer *s)

@@ -21,7 +21,10 @@ int copies_push(struct copies *c, ps_storer *s);
 /* The same, and then all leaves that may. */
 int copies_push_and_evict(struct copies *c, ps_storer *s);
 
-/* From now on every fetch fails with this; PS_OK: none. */
+/* An empty store becomes the last state that was pushed, with nothing of it known. */
+int copies_restore_rest(struct copies *c, ps_storer *s);
+
+/* From now on every fetch fails with this, and what is asked of slots; PS_OK: none. */
 void copies_fail(struct copies *c, int err);
 /* A byte of what is fetched is another. */
 void copies_lie(struct copies *c, bool on);
@@ -32,9 +35,10 @@ void copies_wait_for(struct copies *c, unsigned waiting);
 
 struct copies_counts {
 	unsigned fetches, healed;
-	uint64_t bytes;    /* of all fetches */
-	uint64_t longest;  /* of one */
-	uint64_t interval; /* that the last one was of */
+	uint64_t bytes;       /* of all fetches */
+	uint64_t longest;     /* of one */
+	uint64_t interval;    /* that the last one was of */
+	unsigned asked, told; /* slots */
 };
 struct copies_counts copies_counts(struct copies *c);
 /* The last interval that was pushed. */
