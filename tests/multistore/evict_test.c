@@ -346,6 +346,71 @@ static void no_lie_makes_other_contents(void **state)
 	backed_free(&b);
 }
 
+/* ---- damage ---- */
+
+/* A byte of every copy of the object in the file is another; the log may have one, too. */
+static void damage_file(const char *path, const uint8_t *bytes, size_t len)
+{
+	FILE *file = fopen(path, "r+b");
+	unsigned copies = 0;
+	assert_non_null(file);
+	assert_int_equal(fseek(file, 0, SEEK_END), 0);
+	size_t size = (size_t)ftell(file);
+	uint8_t *all = malloc(size), *at = all;
+	assert_non_null(all);
+	rewind(file);
+	assert_int_equal(fread(all, 1, size, file), size);
+	for (; (at = memmem(at, size - (size_t)(at - all), bytes, len)); at += len, copies++)
+		at[len / 2] ^= 1;
+	assert_true(copies > 0);
+	rewind(file);
+	assert_int_equal(fwrite(all, 1, size, file), size);
+	assert_int_equal(fclose(file), 0);
+	free(all);
+}
+
+/* What is damaged here is made good from the network, and counted; what is damaged there as well is an error,
+ * and nothing there is asked for what is whole here. */
+static void damage_here_heals_and_damage_there_does_not_spread(void **state)
+{
+	const struct ps_mem_rule flip = {
+	    .fault = PS_MEM_FLIP, .ops = 1U << PS_NET_GET | 1U << PS_NET_GET_RANGE, .amount = 4000};
+	enum { LEN = 20000 };
+	struct backed b;
+	unsigned number;
+	ps_id id[2];
+	uint8_t *bytes[2], got[LEN];
+	size_t len;
+	(void)state;
+	if (strcmp(scheme, "mem") != 0)
+		skip();
+	backed_new(&b, 12, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		bytes[i] = blobs_bytes(LEN, 77 + i);
+		assert_ok(ps_put(b.w.s, bytes[i], LEN, &id[i]));
+	}
+	(void)push_now(&b.w);
+	assert_ok(ps_close(b.w.s));
+	damage_file(b.w.path, bytes[0], LEN);
+	b.w.s = backed_open(&b, b.w.path, PS_OPEN_EXISTING);
+	assert_ok(ps_mem_rule_add(blobs_world(b.w.b), &flip, &number));
+	assert_ok(ps_get(b.w.s, id[1], got, LEN, &len));
+	assert_memory_equal(got, bytes[1], LEN);
+	assert_int_equal(ps_mem_rule_hits(blobs_world(b.w.b), number), 0);
+	int err = ps_get(b.w.s, id[0], got, LEN, &len);
+	assert_true(is_refusal(err));
+	assert_int_equal(figures_of(&b).healed, 0);
+	ps_mem_rule_remove(blobs_world(b.w.b), 0);
+	assert_ok(ps_get(b.w.s, id[0], got, LEN, &len));
+	assert_memory_equal(got, bytes[0], LEN);
+	assert_int_equal(figures_of(&b).healed, 1);
+	backed_reopen(&b);
+	assert_ok(ps_check(b.w.s, PS_CHECK_FULL, NULL, NULL));
+	for (unsigned i = 0; i < 2; i++)
+		test_free(bytes[i]);
+	backed_free(&b);
+}
+
 /* ---- more than there is room for ---- */
 
 struct object {
@@ -599,6 +664,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_push_of_a_store_without_a_network_reads_what_has_left),
 	    cmocka_unit_test(nothing_leaves_from_an_older_file),
 	    cmocka_unit_test(no_lie_makes_other_contents),
+	    cmocka_unit_test(damage_here_heals_and_damage_there_does_not_spread),
 	    cmocka_unit_test(a_store_ten_times_its_room_works),
 	    cmocka_unit_test(a_store_that_is_lost_again_and_again_goes_on),
 	};
