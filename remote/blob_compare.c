@@ -1,5 +1,8 @@
-/* Whether a value is what somebody has: by size and hash, as the index knows them. */
+/* Whether a value is what somebody has: by size and hash, as the index knows them; by its bytes where the
+ * hash cannot be had. */
 #include <sodium.h>
+#include <string.h>
+#include <sys/param.h>
 
 #include "base/fail.h"
 #include "remote/content_hash.h"
@@ -29,6 +32,46 @@ static int hash_stream(ps_remote *r, unsigned class, uint64_t size, uint32_t chu
 	return err;
 }
 
+/* ---- by reading it ---- */
+
+struct reading {
+	ps_remote_read_fn read;
+	void *arg;
+	uint8_t *buf;
+	int err; /* of read */
+	bool differs;
+};
+
+enum { READING_BYTES = 64 << 10 };
+
+static int compare_next(void *arg, const void *data, size_t len)
+{
+	struct reading *g = arg;
+	for (size_t at = 0; at < len && g->err == PS_OK && !g->differs;) {
+		size_t want = MIN(len - at, (size_t)READING_BYTES), got = 0;
+		g->err = g->read(g->arg, g->buf, want, &got);
+		g->differs = got != want || memcmp(g->buf, (const uint8_t *)data + at, want) != 0;
+		at += want;
+	}
+	return g->err != PS_OK || g->differs ? PS_ECANCELED : PS_OK;
+}
+
+static int compare_by_reading(ps_remote *r, const char *key, uint64_t size, ps_remote_read_fn read, void *arg,
+                              uint32_t *same)
+{
+	struct reading g = {.read = read, .arg = arg, .buf = ps_memory_alloc(&r->memory, READING_BYTES)};
+	if (!g.buf)
+		return ps_fail(PS_ENOMEM, "no memory for comparing \"%.64s\"", key);
+	int err = ps_remote_get_stream(r, key, 0, size, compare_next, &g, NULL);
+	ps_memory_free(&r->memory, g.buf, READING_BYTES);
+	if (g.err != PS_OK)
+		return ps_fail(g.err, "the callback that gives the contents failed");
+	*same = !g.differs;
+	return g.differs ? PS_OK : err;
+}
+
+/* ---- by the index ---- */
+
 static int compare(ps_remote *r, const struct ps_record *record, uint64_t size, ps_remote_read_fn read,
                    void *arg, uint32_t *same)
 {
@@ -53,7 +96,7 @@ int ps_remote_compare(ps_remote *r, const char *key, uint64_t size, ps_remote_re
                       uint32_t *same)
 {
 	struct ps_record record;
-	uint32_t found;
+	uint32_t found = 0;
 	if (!r || !key || !read || !same)
 		return ps_fail(PS_EINVAL, "ps_remote_compare: an argument is NULL");
 	int err = ps_index_look(r->index, PS_RECORD_BLOB, key, strlen(key), &record);
@@ -61,7 +104,10 @@ int ps_remote_compare(ps_remote *r, const char *key, uint64_t size, ps_remote_re
 		return err;
 	if (err == PS_ENOTFOUND || !ps_record_has_contents(&record))
 		return ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", key);
-	err = compare(r, &record, size, read, arg, &found);
+	if (size > 0 && size == record.content.size && !ps_chunk_hash_known(r->keys, record.content.class))
+		err = compare_by_reading(r, key, size, read, arg, &found);
+	else
+		err = compare(r, &record, size, read, arg, &found);
 	if (err == PS_OK)
 		*same = found;
 	return err;

@@ -1,6 +1,7 @@
 /* Derivation, and the memory that it happens in. FORMAT.md, "Keys", has the bytes. */
 #include "remote/keys.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdalign.h>
@@ -146,14 +147,27 @@ void ps_keys_read_root(const ps_keys *keys, uint8_t read_root[PS_KEY])
 }
 
 /* A subkey for the label, then the fields under it: a caller's label never meets one of those below. */
-void ps_keys_derive(const ps_keys *keys, const char *label, const void *fields, size_t len,
-                    uint8_t out[PS_KEY])
+static void derive(const uint8_t root[PS_KEY], const char *store, const char *label, const void *fields,
+                   size_t len, uint8_t out[PS_KEY])
 {
 	uint8_t key[PS_KEY];
 
-	ps_key_hash(keys->read_root, "use", keys->store, label, strlen(label), key);
-	ps_key_hash(key, label, keys->store, fields, len, out);
+	ps_key_hash(root, "use", store, label, strlen(label), key);
+	ps_key_hash(key, label, store, fields, len, out);
 	sodium_memzero(key, sizeof(key));
+}
+
+void ps_keys_derive(const ps_keys *keys, const char *label, const void *fields, size_t len,
+                    uint8_t out[PS_KEY])
+{
+	derive(keys->read_root, keys->store, label, fields, len, out);
+}
+
+void ps_keys_derive_writing(const ps_keys *keys, const char *label, const void *fields, size_t len,
+                            uint8_t out[PS_KEY])
+{
+	assert(keys->can_write);
+	derive(keys->write_root, keys->store, label, fields, len, out);
 }
 
 void ps_keys_content_key(const ps_keys *keys, const struct ps_serial *serial, uint32_t generation,

@@ -34,6 +34,9 @@ void ps_keys_read_root(const ps_keys *keys, uint8_t read_root[PS_KEY]);
  * them too. The caller wipes them if they are secret. */
 void ps_keys_derive(const ps_keys *keys, const char *label, const void *fields, size_t len,
                     uint8_t out[PS_KEY]);
+/* The same of the write root: what readers must not have. Only where ps_keys_can_write. */
+void ps_keys_derive_writing(const ps_keys *keys, const char *label, const void *fields, size_t len,
+                            uint8_t out[PS_KEY]);
 /* What opens one generation of one pad and nothing else: what is given away when a pad is public. The caller
  * wipes it. */
 void ps_keys_content_key(const ps_keys *keys, const struct ps_serial *serial, uint32_t generation,

@@ -263,7 +263,8 @@ typedef int (*ps_remote_info_fn)(void *arg, const struct ps_remote_info *info);
 PS_CHECKED PS_API int ps_remote_list(ps_remote *r, const char *prefix, ps_remote_info_fn fn, void *arg);
 PS_CHECKED PS_API int ps_remote_stat(ps_remote *r, const char *key, struct ps_remote_info *info);
 /* Whether the value has exactly the `size` bytes that `read` gives: by the size and the hash in the index, asks no
- * network. `read` is called only where the sizes agree. *same: 1 or 0. PS_ENOTFOUND. */
+ * network; with a key that only reads, which cannot hash what is private, by reading the value. `read` is called
+ * only where the sizes agree. *same: 1 or 0. PS_ENOTFOUND; those of ps_remote_get where it is read. */
 PS_CHECKED PS_API int ps_remote_compare(ps_remote *r, const char *key, uint64_t size, ps_remote_read_fn read,
 					void *arg, uint32_t *same);
 

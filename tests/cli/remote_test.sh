@@ -279,6 +279,13 @@ for line in sys.stdin:
 	expect 0 "sees the store" env PADSTONE_HOME="$work/third" "$tool" remote ls --network dir:net --key reader
 	holds "with all in it" grep -q both out
 	expect 1 "and cannot write" env PADSTONE_HOME="$work/third" "$tool" remote put --network dir:net --key reader no byte
+	third="env PADSTONE_HOME=$work/third $tool remote export --json --network dir:net --key reader"
+	expect 0 "but takes all along" $third taken
+	holds "the same bytes" cmp -s taken/again byte
+	expect 0 "which it has then, by its bytes" $third taken
+	printf y >taken/again
+	expect 1 "not if they are others" $third taken
+	member error PS_EEXIST
 }
 
 # A machine burns with values that it never synced.

@@ -120,6 +120,8 @@ static void the_read_root_reads_and_does_not_write(void **state)
 	ps_keys_derive(keys, "index", "x", 1, a);
 	ps_keys_derive(reader, "index", "x", 1, b);
 	assert_memory_equal(a, b, PS_KEY);
+	ps_keys_derive_writing(keys, "index", "x", 1, b);
+	assert_memory_not_equal(a, b, PS_KEY);
 	ps_keys_head_serial(keys, &head);
 	ps_keys_head_serial(reader, &again);
 	assert_memory_equal(&head, &again, sizeof(head));
