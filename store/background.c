@@ -65,6 +65,7 @@ static void *work(void *arg)
 			store_event(s, PS_EVENT_BACKGROUND_FAILURE, err, PS_ID_NONE);
 		if (rebuild_help(s))
 			store_wake(s);
+		store_join(s);
 		store_tell_events(s);
 	}
 	return NULL;

@@ -173,10 +173,12 @@ struct table_node {
 	};
 };
 
-enum { GROUP_SLOTS = FANOUT * FANOUT, GROUPS_PER_CHUNK = 1024, GROUP_CHUNKS = 1024 };
+enum { GROUP_SLOTS = FANOUT * FANOUT, GROUPS_PER_CHUNK = 1024, GROUP_CHUNKS = 1024, GROUPS_PER_BLOCK = 4 /* HUGE_BLOCK of entries */ };
 struct group_chunk {
 	_Atomic(struct table_node *) group[GROUPS_PER_CHUNK];
 	_Atomic(uint64_t) *entries;
+	void *mapping; /* that they lie in */
+	_Atomic(bool) joined[GROUPS_PER_CHUNK / GROUPS_PER_BLOCK]; /* to a huge page */
 };
 
 struct table {
@@ -191,6 +193,8 @@ struct table {
 	uint64_t *dirty; /* leaf numbers */
 	size_t dirty_count, dirty_size;
 	_Atomic(uint64_t) evict_hand;
+	_Atomic(uint64_t) evictions;
+	uint64_t join_hand, evictions_seen; /* of the thread that calls store_join */
 	_Atomic(uint64_t) resident_bytes;
 	_Atomic(uint64_t) objects, live_bytes;
 	uint64_t uncounted, uncounted_end; /* slots that objects and live_bytes do not know yet (store.lock; rebuild.c) */
@@ -207,6 +211,13 @@ static inline struct table_node *table_known_group(const struct table *t, uint64
 {
 	struct group_chunk *chunk = atomic_load_explicit(&t->chunks[number / GROUPS_PER_CHUNK], memory_order_acquire);
 	return chunk ? atomic_load_explicit(&chunk->group[number % GROUPS_PER_CHUNK], memory_order_acquire) : NULL;
+}
+
+/* Of the block that the group's leaves lie in. The group is in memory. */
+static inline _Atomic(bool) *table_joined(const struct table *t, uint64_t group)
+{
+	struct group_chunk *chunk = atomic_load_explicit(&t->chunks[group / GROUPS_PER_CHUNK], memory_order_acquire);
+	return &chunk->joined[group % GROUPS_PER_CHUNK / GROUPS_PER_BLOCK];
 }
 
 int table_init(struct table *t, struct store *s);
@@ -522,6 +533,7 @@ struct store {
 	_Atomic(bool) relaxed_waiting; /* a relaxed commit stands in the open buffer */
 	_Atomic(bool) wants_checkpoint; /* as the last commit found it */
 	_Atomic(bool) checkpoint_due;
+	_Atomic(bool) join_due; /* pages in memory may be joined to huge ones */
 	uint64_t uncommitted_bytes; /* taken by changes that are not committed yet (store.lock) */
 	struct ps_cut *cut; /* those that stand (cut.c), the newest first; guarded by store.lock */
 	const struct ps_commit_watch *watch; /* likewise (watch.c) */
@@ -585,6 +597,10 @@ bool checkpoint_wanted(struct store *s);
 unsigned checkpoint_spill_load(const struct store *s);
 int checkpoint_after_sync(struct store *s);
 void store_wake(struct store *s);
+/* A block of memory may be full: the thread may make a huge page of it. */
+void store_wants_join(struct store *s);
+/* If that was said: huge pages for blocks of table leaves that are all in memory, a few a call. One thread at a time. */
+void store_join(struct store *s);
 int store_start_thread(struct store *s);
 void store_stop_thread(struct store *s);
 

@@ -11,10 +11,12 @@
 #include <xxhash.h>
 
 #include "store/base_internal.h"
+#include "store/huge.h"
 #include "store/mapping.h"
 
 enum { LEAF_WORDS = FANOUT * ENTRY_WORDS };
-static const size_t CHUNK_ENTRY_BYTES = (size_t)GROUPS_PER_CHUNK * GROUP_SLOTS * 32;
+static const size_t CHUNK_ENTRY_BYTES = (size_t)GROUPS_PER_CHUNK * GROUP_SLOTS * 32 + HUGE_BLOCK;
+static_assert((size_t)GROUPS_PER_BLOCK * GROUP_SLOTS * 32 == HUGE_BLOCK, "leaves of a block belong to whole groups");
 
 uint64_t page_seed(unsigned level, uint64_t index)
 {
@@ -54,10 +56,10 @@ void table_done(struct table *t)
 		struct group_chunk *chunk = atomic_load(&t->chunks[i]);
 		if (!chunk)
 			continue;
-		if (i == 0 && !madvise((void *)chunk->entries, CHUNK_ENTRY_BYTES, MADV_DONTNEED))
-			mapping_give(MAPPING_ENTRIES, (void *)chunk->entries, CHUNK_ENTRY_BYTES);
+		if (i == 0 && !madvise(chunk->mapping, CHUNK_ENTRY_BYTES, MADV_DONTNEED))
+			mapping_give(MAPPING_ENTRIES, chunk->mapping, CHUNK_ENTRY_BYTES);
 		else
-			munmap((void *)chunk->entries, CHUNK_ENTRY_BYTES);
+			munmap(chunk->mapping, CHUNK_ENTRY_BYTES);
 		ps_memory_free(m, chunk, sizeof(*chunk));
 	}
 	ps_memory_free(m, (void *)t->chunks, GROUP_CHUNKS * sizeof(*t->chunks));
@@ -103,7 +105,8 @@ static struct group_chunk *chunk_of(struct table *t, uint64_t group)
 		(void)ps_fail(PS_ENOMEM, "%s: no address space for table entries", t->store->path);
 		return NULL;
 	}
-	chunk->entries = entries;
+	chunk->mapping = entries;
+	chunk->entries = (_Atomic(uint64_t) *)(void *)huge_align(entries);
 	atomic_store(&t->chunks[group / GROUPS_PER_CHUNK], chunk);
 	return chunk;
 }
@@ -332,7 +335,8 @@ static int load_leaf(struct table *t, struct table_node *g, unsigned leaf)
 		if (!err && (err = fill_leaf(t, g, leaf)) != PS_OK)
 			budget_give(t->store, PAGE);
 		if (!err) {
-			atomic_fetch_add(&t->resident_bytes, PAGE);
+			if ((atomic_fetch_add(&t->resident_bytes, PAGE) + PAGE) % HUGE_BLOCK == 0)
+				store_wants_join(t->store);
 			atomic_fetch_or_explicit(state, LEAF_RESIDENT | LEAF_USED, memory_order_release);
 		}
 	}
@@ -353,7 +357,11 @@ static bool try_evict_leaf(struct table *t, struct table_node *g, unsigned leaf)
 	uint64_t gone = ((old & ~(LEAF_RESIDENT | LEAF_TOUCHED)) | LEAF_LOCKED) + 2 * LEAF_SEQ;
 	if (!atomic_compare_exchange_strong(state, &old, gone))
 		return false;
-	(void)madvise((void *)(g->entries + (size_t)leaf * LEAF_WORDS), PAGE, MADV_DONTNEED);
+	void *entries = (void *)(g->entries + (size_t)leaf * LEAF_WORDS);
+	if (atomic_exchange_explicit(table_joined(t, g->number), false, memory_order_relaxed))
+		huge_split(entries, PAGE);
+	(void)madvise(entries, PAGE, MADV_DONTNEED);
+	atomic_fetch_add_explicit(&t->evictions, 1, memory_order_relaxed);
 	atomic_fetch_and(state, ~LEAF_LOCKED);
 	atomic_fetch_sub(&t->resident_bytes, PAGE);
 	budget_give(t->store, PAGE);
