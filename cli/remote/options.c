@@ -46,6 +46,8 @@ enum {
 	KEY_TIDY,
 	KEY_PUBLIC,
 	KEY_TAKE_OVER,
+	KEY_LAZY,
+	KEY_FULL,
 	KEY_STATE,
 	KEY_HISTORY,
 	KEY_LEVEL,
@@ -181,6 +183,9 @@ static const struct argp_option clone_options[] = {
     {"state", KEY_STATE, "N", 0, "An earlier state, as `padstone history' lists them", 0},
     {"take-over", KEY_TAKE_OVER, NULL, 0,
      "STORE is the one that pushes from now on; who did so pushes no more", 0},
+    {"lazy", KEY_LAZY, NULL, 0,
+     "Fetch nothing now: commands on STORE with --network and --key fetch what they touch", 0},
+    {"full", KEY_FULL, NULL, 0, "Fetch everything now (default)", 0},
     {0}};
 static const struct argp_option evict_options[] = {
     {"to", KEY_GOAL, "SIZE", 0,
@@ -199,7 +204,11 @@ const struct cli_command cli_pads_commands[] = {
      push_options, 0, 0, cli_run_push},
     {"clone", "STORE",
      "Make a store again, in the new file STORE, from network and key.\v"
-     "It has every object of the state, under its id; the file appears when it is whole.",
+     "It has every object of the state, under its id; the file appears when it is whole. With --lazy it is "
+     "there at "
+     "once and asks the network for what is touched: that works for as long as the state is kept there, so "
+     "of a store "
+     "that somebody else pushes take it over as well, or all of it.",
      clone_options, 0, 0, cli_run_clone},
     {"evict", "STORE",
      "Let contents leave the file that the network has.\v"
@@ -549,6 +558,8 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 	    {KEY_BEHIND, &o->behind},
 	    {KEY_PUBLIC, &o->is_public},
 	    {KEY_TAKE_OVER, &o->take_over},
+	    {KEY_LAZY, &o->lazy},
+	    {KEY_FULL, &o->full},
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
@@ -586,6 +597,8 @@ static void end_of_operands(const struct cli *cli, struct argp_state *state)
 	bool gives = command->run == cli_run_remote_get || command->run == cli_run_remote_fetch;
 	if (cli->json && gives && cli->output == NULL)
 		argp_error(state, "--json needs -o FILE: without it standard output carries the value");
+	if (cli->remote.lazy && cli->remote.full)
+		argp_error(state, "--lazy and --full: it is one or the other");
 }
 
 int cli_remote_parse(int key, char *arg, struct cli *cli, struct argp_state *state)

@@ -18,7 +18,7 @@ struct cli_remote_options {
 	double rates[4]; /* a new pad, a request, a GiB up, a GiB down */
 	bool create, replace, unverified, read, yes, dry_run, apply, ignore_silent, quick, tidy;
 	double age_hours; /* 0: the library's */
-	bool is_public, take_over;
+	bool is_public, take_over, lazy, full;
 	uint64_t state, history; /* of a store's pushes; state 0: the newest */
 	uint64_t goal; /* of contents that stay in the file */
 	uint64_t max_lag; /* seconds, if limits_lag */

@@ -84,7 +84,8 @@ static int clone_run(struct cli *cli, ps_remote *r)
 	struct ps_clone_options options = {.size = sizeof(options),
 	                                   .state = cli->remote.state,
 	                                   .base = &base,
-	                                   .take_over = cli->remote.take_over};
+	                                   .take_over = cli->remote.take_over,
+	                                   .lazy = cli->remote.lazy};
 	struct ps_clone_result result;
 	struct cli_progress bar;
 	char bytes[32];
@@ -104,8 +105,9 @@ static int clone_run(struct cli *cli, ps_remote *r)
 	                   "requests", (json_int_t)result.requests);
 	cli_json_name(object, "store", cli->store);
 	cli_json(cli, object);
-	cli_say(cli, "%s is state %" PRIu64 ": %" PRIu64 " objects, %s", cli->store, result.state,
-	        result.objects, cli_size_text(result.bytes, bytes));
+	cli_say(cli, "%s is state %" PRIu64 ": %" PRIu64 " objects, %s%s", cli->store, result.state,
+	        result.objects, cli_size_text(result.bytes, bytes),
+	        cli->remote.lazy ? ", fetched as they are touched" : "");
 	return CLI_DONE;
 }
 
