@@ -343,6 +343,7 @@ int space_alloc_pages(struct space *sp, uint64_t bytes, struct ps_extent *extent
 /* One piece of len bytes for a large object; PS_ENOTSUP: only in pieces of CHUNK, one by one. */
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent);
 int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place);
+void space_grow_ahead(struct store *s, uint64_t bytes);
 /* At once: only for what no commit or checkpoint refers to. */
 void space_free_now(struct space *sp, struct ps_extent extent);
 void space_free_slot_now(struct space *sp, unsigned class, struct ps_extent extent);
@@ -358,16 +359,15 @@ void space_give_reserve(struct space *sp);
 void space_give_reserve_back(struct space *sp);
 int space_cut_tail(struct space *sp, uint64_t *end);
 int space_cut_punched(struct space *sp, uint64_t end);
-/* Gives all free extents of at least `least` bytes back to the file system; the file's size stays. Takes store.lock. */
+/* Gives all free extents of at least `least` bytes, or free frames of slabs, back to the file system; the file's size stays. Takes store.lock. */
 int space_punch(struct store *s, uint64_t least);
+int space_punch_slabs(struct store *s);
 /* The free end of the file, but for a little, and large holes. Takes store.lock. */
 void space_trim(struct store *s);
 int space_forget_holes(struct space *sp, uint64_t space);
 int space_note_hole(struct space *sp, struct ps_extent extent);
 /* The same for the free frames of all slabs; again where it failed for want of memory. */
 int space_note_slab_holes(struct space *sp, const struct ps_allocator *slabs);
-/* Gives whole free frames of slabs back to the file system. Takes store.lock. */
-int space_punch_slabs(struct store *s);
 int space_free_after_checkpoint(struct store *s, struct ps_extent extent);
 int space_ensure_read(struct store *s);
 /* Free space from the table, in steps (rebuild.c). Under store.lock, all but rebuild_help. */

@@ -11,7 +11,8 @@ struct late_disk {
 	struct ps_io *under;
 	unsigned waiting;  /* started and not carried out */
 	uint64_t requests; /* writes that were not waited for at once */
-	bool fail;         /* the next of them fails with PS_EIO, without having been carried out */
+	unsigned stops; /* the file got space while so many writes were in flight that it had to wait for */
+	bool fail;      /* the next of them fails with PS_EIO, without having been carried out */
 };
 
 /* Closing it closes the other, and asserts that nothing was left undone. */
