@@ -44,8 +44,8 @@ static void retry_held(struct space *sp);
 
 /* ---- growth ------------------------------------------------------------------------------------------------------ */
 
-/* Large steps in a load: each of them stops its writes for a moment. Where space comes free as well, they begin small again: what is new would be filled
- * before the holes are. */
+/* Large steps in a load: each of them stops its writes for a moment. Where space comes free as well, they begin small again: what is new
+ * would be filled before the holes are. */
 static uint64_t grow_step(const struct space *sp)
 {
 	uint64_t most =

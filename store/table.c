@@ -690,12 +690,6 @@ static int visit_node(struct table *t, struct table_node *n, const struct table_
 	return err;
 }
 
-int table_pass_damage(void *arg, uint64_t first_slot, uint64_t slots, uint64_t place)
-{
-	(void)arg, (void)first_slot, (void)slots, (void)place;
-	return PS_OK;
-}
-
 int table_visit(struct table *t, const struct table_visitor *v)
 {
 	struct table_node *group;
