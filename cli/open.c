@@ -4,6 +4,8 @@
 
 #include <padstone/padstone.h>
 
+#include "store/backing.h"
+
 #define LAYERS "multi(base)"
 
 static int open_stack(const struct cli *cli, int mode, const struct ps_multi_options *multi, ps_storer **s)
@@ -21,9 +23,22 @@ static int open_stack(const struct cli *cli, int mode, const struct ps_multi_opt
 	return err;
 }
 
+static bool has_unknown(ps_storer *s)
+{
+	uint64_t interval;
+
+	return ps_backing_unknown(s, &interval) == PS_OK && interval > 0;
+}
+
+/* What a lazy clone learns it writes down, whatever the command does. */
 int cli_open_store(const struct cli *cli, int mode, ps_storer **s)
 {
-	return open_stack(cli, mode, NULL, s);
+	int err = open_stack(cli, mode, NULL, s);
+
+	if (err != PS_OK || mode != PS_OPEN_READONLY || !has_unknown(*s))
+		return err;
+	err = ps_close(*s);
+	return err == PS_OK ? open_stack(cli, PS_OPEN_EXISTING, NULL, s) : err;
 }
 
 int cli_open_store_on(const struct cli *cli, ps_remote *r, ps_storer **s)

@@ -292,8 +292,8 @@ static int clone_to(struct clone *c, const char *path, struct ps_clone_result *r
 		    .state = c->state->info.here.interval,
 		    .commit = c->reached.commit,
 		    .log_groups = c->log ? ps_log_behind_groups(c->log) : 0,
-		    .objects = c->objects,
-		    .bytes = c->bytes,
+		    .objects = c->reached.objects,
+		    .bytes = c->reached.live_bytes,
 		    .received_bytes = after.received_bytes - before.received_bytes,
 		    .requests = after.requests - before.requests,
 		};

@@ -63,6 +63,13 @@ expect 0 "clone" "$tool" clone c
 comes_back c tree
 expect 1 "a clone writes over nothing" "$tool" clone c
 says "another name" "another name"
+expect 0 "a lazy clone" "$tool" clone --lazy --json lazy
+holds "knows how much there is" test "$(figure objects)" -gt 0
+expect 0 "what is in it" "$tool" ls lazy
+expect 0 "a file that nobody has touched" "$tool" clone --lazy untouched
+expect 7 "without the network nothing is known" env -u PADSTONE_NETWORK "$tool" ls untouched
+comes_back lazy tree
+expect 2 "one or the other" "$tool" clone --lazy --full other
 expect 0 "an earlier state" "$tool" clone --state "$first" --json earlier
 comes_back earlier before
 expect 3 "a state that is not kept" "$tool" clone --state 99 other
