@@ -17,6 +17,7 @@ struct conformance_stack {
 	uint32_t expected_caps; /* exactly these */
 	bool persistent;        /* false: the tests that reopen are skipped */
 	bool restored;          /* a reopened store is another file, with commits of its own */
+	bool evicts;            /* contents may leave the file at any moment, by commits of the stack's own */
 };
 
 /* Runs all tests as one cmocka group and returns how many failed. Environment: CONFORMANCE_SEED and

@@ -190,7 +190,7 @@ static void info_tells_size_and_generation(void **state)
 	assert_true(info.id == id);
 	assert_int_equal(info.size, 12345);
 	assert_int_equal(info.generation, id & 0xFFFFFF);
-	assert_true(info.allocated >= info.size);
+	assert_true(info.allocated >= info.size || ((struct conformance *)*state)->stack->evicts);
 }
 
 static const struct CMUnitTest tests[] = {

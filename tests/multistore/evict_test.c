@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 #include "tests/multistore/push_fixture.h"
@@ -617,7 +618,8 @@ static void a_store_ten_times_its_room_works(void **state)
 	free(m);
 }
 
-/* Pushed, or shipped as a log; then there is nothing but the network, and the store goes on from what it says. */
+/* Pushed, or shipped as a log; then there is nothing but the network, and the store goes on from what it
+ * says. */
 static void lose_file(struct model *m)
 {
 	struct backed *b = &m->b;
@@ -632,12 +634,13 @@ static void lose_file(struct model *m)
 
 static void a_store_that_is_lost_again_and_again_goes_on(void **state)
 {
+	enum { LOSING_STEPS = 300 }; /* with each loss there is one run more to look into */
 	struct model *m = calloc(1, sizeof(*m));
 	(void)state;
 	backed_new(&m->b, test_seed(34), 300000);
 	m->b.options.take_over = 1;
 	(void)push_now(&m->b.w);
-	for (unsigned i = 0; i < steps; i++) {
+	for (unsigned i = 0; i < MIN(steps, (unsigned)LOSING_STEPS); i++) {
 		step(m);
 		if (i % 25 == 12)
 			lose_file(m);

@@ -24,6 +24,7 @@ int main(int argc, char **argv)
 	    .expected_caps = PS_CAP_DURABLE | PS_CAP_THREADS | PS_CAP_BACKUP | PS_CAP_COMPACT | PS_CAP_RUNS |
 	                     PS_CAP_PLACEMENT | PS_CAP_LOCKS,
 	    .persistent = true,
+	    .evicts = true,
 	};
 	full_stack_new(&f, LEAVE_ONE_IN);
 	f.waits = argc > 1 && strcmp(argv[1], "waits") == 0;
