@@ -380,8 +380,6 @@ static int wait_for_writes(struct commit *c)
 	c->list_fresh = can_list(c->s, &fresh);
 	/* Too many to name in the record: they are made durable before it, which then is as one that is all in the log. */
 	c->direct = fresh.bytes > 0 && c->list_fresh;
-	if (!first && fresh.bytes > FRESH_BYTES)
-		space_grow_ahead(c->s, fresh.bytes);
 	if (!first && !c->list_fresh)
 		first = c->s->io->ops->flush(c->s->io);
 	return first;

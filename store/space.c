@@ -44,8 +44,8 @@ static void retry_held(struct space *sp);
 
 /* ---- growth ------------------------------------------------------------------------------------------------------ */
 
-/* Large steps in a load: each of them stops its writes for a moment. Where space comes free as well, they begin small again: what is new
- * would be filled before the holes are. */
+/* Large steps in a load. Where space comes free as well, they begin small again: what is new would be filled
+ * before the holes are. */
 static uint64_t grow_step(const struct space *sp)
 {
 	uint64_t most =
@@ -118,24 +118,6 @@ static int grow(struct space *sp, uint64_t at_least)
 	sp->grown += more;
 	sp->file_bytes = MAX(sp->file_bytes, sp->end);
 	return mark_fences(sp, old, sp->end);
-}
-
-/* For as much again as a large commit brought, while none of its writes is in flight: a file system waits for all of
- * them before it gives a file space, and no new one starts meanwhile. A sync gives back what is not used. */
-void space_grow_ahead(struct store *s, uint64_t bytes)
-{
-	struct space *sp = &s->space;
-	struct ps_allocator_stats stats;
-	/* And for its maps and table pages. */
-	uint64_t ahead = MIN(bytes, (uint64_t)GROW_MAX) / 32 * 33;
-	pthread_mutex_lock(&s->lock);
-	bool known = s->writing && sp->ready && !sp->rebuild && !sp->below;
-	if (known)
-		sp->root->ops->stats(sp->root, &stats);
-	/* Without space there the next commit asks again. */
-	if (known && stats.largest_free < ahead)
-		(void)grow(sp, ahead);
-	pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- allocation -------------------------------------------------------------------------------------------------- */

@@ -70,8 +70,6 @@ int space_alloc_pages(struct space *sp, uint64_t bytes, struct ps_extent *extent
 /* One piece of len bytes for a large object; PS_ENOTSUP: only in pieces of CHUNK, one by one. */
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent);
 int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place);
-/* A commit has brought so many bytes: the next one may. Takes store.lock. */
-void space_grow_ahead(struct store *s, uint64_t bytes);
 /* At once: only for what no commit or checkpoint refers to. */
 void space_free_now(struct space *sp, struct ps_extent extent);
 void space_free_slot_now(struct space *sp, unsigned class, struct ps_extent extent);

@@ -50,7 +50,6 @@ static int late_flush(struct ps_io *io)
 
 static int late_allocate(struct ps_io *io, uint64_t offset, uint64_t len)
 {
-	late_of(io)->stops += late_of(io)->waiting > 0;
 	return under_of(io)->ops->allocate(under_of(io), offset, len);
 }
 

@@ -11,8 +11,7 @@ struct late_disk {
 	struct ps_io *under;
 	unsigned waiting;  /* started and not carried out */
 	uint64_t requests; /* writes that were not waited for at once */
-	unsigned stops; /* the file got space while so many writes were in flight that it had to wait for */
-	bool fail;      /* the next of them fails with PS_EIO, without having been carried out */
+	bool fail;         /* the next of them fails with PS_EIO, without having been carried out */
 };
 
 /* Closing it closes the other, and asserts that nothing was left undone. */

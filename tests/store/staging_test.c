@@ -100,32 +100,6 @@ static ps_batch *begin(struct world *w)
 	return b;
 }
 
-static void put_large_batch(struct world *w, unsigned seed)
-{
-	ps_batch *b = begin(w);
-	ps_id id;
-	for (unsigned i = 0; i < 12; i++)
-		OK(ps_batch_put(b, contents(w, seed + i, M), M, &id));
-	OK(ps_batch_commit(b, PS_DURABLE));
-}
-
-/* A file system waits for all writes in flight before it gives a file space: a load must not stop for that.
- */
-static void a_load_asks_for_space_between_its_commits(void **state)
-{
-	struct world *w = *state;
-	put_large_batch(w, 1);
-	w->late.stops = 0;
-	for (unsigned i = 0; i < 3; i++)
-		put_large_batch(w, i);
-	assert_int_equal(w->late.stops, 0);
-	assert_true(w->late.requests > 40);
-	/* What was asked for and not used goes back. */
-	OK(ps_sync(w->s));
-	assert_true(store_of(w->s)->space.end < 50 * M);
-	expect_sound(w);
-}
-
 static uint64_t frame_bytes(struct world *w)
 {
 	return atomic_load(&store_of(w->s)->pool.frame_bytes);
@@ -444,7 +418,6 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(only_what_was_in_memory_stays_there),
-	    TEST(a_load_asks_for_space_between_its_commits),
 	    TEST(neighbours_of_a_batch_share_requests),
 	    TEST(space_adds_up_beside_an_open_batch),
 	    TEST(space_is_given_back_only_when_its_write_has_ended),
