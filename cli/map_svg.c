@@ -190,12 +190,10 @@ static void gather(const struct cli_routes *routes, struct bar bars[MAP_BANDS + 
 	}
 }
 
-static void put_bar(FILE *out, double y, const struct bar *bar, uint64_t most, const char *name, bool is_root)
+/* Returns where the text behind it may begin. */
+static double put_bars(FILE *out, double y, const char *name, const uint64_t parts[3],
+                       const char *const fills[3], uint64_t most)
 {
-	const uint64_t parts[] = {bar->live, bar->waste, bar->unused};
-	const char *const fills[] = {is_root ? colours[PS_SPACE_OBJECTS] : live, is_root ? "#a9c4e6" : waste,
-	                             free_slots};
-	char text[160], size[32], lost[32], empty[32], objects[32];
 	double x = LABELS;
 
 	put_label(out, LABELS - 8, y + 12, "end", name);
@@ -206,12 +204,23 @@ static void put_bar(FILE *out, double y, const struct bar *bar, uint64_t most, c
 			put_box(out, x, y, width, BAR - 3, fills[i], NULL);
 		x += width;
 	}
+	return x + 8;
+}
+
+static void put_bar(FILE *out, double y, const struct bar *bar, uint64_t most, const char *name, bool is_root)
+{
+	const uint64_t parts[] = {bar->live, bar->waste, bar->unused};
+	const char *const fills[] = {is_root ? colours[PS_SPACE_OBJECTS] : live, is_root ? "#a9c4e6" : waste,
+	                             free_slots};
+	char text[160], size[32], lost[32], empty[32], objects[32];
+	double x = put_bars(out, y, name, parts, fills, most);
+
 	snprintf(text, sizeof(text), "%s objects, %s; rounding %s; free slots %s",
 	         cli_count_text(bar->objects, objects), cli_size_text(bar->live, size),
 	         cli_size_text(bar->waste, lost), cli_size_text(bar->unused, empty));
 	if (is_root)
 		*strstr(text, "; free slots") = '\0';
-	put_label(out, x + 8, y + 12, "small", text);
+	put_label(out, x, y + 12, "small", text);
 }
 
 static double put_routes(const struct cli_routes *routes, FILE *out, double y)
@@ -260,26 +269,19 @@ static void put_local_bar(FILE *out, double y, const struct ps_local_route *r, u
 	const uint64_t parts[] = {r->both_bytes, r->dirty_bytes, r->away_bytes};
 	const char *const fills[] = {here, changed, away};
 	char text[160], both[32], dirty[32], gone[32];
-	double x = LABELS;
+	double x = put_bars(out, y, name, parts, fills, most);
 
-	put_label(out, LABELS - 8, y + 12, "end", name);
-	for (size_t i = 0; i < 3; i++) {
-		double width = most > 0 ? (double)parts[i] * BARS_WIDTH / (double)most : 0;
-
-		if (width > 0)
-			put_box(out, x, y, width, BAR - 3, fills[i], NULL);
-		x += width;
-	}
 	snprintf(text, sizeof(text), "here and pushed %s; changed since %s; away %s",
 	         cli_size_text(parts[0], both), cli_size_text(parts[1], dirty),
 	         cli_size_text(parts[2], gone));
-	put_label(out, x + 8, y + 12, "small", text);
+	put_label(out, x, y + 12, "small", text);
 }
 
 static double put_local(const struct cli_routes *routes, FILE *out, double y)
 {
 	struct ps_local_route bands[MAP_BANDS + 1] = {0};
-	uint64_t most = 0;
+	const struct ps_local_route unknown = {.away_bytes = routes->unknown_bytes};
+	uint64_t most = unknown.away_bytes;
 	char name[32];
 
 	for (size_t i = 0; i < routes->count; i++)
@@ -296,6 +298,10 @@ static double put_local(const struct cli_routes *routes, FILE *out, double y)
 		if (local_sum(&bands[i]) == 0)
 			continue;
 		put_local_bar(out, y, &bands[i], most, i < MAP_BANDS ? map_band_text(i, name) : "root");
+		y += BAR;
+	}
+	if (unknown.away_bytes > 0) {
+		put_local_bar(out, y, &unknown, most, "untouched");
 		y += BAR;
 	}
 	return y + MARGIN;

@@ -207,8 +207,9 @@ const struct cli_command cli_commands[] = {
 
 bool cli_fetches(const struct cli_command *command)
 {
-	static int (*const runs[])(struct cli *cli) = {cli_run_get,    cli_run_ls,     cli_run_check, cli_run_compact,
-	                                               cli_run_backup, cli_run_import, cli_run_export};
+	static int (*const runs[])(struct cli *cli) = {cli_run_get,    cli_run_ls,     cli_run_info,   cli_run_rm,
+	                                               cli_run_check,  cli_run_compact, cli_run_backup,
+	                                               cli_run_import, cli_run_export};
 
 	for (size_t i = 0; i < sizeof(runs) / sizeof(*runs); i++)
 		if (command->run == runs[i])

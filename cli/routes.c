@@ -7,16 +7,32 @@
 
 #include <padstone/push.h>
 
+/* What is away and of no route yet: of a lazy clone, what nothing has touched. */
+static void take_unknown(struct cli_routes *routes, const struct ps_local_figures *figures)
+{
+	const struct ps_local_route known = routes_local(routes);
+
+	routes->unknown_objects = figures->away_objects - known.away_objects;
+	routes->unknown_bytes = figures->away_bytes - known.away_bytes;
+}
+
 /* A store that cannot be pushed never was. */
 static int read_local(ps_storer *s, struct cli_routes *routes)
 {
+	struct ps_local_figures figures;
 	struct ps_remote_status status;
 	size_t n;
+	int err;
 
 	if (ps_push_status(s, &status) != PS_OK || status.state == 0)
 		return PS_OK;
 	routes->was_pushed = true;
-	return ps_local_routes(s, routes->local, sizeof(routes->local) / sizeof(*routes->local), &n);
+	err = ps_local_routes(s, routes->local, sizeof(routes->local) / sizeof(*routes->local), &n);
+	if (err == PS_OK)
+		err = ps_local_figures(s, &figures);
+	if (err == PS_OK)
+		take_unknown(routes, &figures);
+	return err;
 }
 
 int routes_read(ps_storer *s, struct cli_routes *routes)
@@ -34,7 +50,8 @@ int routes_read(ps_storer *s, struct cli_routes *routes)
 
 struct ps_local_route routes_local(const struct cli_routes *routes)
 {
-	struct ps_local_route all = {0};
+	struct ps_local_route all = {.away_objects = routes->unknown_objects,
+	                             .away_bytes = routes->unknown_bytes};
 
 	for (size_t i = 0; i < routes->count; i++) {
 		all.both_bytes += routes->local[i].both_bytes;
@@ -101,7 +118,7 @@ static void print_local_route(const char *name, const struct ps_local_route *r)
 {
 	char both[32], dirty[32], away[32], objects[32];
 
-	printf("%-8s %13s %13s %13s %13s\n", name, cli_size_text(r->both_bytes, both),
+	printf("%-9s %12s %13s %13s %13s\n", name, cli_size_text(r->both_bytes, both),
 	       cli_size_text(r->dirty_bytes, dirty), cli_size_text(r->away_bytes, away),
 	       cli_count_text(r->away_objects, objects));
 }
@@ -109,13 +126,17 @@ static void print_local_route(const char *name, const struct ps_local_route *r)
 static void print_local(const struct cli_routes *routes)
 {
 	const struct ps_local_route all = routes_local(routes);
+	const struct ps_local_route unknown = {.away_objects = routes->unknown_objects,
+	                                       .away_bytes = routes->unknown_bytes};
 	char name[32];
 
-	printf("\n%-8s %13s %13s %13s %13s\n", "contents", "here, pushed", "changed since", "away",
+	printf("\n%-9s %12s %13s %13s %13s\n", "contents", "here, pushed", "changed since", "away",
 	       "objects away");
 	for (size_t i = 0; i < routes->count; i++)
 		if (has_contents(&routes->local[i]))
 			print_local_route(route_name(routes->local[i].slot_bytes, name), &routes->local[i]);
+	if (routes->unknown_objects > 0)
+		print_local_route("untouched", &unknown);
 	print_local_route("all", &all);
 }
 
@@ -174,8 +195,12 @@ void routes_json(const struct cli_routes *routes, json_t *object)
 
 	if (routes->count == 0)
 		return;
-	if (routes->was_pushed)
+	if (routes->was_pushed) {
 		local_json(&all, object);
+		json_object_set_new(object, "unknown_bytes", json_integer((json_int_t)routes->unknown_bytes));
+		json_object_set_new(object, "unknown_objects",
+		                    json_integer((json_int_t)routes->unknown_objects));
+	}
 	json_object_set_new(object, "route_max", json_integer(routes->placement.route_max));
 	json_object_set_new(object, "slab_bytes", json_integer(routes->placement.slab_bytes));
 	json_object_set_new(object, "routes", list_json(routes));

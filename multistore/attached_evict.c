@@ -137,7 +137,7 @@ void attached_evict(struct ps_attached *a)
 int attached_back(struct ps_attached *a)
 {
 	const struct ps_push_backing_options options = {
-	    .cache_bytes = a->cache_bytes, .fetched = fetched, .arg = a};
+	    .cache_bytes = a->cache_bytes, .manifest = &a->made_of, .fetched = fetched, .arg = a};
 	int err = ps_push_backing_open(a->s, a->r, &options, &a->backing);
 	/* What cannot be cut cannot be pushed, nor leave. */
 	return err == PS_ENOTSUP ? PS_OK : err;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "multistore/attached.h"
+#include "multistore/manifest.h"
 #include "multistore/push_backing.h"
 #include "multistore/shipper.h"
 #include "remote/backoff.h"
@@ -32,6 +33,8 @@ struct ps_attached {
 	bool awaits_log; /* durable commits do, so long: */
 	uint32_t log_wait_ms;
 	struct ps_push_backing *backing; /* NULL: nothing of it can be away */
+	struct ps_memory memory;         /* of: */
+	struct ps_push_manifest made_of; /* the file, just now; the backing's to look into first */
 	uint64_t local_bytes;            /* of contents that may be in the file; 0: all */
 	size_t cache_bytes;              /* of packs */
 	bool has_thread;

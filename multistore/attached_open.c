@@ -104,12 +104,15 @@ int ps_attached_new(const struct ps_multi_options *options, const struct ps_atta
 	struct ps_attached *a = calloc(1, sizeof(*a));
 	if (!a)
 		return ps_fail(PS_ENOMEM, "no memory for an attachment");
+	ps_memory_init(&a->memory, NULL);
+	ps_push_manifest_init(&a->made_of, &a->memory);
 	a->clock = seams && seams->clock ? seams->clock : &ps_system_clock;
 	uint64_t seed = jitter_seed(seams);
 	ps_backoff_init(&a->backoff, RETRY_FIRST_MS, RETRY_MOST_MS, seed);
 	a->shipping.seed = seed + 1;
 	int err = init_sync(a);
 	if (err) {
+		ps_memory_done(&a->memory);
 		free(a);
 		return err;
 	}
@@ -146,6 +149,8 @@ int ps_attached_free(struct ps_attached *a)
 	stop_thread(a);
 	ps_shipper_free(a->shipper);
 	ps_push_backing_free(a->backing, true);
+	ps_push_manifest_done(&a->made_of);
+	ps_memory_done(&a->memory);
 	if (a->owns_remote)
 		err = ps_remote_close(a->r);
 	pthread_cond_destroy(&a->changed);
@@ -183,7 +188,7 @@ static bool may_be_made(const struct ps_base_options *base)
 
 /* A network that nothing was pushed to is that of a store that begins here. */
 static int make_file(const char *path, const struct ps_base_options *base,
-                     const struct ps_multi_options *options, const struct ps_attached *a, bool *made)
+                     const struct ps_multi_options *options, struct ps_attached *a, bool *made)
 {
 	const struct ps_clone_options clone = {
 	    .size = sizeof(clone), .base = base, .multi = options, .take_over = options->take_over, .lazy = !options->whole};
@@ -196,7 +201,7 @@ static int make_file(const char *path, const struct ps_base_options *base,
 	int err = is_missing(path, &missing);
 	if (err || !missing)
 		return err;
-	err = ps_clone(a->r, path, &clone, NULL);
+	err = push_clone(a->r, path, &clone, NULL, &a->made_of);
 	*made = err == PS_OK;
 	return err == PS_ENOTFOUND ? PS_OK : err;
 }

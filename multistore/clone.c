@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "multistore/attached.h"
 #include "multistore/log_behind.h"
+#include "multistore/loss.h"
 #include "multistore/push_internal.h"
 #include "multistore/state_lookup.h"
 #include "multistore/state_reader.h"
@@ -21,10 +22,11 @@ struct clone {
 	const struct ps_push_manifest_state *state;
 	struct ps_restore *restore;
 	ps_state_reader *reader;
-	ps_state_lookup *lookup; /* of a lazy clone, instead */
+	ps_state_lookup *lookup;    /* of a lazy clone, instead */
 	struct ps_log_behind *log;  /* of the newest state; NULL */
 	struct ps_cut_info reached; /* what the log brings the state to */
 	uint64_t objects, bytes;    /* so far */
+	uint64_t written;           /* to the file */
 	char temporary[PATH_MAX];
 	struct ps_push_note note; /* of the new file: with the hold, if that was taken */
 };
@@ -124,7 +126,8 @@ static int copy_whole(struct clone *c)
 /* What the log has changed is here; all else is told by the state, or by a later one that has it so. */
 static int copy_lazily(struct clone *c)
 {
-	const struct ps_state_lookup_options options = {.state = c->state->info.here.interval};
+	const struct ps_state_lookup_options options = {.state = c->state->info.here.interval,
+	                                                .manifest = &c->manifest};
 	const struct ps_restore_rest rest = {c->state->info.here.interval, c->reached.slots};
 	struct ps_cut_object object;
 	const uint8_t *bytes;
@@ -164,11 +167,12 @@ static int note_state(struct clone *c, ps_storer *s)
 {
 	struct ps_push_note note = c->note;
 	struct ps_stats stats;
-	if (c->state != ps_push_manifest_newest(&c->manifest))
-		return PS_OK;
 	int err = ps_stats(s, &stats);
 	if (err)
 		return err;
+	c->written = stats.bytes_written;
+	if (c->state != ps_push_manifest_newest(&c->manifest))
+		return PS_OK;
 	memcpy(note.last, c->state->mark, sizeof(note.last));
 	memcpy(note.line, c->manifest.hold.line, sizeof(note.line));
 	memcpy(note.published, c->manifest.hold.mark, sizeof(note.published));
@@ -285,6 +289,8 @@ static int clone_to(struct clone *c, const char *path, struct ps_clone_result *r
 		err = look(c);
 	if (!err)
 		err = write_file(c, path);
+	if (ps_loss_is(err) && c->state)
+		err = ps_loss_judge_state(&c->memory, c->r, c->state->info.here.interval, err, canceled, c);
 	if (!err)
 		err = ps_remote_stats(c->r, &after);
 	if (!err && result)
@@ -296,12 +302,13 @@ static int clone_to(struct clone *c, const char *path, struct ps_clone_result *r
 		    .bytes = c->reached.live_bytes,
 		    .received_bytes = after.received_bytes - before.received_bytes,
 		    .requests = after.requests - before.requests,
+		    .written_bytes = c->written,
 		};
 	return err;
 }
 
-int ps_clone(ps_remote *r, const char *path, const struct ps_clone_options *options,
-             struct ps_clone_result *result)
+int push_clone(ps_remote *r, const char *path, const struct ps_clone_options *options,
+               struct ps_clone_result *result, struct ps_push_manifest *manifest)
 {
 	struct clone c = {.r = r};
 	if (!r || !path)
@@ -315,10 +322,18 @@ int ps_clone(ps_remote *r, const char *path, const struct ps_clone_options *opti
 	ps_memory_init(&c.memory, NULL);
 	ps_push_manifest_init(&c.manifest, &c.memory);
 	err = clone_to(&c, path, result);
+	if (!err && manifest) /* what fails here costs that it is read again */
+		(void)!ps_push_manifest_copy(&c.manifest, manifest);
 	ps_log_behind_free(c.log);
 	ps_push_manifest_done(&c.manifest);
 	ps_memory_done(&c.memory);
 	return err;
+}
+
+int ps_clone(ps_remote *r, const char *path, const struct ps_clone_options *options,
+             struct ps_clone_result *result)
+{
+	return push_clone(r, path, options, result, NULL);
 }
 
 static struct ps_push_state told_state(const struct ps_push_manifest *m,

@@ -20,7 +20,7 @@ void ps_fence_encode(const struct ps_fence *fence, uint8_t bytes[PS_FENCE_BYTES]
 PS_CHECKED int ps_fence_decode(const uint8_t *bytes, size_t len, const struct ps_remote_slot_at *at,
                                struct ps_fence *fence);
 
-/* Whether there is a slot, and what: PS_ENOTFOUND: the log ends here, for now. *log: contents of a log; else
+/* Whether there is a slot, and what: PS_ENOTFOUND: the log ends here. *log: contents of a log; else
  * *fence. One request. */
 PS_CHECKED int ps_fence_look(ps_remote *r, const struct ps_remote_slot_at *at, ps_remote_progress_fn progress,
                              void *arg, bool *log, struct ps_fence *fence);

@@ -19,9 +19,53 @@ void ps_push_manifest_done(struct ps_push_manifest *m)
 	ps_push_manifest_init(m, m->memory);
 }
 
+/* capacity: as many as there are. */
+static bool copy_list(struct ps_memory *memory, const void *from, size_t count, size_t size, void **to)
+{
+	*to = count ? ps_memory_alloc(memory, count * size) : NULL;
+	if (*to)
+		memcpy(*to, from, count * size);
+	return *to || count == 0;
+}
+
+int ps_push_manifest_copy(const struct ps_push_manifest *m, struct ps_push_manifest *copy)
+{
+	struct ps_memory *memory = copy->memory;
+	void *packs = NULL, *runs = NULL, *states = NULL;
+	bool all = copy_list(memory, m->packs, m->pack_count, sizeof(*m->packs), &packs) &&
+	           copy_list(memory, m->runs, m->run_count, sizeof(*m->runs), &runs) &&
+	           copy_list(memory, m->states, m->state_count, sizeof(*m->states), &states);
+	*copy = *m;
+	copy->memory = memory;
+	copy->packs = packs;
+	copy->runs = runs;
+	copy->states = states;
+	copy->pack_capacity = packs ? m->pack_count : 0;
+	copy->run_capacity = runs ? m->run_count : 0;
+	copy->state_capacity = states ? m->state_count : 0;
+	if (all)
+		return PS_OK;
+	ps_push_manifest_done(copy);
+	return ps_fail(PS_ENOMEM, "no memory for a manifest of %u packs", m->pack_count);
+}
+
 const struct ps_push_manifest_state *ps_push_manifest_newest(const struct ps_push_manifest *m)
 {
 	return m->state_count ? &m->states[0] : NULL;
+}
+
+uint32_t ps_push_manifest_find_pack(const struct ps_push_manifest_run *run,
+                                    const struct ps_push_manifest_pack *packs, ps_id id)
+{
+	uint32_t from = 0, to = run->packs;
+	while (from < to) {
+		uint32_t middle = from + (to - from) / 2;
+		if (ps_slot_of(packs[middle].last) < ps_slot_of(id))
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from < run->packs && ps_slot_of(packs[from].first) <= ps_slot_of(id) ? from : run->packs;
 }
 
 /* ---- adding ---- */

@@ -66,6 +66,8 @@ struct ps_push_manifest {
 
 void ps_push_manifest_init(struct ps_push_manifest *m, struct ps_memory *memory);
 void ps_push_manifest_done(struct ps_push_manifest *m);
+/* Into an empty one, with its own memory. PS_ENOMEM: it stays empty. */
+PS_CHECKED int ps_push_manifest_copy(const struct ps_push_manifest *m, struct ps_push_manifest *copy);
 
 /* The newest state; NULL if there is none. */
 const struct ps_push_manifest_state *ps_push_manifest_newest(const struct ps_push_manifest *m);
@@ -103,5 +105,8 @@ ps_push_manifest_packs(const struct ps_push_manifest *m, const struct ps_push_ma
 {
 	return run->packs ? m->packs + run->first_pack : NULL;
 }
+/* The first of them that may have something of the id's slot; run->packs: none has. */
+uint32_t ps_push_manifest_find_pack(const struct ps_push_manifest_run *run,
+                                    const struct ps_push_manifest_pack *packs, ps_id id);
 
 #endif

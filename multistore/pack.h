@@ -70,6 +70,8 @@ PS_CHECKED int ps_pack_writer_piece(ps_pack_writer *w, uint64_t offset, const vo
 PS_CHECKED int ps_pack_writer_zeros(ps_pack_writer *w, uint64_t offset, uint64_t len);
 /* How long the pack is at most if it ends behind another item with so many bytes. */
 uint64_t ps_pack_writer_bytes(const ps_pack_writer *w, size_t more);
+/* Another item may bring more blocks than tail and index have room for in what readers ask for first. */
+bool ps_pack_writer_is_full(const ps_pack_writer *w);
 /* Index and tail. `open`: more pieces of the last object follow elsewhere. PS_EINVAL: nothing was added. */
 PS_CHECKED int ps_pack_writer_finish(ps_pack_writer *w, bool open, struct ps_pack_tail *tail,
                                      uint64_t *bytes);

@@ -11,6 +11,7 @@ enum {
 	PACK_MARK = 16,
 	PACK_BLOCK = 256 << 10, /* contents of a block, before compression, at most */
 	PACK_BLOCKS_MAX = 1 << 20,
+	PACK_END = 32 << 10, /* of a pack, that readers ask for first: tail and index */
 	PACK_ITEM_HEAD_MAX = 48, /* an item without its bytes: a kind and at most four numbers */
 	PACK_WINDOW_LOG = 18,    /* of a block's zstd frame, at most: what one block takes */
 };

@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "multistore/loss.h"
+#include "multistore/pack_format.h"
 
 enum {
-	END_BYTES = 32 << 10,  /* of a pack, that are read at first: its tail, and an index of 2,040 blocks */
 	AHEAD_BYTES = 4 << 20, /* of blocks in one request */
 	AHEAD_SHARE = 4,       /* of what is kept, so that it is still there when it is asked for */
 };
@@ -18,10 +19,15 @@ int ps_pack_loader_init(struct ps_pack_loader *l, struct ps_memory *memory, ps_r
 	l->memory = memory;
 	l->r = r;
 	l->ahead_bytes = cache_bytes / AHEAD_SHARE < AHEAD_BYTES ? cache_bytes / AHEAD_SHARE : AHEAD_BYTES;
-	int err = ps_pack_streams_init(&l->streams);
+	int err = ps_pack_streams_init(&l->streams, (uint32_t)(cache_bytes / 2 / PACK_BLOCK));
 	if (err)
 		return err;
-	err = ps_pack_cache_new(memory, cache_bytes, &l->cache);
+	err = ps_pack_fetchers_init(&l->fetchers);
+	if (!err) {
+		err = ps_pack_cache_new(memory, cache_bytes, &l->cache);
+		if (err)
+			ps_pack_fetchers_done(&l->fetchers);
+	}
 	if (err)
 		ps_pack_streams_done(&l->streams);
 	return err;
@@ -31,6 +37,8 @@ void ps_pack_loader_done(struct ps_pack_loader *l)
 {
 	if (!l->cache)
 		return;
+	atomic_store(&l->stopped, true);
+	ps_pack_fetchers_done(&l->fetchers);
 	ps_pack_cache_free(l->cache);
 	ps_pack_streams_done(&l->streams);
 }
@@ -52,6 +60,8 @@ static int read_range(struct ps_pack_loader *l, const struct ps_pack_about *pack
 	char name[PS_PACK_NAME], sentence[PS_CACHE_SENTENCE];
 	size_t got = 0;
 	ps_pack_name(pack, name);
+	if (atomic_load(&l->stopped))
+		return ps_fail(PS_ECANCELED, "%s: nothing is fetched any more", name);
 	atomic_fetch_add(&l->reads, 1);
 	atomic_fetch_add(&l->read_bytes, len);
 	int err = ps_remote_read_at(l->r, name, offset, buf, len, &got, &options);
@@ -61,6 +71,8 @@ static int read_range(struct ps_pack_loader *l, const struct ps_pack_about *pack
 		return ps_fail(PS_ECORRUPT, "%s: ends before byte %llu", name,
 		               (unsigned long long)(offset + len));
 	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	if (ps_loss_is(err))
+		atomic_fetch_add(&l->losses, 1);
 	return ps_fail(err == PS_ENOTFOUND ? PS_ESUPERSEDED : err, "%s: bytes %llu to %llu: %s", name,
 	               (unsigned long long)offset, (unsigned long long)(offset + len), sentence);
 }
@@ -122,7 +134,7 @@ static int decode_end(struct ps_pack_loader *l, const struct ps_push_manifest_pa
 static int read_end(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
                     struct ps_pack_index *index)
 {
-	size_t len = pack->bytes < END_BYTES ? (size_t)pack->bytes : END_BYTES;
+	size_t len = pack->bytes < PACK_END ? (size_t)pack->bytes : PACK_END;
 	uint8_t *end = ps_memory_alloc(l->memory, len + 1);
 	if (!end)
 		return ps_fail(PS_ENOMEM, "no memory for the end of a pack");
@@ -135,7 +147,8 @@ static int read_end(struct ps_pack_loader *l, const struct ps_push_manifest_pack
 }
 
 /* Who was here before may have had it for another manifest, of which nothing is believed, too. */
-static int check_cached(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack, struct ps_cached *e)
+static int check_cached(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
+                        struct ps_cached *e)
 {
 	int err = damaged(&pack->about, check_tail(pack, &e->index.tail));
 	if (err)
@@ -143,7 +156,8 @@ static int check_cached(struct ps_pack_loader *l, const struct ps_push_manifest_
 	return err;
 }
 
-int ps_pack_peek_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack, struct ps_cached **held)
+int ps_pack_peek_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
+                       struct ps_cached **held)
 {
 	struct ps_cache_key key = key_of(&pack->about, PS_CACHE_INDEX);
 	struct ps_cached *e = ps_pack_cache_peek(l->cache, &key);
@@ -153,23 +167,58 @@ int ps_pack_peek_index(struct ps_pack_loader *l, const struct ps_push_manifest_p
 	return err;
 }
 
+/* e is held for loading; on errors it is not held any more. */
+static int fill_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack, struct ps_cached *e)
+{
+	struct ps_pack_index index;
+	int err = read_end(l, pack, &index);
+	if (err) {
+		ps_pack_cache_failed(l->cache, e, err);
+		return err;
+	}
+	e->index = index;
+	ps_pack_cache_loaded(l->cache, e, index.tail.blocks * sizeof(*index.lines));
+	return PS_OK;
+}
+
+struct index_fetch {
+	struct ps_pack_fetch fetch; /* first */
+	struct ps_pack_loader *l;
+	struct ps_push_manifest_pack pack;
+	struct ps_cached *held;
+};
+
+static void fetch_index(struct ps_pack_fetch *fetch)
+{
+	struct index_fetch *f = (struct index_fetch *)(void *)fetch;
+	struct ps_pack_loader *l = f->l;
+	if (fill_index(l, &f->pack, f->held) == PS_OK)
+		ps_pack_cache_release(l->cache, f->held);
+	ps_memory_free(l->memory, f, sizeof(*f));
+}
+
+void ps_pack_begin_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack)
+{
+	struct ps_cache_key key = key_of(&pack->about, PS_CACHE_INDEX);
+	struct index_fetch *f = ps_memory_alloc(l->memory, sizeof(*f));
+	struct ps_cached *held = f ? ps_pack_cache_claim(l->cache, &key) : NULL;
+	if (held) {
+		*f = (struct index_fetch){{.run = fetch_index}, l, *pack, held};
+		ps_pack_fetchers_add(&l->fetchers, &f->fetch);
+	} else {
+		ps_memory_free(l->memory, f, sizeof(*f));
+	}
+}
+
 int ps_pack_load_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
                        struct ps_cached **held)
 {
 	struct ps_cache_key key = key_of(&pack->about, PS_CACHE_INDEX);
-	struct ps_pack_index index;
 	struct ps_cached *e = NULL;
 	bool load = false;
 	int err = ps_pack_cache_hold(l->cache, &key, &e, &load);
-	if (!err && load) {
-		err = read_end(l, pack, &index);
-		if (err) {
-			ps_pack_cache_failed(l->cache, e, err);
-		} else {
-			e->index = index;
-			ps_pack_cache_loaded(l->cache, e, index.tail.blocks * sizeof(*index.lines));
-		}
-	}
+	if (!err && load)
+		err = fill_index(l, pack, e);
 	if (!err && !load)
 		err = check_cached(l, pack, e);
 	if (!err)
@@ -269,7 +318,55 @@ int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *ind
 	return err;
 }
 
-struct ps_cached *ps_pack_peek_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block)
+struct blocks_fetch {
+	struct ps_pack_fetch fetch; /* first */
+	struct ps_pack_loader *l;
+	struct ps_cached *index; /* held */
+	struct claimed c;
+};
+
+static void fetch_blocks(struct ps_pack_fetch *fetch)
+{
+	struct blocks_fetch *f = (struct blocks_fetch *)(void *)fetch;
+	struct ps_pack_loader *l = f->l;
+	if (load_claimed(l, &f->c) == PS_OK)
+		ps_pack_cache_release(l->cache, f->c.held[0]);
+	ps_pack_cache_release(l->cache, f->index);
+	ps_memory_free(l->memory, f, sizeof(*f));
+}
+
+/* From this block on, in one request. How many blocks were looked at; 0: there is no memory for it. */
+static uint32_t begin_range(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t first,
+                            uint32_t last)
+{
+	struct ps_cache_key block = key_of(&index->tail.about, first),
+	                    end = key_of(&index->tail.about, PS_CACHE_INDEX);
+	struct blocks_fetch *f = ps_memory_alloc(l->memory, sizeof(*f));
+	if (!f)
+		return 0;
+	*f = (struct blocks_fetch){{.run = fetch_blocks}, l, NULL, {.index = index, .first = first}};
+	f->c.held[0] = ps_pack_cache_claim(l->cache, &block);
+	if (!f->c.held[0]) {
+		ps_memory_free(l->memory, f, sizeof(*f));
+		return 1;
+	}
+	f->index = ps_pack_cache_peek(l->cache, &end); /* the caller's: it is there */
+	f->c.count = 1;
+	claim_more(l, &f->c, last, AHEAD_BYTES);
+	uint32_t count = f->c.count;
+	ps_pack_fetchers_add(&l->fetchers, &f->fetch);
+	return count;
+}
+
+void ps_pack_begin_blocks(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t first,
+                          uint32_t last)
+{
+	for (uint32_t count = 1; first <= last && count > 0; first += count)
+		count = begin_range(l, index, first, last);
+}
+
+struct ps_cached *ps_pack_peek_block(struct ps_pack_loader *l, const struct ps_pack_index *index,
+                                     uint32_t block)
 {
 	struct ps_cache_key key = key_of(&index->tail.about, block);
 	return ps_pack_cache_peek(l->cache, &key);

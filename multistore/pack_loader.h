@@ -7,6 +7,7 @@
 
 #include "multistore/manifest.h"
 #include "multistore/pack_cache.h"
+#include "multistore/pack_fetchers.h"
 #include "multistore/pack_streams.h"
 
 struct ps_pack_loader {
@@ -14,9 +15,11 @@ struct ps_pack_loader {
 	ps_remote *r;
 	struct ps_pack_cache *cache;
 	struct ps_pack_streams streams;
+	struct ps_pack_fetchers fetchers;
 	uint64_t ahead_bytes;            /* in one request, beyond what is asked for */
 	atomic_bool stopped;             /* what is under way ends within a second, with PS_ECANCELED */
 	atomic_ullong reads, read_bytes; /* ranges of packs that were asked for, and their bytes */
+	atomic_ullong losses; /* of these, those for which pads were gone, or later ones (loss.h) */
 };
 
 /* cache_bytes: what is kept decoded. PS_ENOMEM. */
@@ -34,9 +37,17 @@ PS_CHECKED int ps_pack_load_index(struct ps_pack_loader *l, const struct ps_push
 PS_CHECKED int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block,
                                   uint32_t wanted, struct ps_cached **held);
 
+/* Fetched by others while the caller goes on: an index; blocks from `first` to `last`, those that lie side by
+ * side in one request. What is there, or being fetched, is left out. What fails is for who asks for it.
+ * `index` is held by the caller. */
+void ps_pack_begin_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack);
+void ps_pack_begin_blocks(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t first,
+                          uint32_t last);
+
 /* What the cache has: *held NULL where it has not. Nothing is fetched, and nobody is waited for. */
 PS_CHECKED int ps_pack_peek_index(struct ps_pack_loader *l, const struct ps_push_manifest_pack *pack,
                                   struct ps_cached **held);
-struct ps_cached *ps_pack_peek_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block);
+struct ps_cached *ps_pack_peek_block(struct ps_pack_loader *l, const struct ps_pack_index *index,
+                                     uint32_t block);
 
 #endif

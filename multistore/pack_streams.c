@@ -4,9 +4,11 @@
 
 #include "base/fail.h"
 
-int ps_pack_streams_init(struct ps_pack_streams *s)
+enum { RECENT = 4 * PS_PACK_STREAMS }; /* requests */
+
+int ps_pack_streams_init(struct ps_pack_streams *s, uint32_t most)
 {
-	*s = (struct ps_pack_streams){0};
+	*s = (struct ps_pack_streams){.most = most};
 	return pthread_mutex_init(&s->lock, NULL) == 0 ? PS_OK
 	                                               : ps_fail(PS_ENOMEM, "no memory for reading ahead");
 }
@@ -56,6 +58,17 @@ static void stands_at(struct ps_pack_stream *t, const struct ps_pack_index *inde
 	t->ended = next >= index->tail.blocks;
 }
 
+/* What one of those that go on at the time may have ahead: who goes through the slots of many runs goes
+ * through all of them at once. */
+static uint32_t share(const struct ps_pack_streams *s)
+{
+	uint32_t active = 0;
+	for (unsigned i = 0; i < PS_PACK_STREAMS; i++)
+		active += s->stream[i].ahead > 0 && s->clock - s->stream[i].used < RECENT;
+	uint32_t blocks = active > 0 ? s->most / active : s->most;
+	return blocks > 0 ? blocks : 1;
+}
+
 uint32_t ps_pack_streams_follow(struct ps_pack_streams *s, const struct ps_pack_index *index, uint32_t block,
                                 uint32_t wanted)
 {
@@ -64,7 +77,7 @@ uint32_t ps_pack_streams_follow(struct ps_pack_streams *s, const struct ps_pack_
 	advance(t, wanted - block);
 	t->used = ++s->clock;
 	stands_at(t, index, block);
-	uint32_t ahead = t->ahead;
+	uint32_t most = share(s), ahead = t->ahead < most ? t->ahead : most;
 	pthread_mutex_unlock(&s->lock);
 	uint32_t last = index->tail.blocks - 1;
 	return wanted >= last ? wanted : last - wanted < ahead ? last : wanted + ahead;

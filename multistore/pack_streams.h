@@ -8,7 +8,7 @@
 
 #include "multistore/pack_index.h"
 
-enum { PS_PACK_STREAMS = 8, PS_PACK_AHEAD_BLOCKS = 64 };
+enum { PS_PACK_STREAMS = 32, PS_PACK_AHEAD_BLOCKS = 64 };
 
 /* One that was read last ended before block `next`. */
 struct ps_pack_stream {
@@ -22,11 +22,12 @@ struct ps_pack_stream {
 struct ps_pack_streams {
 	pthread_mutex_t lock; /* a leaf; guards all below */
 	uint64_t clock;
+	uint32_t most; /* blocks ahead, of all that are read at the time */
 	struct ps_pack_stream stream[PS_PACK_STREAMS];
 };
 
-/* PS_ENOMEM. */
-PS_CHECKED int ps_pack_streams_init(struct ps_pack_streams *s);
+/* most: so many blocks are kept until they are asked for; streams share them. PS_ENOMEM. */
+PS_CHECKED int ps_pack_streams_init(struct ps_pack_streams *s, uint32_t most);
 void ps_pack_streams_done(struct ps_pack_streams *s);
 /* Blocks from `block` to `wanted` are about to be asked for. The last one that is worth asking for as well,
  * in the same pack. */

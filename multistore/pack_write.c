@@ -325,6 +325,13 @@ uint64_t ps_pack_writer_bytes(const ps_pack_writer *w, size_t more)
 	       3 * sizeof(struct pack_block_bytes) + blocks * sizeof(struct pack_index_bytes);
 }
 
+/* The block that is being filled, and one that an item may begin. */
+bool ps_pack_writer_is_full(const ps_pack_writer *w)
+{
+	return (w->tail.blocks + 2) * sizeof(struct pack_index_bytes) + sizeof(struct pack_tail_bytes) >
+	       PACK_END;
+}
+
 static int put_tail(ps_pack_writer *w)
 {
 	const struct ps_pack_tail *t = &w->tail;

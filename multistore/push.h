@@ -82,6 +82,7 @@ struct ps_clone_result {
 	uint64_t state, commit, objects, bytes; /* commit: the last one that is in it */
 	uint64_t received_bytes, requests;
 	uint64_t log_groups; /* that were shipped behind the state, and are in it */
+	uint64_t written_bytes; /* to the file, before it was closed */
 };
 /* The store of a state, the newest with the commits that were shipped behind it, as a new file at path, r synced before (a state of another machine's is seen): it appears when it is whole, until then
  * it is "path.partial-PROCESS". Small contents lie in classes. Its next push goes on where the state was, if it was the newest.

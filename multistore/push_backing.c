@@ -10,7 +10,7 @@
 #include "multistore/push_internal.h"
 #include "multistore/state_lookup.h"
 
-enum { SENTENCE = 512, PASSES = 4 };
+enum { SENTENCE = 512 };
 
 struct ps_push_backing {
 	ps_storer *s;
@@ -41,7 +41,8 @@ static int open_remote(struct ps_push_backing *b)
  * again. */
 static int open_lookup(struct ps_push_backing *b, ps_state_lookup **lookup)
 {
-	const struct ps_state_lookup_options options = {.cache_bytes = b->options.cache_bytes};
+	const struct ps_state_lookup_options options = {.cache_bytes = b->options.cache_bytes,
+	                                                .manifest = b->options.manifest};
 	*lookup = atomic_load(&b->lookup);
 	if (*lookup)
 		return PS_OK;
@@ -54,6 +55,8 @@ static int open_lookup(struct ps_push_backing *b, ps_state_lookup **lookup)
 		err = ps_state_lookup_open(&b->memory, b->r, &options, lookup);
 		if (!err)
 			atomic_store(&b->lookup, *lookup);
+		if (!err && b->options.manifest)
+			ps_push_manifest_done(b->options.manifest);
 		if (!err && atomic_load(&b->stopped)) /* it may not have been seen there */
 			ps_state_lookup_stop(*lookup, true);
 	}
@@ -94,15 +97,25 @@ static int fetch(void *arg, ps_id id, uint64_t interval, bool exact, uint64_t of
 }
 
 /* What a slot has that is unknown in the file. */
-static int tell(void *arg, uint64_t slot, uint64_t end, uint64_t interval, bool ahead, ps_backing_told_fn fn,
+static int tell(void *arg, uint64_t slot, uint64_t end, uint64_t interval, ps_backing_told_fn fn,
                 void *fn_arg)
 {
 	struct ps_push_backing *b = arg;
 	ps_state_lookup *l;
 	int err = atomic_load(&b->stopped) ? stopped() : open_lookup(b, &l);
 	if (!err)
-		err = ps_state_lookup_tell(l, slot, end, interval, ahead, fn, fn_arg);
+		err = ps_state_lookup_tell(l, slot, end, interval, fn, fn_arg);
 	return err == PS_ECANCELED ? stopped() : err;
+}
+
+/* Where that is not possible, the reads say why. */
+static size_t want(void *arg, const struct ps_backing_want *wants, size_t count)
+{
+	struct ps_push_backing *b = arg;
+	ps_state_lookup *l;
+	if (atomic_load(&b->stopped) || open_lookup(b, &l) != PS_OK)
+		return count;
+	return ps_state_lookup_want(l, wants, count);
 }
 
 /* ---- confirming and leaving ---- */
@@ -113,6 +126,21 @@ int ps_push_backing_pushed(struct ps_push_backing *b, uint64_t state)
 	if (!err)
 		atomic_store(&b->pushed, true);
 	return err;
+}
+
+/* newest: NULL, where a manifest names no state. */
+static int confirm_state(struct ps_push_backing *b, const struct ps_push_note *note,
+                         const struct ps_push_manifest_state *newest)
+{
+	if (!newest)
+		return ps_fail(PS_ENOTFOUND, "no state was pushed here");
+	uint64_t number = newest->info.here.interval;
+	if (ps_push_note_has(note, newest->mark))
+		return ps_push_backing_pushed(b, number);
+	return ps_fail(PS_EFORK,
+	               "state %llu is the newest, and was not pushed from this file as it is here: nothing "
+	               "of it may leave",
+	               (unsigned long long)number);
 }
 
 /* The newest state is of this file: its last push, or an attempt of which it did not hear the end. */
@@ -128,42 +156,39 @@ static int confirm_newest(struct ps_push_backing *b)
 	pthread_mutex_unlock(&b->opening);
 	if (!err)
 		err = push_read_manifest(b->r, PS_PUSH_MANIFEST_KEY, &m);
-	if (!err) {
-		const struct ps_push_manifest_state *newest = ps_push_manifest_newest(&m);
-		uint64_t number = newest->info.here.interval;
-		err = ps_push_note_has(&note, newest->mark)
-		          ? ps_push_backing_pushed(b, number)
-		          : ps_fail(PS_EFORK,
-		                    "state %llu is the newest, and was not pushed from this file as it is "
-		                    "here: nothing of it may leave",
-		                    (unsigned long long)number);
-	}
+	if (!err)
+		err = confirm_state(b, &note, ps_push_manifest_newest(&m));
 	ps_push_manifest_done(&m);
 	return err;
 }
 
-/* The store estimates what is in its file; what is really there is counted behind it, and the goal set lower
- * by as much as it was missed. */
+/* Evicts, and counts what is there then; *missed: by so much the goal was, beyond what cannot leave. */
+static int evict_and_count(struct ps_push_backing *b, uint64_t asked, uint64_t goal, ps_progress_fn fn,
+                           void *arg, struct ps_push_evicted *evicted, uint64_t *missed)
+{
+	struct ps_backing_figures f;
+	uint64_t freed = 0;
+	int err = ps_backing_evict(b->s, asked, fn, arg, &freed);
+	evicted->freed += freed;
+	if (!err)
+		err = ps_backing_figures(b->s, &f);
+	if (err)
+		return err;
+	evicted->dirty = f.local_bytes > goal && f.dirty_bytes > 0;
+	*missed = f.local_bytes > goal + f.dirty_bytes ? f.local_bytes - goal : 0;
+	return PS_OK;
+}
+
+/* The store estimates what is in its file. What that is wrong by is the same at the second time, which is
+ * asked for as much less; what comes into the file meanwhile is for the next eviction. */
 static int evict_to(struct ps_push_backing *b, uint64_t goal, ps_progress_fn fn, void *arg,
                     struct ps_push_evicted *evicted)
 {
-	uint64_t asked = goal;
-	int err = PS_OK;
-	for (unsigned pass = 0; pass < PASSES && !err; pass++) {
-		struct ps_backing_figures f;
-		uint64_t freed = 0;
-		err = ps_backing_evict(b->s, asked, fn, arg, &freed);
-		evicted->freed += freed;
-		if (err || asked == 0)
-			break;
-		err = ps_backing_figures(b->s, &f);
-		evicted->dirty = !err && f.local_bytes > goal && f.dirty_bytes > 0;
-		if (err || f.local_bytes <= goal + f.dirty_bytes) /* these cannot leave */
-			break;
-		uint64_t missed = f.local_bytes - goal;
-		asked = asked > missed ? asked - missed : 0;
-	}
-	return err;
+	uint64_t missed;
+	int err = evict_and_count(b, goal, goal, fn, arg, evicted, &missed);
+	if (err || missed == 0 || goal == 0)
+		return err;
+	return evict_and_count(b, goal > missed ? goal - missed : 0, goal, fn, arg, evicted, &missed);
 }
 
 int ps_push_backing_evict(struct ps_push_backing *b, uint64_t goal, ps_progress_fn fn, void *arg,
@@ -201,7 +226,7 @@ int ps_push_backing_open(ps_storer *s, ps_remote *r, const struct ps_push_backin
 	b->r = r;
 	if (options)
 		b->options = *options;
-	const struct ps_backing calls = {.arg = b, .fetch = fetch, .tell = tell};
+	const struct ps_backing calls = {.arg = b, .fetch = fetch, .tell = tell, .want = want};
 	int err = confirm_noted(b);
 	if (!err)
 		err = ps_backing_attach(s, &calls);

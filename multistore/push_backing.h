@@ -10,9 +10,13 @@
 #include "store/backing.h"
 
 struct ps_push_backing;
+struct ps_push_manifest;
 
 struct ps_push_backing_options {
 	size_t cache_bytes; /* of packs, kept decoded; 16 MiB */
+	/* Outlives the backing, or NULL: what was just read, for the first call that fetches; it is emptied
+	 * then. One without a state: that call reads it. */
+	struct ps_push_manifest *manifest;
 	/* Hears of each fetch, under no lock, in the thread that fetched; may be NULL. */
 	void (*fetched)(void *arg, size_t len);
 	/* Where ps_push_backing_open is given no remote: opens it, by the first call that needs it, under no

@@ -64,6 +64,11 @@ static inline const ps_storer *push_innermost(const ps_storer *s)
 	return s;
 }
 
+/* ps_clone, and the manifest that it read: into an empty one, or NULL; it stays empty where there is no
+ * memory for it (clone.c). */
+PS_CHECKED int push_clone(ps_remote *r, const char *path, const struct ps_clone_options *options,
+                          struct ps_clone_result *result, struct ps_push_manifest *manifest);
+
 /* ---- the manifest (push_manifest.c) ---- */
 
 /* The value as it is in the remote's index. PS_ENOTFOUND: there is none. */

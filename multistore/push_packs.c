@@ -159,7 +159,8 @@ static int end_pack(struct packer *k, bool open)
 static int make_room(struct packer *k, size_t len, bool piece)
 {
 	int err = PS_OK;
-	if (k->writer && ps_pack_writer_bytes(k->writer, len) > k->p->options.pack_bytes)
+	if (k->writer && (ps_pack_writer_is_full(k->writer) ||
+	                  ps_pack_writer_bytes(k->writer, len) > k->p->options.pack_bytes))
 		err = end_pack(k, piece);
 	if (!err && !k->writer)
 		err = begin_pack(k, piece);

@@ -18,10 +18,12 @@ typedef struct ps_state_lookup ps_state_lookup;
 struct ps_state_lookup_options {
 	uint64_t state; /* only this one, by its number; 0: all that are kept, the newest before the others */
 	size_t cache_bytes; /* indexes and blocks that are kept decoded; 16 MiB */
+	/* As it was just read: copied; NULL, or one without a state: it is read. */
+	const struct ps_push_manifest *manifest;
 };
 
 /* r stays open until it is freed. PS_ENOTFOUND: nothing was pushed there, or no such state is kept;
- * PS_ENOMEM. One request. */
+ * PS_ENOMEM. One request, where the manifest is not given. */
 PS_CHECKED int ps_state_lookup_open(struct ps_memory *memory, ps_remote *r,
                                     const struct ps_state_lookup_options *options, ps_state_lookup **lookup);
 /* Takes the manifest as the remote's index has it by now; `changed` (may be NULL) tells whether there was
@@ -39,10 +41,14 @@ PS_CHECKED int ps_state_lookup_read(ps_state_lookup *l, ps_id id, uint64_t inter
                                     void *buf, size_t len);
 
 /* What the slot had at the end of `interval`, and those behind it below `end` as far as that is decoded
- * already, as struct ps_backing has it. ahead: some of what lies behind is fetched with it. PS_ESUPERSEDED: no
- * state that is kept says what it was then; what fn said. */
+ * already, as struct ps_backing has it; who goes on from slot to slot is read ahead of (pack_streams.h).
+ * PS_ESUPERSEDED: no state that is kept says what it was then; what fn said. */
 PS_CHECKED int ps_state_lookup_tell(ps_state_lookup *l, uint64_t slot, uint64_t end, uint64_t interval,
-                                    bool ahead, ps_backing_told_fn fn, void *arg);
+                                    ps_backing_told_fn fn, void *arg);
+
+/* These are going to be read, or told: several are fetched at once. How many of them, from the first on, were
+ * begun: those behind have to be said again. */
+size_t ps_state_lookup_want(ps_state_lookup *l, const struct ps_backing_want *wants, size_t count);
 
 struct ps_state_lookup_figures {
 	uint64_t reads, read_bytes; /* ranges of packs that were fetched */

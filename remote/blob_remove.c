@@ -302,7 +302,7 @@ static int find_way(struct ps_operation *op, struct way *way)
 	known = known && !way->shares;
 	way->copies = known && !shown;
 	way->rewrites = known && shown && !is_own(op->r, &record);
-	if (known && (record.flags & PS_RECORD_UPDATING))
+	if (way->copies && (record.flags & PS_RECORD_UPDATING))
 		err = ps_fail(PS_EBUSY, "a put of \"%.64s\" is unfinished: finish or release it first",
 		              op->shown.key);
 	if (err == PS_OK)
@@ -337,15 +337,19 @@ static int check_target(ps_remote *r, const char *to)
 	return err == PS_OK ? ps_fail(PS_EEXIST, "\"%.64s\" has a value, or one is being put", to) : err;
 }
 
-/* *rewrite: nothing was done; the value is to be written anew first. */
+/* *rewrite: nothing was done; the value is to be written anew first. What an interrupted call meant the address
+ * to show, this one's own rewriting among them, is carried out before anything else. */
 static int rename_once(ps_remote *r, const char *from, const char *to, bool *rewrite)
 {
 	struct ps_operation op;
 	struct way way = {0};
+	bool resumed;
 	int err = begin(&op, r, "rename", from);
 	*rewrite = false;
 	if (err != PS_OK)
 		return err;
+	if (op.error == PS_OK)
+		(void)ps_operation_fail(&op, ps_public_resume(&op, &resumed));
 	if (op.error == PS_OK)
 		(void)ps_operation_fail(&op, find_way(&op, &way));
 	if (op.error == PS_OK && way.rewrites)

@@ -148,16 +148,24 @@ static size_t room(const struct ps_sync *s, uint64_t size)
 	return (size_t)(size + SLACK < most ? size + SLACK : most);
 }
 
+static bool is_it(const struct sync_head *known, const struct ps_pad_identity *identity)
+{
+	return known && known->there && identity->counter == known->head.counter &&
+	       memcmp(identity->hash, known->hash, sizeof(identity->hash)) == 0;
+}
+
 int sync_fetch_head(struct ps_sync *s, struct sync_head *head)
 {
 	struct head_fetch f = {.s = s, .head = head};
 	for (unsigned looks = 0;; looks++) {
 		int err = ask(&f, PS_NET_HEAD, 0);
-		bool same = err == PS_OK && s->base.there && f.identity.counter == s->base.head.counter &&
-		            memcmp(f.identity.hash, s->base.hash, sizeof(f.identity.hash)) == 0;
+		const struct sync_head *same = err != PS_OK                   ? NULL
+		                               : is_it(&s->base, &f.identity) ? &s->base
+		                               : is_it(s->seen, &f.identity)  ? s->seen
+		                                                              : NULL;
 		if (same) { /* it could as well show that very head again */
-			err = ps_head_copy(&head->head, &s->base.head);
-			memcpy(head->hash, s->base.hash, sizeof(head->hash));
+			err = ps_head_copy(&head->head, &same->head);
+			memcpy(head->hash, same->hash, sizeof(head->hash));
 			head->there = err == PS_OK;
 			return err;
 		}

@@ -133,17 +133,18 @@ struct ps_summary_bytes {
 	uint8_t reserved[3];
 	uint8_t hash_key[16];
 	ps_le64 counts[4]; /* entries: names, dirty records, the index's own, spare pads and notes */
-	ps_le32 pieces, figures, cells, more;
+	ps_le32 pieces, figures, cells, round; /* round: 1 more than that of the one before */
 };
 static_assert(sizeof(struct ps_summary_bytes) == 72, "no padding");
 
-/* A cell: what one commit after the summary does. Then, if it is used: figures that change (which, by how
- * much: 16 bytes), and entries that come or go. */
+/* A cell: what one commit does after the summary that has the cell's round; before a later one it is as good
+ * as unused. Then, if it is used: figures that change (which, by how much: 16 bytes), and entries that come
+ * or go. */
 struct ps_cell_bytes {
 	uint8_t magic[4];
 	uint8_t format, used;
 	uint8_t reserved[2];
-	ps_le32 number, deltas, effects, more;
+	ps_le32 number, deltas, effects, round;
 };
 static_assert(sizeof(struct ps_cell_bytes) == 24, "no padding");
 struct ps_cell_effect_bytes {

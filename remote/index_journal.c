@@ -4,7 +4,8 @@
  *
  * Cells are objects that come with the summary, and used in their order. Two commits that touch the same come
  * one after the other, and so do their cells; all others may be applied in any order. One whose commit
- * failed, or came too late for a crash, stays unused. */
+ * failed, or came too late for a crash, stays unused. The next summary has the same cells: what they have of
+ * the rounds before counts no more. */
 #include <string.h>
 
 #include "base/fail.h"
@@ -109,7 +110,8 @@ int index_cell_write(ps_index_txn *txn, ps_id cell, size_t number)
 	                             .used = 1,
 	                             .number = ps_set32((uint32_t)number),
 	                             .deltas = ps_set32(deltas),
-	                             .effects = ps_set32(effects)};
+	                             .effects = ps_set32(effects),
+	                             .round = ps_set32(txn->index->summary_round)};
 	size_t len =
 	    sizeof(head) + deltas * 2 * sizeof(ps_le64) + effects * sizeof(struct ps_cell_effect_bytes);
 	uint8_t *bytes = ps_memory_alloc(memory, len);
@@ -128,12 +130,12 @@ bool index_cell_needed(const ps_index_txn *txn)
 	       count_deltas((const uint64_t *)&txn->delta) > 0;
 }
 
-int index_cells_make(ps_batch *batch, ps_id *cells, size_t count)
+int index_cells_make(ps_batch *batch, ps_id *cells, size_t from, size_t to)
 {
 	struct ps_cell_bytes head = {.format = PS_INDEX_FORMAT};
 	int err = PS_OK;
 	memcpy(head.magic, cell_magic, sizeof(head.magic));
-	for (size_t i = 0; i < count && err == PS_OK; i++) {
+	for (size_t i = from; i < to && err == PS_OK; i++) {
 		head.number = ps_set32((uint32_t)i);
 		err = ps_batch_put(batch, &head, sizeof(head), &cells[i]);
 	}
@@ -176,12 +178,16 @@ static int apply_cell(struct replay *r, size_t number, const uint8_t *bytes, siz
 		return damaged("is too short");
 	memcpy(&head, bytes, sizeof(head));
 	uint64_t deltas = ps_get32(head.deltas), effects = ps_get32(head.effects);
+	uint32_t round = ps_get32(head.round);
 	if (memcmp(head.magic, cell_magic, sizeof(head.magic)) != 0 || head.format != PS_INDEX_FORMAT ||
-	    head.used > 1 || !ps_all_zero(head.reserved, sizeof(head.reserved)) || ps_get32(head.more) != 0 ||
-	    ps_get32(head.number) != number || deltas > FIGURES || (!head.used && deltas + effects > 0) ||
+	    head.used > 1 || !ps_all_zero(head.reserved, sizeof(head.reserved)) ||
+	    round > r->index->summary_round || ps_get32(head.number) != number || deltas > FIGURES ||
+	    (!head.used && deltas + effects > 0) ||
 	    len !=
 	        sizeof(head) + deltas * 2 * sizeof(ps_le64) + effects * sizeof(struct ps_cell_effect_bytes))
 		return damaged("is not what a commit has written");
+	if (round < r->index->summary_round)
+		return PS_OK;
 	bytes += sizeof(head);
 	for (; deltas > 0; deltas--, bytes += 2 * sizeof(ps_le64)) {
 		ps_le64 pair[2];

@@ -19,7 +19,8 @@
 static_assert(crypto_shorthash_KEYBYTES == INDEX_HASH_KEY && crypto_shorthash_BYTES == 8, "SipHash-2-4");
 
 enum {
-	DEFAULT_BUDGET = 32 << 20,
+	/* Free space between the records of a million keys takes half of it. */
+	DEFAULT_BUDGET = 128 << 20,
 	LIST_KEEP_BYTES = 256 << 20,
 	SUMMARY_FROM = 1 << 14, /* fewer records are looked at as fast as a summary is written */
 };

@@ -2,8 +2,9 @@
  *
  * The prime object names it, and comes with it in one commit. What is changed later stands in its cells
  * (index_journal.c), each in the commit that makes the change; when they are used up it is written anew, in
- * one commit with the old one's end. So what an open finds is current, whatever crashed. What it cannot show
- * is damage to a record: that is found when the record is read. */
+ * one commit with the old one's end, a round later, with the same cells and some more if the index has grown.
+ * So what an open finds is current, whatever crashed. What it cannot show is damage to a record: that is
+ * found when the record is read. */
 #include <string.h>
 
 #include "base/fail.h"
@@ -16,7 +17,8 @@ enum {
 	 * open less than reading the summary. */
 	RECORDS_A_CELL = 64,
 	FEWEST_CELLS = 1 << 10,
-	MOST_CELLS = 1 << 14,
+	MOST_CELLS = 15 << 10,
+	CELLS_AT_ONCE = 1 << 10, /* that come with one summary: what a commit takes of memory is bounded */
 };
 
 static_assert(INDEX_SECTIONS == sizeof(((struct ps_summary_bytes *)0)->counts) / sizeof(ps_le64),
@@ -71,7 +73,7 @@ struct writer {
 	ps_id *ids; /* of pieces */
 	size_t ids_count, ids_capacity;
 	ps_id *cells;
-	size_t cells_count;
+	size_t cells_kept, cells_count; /* kept: of the summary before */
 };
 
 static size_t entry_bytes(unsigned section)
@@ -174,7 +176,8 @@ static int add_root(struct writer *w, ps_id *root)
 	struct ps_summary_bytes head = {.format = PS_INDEX_FORMAT,
 	                                .pieces = ps_set32((uint32_t)w->ids_count),
 	                                .figures = ps_set32((uint32_t)count),
-	                                .cells = ps_set32((uint32_t)w->cells_count)};
+	                                .cells = ps_set32((uint32_t)w->cells_count),
+	                                .round = ps_set32(w->index->summary_round + 1)};
 	uint8_t *bytes = ps_memory_alloc(&w->index->memory, len);
 	if (!bytes)
 		return ps_fail(PS_ENOMEM, "no memory for a summary of %zu bytes", len);
@@ -195,15 +198,15 @@ static int add_root(struct writer *w, ps_id *root)
 	return err;
 }
 
-static int drop_old(ps_index *index, ps_batch *batch);
+static int drop_old(ps_index *index, ps_batch *batch, bool cells);
 
 static int write_all(struct writer *w, ps_id *root)
 {
-	int err = drop_old(w->index, w->batch);
+	int err = drop_old(w->index, w->batch, false);
 	if (err == PS_OK)
 		err = add_sections(w);
 	if (err == PS_OK)
-		err = index_cells_make(w->batch, w->cells, w->cells_count);
+		err = index_cells_make(w->batch, w->cells, w->cells_kept, w->cells_count);
 	if (err == PS_OK)
 		err = add_root(w, root);
 	if (err == PS_OK)
@@ -220,10 +223,13 @@ static int write_all(struct writer *w, ps_id *root)
 
 static size_t cells_wanted(const ps_index *index)
 {
-	size_t n = index->names.count / RECORDS_A_CELL;
+	size_t n = index->names.count / RECORDS_A_CELL, most = index->cells_count + CELLS_AT_ONCE;
 	if (index->summary_cells > 0)
-		return index->summary_cells;
-	return n < FEWEST_CELLS ? FEWEST_CELLS : n > MOST_CELLS ? MOST_CELLS : n;
+		n = index->summary_cells;
+	else
+		n = n < FEWEST_CELLS ? FEWEST_CELLS : n > MOST_CELLS ? MOST_CELLS : n;
+	n = n < most ? n : most;
+	return n > index->cells_count ? n : index->cells_count;
 }
 
 /* Cells in memory are those of the summary from then on. */
@@ -240,8 +246,10 @@ static void take_cells(ps_index *index, ps_id *cells, size_t count)
 /* In place of the one that is there. Nobody commits meanwhile. */
 static int write_anew(ps_index *index)
 {
-	struct writer w = {
-	    .index = index, .used = sizeof(struct ps_piece_bytes), .cells_count = cells_wanted(index)};
+	struct writer w = {.index = index,
+	                   .used = sizeof(struct ps_piece_bytes),
+	                   .cells_kept = index->cells_count,
+	                   .cells_count = cells_wanted(index)};
 	struct ps_memory *memory = &index->memory;
 	ps_id root;
 	int err = index_check(index);
@@ -251,10 +259,13 @@ static int write_anew(ps_index *index)
 	w.cells = ps_memory_alloc(memory, w.cells_count * sizeof(*w.cells));
 	err = w.piece && w.cells ? ps_batch_begin(index->store, &w.batch)
 	                         : ps_fail(PS_ENOMEM, "no memory for a summary");
+	if (err == PS_OK && w.cells_kept > 0)
+		memcpy(w.cells, index->cells, w.cells_kept * sizeof(*w.cells));
 	if (err == PS_OK)
 		err = write_all(&w, &root);
 	if (err == PS_OK) {
 		take_cells(index, w.cells, w.cells_count);
+		index->summary_round++;
 		index->summary = root;
 	} else if (w.cells) {
 		ps_memory_free(memory, w.cells, w.cells_count * sizeof(*w.cells));
@@ -271,6 +282,7 @@ struct reader {
 	ps_index *index;
 	uint8_t *root, *buffers;
 	size_t root_len, pieces, cells, others_count;
+	uint32_t round;
 	const uint8_t *figures, *ids; /* in the root */
 	uint8_t hash_key[INDEX_HASH_KEY];
 	uint64_t counts[INDEX_SECTIONS], seen[INDEX_SECTIONS];
@@ -288,10 +300,11 @@ static int decode_root(struct reader *r)
 	size_t figures = ps_get32(head.figures);
 	r->pieces = ps_get32(head.pieces);
 	r->cells = ps_get32(head.cells);
+	r->round = ps_get32(head.round);
 	if (memcmp(head.magic, summary_magic, sizeof(head.magic)) != 0 || head.format != PS_INDEX_FORMAT ||
 	    !ps_all_zero(head.reserved, sizeof(head.reserved)) ||
-	    figures != sizeof(struct ps_index_figures) / sizeof(uint64_t) || ps_get32(head.more) != 0 ||
-	    r->cells == 0 || r->root_len != sizeof(head) + (figures + r->pieces + r->cells) * sizeof(ps_le64))
+	    figures != sizeof(struct ps_index_figures) / sizeof(uint64_t) || r->round == 0 || r->cells == 0 ||
+	    r->root_len != sizeof(head) + (figures + r->pieces + r->cells) * sizeof(ps_le64))
 		return damaged("is not one that was written");
 	for (unsigned i = 0; i < INDEX_SECTIONS; i++) {
 		r->counts[i] = ps_get64(head.counts[i]);
@@ -325,6 +338,7 @@ static int make_room(struct reader *r)
 	r->index->cells = ps_memory_alloc(memory, r->cells * sizeof(ps_id));
 	if (r->index->cells)
 		r->index->cells_count = r->cells;
+	r->index->summary_round = r->round;
 	if (!r->buffers || !r->index->cells)
 		return ps_fail(PS_ENOMEM, "no memory for the local index");
 	for (size_t i = 0; i < r->cells; i++)
@@ -454,7 +468,7 @@ int index_summary_load(ps_index *index)
 
 /* ---- taking it away ---- */
 
-static int drop_old(ps_index *index, ps_batch *batch)
+static int drop_old(ps_index *index, ps_batch *batch, bool cells)
 {
 	struct reader r = {.index = index};
 	if (index->summary == PS_ID_NONE)
@@ -463,7 +477,8 @@ static int drop_old(ps_index *index, ps_batch *batch)
 	if (err != PS_OK)
 		return err;
 	err = decode_root(&r);
-	for (size_t i = 0; i < r.pieces + r.cells && err == PS_OK; i++)
+	size_t objects = err == PS_OK ? r.pieces + (cells ? r.cells : 0) : 0;
+	for (size_t i = 0; i < objects && err == PS_OK; i++)
 		err = ps_batch_delete(batch, le64_at(r.ids + i * sizeof(ps_le64)));
 	ps_memory_free(&index->memory, r.root, r.root_len);
 	return err == PS_OK ? ps_batch_delete(batch, index->summary) : err;
@@ -475,7 +490,7 @@ static int drop(ps_index *index)
 	int err = ps_batch_begin(index->store, &batch);
 	if (err != PS_OK)
 		return err;
-	err = drop_old(index, batch);
+	err = drop_old(index, batch, true);
 	if (err == PS_OK)
 		err = point_to(index, batch, PS_ID_NONE);
 	if (err != PS_OK) {

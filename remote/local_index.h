@@ -25,7 +25,7 @@ struct ps_index_binding {
 
 struct ps_index_options {
 	size_t size;            /* sizeof(struct ps_index_options) */
-	uint64_t memory_budget; /* of the base store; 32 MiB */
+	uint64_t memory_budget; /* of the base store; 128 MiB */
 	const struct ps_allocator_fns *allocator;
 };
 

@@ -25,7 +25,8 @@ struct ps_index {
 	pthread_rwlock_t summary_lock;
 	ps_id summary;       /* its object; PS_ID_NONE: there is none */
 	size_t summary_next; /* without one: it is written once there are so many records */
-	ps_id *cells;        /* the summary's */
+	uint32_t summary_round;
+	ps_id *cells; /* the summary's; the next one has them, too */
 	size_t cells_count;
 	pthread_mutex_t lock;
 	size_t cells_used;
@@ -122,7 +123,9 @@ enum index_section {
 	INDEX_SECTIONS
 };
 bool index_is_cell(const void *bytes, size_t len);
-int index_cells_make(ps_batch *batch, ps_id *cells, size_t count) __attribute__((warn_unused_result));
+/* Empty ones, of no round, at the places from `from` on, up to `to`. */
+int index_cells_make(ps_batch *batch, ps_id *cells, size_t from, size_t to)
+    __attribute__((warn_unused_result));
 bool index_cell_needed(const ps_index_txn *txn);
 int index_cell_write(ps_index_txn *txn, ps_id cell, size_t number) __attribute__((warn_unused_result));
 /* Onto what the summary gave. others: ids of spare pads and notes. */

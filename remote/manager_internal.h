@@ -7,7 +7,7 @@
 
 #include <limits.h>
 
-#include <padstone/remote.h>
+#include <padstone/remote_index.h>
 
 #include "remote/clock.h"
 #include "remote/fetch.h"
@@ -37,6 +37,8 @@ struct ps_busy_key {
 	const char *key;
 	bool brief; /* for the moment of a commit: others wait for it */
 };
+
+struct sync_head;
 
 struct ps_remote {
 	struct ps_memory memory; /* of operations */
@@ -84,6 +86,8 @@ struct ps_remote_setup {
 	bool init;
 	const uint8_t *head_name;                 /* of a key that only reads; may be NULL */
 	struct ps_remote_rebuild_result *rebuild; /* not NULL: the head is lost, and to be made anew */
+	const char *index_file;                   /* not NULL: what the network lost of the index is in it */
+	struct ps_remote_index_result *imported;  /* of it */
 };
 int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **r) __attribute__((warn_unused_result));
 /* Without keys and index, for reading by address; its folder is that of what was seen of addresses. */
@@ -119,11 +123,15 @@ int ps_identity_forget(const char *folder, const char *name) __attribute__((warn
 /* PS_EEXIST: the network has a head already. Goes on where one that was cut off ended. */
 int ps_sync_first_head(ps_remote *r) __attribute__((warn_unused_result));
 /* The network's id, from its head. PS_ENOTFOUND: there is none; PS_ELOST: there was one. */
-int ps_sync_identify(ps_remote *r) __attribute__((warn_unused_result));
+int ps_sync_identify(ps_remote *r, struct sync_head **seen) __attribute__((warn_unused_result));
 /* All that the network's head has, into an index that has nothing or part of it. */
-int ps_sync_take_all(ps_remote *r) __attribute__((warn_unused_result));
+int ps_sync_take_all(ps_remote *r, const struct sync_head *seen) __attribute__((warn_unused_result));
+void ps_sync_free_seen(ps_remote *r, struct sync_head *seen); /* NULL is fine */
 /* The network's id, from what is there without a head. */
 int ps_sync_find_network(ps_remote *r) __attribute__((warn_unused_result));
+/* Puts back what the network lost of the index, from a file. Without an index here. */
+int ps_sync_import_index(ps_remote *r, const char *path, struct ps_remote_index_result *result)
+    __attribute__((warn_unused_result));
 /* A new head for what is there, and here. PS_EEXIST: the head is there. */
 int ps_sync_rebuild(ps_remote *r, struct ps_remote_rebuild_result *result)
     __attribute__((warn_unused_result));

@@ -33,7 +33,7 @@ extern "C" {
  * sync, then again. If that is found only at the end, the contents are kept as the private key "KEY (conflict
  * MACHINE N)", as the sentence says. PS_EROLLBACK, PS_ELOST, PS_EAUTH: the network does not show what was
  * written (ps_remote_publish with take_over writes it anew). After any other failure the same call goes on;
- * until then PS_EBUSY from release and rename. */
+ * until then PS_EBUSY from release, and rename carries it out first. */
 PS_CHECKED PS_API int ps_remote_put_public(ps_remote *r, const char *key, const void *data, size_t len,
                                            const struct ps_remote_put *options);
 PS_CHECKED PS_API int ps_remote_put_public_stream(ps_remote *r, const char *key, uint64_t size,

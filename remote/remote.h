@@ -243,7 +243,9 @@ PS_CHECKED PS_API int ps_remote_release(ps_remote *r, const char *key);
  * where other machines share the store and know the value: then it is copied to pads of its own, since who
  * changes the old key meanwhile frees the old ones; PS_EBUSY there if a put of it was interrupted. A public
  * value takes its address along; where others know it, it is first updated with what it has, so that who has not
- * heard of the new key changes nothing (PS_ESUPERSEDED, there or here, as with every change of a public key). */
+ * heard of the new key changes nothing (PS_ESUPERSEDED, there or here, as with every change of a public key).
+ * That goes on where a call was interrupted: a change of the address that was on its way is carried out first,
+ * and pads of an unfinished put with other contents are let go. */
 PS_CHECKED PS_API int ps_remote_rename(ps_remote *r, const char *from, const char *to);
 
 struct ps_remote_info {

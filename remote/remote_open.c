@@ -284,7 +284,8 @@ static int make_store(ps_remote *r, const struct ps_allocator_fns *fns)
 /* A store that another machine has made, or this one before its state was lost. */
 static int take_store(ps_remote *r, const struct ps_allocator_fns *fns)
 {
-	int err = ps_sync_identify(r);
+	struct sync_head *seen = NULL;
+	int err = ps_sync_identify(r, &seen);
 	if (err == PS_OK)
 		err = ps_identity_read(r->folder, "network.new", r->keys, r->network_id);
 	if (err == PS_ENOENT)
@@ -292,7 +293,8 @@ static int take_store(ps_remote *r, const struct ps_allocator_fns *fns)
 	if (err == PS_OK)
 		err = open_index(r, true, fns);
 	if (err == PS_OK)
-		err = ps_sync_take_all(r);
+		err = ps_sync_take_all(r, seen);
+	ps_sync_free_seen(r, seen);
 	return err == PS_OK ? finish_identity(r) : err;
 }
 
@@ -322,6 +324,17 @@ static int find_store(ps_remote *r, const struct ps_allocator_fns *fns)
 	if (err == PS_ENOENT)
 		return take_store(r, fns);
 	return err == PS_OK ? open_index(r, false, fns) : err;
+}
+
+/* What the network lost is back before the store is looked for there. */
+static int import_store(ps_remote *r, const struct ps_allocator_fns *fns, const struct ps_remote_setup *setup)
+{
+	if (!ps_keys_can_write(r->keys))
+		return ps_fail(PS_EREADONLY, "a key that only reads puts nothing back");
+	int err = ps_identity_read(r->folder, "network", r->keys, r->network_id);
+	if (err == PS_OK || err == PS_ENOENT)
+		err = ps_sync_import_index(r, setup->index_file, setup->imported);
+	return err == PS_OK ? find_store(r, fns) : err;
 }
 
 /* ---- life ---- */
@@ -390,6 +403,8 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **out)
 		err = open_fallback(r, setup, fns);
 	if (err == PS_OK && setup->rebuild)
 		err = rebuild_store(r, fns, setup->rebuild);
+	else if (err == PS_OK && setup->index_file)
+		err = import_store(r, fns, setup);
 	else if (err == PS_OK)
 		err = setup->init ? make_store(r, fns) : find_store(r, fns);
 	if (err == PS_OK)
@@ -448,37 +463,41 @@ int ps_remote_open_key(const struct ps_remote_key *key, const char *store, ps_ke
 	return err;
 }
 
-static int start(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
-                 bool init, struct ps_remote_rebuild_result *rebuild, ps_remote **r)
+/* `setup` has what is special about this way of opening. */
+static int start_as(struct ps_remote_setup *setup, const char *url, const struct ps_remote_key *key,
+                    const struct ps_remote_options *options, ps_remote **r)
 {
 	uint8_t head_name[PS_PAD_NAME] = {0};
-	struct ps_remote_setup setup = {
-	    .url = url, .options = options, .init = init, .head_name = head_name, .rebuild = rebuild};
 	if (!url || !key || !r)
-		return ps_fail(PS_EINVAL, "ps_remote_%s: an argument is NULL", init ? "init" : "open");
+		return ps_fail(PS_EINVAL, "ps_remote_%s: an argument is NULL", setup->init ? "init" : "open");
+	setup->url = url;
+	setup->options = options;
+	setup->head_name = head_name;
 	if (key->head_name)
 		memcpy(head_name, key->head_name, sizeof(head_name));
 	int err =
 	    ps_remote_open_key(key, options && options->size == sizeof(*options) ? options->store : NULL,
-	                       &setup.keys, head_name);
+	                       &setup->keys, head_name);
 	if (err != PS_OK)
 		return err;
-	err = ps_remote_start(&setup, r);
+	err = ps_remote_start(setup, r);
 	if (err != PS_OK)
-		ps_keys_free(setup.keys);
+		ps_keys_free(setup->keys);
 	return err;
 }
 
 int ps_remote_init(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
                    ps_remote **r)
 {
-	return start(url, key, options, true, NULL, r);
+	struct ps_remote_setup setup = {.init = true};
+	return start_as(&setup, url, key, options, r);
 }
 
 int ps_remote_open(const char *url, const struct ps_remote_key *key, const struct ps_remote_options *options,
                    ps_remote **r)
 {
-	return start(url, key, options, false, NULL, r);
+	struct ps_remote_setup setup = {0};
+	return start_as(&setup, url, key, options, r);
 }
 
 int ps_remote_rebuild(const char *url, const struct ps_remote_key *key,
@@ -486,7 +505,22 @@ int ps_remote_rebuild(const char *url, const struct ps_remote_key *key,
                       struct ps_remote_rebuild_result *result)
 {
 	struct ps_remote_rebuild_result told = {0};
-	int err = start(url, key, options, false, &told, r);
+	struct ps_remote_setup setup = {.rebuild = &told};
+	int err = start_as(&setup, url, key, options, r);
+	if (err == PS_OK && result)
+		*result = told;
+	return err;
+}
+
+int ps_remote_import_index(const char *url, const struct ps_remote_key *key,
+                           const struct ps_remote_options *options, const char *path, ps_remote **r,
+                           struct ps_remote_index_result *result)
+{
+	struct ps_remote_index_result told = {0};
+	struct ps_remote_setup setup = {.index_file = path, .imported = &told};
+	if (!path)
+		return ps_fail(PS_EINVAL, "ps_remote_import_index: the path is NULL");
+	int err = start_as(&setup, url, key, options, r);
 	if (err == PS_OK && result)
 		*result = told;
 	return err;

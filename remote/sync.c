@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "remote/backoff.h"
 #include "remote/sync_internal.h"
+#include "remote/take.h"
 
 enum { MOST_TRIES = 32, FIRST_WAIT_MS = 10, MOST_WAIT_MS = 1000 };
 
@@ -400,6 +401,29 @@ int ps_remote_sync(ps_remote *r, ps_remote_progress_fn progress, void *progress_
                    struct ps_remote_sync_result *result)
 {
 	return call(r, SYNC_MERGES_LITTLE, NULL, progress, progress_arg, result);
+}
+
+/* A head of this machine's that is on its way is for a sync to settle: nothing is taken before. */
+static int take_settled(struct ps_sync *s)
+{
+	struct sync_intent intent;
+	int err = sync_load_intent(s, &intent);
+	if (err == PS_ENOTFOUND)
+		return sync_take(s);
+	if (err != PS_OK)
+		return err;
+	sync_intent_done(&intent);
+	return ps_fail(PS_EBUSY, "a head of this machine's is on its way: the next sync tells");
+}
+
+int ps_remote_take(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg)
+{
+	struct ps_sync s;
+	int err = sync_begin(&s, r, "take", progress, progress_arg);
+	if (err != PS_OK)
+		return err;
+	(void)ps_operation_fail(&s.op, take_settled(&s));
+	return sync_end(&s);
 }
 
 int ps_remote_tidy(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,

@@ -59,10 +59,11 @@ enum sync_merging {
 struct ps_sync {
 	struct ps_operation op; /* first */
 	ps_remote *r;
-	struct ps_memory *memory; /* the index's */
-	struct sync_head base;    /* the last one used: all its runs are merged here */
-	bool unanchored;          /* it was taken on trust */
-	uint64_t settled;         /* held pads up to this head may be taken */
+	struct ps_memory *memory;     /* the index's */
+	struct sync_head base;        /* the last one used: all its runs are merged here */
+	bool unanchored;              /* it was taken on trust */
+	const struct sync_head *seen; /* just now, by who identified the store; NULL */
+	uint64_t settled;             /* held pads up to this head may be taken */
 	struct sync_lefts lefts;
 	bool skipped;       /* something that was changed is not in the run */
 	bool skipped_known; /* and a head has a version of it */

@@ -114,9 +114,8 @@ int ps_sync_remember(ps_remote *r)
 
 /* ---- a store that this machine does not know ---- */
 
-static int identify(struct ps_sync *s)
+static int identify(struct ps_sync *s, struct sync_head *head)
 {
-	struct sync_head head = {0};
 	struct ps_anchor anchor, *known = &anchor;
 	enum ps_freshness freshness;
 	ps_remote *r = s->r;
@@ -126,25 +125,36 @@ static int identify(struct ps_sync *s)
 		err = PS_OK;
 	}
 	if (err == PS_OK)
-		err = sync_fetch_head(s, &head);
+		err = sync_fetch_head(s, head);
 	if (err == PS_OK)
-		err = ps_anchor_judge(known, head.there ? &head.head : NULL, head.hash, &freshness);
+		err = ps_anchor_judge(known, head->there ? &head->head : NULL, head->hash, &freshness);
 	if (err == PS_OK && r->head_code[0])
-		err = ps_head_code_compare(r->head_code, &head.head, head.hash);
+		err = ps_head_code_compare(r->head_code, &head->head, head->hash);
 	if (err == PS_OK)
-		memcpy(r->network_id, head.head.network, sizeof(r->network_id));
-	sync_head_done(&head);
+		memcpy(r->network_id, head->head.network, sizeof(r->network_id));
 	return err;
 }
 
-int ps_sync_identify(ps_remote *r)
+int ps_sync_identify(ps_remote *r, struct sync_head **seen)
 {
 	struct ps_sync s;
+	struct sync_head *head = ps_memory_zalloc(&r->memory, sizeof(*head));
+	if (!head)
+		return ps_fail(PS_ENOMEM, "no memory for a head");
+	*seen = head; /* the caller's, also on errors */
 	int err = sync_begin(&s, r, "open", NULL, NULL);
 	if (err != PS_OK)
 		return err;
-	(void)ps_operation_fail(&s.op, identify(&s));
+	(void)ps_operation_fail(&s.op, identify(&s, head));
 	return sync_end(&s);
+}
+
+void ps_sync_free_seen(ps_remote *r, struct sync_head *seen)
+{
+	if (!seen)
+		return;
+	sync_head_done(seen);
+	ps_memory_free(&r->memory, seen, sizeof(*seen));
 }
 
 static int take_all(struct ps_sync *s)
@@ -153,12 +163,13 @@ static int take_all(struct ps_sync *s)
 	return sync_take(s);
 }
 
-int ps_sync_take_all(ps_remote *r)
+int ps_sync_take_all(ps_remote *r, const struct sync_head *seen)
 {
 	struct ps_sync s;
 	int err = sync_begin(&s, r, "open", NULL, NULL);
 	if (err != PS_OK)
 		return err;
+	s.seen = seen;
 	(void)ps_operation_fail(&s.op, take_all(&s));
 	return sync_end(&s);
 }

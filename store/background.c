@@ -132,7 +132,8 @@ int store_pace(struct store *s)
 		(void)rebuild_help(s);
 	if (!atomic_load_explicit(&s->wants_checkpoint, memory_order_relaxed))
 		return PS_OK;
-	if (!s->has_thread)
+	/* Its thread does not keep up: then who makes the store dirty waits. */
+	if (!s->has_thread || budget_is_too_dirty(s))
 		return checkpoint_if_wanted(s);
 	if (!atomic_exchange(&s->checkpoint_due, true))
 		store_wake(s);

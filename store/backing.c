@@ -69,13 +69,13 @@ int residency_fetch(struct store *s, ps_id id, uint64_t interval, bool exact, ui
 	return err;
 }
 
-int residency_tell(struct store *s, uint64_t slot, uint64_t end, bool ahead, ps_backing_told_fn fn, void *arg)
+int residency_tell(struct store *s, uint64_t slot, uint64_t end, ps_backing_told_fn fn, void *arg)
 {
 	struct residency *r = &s->residency;
 	struct ps_backing calls;
 	bool there = begin_use(r, &calls);
 	if (there && calls.tell) {
-		int err = calls.tell(calls.arg, slot, end, s->table.unknown_interval, ahead, fn, arg);
+		int err = calls.tell(calls.arg, slot, end, s->table.unknown_interval, fn, arg);
 		end_use(r);
 		return err;
 	}
@@ -84,6 +84,17 @@ int residency_tell(struct store *s, uint64_t slot, uint64_t end, bool ahead, ps_
 	return ps_fail(PS_EUNAVAILABLE,
 	               "%s: what slot %llu has is not known here yet, and there is nothing to ask", s->path,
 	               (unsigned long long)slot);
+}
+
+size_t residency_want(struct store *s, const struct ps_backing_want *wants, size_t count)
+{
+	struct residency *r = &s->residency;
+	struct ps_backing calls;
+	if (!begin_use(r, &calls))
+		return count;
+	size_t begun = calls.want ? calls.want(calls.arg, wants, count) : count;
+	end_use(r);
+	return MAX(begun, (size_t)1);
 }
 
 void residency_healed(struct store *s, ps_id id)

@@ -17,6 +17,13 @@
 typedef int (*ps_backing_told_fn)(void *arg, uint64_t slot, const struct ps_cut_object *object,
                                   const void *bytes);
 
+/* What is about to be fetched, or told (len 0, the id that of the slot with generation 0). */
+struct ps_backing_want {
+	ps_id id;
+	uint64_t interval, offset;
+	size_t len;
+};
+
 struct ps_backing {
 	void *arg;
 	/* Fills buf with bytes offset to offset + len of the contents that id had at the end of `interval`;
@@ -32,9 +39,14 @@ struct ps_backing {
 	void (*healed)(void *arg, ps_id id);
 	/* May be NULL, in a store where nothing is unknown (ps_restore_rest). Tells of this slot, and then of
 	 * those behind it, one by one, below `end`, as long as that costs nothing more: what they had at the
-	 * end of `interval`. `ahead`: those behind are going to be asked for. Called as fetch is. */
-	int (*tell)(void *arg, uint64_t slot, uint64_t end, uint64_t interval, bool ahead,
-	            ps_backing_told_fn fn, void *fn_arg);
+	 * end of `interval`. Called as fetch is. */
+	int (*tell)(void *arg, uint64_t slot, uint64_t end, uint64_t interval, ps_backing_told_fn fn,
+	            void *fn_arg);
+	/* May be NULL. These will be fetched, or told, one after another: what is far may be fetched at once,
+	 * and kept until then. How many of them, from the first on, that was begun for, at least one: before
+	 * those behind are asked for it is called again. No failure: that is the fetch's. Called as fetch
+	 * is. */
+	size_t (*want)(void *arg, const struct ps_backing_want *wants, size_t count);
 };
 
 /* s may be a stack (ps_cut_store), as in all calls below. The struct is copied. NULL detaches: waits until no

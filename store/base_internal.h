@@ -21,6 +21,7 @@
 #include "base/fail.h"
 #include "store/base_format.h"
 #include "store/base_store.h"
+#include "store/budget.h"
 #include "store/cut.h"
 #include "store/io.h"
 #include "store/named.h"
@@ -67,7 +68,11 @@ static inline uint64_t entry_place(const struct entry *e)
 {
 	return (e->w[0] & PLACE_MASK) * GRANULE;
 }
-/* 0: what the root gave. */
+/* class 0: what the root gave. */
+static inline void entry_set_place(struct entry *e, unsigned class, uint64_t place)
+{
+	e->w[0] = (e->w[0] & ~(PLACE_MASK | (uint64_t)255 << 48)) | place / GRANULE | (uint64_t)class << 48;
+}
 static inline unsigned entry_class(const struct entry *e)
 {
 	return (unsigned)(e->w[0] >> 48 & 255);
@@ -99,6 +104,12 @@ static inline bool entry_equal(const struct entry *a, const struct entry *b)
 {
 	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
 }
+/* How many leaves hold so many slots. */
+static inline uint64_t leaves_of(uint64_t slots)
+{
+	return (slots + FANOUT - 1) / FANOUT;
+}
+
 static inline uint64_t id_slot(ps_id id)
 {
 	return id >> 24;
@@ -196,7 +207,7 @@ struct table {
 	_Atomic(uint64_t) evict_hand;
 	_Atomic(uint64_t) evictions;
 	uint64_t join_hand, evictions_seen; /* of the thread that calls store_join */
-	_Atomic(uint64_t) resident_bytes;
+	_Atomic(uint64_t) resident_bytes, dirty_bytes; /* of leaves */
 	_Atomic(uint64_t) objects, live_bytes;
 	uint64_t uncounted, uncounted_end; /* slots that objects and live_bytes do not know yet (store.lock; rebuild.c) */
 	bool damaged; /* some page could not be read: nothing may be called free */
@@ -205,7 +216,7 @@ struct table {
 	_Atomic(uint32_t) unknown_interval;      /* at whose end they were as they are */
 };
 
-enum { ENTRY_WORDS = 4 };
+enum { ENTRY_WORDS = 4, LEAF_WORDS = FANOUT * ENTRY_WORDS };
 
 /* The group, if it is in memory. */
 static inline struct table_node *table_known_group(const struct table *t, uint64_t number)
@@ -273,6 +284,19 @@ int table_find_leaf(struct table *t, uint64_t slot, struct table_node **g, struc
 void table_copy_leaf(struct table_node *g, unsigned leaf, uint8_t *page);
 /* Recovery's table_set: nothing is allocated. table_reserve_places makes good for it before the first write. */
 int table_recover(struct table *t, uint64_t slot, const struct entry *e);
+/* The page of a leaf in a known group, read by someone else: in memory from now on, if it is that leaf and there is room. At recovery. */
+void table_take_leaf(struct table *t, uint64_t number, const uint8_t *page);
+/* Leaves that recovery is about to change (table_ahead.c): collected by slot, then brought into memory by large reads side by side. None
+ * of it fails: what is not in memory after it is read when it is needed. */
+struct table_ahead {
+	struct table *table;
+	uint64_t *bits; /* a leaf each */
+	uint64_t leaves, count;
+};
+void table_ahead_init(struct table_ahead *a, struct table *t);
+void table_ahead_add(struct table_ahead *a, uint64_t slot);
+void table_ahead_read(const struct table_ahead *a);
+void table_ahead_done(struct table_ahead *a);
 /* Places for all dirty leaves and the pages above them. A checkpoint that has written a new page leaves it without any, while
  * leaves that became dirty meanwhile wait for the next one. */
 int table_reserve_places(struct table *t);
@@ -297,6 +321,7 @@ struct log_buffer {
 	uint64_t number;     /* 1, 2, … ; what waits for durability names it */
 	bool direct;         /* refers to bytes outside the log that were not flushed */
 	uint64_t commit;     /* last commit in it */
+	struct staged *packs; /* that its commits name, still in flight (store.lock) */
 };
 
 /* An extent that holds a commit too large for the ring. */
@@ -343,7 +368,12 @@ int log_set_buffers(struct log *log);
 enum { LOG_BUFFER_FULL = 1, LOG_RING_FULL = 2 };
 int log_room(struct log *log, size_t bytes);
 uint8_t *log_reserve(struct log *log, size_t bytes);
-/* Returns when the buffer is durable: leads or follows. PS_EIO: outcome unknown. Not under store.lock. */
+/* A commit that has no record: what it did is in the table, and durable with the next checkpoint. Under store.lock. */
+void log_skip_commit(struct log *log);
+/* That checkpoint has ended, and nothing was committed meanwhile. */
+void log_skipped_are_durable(struct log *log);
+/* Returns when the buffer is durable, and the packs have ended that were handed to it: leads or follows. PS_EIO: outcome unknown.
+ * Not under store.lock. */
 int log_wait(struct log *log, uint64_t buffer);
 int log_sync(struct log *log);
 uint64_t log_used(const struct log *log);
@@ -363,7 +393,8 @@ uint64_t log_safe_buffer(const struct log *log);
 
 struct checkpoint {
 	bool running;
-	pthread_mutex_t lock; /* one at a time; taken before store.lock */
+	pthread_mutex_t lock; /* one at a time; taken before store.lock, by checkpoint_lock */
+	_Atomic(const void *) owner; /* which thread has it */
 	uint64_t number, count;
 	uint64_t began_us, began_buffer; /* when the last one began, and the log's open buffer then */
 	const struct ps_extent *old; /* table pages that the superblock still needs and the table does not (store.lock) */
@@ -411,8 +442,9 @@ struct store {
 	uint8_t uuid[16];
 	bool superblock_differs[SUPERBLOCKS];
 	char owner[SECTOR];
-	_Atomic(uint64_t) budget_used;
+	_Atomic(uint64_t) budget_used; /* without what struct ps_memory counts */
 	uint64_t budget;
+	struct budget_calls calls;
 	uint32_t inline_max; /* contents up to this ride in the log */
 	struct ps_class_map *classes;  /* NULL: the file has none */
 	_Atomic(uint32_t) route_max;   /* contents up to this go to classes, since a layer asked for it */
@@ -493,6 +525,12 @@ int checkpoint_run(struct store *s);
 uint64_t checkpoint_wanted_ring(struct store *s);
 int checkpoint_move_ring(struct store *s, uint64_t len);
 int checkpoint_if_wanted(struct store *s);
+/* One at a time, and nobody else writes superblocks: checkpoint.lock. This thread can tell that it has it. */
+void checkpoint_lock(struct store *s);
+void checkpoint_unlock(struct store *s);
+bool checkpoint_is_mine(const struct store *s);
+/* For who needs memory: what is dirty now becomes clean, unless another's checkpoint has done so meanwhile. False: not here, or not now. */
+bool checkpoint_relieve(struct store *s);
 bool checkpoint_wanted(struct store *s);
 unsigned checkpoint_spill_load(const struct store *s);
 int checkpoint_after_sync(struct store *s);

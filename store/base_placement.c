@@ -15,14 +15,10 @@ static int add_piece(struct pieces *p, struct ps_space_piece piece)
 {
 	if (!piece.len)
 		return PS_OK;
-	if (p->count == p->size) {
-		size_t size = p->size ? p->size * 2 : 256;
-		struct ps_space_piece *list = ps_memory_resize(&p->s->memory, p->list, p->size * sizeof(*list), size * sizeof(*list));
-		if (!list)
-			return ps_fail(PS_ENOMEM, "%s: no memory to describe the file's space", p->s->path);
-		p->list = list;
-		p->size = size;
-	}
+	struct ps_space_piece *list = ps_memory_grow(&p->s->memory, p->list, p->count, &p->size, sizeof(*list));
+	if (!list)
+		return ps_fail(PS_ENOMEM, "%s: no memory to describe the file's space", p->s->path);
+	p->list = list;
 	p->list[p->count++] = piece;
 	return PS_OK;
 }

@@ -130,6 +130,7 @@ static void release_store(struct store *s)
 	pthread_mutex_destroy(&s->thread_lock);
 	pthread_cond_destroy(&s->thread_wake);
 	residency_done(s);
+	budget_done(&s->calls);
 	ps_memory_done(&s->memory);
 	free(s);
 }
@@ -154,6 +155,7 @@ static struct store *new_store(const struct ps_base_options *opts, const char *p
 	pthread_mutex_init(&s->events.lock, NULL);
 	pthread_mutex_init(&s->thread_lock, NULL);
 	pthread_cond_init(&s->thread_wake, NULL);
+	budget_init(&s->calls);
 	residency_init(s);
 	return s;
 }
@@ -423,9 +425,9 @@ static int finish_writing(struct store *s)
 /* Views of one extent are not counted among the sessions: their pins show. A checkpoint has pins of its own while it writes. */
 static bool has_pinned_views(struct store *s)
 {
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	bool pinned = pool_pinned_bytes(&s->pool) != 0;
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	return pinned;
 }
 

@@ -1,7 +1,8 @@
 /* Batches: operations are collected, one for each id, and committed at once.
  *
- * Contents from the inline limit up are written to their extents as they come, many in one request (staging.c); smaller ones are copied. write_at on an object
- * that the batch does not replace is kept as it is and applied at commit, to what the object is then. */
+ * Contents from the inline limit up are written to their extents as they come, many in one request (staging.c); smaller ones are copied. Once there are many of
+ * them, those of a page and more are written to extents, too, also the ones that were copied. write_at on an object that the batch does not replace is kept as it
+ * is and applied at commit, to what the object is then. */
 #include <sys/param.h>
 
 #include "store/base_internal.h"
@@ -41,6 +42,7 @@ struct base_batch {
 	size_t index_size, indexed;
 	struct arena *arena;
 	uint64_t inline_bytes; /* that will ride in the log, or were packed */
+	bool large;            /* contents of a page and more do not ride */
 	uint64_t small_bytes;  /* of small ones in changes from `packed` on */
 	size_t packed;         /* changes below it had their chance to be packed */
 	struct write_set writes; /* of all its changes */
@@ -189,11 +191,41 @@ static void pack(struct base_batch *b)
 	b->small_bytes = 0;
 }
 
+/* Contents of a page and more that were to ride in the log go to an extent. Where that fails they ride. */
+static bool redirect(struct store *s, struct change *c)
+{
+	const struct change was = *c;
+	if (c->nbytes < PAGE || c->placed || c->copy || entry_kind(&c->entry) != ENTRY_DATA)
+		return true;
+	c->direct_from = PAGE - 1;
+	if (change_contents(s, c, was.bytes, was.nbytes) == PS_OK)
+		return true;
+	change_undo(s, c);
+	c->entry = was.entry;
+	c->bytes = was.bytes;
+	c->nbytes = was.nbytes;
+	return false;
+}
+
+/* Many contents are not worth writing twice, to the log and to their places: neither what comes from here on, nor what came
+ * before it was known that they are many. */
+static bool is_large(struct base_batch *b)
+{
+	struct store *s = store_of_batch(b);
+	if (b->large)
+		return true;
+	b->large = b->inline_bytes > MIN(MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16), (uint64_t)INLINE_WORTH);
+	bool goes_on = b->large;
+	for (size_t i = 0; i < b->count && goes_on; i++)
+		goes_on = redirect(s, &b->changes[i]);
+	return b->large;
+}
+
 static int set_contents(struct base_batch *b, struct change *c, const void *data, size_t len)
 {
 	struct store *s = store_of_batch(b);
-	/* Many contents are not worth writing twice, to the log and to their places. */
-	if (b->inline_bytes > MIN(MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16), (uint64_t)INLINE_WORTH))
+	budget_enter(s);
+	if (is_large(b))
 		c->direct_from = PAGE - 1;
 	int err = change_contents(s, c, data, len);
 	/* Frames and buffers that this batch still writes from may be all that is in the way of more memory. */
@@ -202,6 +234,7 @@ static int set_contents(struct base_batch *b, struct change *c, const void *data
 		change_undo(s, c);
 		err = change_contents(s, c, data, len);
 	}
+	budget_leave(s);
 	if (err || c->bytes != data || !c->nbytes)
 		return err;
 	uint8_t *copy = arena_alloc(b, c->nbytes);
@@ -473,8 +506,10 @@ int base_batch_commit(ps_batch *batch, enum ps_durability durability)
 {
 	struct base_batch *b = batch_of(batch);
 	int err = store_writable(store_of_batch(b));
+	budget_enter(store_of_batch(b));
 	if (!err)
 		err = commit(b, durability);
+	budget_leave(store_of_batch(b));
 	end_batch(b);
 	return err;
 }

@@ -52,7 +52,7 @@ void change_done(struct store *s, struct change *c)
 
 void change_set_place(struct change *c, unsigned class, uint64_t place)
 {
-	c->entry.w[0] = (c->entry.w[0] & ~(PLACE_MASK | (uint64_t)255 << 48)) | place / GRANULE | (uint64_t)class << 48;
+	entry_set_place(&c->entry, class, place);
 	c->placed = true;
 }
 

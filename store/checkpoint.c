@@ -166,6 +166,7 @@ static void take_leaf(struct run *r, uint64_t number)
 	mark_path_dirty(g);
 	atomic_fetch_or(&l->state, LEAF_WRITING);
 	atomic_fetch_and(&l->state, ~LEAF_DIRTY);
+	atomic_fetch_sub_explicit(&t->dirty_bytes, PAGE, memory_order_relaxed);
 }
 
 static int leaf_step(struct run *r, size_t *next)
@@ -311,6 +312,25 @@ static uint64_t ring_most(const struct store *s, uint64_t most)
 	return most;
 }
 
+static _Thread_local char this_thread; /* its address */
+
+void checkpoint_lock(struct store *s)
+{
+	pthread_mutex_lock(&s->checkpoint.lock);
+	atomic_store_explicit(&s->checkpoint.owner, &this_thread, memory_order_relaxed);
+}
+
+void checkpoint_unlock(struct store *s)
+{
+	atomic_store_explicit(&s->checkpoint.owner, NULL, memory_order_relaxed);
+	pthread_mutex_unlock(&s->checkpoint.lock);
+}
+
+bool checkpoint_is_mine(const struct store *s)
+{
+	return atomic_load_explicit(&s->checkpoint.owner, memory_order_relaxed) == &this_thread;
+}
+
 uint64_t checkpoint_wanted_ring(struct store *s)
 {
 	uint64_t want = RING_LEAST, live = atomic_load(&s->table.live_bytes) / 64;
@@ -376,7 +396,7 @@ static int move_ring(struct store *s, uint64_t len)
 static int fit_ring(struct store *s)
 {
 	pthread_mutex_lock(&s->lock);
-	uint64_t want = MAX(checkpoint_wanted_ring(s), busy_ring(s));
+	uint64_t busy = busy_ring(s), want = MAX(checkpoint_wanted_ring(s), busy); /* once: it takes notes */
 	bool grow = !s->log.ring[1].len && want >= 2 * s->log.ring[0].len;
 	pthread_mutex_unlock(&s->lock);
 	return grow ? move_ring(s, want) : PS_OK;
@@ -384,13 +404,13 @@ static int fit_ring(struct store *s)
 
 int checkpoint_move_ring(struct store *s, uint64_t len)
 {
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	int err = store_writable(s);
 	if (!err && !s->log.ring[1].len)
 		err = move_ring(s, len);
 	if (err)
 		store_fail(s, err, "the log could not be moved");
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	return err;
 }
 
@@ -536,9 +556,11 @@ static int run_checkpoint(struct store *s)
 	}
 	/* Where all is dirty there is no room for it, and it is needed all the same. */
 	bool counted = budget_take(s, r->bounce_size) == PS_OK;
+	budget_enter(s);
 	err = run_steps(r);
 	if (counted)
 		budget_give(s, r->bounce_size);
+	budget_leave(s);
 	/* Half of it may be done: what was dirty is in no list any more, so nothing may go on. */
 	if (err && r->begun)
 		store_fail(s, err, "a checkpoint failed");
@@ -581,27 +603,26 @@ int checkpoint_after_sync(struct store *s)
 
 bool checkpoint_wanted(struct store *s)
 {
-	return log_used(&s->log) > log_ring_len(&s->log) / 2 || atomic_load(&s->pool.dirty_bytes) > s->budget / 4 ||
-	       checkpoint_spill_load(s) > 0;
+	return log_used(&s->log) > log_ring_len(&s->log) / 2 || budget_is_dirty(s) || checkpoint_spill_load(s) > 0;
 }
 
 /* Someone else's may have done while this waited for its turn. */
 int checkpoint_if_wanted(struct store *s)
 {
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	pthread_mutex_lock(&s->lock);
 	bool wanted = checkpoint_wanted(s) && s->writing;
 	pthread_mutex_unlock(&s->lock);
 	int err = wanted ? store_writable(s) : PS_OK;
 	if (wanted && !err)
 		err = run_checkpoint(s);
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	return err;
 }
 
 int checkpoint_run(struct store *s)
 {
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	pthread_mutex_lock(&s->lock);
 	bool writing = s->writing;
 	pthread_mutex_unlock(&s->lock);
@@ -609,6 +630,21 @@ int checkpoint_run(struct store *s)
 	/* Before the first write there is nothing to bring anywhere. */
 	if (!err && writing)
 		err = run_checkpoint(s);
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	return err;
+}
+
+bool checkpoint_relieve(struct store *s)
+{
+	if (s->read_only || atomic_load(&s->failed))
+		return false;
+	checkpoint_lock(s);
+	bool dirty = budget_dirty_bytes(s);
+	pthread_mutex_lock(&s->lock);
+	int err = dirty ? store_begin_writing(s) : PS_OK;
+	pthread_mutex_unlock(&s->lock);
+	if (!err && dirty)
+		err = run_checkpoint(s);
+	checkpoint_unlock(s);
+	return !err;
 }

@@ -157,7 +157,7 @@ int base_use_placement(ps_storer *st, struct ps_placement *placement)
 {
 	struct store *s = store_of(st);
 	int err = PS_OK;
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	if (!s->classes && placement->classes.count && !s->read_only)
 		err = give_classes(s, placement);
 	if (!err) {
@@ -165,6 +165,6 @@ int base_use_placement(ps_storer *st, struct ps_placement *placement)
 		placement->route_max = ps_get32(s->sb.classes.route_max);
 		atomic_store(&s->route_max, placement->route_max);
 	}
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	return err ? store_end_call(s, err) : PS_OK;
 }

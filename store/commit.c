@@ -16,9 +16,8 @@ struct commit {
 	struct change *changes;
 	size_t n;
 	size_t bytes;      /* of the record */
-	uint64_t contents; /* bytes of what it brings */
-	size_t contents_of; /* so many changes; 0: it only moves something */
 	bool direct;       /* refers to extents that were written without a flush */
+	bool beside;       /* packs are in flight yet: the log waits for them */
 	bool list_fresh;   /* they are named in the record, to be verified at recovery */
 	bool durable;
 	uint64_t number;
@@ -248,6 +247,8 @@ static void append_record(struct commit *c)
 	}
 	log->open->commit = log->commit;
 	log->open->direct = log->open->direct || c->direct;
+	if (c->beside)
+		staging_hand_over(change_writes(&c->changes[0]), &log->open->packs);
 	if (c->durable)
 		atomic_fetch_add_explicit(&log->arrived, 1, memory_order_relaxed);
 	c->buffer = log->open->number;
@@ -305,6 +306,50 @@ static void make_visible(struct commit *c)
 	atomic_fetch_add(&s->commit_sequence, 1);
 }
 
+struct fresh {
+	uint64_t count; /* that the record has to name one by one: not what packs hold */
+	uint64_t stretches, bytes;
+	uint64_t end; /* of the last one */
+};
+
+static void count_fresh(const struct change *change, struct fresh *all)
+{
+	for (uint32_t i = 0; i < change->fresh_count; i++) {
+		uint64_t offset = ps_get64(change->fresh[i].offset), len = extent_len(ps_get64(change->fresh[i].len));
+		all->stretches += offset != all->end;
+		all->bytes += len;
+		all->end = offset + len;
+	}
+	all->count += change->fresh_count;
+}
+
+/* Bytes of what the commit brings: what was written outside the log counts in whole pages. False: it only moves something. */
+static bool size_contents(const struct commit *c, uint64_t *bytes)
+{
+	bool brings = false;
+	*bytes = 0;
+	for (size_t i = 0; i < c->n; i++) {
+		struct fresh fresh = {0};
+		if (c->changes[i].keeps_interval)
+			continue;
+		count_fresh(&c->changes[i], &fresh);
+		*bytes += fresh.bytes + c->changes[i].nbytes;
+		brings = true;
+	}
+	return brings;
+}
+
+/* Where nobody hears of commits nothing is counted for it. */
+static void tell_watch(struct commit *c)
+{
+	const struct ps_commit_watch *watch = c->s->watch;
+	uint64_t bytes;
+	if (!watch || !size_contents(c, &bytes))
+		return;
+	c->watch = watch;
+	watch->committed(watch->arg, c->number, bytes);
+}
+
 /* store.lock held. */
 static int try_commit(struct commit *c)
 {
@@ -326,9 +371,7 @@ static int try_commit(struct commit *c)
 	append_record(c);
 	make_visible(c);
 	c->number = s->log.commit;
-	c->watch = c->contents_of > 0 ? s->watch : NULL;
-	if (c->watch)
-		c->watch->committed(c->watch->arg, c->number, c->contents);
+	tell_watch(c);
 	s->uncommitted_bytes -= change_taken_bytes(s, &c->spill);
 	for (size_t i = 0; i < c->n; i++) {
 		s->uncommitted_bytes -= change_taken_bytes(s, &c->changes[i]);
@@ -341,23 +384,6 @@ static int try_commit(struct commit *c)
 
 /* ---- around it ------------------------------------------------------------------------------------------------------------ */
 
-struct fresh {
-	uint64_t count; /* that the record has to name one by one: not what packs hold */
-	uint64_t stretches, bytes;
-	uint64_t end; /* of the last one */
-};
-
-static void count_fresh(const struct change *change, struct fresh *all)
-{
-	for (uint32_t i = 0; i < change->fresh_count; i++) {
-		uint64_t offset = ps_get64(change->fresh[i].offset), len = extent_len(ps_get64(change->fresh[i].len));
-		all->stretches += offset != all->end;
-		all->bytes += len;
-		all->end = offset + len;
-	}
-	all->count += change->fresh_count;
-}
-
 /* Few enough for recovery to look at them, and for the record: what does not fit the ring would have to be written elsewhere. */
 static bool can_list(const struct store *s, const struct fresh *f)
 {
@@ -367,22 +393,30 @@ static bool can_list(const struct store *s, const struct fresh *f)
 
 static int wait_for_writes(struct commit *c)
 {
-	struct fresh fresh = {0};
+	const struct write_set *last = NULL;
 	int first = PS_OK;
+	c->beside = false;
 	for (size_t i = 0; i < c->n; i++) {
-		int err = change_wait(c->s, &c->changes[i]);
+		const struct write_set *set = change_writes(&c->changes[i]);
+		int err = set == last ? PS_OK : change_wait(c->s, &c->changes[i]);
 		first = first ? first : err;
-		count_fresh(&c->changes[i], &fresh);
+		last = set;
 	}
-	const struct write_set *set = change_writes(&c->changes[0]);
-	fresh.stretches += set->packed_stretches;
-	fresh.bytes += set->packed_bytes;
-	c->list_fresh = can_list(c->s, &fresh);
-	/* Too many to name in the record: they are made durable before it, which then is as one that is all in the log. */
-	c->direct = fresh.bytes > 0 && c->list_fresh;
-	if (!first && !c->list_fresh)
-		first = c->s->io->ops->flush(c->s->io);
 	return first;
+}
+
+/* What the record has to name. Too much: it is made durable before it, which then is as one that is all in the log. */
+static int list_fresh(struct commit *c)
+{
+	const struct write_set *set = change_writes(&c->changes[0]);
+	struct fresh fresh = {.stretches = set->packed_stretches, .bytes = set->packed_bytes};
+	for (size_t i = 0; i < c->n; i++)
+		count_fresh(&c->changes[i], &fresh);
+	c->list_fresh = can_list(c->s, &fresh);
+	c->direct = fresh.bytes > 0 && c->list_fresh;
+	c->beside = c->durable && c->direct && c->changes[0].set && staging_is_packs(set);
+	int err = c->beside ? PS_OK : wait_for_writes(c);
+	return err || c->list_fresh ? err : c->s->io->ops->flush(c->s->io);
 }
 
 static void size_record(struct commit *c)
@@ -390,19 +424,6 @@ static void size_record(struct commit *c)
 	c->bytes = sizeof(struct disk_record);
 	for (size_t i = 0; i < c->n; i++)
 		c->bytes += operation_bytes(c, &c->changes[i]);
-}
-
-/* What was written outside the log counts in whole pages. */
-static void size_contents(struct commit *c)
-{
-	for (size_t i = 0; i < c->n; i++) {
-		struct fresh fresh = {0};
-		if (c->changes[i].keeps_interval)
-			continue;
-		count_fresh(&c->changes[i], &fresh);
-		c->contents += fresh.bytes + c->changes[i].nbytes;
-		c->contents_of++;
-	}
 }
 
 /* The page of a scattered slot is read without the lock. */
@@ -417,6 +438,7 @@ static int bring_page(struct commit *c)
 /* A commit too large for the ring: its operations go to extents first. All places must be known by then. */
 static int place_all(struct commit *c)
 {
+	struct budget_patience patience = {0};
 	int err;
 	do {
 		pthread_mutex_lock(&c->s->lock);
@@ -426,10 +448,10 @@ static int place_all(struct commit *c)
 		if (!err)
 			tag_entries(c);
 		pthread_mutex_unlock(&c->s->lock);
-		if (err == NEEDS_PAGE && bring_page(c) == PS_OK)
+		if (err == NEEDS_PAGE && (err = bring_page(c)) == PS_OK)
 			err = NEEDS_BUFFER;
-	} while (err == NEEDS_BUFFER);
-	return err == NEEDS_PAGE ? PS_ENOMEM : err;
+	} while (err == NEEDS_BUFFER || (err == PS_ENOMEM && budget_relieve(c->s, &patience)));
+	return err;
 }
 
 /* The thread that does checkpoints lags behind: it has to be waited for. */
@@ -523,13 +545,15 @@ int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_du
 	if (durability == PS_DURABILITY_DEFAULT)
 		durability = s->options.durability == PS_RELAXED ? PS_RELAXED : PS_DURABLE;
 	bool relieved = false;
+	struct budget_patience patience = {0};
 	c.durable = durability == PS_DURABLE;
-	int err = wait_for_writes(&c);
+	int err = list_fresh(&c);
 	if (err)
 		return err;
 	size_record(&c);
-	size_contents(&c);
-	if (c.bytes > log_commit_max(&s->log))
+	if (c.beside && c.bytes > log_commit_max(&s->log))
+		err = wait_for_writes(&c);
+	if (!err && c.bytes > log_commit_max(&s->log))
 		err = brake(s);
 	if (!err && c.bytes > log_commit_max(&s->log))
 		err = spill(&c);
@@ -541,14 +565,21 @@ int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_du
 		pthread_mutex_unlock(&s->lock);
 		if (!err)
 			break;
-		/* A checkpoint makes dirty frames clean, which gives memory back, and frees what waits: once. */
-		if ((err == PS_ENOMEM || err == PS_ENOSPC) && !relieved) {
+		/* Their frames stand in the way of more memory, and a commit that fails must not leave them behind. */
+		int written = c.beside ? wait_for_writes(&c) : PS_OK;
+		if (written) {
+			err = written;
+			break;
+		}
+		/* A checkpoint frees what waits: once. */
+		if (err == PS_ENOSPC && !relieved) {
 			relieved = true;
 			err = NEEDS_RING;
 		}
-		if (err < NEEDS_PAGE)
-			break;
-		err = make_room(&c, err);
+		if (err >= NEEDS_PAGE)
+			err = make_room(&c, err);
+		if (err == PS_ENOMEM && budget_relieve(s, &patience))
+			err = PS_OK;
 	}
 	if (which)
 		*which = c.which;
@@ -570,13 +601,17 @@ int store_take_id(struct store *s, ps_id *id)
 {
 	uint64_t slot;
 	uint32_t generation;
-	pthread_mutex_lock(&s->lock);
-	int err = store_begin_writing(s);
-	if (!err) {
-		space_reclaim(&s->space);
-		err = table_take_slot(&s->table, &slot, &generation);
-	}
-	pthread_mutex_unlock(&s->lock);
+	struct budget_patience patience = {0};
+	int err;
+	do {
+		pthread_mutex_lock(&s->lock);
+		err = store_begin_writing(s);
+		if (!err) {
+			space_reclaim(&s->space);
+			err = table_take_slot(&s->table, &slot, &generation);
+		}
+		pthread_mutex_unlock(&s->lock);
+	} while (err == PS_ENOMEM && budget_relieve(s, &patience));
 	if (!err)
 		*id = id_make(slot, generation);
 	return err;

@@ -175,7 +175,7 @@ static uint64_t next_leaf(struct store *s, uint64_t number)
 static int needed_generations(struct compact *c, uint64_t *needed)
 {
 	struct store *s = c->s;
-	uint64_t leaves = (atomic_load(&s->table.slots) + FANOUT - 1) / FANOUT;
+	uint64_t leaves = leaves_of(atomic_load(&s->table.slots));
 	*needed = s->crashes;
 	for (uint64_t number = next_leaf(s, 0); number < leaves; number = next_leaf(s, number + 1)) {
 		uint64_t highest;
@@ -194,7 +194,7 @@ static int needed_generations(struct compact *c, uint64_t *needed)
 /* The count is durable before any generation is given out that relies on it. */
 static int raise_crashes(struct store *s, uint64_t to)
 {
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	struct superblock_numbers numbers = superblock_get_numbers(s);
 	numbers.crashes = to;
 	int err = superblock_set_numbers(s, &numbers);
@@ -203,7 +203,7 @@ static int raise_crashes(struct store *s, uint64_t to)
 		s->crashes = to;
 		pthread_mutex_unlock(&s->lock);
 	}
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	return err;
 }
 
@@ -214,8 +214,8 @@ static int drop_leaves(struct compact *c)
 	int err = needed_generations(c, &needed);
 	if (!err && needed > before)
 		err = raise_crashes(s, needed);
-	uint64_t leaves = (atomic_load(&s->table.slots) + FANOUT - 1) / FANOUT;
-	pthread_mutex_lock(&s->checkpoint.lock);
+	uint64_t leaves = leaves_of(atomic_load(&s->table.slots));
+	checkpoint_lock(s);
 	for (uint64_t number = next_leaf(s, 0); number < leaves && !err; number = next_leaf(s, number + 1)) {
 		struct ps_extent old;
 		pthread_mutex_lock(&s->lock);
@@ -226,7 +226,7 @@ static int drop_leaves(struct compact *c)
 		if (err == PS_ECORRUPT || err == PS_EIO)
 			err = PS_OK;
 	}
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	return err;
 }
 

@@ -182,7 +182,7 @@ static void stand(struct ps_cut *cut, uint32_t ends, struct ps_cut_info *info)
 {
 	struct store *s = cut->s;
 	uint64_t slots = atomic_load(&s->table.slots);
-	cut->leaves = (slots + FANOUT - 1) / FANOUT;
+	cut->leaves = leaves_of(slots);
 	cut->limit = s->options.pin_limit ? s->options.pin_limit : MAX(s->space.end / 4, (uint64_t)1 << 20);
 	*info = (struct ps_cut_info){.here = {ends, ps_get64(s->sb.checkpoint)},
 	                             .commit = s->log.commit,
@@ -244,9 +244,9 @@ static int begin(struct store *s, const struct ps_cut_from *from, bool ends_inte
 	while (rebuild_help(s))
 		;
 	atomic_fetch_add(&s->storer.sessions, 1);
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	err = begin_locked(cut, ends_interval, &here);
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	if (!err && ends_interval)
 		err = log_sync(&s->log);
 	if (err) {

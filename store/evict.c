@@ -297,14 +297,14 @@ static int check_may_begin(struct store *s)
 /* The feature is durable before any entry has it. */
 static int say_away(struct store *s)
 {
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	struct superblock_numbers numbers = superblock_get_numbers(s);
 	int err = PS_OK;
 	if (!numbers.away) {
 		numbers.away = true;
 		err = superblock_set_numbers(s, &numbers);
 	}
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	return err;
 }
 

@@ -11,7 +11,6 @@
 #include "store/base_internal.h"
 
 enum {
-	FAULT_CHUNKS = 16,  /* that are fetched together */
 	INSTALL_TRIES = 8,  /* others put their pieces into the same map */
 	PASSING_FAULTS = 64 /* after a full disk: each try costs a checkpoint */
 };
@@ -194,10 +193,10 @@ static bool has_no_checksum(const struct map_chunk *piece)
 
 /* Parts of a map that are away are as they were when the last interval that is confirmed ended: later ones
  * would be here. */
-static uint64_t interval_of(const struct fault *f)
+uint64_t fault_interval(const struct store *s, const struct entry *e)
 {
-	uint64_t confirmed = atomic_load(&f->s->residency.confirmed), own = change_interval(f->e);
-	return in_chunks(f->e) && confirmed && (own > confirmed || !entry_interval(f->e)) ? confirmed : own;
+	uint64_t confirmed = atomic_load(&s->residency.confirmed), own = change_interval(e);
+	return in_chunks(e) && confirmed && (own > confirmed || !entry_interval(e)) ? confirmed : own;
 }
 
 static int mismatch(const struct fault *f, uint64_t index)
@@ -230,7 +229,7 @@ static int fetch_once(struct fault *f)
 	for (unsigned i = 0; i < f->count; i++)
 		exact = exact || has_no_checksum(&f->piece[i]);
 	int err =
-	    residency_fetch(f->s, f->id, interval_of(f), exact, f->first * CHUNK, f->bytes, bytes_of(f));
+	    residency_fetch(f->s, f->id, fault_interval(f->s, f->e), exact, f->first * CHUNK, f->bytes, bytes_of(f));
 	return err ? err : verify(f);
 }
 
@@ -391,8 +390,13 @@ int fault_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, u
 			return PS_OK;
 		}
 		choose_pieces(&f, use);
-		if (!wait_for_others(&f, wait))
-			return fault_in(&f, within, buf, len, use);
+		if (wait_for_others(&f, wait))
+			continue;
+		/* Others wait for what this one fetches. */
+		budget_bar();
+		err = fault_in(&f, within, buf, len, use);
+		budget_unbar();
+		return err;
 	}
 }
 

@@ -39,7 +39,7 @@ static void space_figures(struct store *s, struct ps_stats *out)
 	out->free_bytes = space.free;
 	out->pending_bytes = s->space.pending_bytes;
 	out->log_bytes = s->log.ring[0].len + s->log.ring[1].len;
-	out->table_bytes = (atomic_load(&s->table.slots) + FANOUT - 1) / FANOUT * PAGE;
+	out->table_bytes = leaves_of(atomic_load(&s->table.slots)) * PAGE;
 	out->last_commit = s->log.commit;
 	out->commits = s->log.commit;
 	if (s->io->ops->size(s->io, &file, &out->disk_bytes) == PS_OK)

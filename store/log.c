@@ -2,8 +2,8 @@
  *
  * Commits are appended to the open buffer under store.lock. Who needs durability leads or follows: the leader closes the open
  * buffer, gives it a header, and writes it as one block; buffers fill while another is written, one at a time. A buffer whose
- * commits lie wholly in it is one O_DSYNC write; one that refers to extents is a plain write and one fdatasync for both. So
- * when a block is written, all before it is durable: its mark is its own place.
+ * commits lie wholly in it is one O_DSYNC write; one that refers to extents is a plain write, beside those of packs (pack.c) that
+ * are still in flight, and one fdatasync for all. So when a block is written, all before it is durable: its mark is its own place.
  *
  * Ring: the block at log sequence number n stands at offset + (n - base) % len; a block may go round the end. What lies
  * below `start` may be overwritten. */
@@ -13,7 +13,7 @@
 
 #include "store/base_internal.h"
 
-enum { HEADER = sizeof(struct disk_log_block), GATHER_US = 40, SLOW_US = 1000000, ZERO_BYTES = 1 << 20 };
+enum { HEADER = sizeof(struct disk_log_block), GATHER_US = 40, SLOW_US = 1000000, ZERO_BYTES = 1 << 20, BUFFER_SHARE = 16, BUFFER_LEAST = 64 << 10 };
 
 static uint64_t block_bytes(uint64_t len)
 {
@@ -36,10 +36,12 @@ static int buffer_resize(struct store *s, struct log_buffer *b, size_t size)
 	return PS_OK;
 }
 
-/* Most that one block may take: what waits for the flusher and one commit at its largest. */
+/* Most that one block may take: what waits for the flusher and one commit at its largest. There are two, which never leave. */
 static size_t buffer_size(const struct store *s, uint64_t ring_len)
 {
-	return (size_t)MIN(block_bytes(HEADER + 2 * (uint64_t)s->options.flush_bytes + ring_len / 4), ring_len / 2);
+	uint64_t share = MAX(s->budget / BUFFER_SHARE & ~(uint64_t)(PAGE - 1), (uint64_t)BUFFER_LEAST);
+	uint64_t want = block_bytes(HEADER + 2 * (uint64_t)s->options.flush_bytes + ring_len / 4);
+	return (size_t)MIN(MIN(want, ring_len / 2), share);
 }
 
 int log_init(struct log *log, struct store *s)
@@ -148,6 +150,22 @@ uint8_t *log_reserve(struct log *log, size_t bytes)
 	return at;
 }
 
+void log_skip_commit(struct log *log)
+{
+	log->commit++;
+	if (log->open->len > HEADER)
+		log->open->commit = log->commit;
+	else
+		log->closed_commit = log->commit;
+}
+
+void log_skipped_are_durable(struct log *log)
+{
+	pthread_mutex_lock(&log->lock);
+	log->durable_commit = log->commit;
+	pthread_mutex_unlock(&log->lock);
+}
+
 /* ---- flushing -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t now_us(void)
@@ -169,7 +187,7 @@ static void gather(struct log *log)
 }
 
 /* Takes the open buffer away from the committers. NULL if nothing is in it. */
-static struct log_buffer *close_buffer(struct log *log, uint64_t *lsn)
+static struct log_buffer *close_buffer(struct log *log, uint64_t *lsn, struct staged **packs)
 {
 	struct log_buffer *b = log->open;
 	pthread_mutex_lock(&log->store->lock);
@@ -182,6 +200,8 @@ static struct log_buffer *close_buffer(struct log *log, uint64_t *lsn)
 	log->open->len = HEADER;
 	log->open->direct = false;
 	log->last_group = atomic_exchange(&log->arrived, 0);
+	*packs = b->packs;
+	b->packs = NULL;
 	*lsn = log->end;
 	log->target = *ring_of(log, log->end);
 	log->closed_commit = b->commit;
@@ -207,11 +227,14 @@ static void seal_block(struct log *log, struct log_buffer *b, uint64_t lsn)
 	h->checksum = ps_set64(XXH3_64bits(b->bytes, b->len));
 }
 
-static int write_block(struct log *log, struct log_buffer *b, uint64_t lsn)
+/* The block goes out beside the packs that its commits name: it counts only if they are whole, and one flush covers all. */
+static int write_block(struct log *log, struct log_buffer *b, uint64_t lsn, struct staged *packs)
 {
 	size_t bytes = block_bytes(b->len);
 	uint64_t begun = now_us();
 	int err = ring_write(log, lsn, b->bytes, bytes, !b->direct);
+	int packed = staging_end(log->store, packs);
+	err = err ? err : packed;
 	if (!err && b->direct)
 		err = log->store->io->ops->flush(log->store->io);
 	uint64_t took = now_us() - begun;
@@ -226,8 +249,9 @@ static int write_block(struct log *log, struct log_buffer *b, uint64_t lsn)
 static int lead(struct log *log)
 {
 	uint64_t lsn = 0;
+	struct staged *packs = NULL;
 	gather(log);
-	struct log_buffer *b = close_buffer(log, &lsn);
+	struct log_buffer *b = close_buffer(log, &lsn, &packs);
 	if (!b)
 		return PS_OK;
 	pthread_mutex_lock(&log->lock);
@@ -235,7 +259,7 @@ static int lead(struct log *log)
 		log->wanted_chain = log->chain;
 	pthread_mutex_unlock(&log->lock);
 	seal_block(log, b, lsn);
-	int err = write_block(log, b, lsn);
+	int err = write_block(log, b, lsn, packs);
 	pthread_mutex_lock(&log->lock);
 	if (!err) {
 		log->chain = ps_get64(((struct disk_log_block *)(void *)b->bytes)->checksum);
@@ -258,6 +282,16 @@ static int outcome_unknown(struct log *log)
 		       log->store->path, log->store->reason);
 }
 
+/* The log has failed: nobody leads for the open buffer any more. */
+static void end_packs(struct log *log)
+{
+	pthread_mutex_lock(&log->store->lock);
+	struct staged *packs = log->open->packs;
+	log->open->packs = NULL;
+	pthread_mutex_unlock(&log->store->lock);
+	(void)staging_end(log->store, packs);
+}
+
 int log_wait(struct log *log, uint64_t buffer)
 {
 	int err;
@@ -276,7 +310,10 @@ int log_wait(struct log *log, uint64_t buffer)
 	}
 	err = log->durable_buffer < buffer ? log->error : PS_OK;
 	pthread_mutex_unlock(&log->lock);
-	return err ? outcome_unknown(log) : PS_OK;
+	if (!err)
+		return PS_OK;
+	end_packs(log);
+	return outcome_unknown(log);
 }
 
 uint64_t log_last_buffer(struct log *log)

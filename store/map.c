@@ -329,14 +329,10 @@ void map_writer_done(struct map_writer *m)
 /* Chunks come in rising order. */
 int map_writer_put(struct map_writer *m, uint64_t index, const struct map_chunk *chunk)
 {
-	if (m->count == m->room) {
-		size_t room = m->room ? m->room * 2 : 16;
-		struct map_edit *edits = ps_memory_resize(&m->s->memory, m->edits, m->room * sizeof(*edits), room * sizeof(*edits));
-		if (!edits)
-			return ps_fail(PS_ENOMEM, "%s: no memory for a large object's map", m->s->path);
-		m->edits = edits;
-		m->room = room;
-	}
+	struct map_edit *edits = ps_memory_grow(&m->s->memory, m->edits, m->count, &m->room, sizeof(*edits));
+	if (!edits)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a large object's map", m->s->path);
+	m->edits = edits;
 	assert(!m->count || m->edits[m->count - 1].index < index);
 	m->edits[m->count++] = (struct map_edit){index, *chunk};
 	return PS_OK;

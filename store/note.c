@@ -93,7 +93,7 @@ int ps_note_set(ps_storer *st, const void *note, size_t len)
 	int err = store_below(st, &s);
 	if (err)
 		return err;
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	err = store_writable(s);
 	if (!err) {
 		/* From then on superblocks are written under checkpoint.lock only. */
@@ -103,7 +103,7 @@ int ps_note_set(ps_storer *st, const void *note, size_t len)
 	}
 	if (!err)
 		err = set_locked(s, note, len);
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	return err ? store_end_call(s, err) : PS_OK;
 }
 

@@ -32,14 +32,25 @@ static void wait_for_batches(struct store *s)
 		sched_yield();
 }
 
+/* Under no lock: makes room for the leaf. */
+static int read_table(struct store *s, uint64_t slot, struct entry *e, uint64_t *version)
+{
+	struct budget_patience patience = {0};
+	int err;
+	do
+		err = table_read(&s->table, slot, e, version);
+	while (err == PS_ENOMEM && budget_relieve(s, &patience));
+	return err;
+}
+
 int object_entry(struct store *s, ps_id id, struct entry *e, uint64_t *version)
 {
 	wait_for_batches(s);
-	int err = table_read(&s->table, id_slot(id), e, version);
-	while (!err && entry_kind(e) == ENTRY_UNKNOWN) {
+	int err = read_table(s, id_slot(id), e, version);
+	if (!err && entry_kind(e) == ENTRY_UNKNOWN) {
 		err = unknown_get(s, id_slot(id), e);
 		if (!err)
-			err = table_read(&s->table, id_slot(id), e, version);
+			err = read_table(s, id_slot(id), e, version);
 	}
 	return err ? err : lives(e, id) ? PS_OK : not_found(s, id);
 }
@@ -161,17 +172,30 @@ static int read_held(struct store *s, ps_id id, const struct entry *e, uint64_t 
 /* What was to be fetched may be of a version that is no longer kept where it was: then the one that took its place is read. */
 enum { READ_TRIES = 4 };
 
+/* After a read that failed: is it worth another? */
+static bool read_again(struct store *s, ps_id id, const struct entry *e, int err, int *tries, struct budget_patience *patience)
+{
+	if (!err || err == PS_ERANGE)
+		return false;
+	if (err == PS_ENOMEM)
+		return budget_relieve(s, patience);
+	return --*tries && fault_outdated(s, id, e);
+}
+
 static __attribute__((noinline)) int read_object(struct store *s, ps_id id, uint64_t off, void *buf, size_t cap, size_t *got, bool whole)
 {
+	struct budget_patience patience = {0};
 	struct entry e;
 	int err, tries = READ_TRIES;
 	do {
 		err = hold_entry(s, id, &e);
 		if (err)
 			return err;
+		budget_enter(s);
 		err = read_held(s, id, &e, off, buf, cap, got, whole);
+		budget_leave(s);
 		space_unhold(&s->space, id_slot(id));
-	} while (err && err != PS_ERANGE && --tries && fault_outdated(s, id, &e));
+	} while (read_again(s, id, &e, err, &tries, &patience));
 	return err ? store_end_call(s, err) : PS_OK;
 }
 
@@ -232,13 +256,19 @@ static int snapshot_entries(struct store *s, size_t n, struct ps_get_many *reqs,
 /* What is unknown is asked for outside of that moment, and then all are looked at anew. */
 static void know_entries(struct store *s, size_t n, struct ps_get_many *reqs, struct entry *entries)
 {
+	struct budget_patience patience = {0};
 	bool again;
 	do {
+		size_t wanted = 0;
 		again = false;
 		(void)snapshot_entries(s, n, reqs, entries);
 		for (size_t i = 0; i < n; i++) {
+			if (reqs[i].status == PS_ENOMEM && !again)
+				again = budget_relieve(s, &patience);
 			if (reqs[i].status || entry_kind(&entries[i]) != ENTRY_UNKNOWN)
 				continue;
+			if (i >= wanted)
+				wanted = want_reads(s, reqs, entries, i, n);
 			reqs[i].status = unknown_get(s, id_slot(reqs[i].id), &entries[i]);
 			again = again || !reqs[i].status;
 		}
@@ -249,7 +279,12 @@ static void read_one(struct store *s, struct ps_get_many *r, const struct entry 
 {
 	uint64_t size = entry_size(e);
 	size_t len = r->offset >= size ? 0 : (size_t)MIN(size - r->offset, (uint64_t)r->cap);
-	r->status = object_read(s, r->id, e, r->offset, r->buf, len, USE_READ);
+	struct budget_patience patience = {0};
+	do {
+		budget_enter(s);
+		r->status = object_read(s, r->id, e, r->offset, r->buf, len, USE_READ);
+		budget_leave(s);
+	} while (r->status == PS_ENOMEM && budget_relieve(s, &patience));
 	r->len = r->status ? 0 : len;
 }
 
@@ -263,6 +298,7 @@ int base_get_many(ps_storer *st, size_t n, struct ps_get_many *reqs)
 	for (size_t i = 0; i < n; i++)
 		space_hold(&s->space, id_slot(reqs[i].id));
 	know_entries(s, n, reqs, entries);
+	budget_enter(s);
 	for (size_t i = 0; i < n; i++) {
 		if (!reqs[i].status && entry_kind(&entries[i]) == ENTRY_DATA) {
 			struct blob b = entry_blob(reqs[i].id, &entries[i]);
@@ -270,7 +306,10 @@ int base_get_many(ps_storer *st, size_t n, struct ps_get_many *reqs)
 		}
 	}
 	prefetch_wait(&prefetch);
-	for (size_t i = 0; i < n; i++) {
+	budget_leave(s);
+	for (size_t i = 0, wanted = 0; i < n; i++) {
+		if (i >= wanted)
+			wanted = want_reads(s, reqs, entries, i, n);
 		if (!reqs[i].status)
 			read_one(s, &reqs[i], &entries[i]);
 		space_unhold(&s->space, id_slot(reqs[i].id));
@@ -388,15 +427,18 @@ static int view_range(struct store *s, ps_id id, const struct entry *e, uint64_t
 
 static __attribute__((noinline)) int view_object(struct store *s, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
 {
+	struct budget_patience patience = {0};
 	struct entry e;
 	int err, tries = READ_TRIES;
 	do {
 		err = hold_entry(s, id, &e);
 		if (err)
 			return err;
+		budget_enter(s);
 		err = view_range(s, id, &e, off, len, whole, v);
+		budget_leave(s);
 		space_unhold(&s->space, id_slot(id));
-	} while (err && err != PS_ERANGE && --tries && fault_outdated(s, id, &e));
+	} while (read_again(s, id, &e, err, &tries, &patience));
 	return err ? store_end_call(s, err) : PS_OK;
 }
 

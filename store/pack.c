@@ -1,5 +1,5 @@
 /* Small contents of large batches: laid into whole frames that nothing else lies in, and written once,
- * straight to their places, instead of to the log first.
+ * straight to their places, beside the log's block that names them, instead of to the log first.
  *
  * A frame is filled in memory, where it stays, and goes out once it is full: no byte of it was anybody's
  * before. What does not fill a frame rides in the log as ever. The record names the contents as fresh

@@ -12,6 +12,7 @@
 #include <padstone/remote.h>
 #include <padstone/remote_copy.h>
 #include <padstone/remote_files.h>
+#include <padstone/remote_index.h>
 #include <padstone/stack.h>
 #include <padstone/storer.h>
 #include <padstone/token_pool.h>

@@ -30,7 +30,7 @@
 enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
 enum { FRAME_MAX = 8 * PAGE, /* that small objects share */
        STATES_PAGES = 128, /* file pages whose verified bits are one page of memory */
-       STATES_BYTES = STATES_PAGES * 40, EXTEND_STEP = 64 << 20, CLEAR_MAX = 1 << 20, POPULATE_FROM = 4 * PAGE, OTHERS_SHARE = 64 };
+       STATES_BYTES = STATES_PAGES * 40, EXTEND_STEP = 64 << 20, CLEAR_MAX = 1 << 20, POPULATE_FROM = 4 * PAGE, AHEAD_SHARE = 4 };
 
 static struct pool_region *region_of(struct pool *pool, uint64_t place)
 {
@@ -171,45 +171,7 @@ int pool_extend(struct pool *pool, uint64_t end)
 	return PS_OK;
 }
 
-/* ---- the budget ---------------------------------------------------------------------------------------------- */
-
-/* Frames and table pages leave a little for what is allocated without asking: small structs and lists. */
-static bool fits_budget(struct store *s, uint64_t used, uint64_t bytes)
-{
-	uint64_t others = s->budget / OTHERS_SHARE;
-	return used + atomic_load_explicit(&s->memory.used, memory_order_relaxed) + bytes <= s->budget - others;
-}
-
-/* Counted only once there is room: the figure is within the budget at every moment. */
-int budget_take(struct store *s, uint64_t bytes)
-{
-	uint64_t used = atomic_load_explicit(&s->budget_used, memory_order_relaxed);
-	for (;;) {
-		bool fits = fits_budget(s, used, bytes);
-		if (fits && atomic_compare_exchange_weak_explicit(&s->budget_used, &used, used + bytes, memory_order_relaxed,
-								  memory_order_relaxed))
-			return PS_OK;
-		if (!fits && !spare_frames_give_up(&s->pool) && !pool_evict_one(&s->pool) && !table_evict_one(&s->table) && !staging_give_back(s))
-			break;
-		used = atomic_load_explicit(&s->budget_used, memory_order_relaxed);
-	}
-	store_wake(s);
-	return ps_fail(PS_ENOMEM, "%s: the memory budget of %llu bytes has no room for %llu more (%llu in frames, %llu dirty)", s->path,
-		       (unsigned long long)s->budget, (unsigned long long)bytes,
-		       (unsigned long long)atomic_load(&s->pool.frame_bytes), (unsigned long long)atomic_load(&s->pool.dirty_bytes));
-}
-
-void budget_charge(struct store *s, uint64_t bytes)
-{
-	uint64_t used = atomic_fetch_add_explicit(&s->budget_used, bytes, memory_order_relaxed) + bytes;
-	while (!fits_budget(s, used, 0) && (spare_frames_give_up(&s->pool) || pool_evict_one(&s->pool)))
-		used = atomic_load_explicit(&s->budget_used, memory_order_relaxed);
-}
-
-void budget_give(struct store *s, uint64_t bytes)
-{
-	atomic_fetch_sub_explicit(&s->budget_used, bytes, memory_order_relaxed);
-}
+/* ---- memory of frames ------------------------------------------------------------------------------------------ */
 
 static uint64_t state_bytes(uint64_t state)
 {
@@ -505,6 +467,12 @@ static int fault(struct pool *pool, const struct blob *b, ps_id id)
 
 /* ---- reading ahead ------------------------------------------------------------------------------------------------ */
 
+/* Of all threads together: what is on its way nobody can take back. */
+static bool may_read_ahead(const struct pool *pool, uint64_t len)
+{
+	return atomic_load_explicit(&pool->ahead_bytes, memory_order_relaxed) + len <= pool->store->budget / AHEAD_SHARE;
+}
+
 bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_request *request)
 {
 	struct ps_extent frame = frame_of(pool, b);
@@ -514,11 +482,12 @@ bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_reque
 	/* Only what is plainly absent: all else the read itself will see to. */
 	if (old & (PAGE_LOCKED | PAGE_RESIDENT | PAGE_PATCHED) || !atomic_compare_exchange_strong(state, &old, old | PAGE_LOCKED))
 		return false;
-	if (take_memory(pool, first, len, NULL) != PS_OK) {
+	if (!may_read_ahead(pool, len) || take_memory(pool, first, len, NULL) != PS_OK) {
 		atomic_store(state, old);
 		wake_waiters(pool);
 		return false;
 	}
+	atomic_fetch_add_explicit(&pool->ahead_bytes, len, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->frame_bytes, len, memory_order_relaxed);
 	*request = (struct ps_io_request){.op = PS_IO_READ, .offset = first, .data = pool_address(pool, first), .len = len};
 	return true;
@@ -529,6 +498,7 @@ void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct 
 	_Atomic(uint64_t) *state = pool_state(pool, request->offset);
 	struct store *s = pool->store;
 	int err = s->io->ops->wait(s->io, request);
+	atomic_fetch_sub_explicit(&pool->ahead_bytes, request->len, memory_order_relaxed);
 	if (!err && !is_shared(b))
 		err = verify(b, request->data, s, id);
 	if (!err)
@@ -558,7 +528,10 @@ static int verify_pinned(struct pool *pool, const struct blob *b, ps_id id)
 int pool_pin(struct pool *pool, const struct blob *b, ps_id id, const uint8_t **data)
 {
 	_Atomic(uint64_t) *state = pool_state(pool, blob_frame(pool, b));
+	struct budget_patience patience = {0};
 	int err = pin_if_resident(state) ? PS_OK : fault(pool, b, id);
+	while (err == PS_ENOMEM && budget_relieve(pool->store, &patience))
+		err = fault(pool, b, id);
 	if (err)
 		return err;
 	err = verify_pinned(pool, b, id);

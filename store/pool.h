@@ -50,7 +50,7 @@ struct pool {
 	uint64_t region_mask; /* within a region */
 	_Atomic(uint64_t) mapped; /* file bytes that have frames' address space, from 0; grows under store.lock */
 	uint64_t frame_mask[256]; /* of a class: what all places of a frame have in common */
-	_Atomic(uint64_t) frame_bytes, dirty_bytes;
+	_Atomic(uint64_t) frame_bytes, dirty_bytes, ahead_bytes; /* ahead: being read for later (prefetch.c) */
 	pthread_mutex_t lock;
 	pthread_cond_t unlocked;
 	uint64_t *ring; /* pages that may be resident; a power of two */
@@ -86,7 +86,8 @@ static inline uint64_t blob_frame(const struct pool *pool, const struct blob *b)
 {
 	return pool_frame(pool, b->class, b->place);
 }
-/* Pins the blob's extent, reads and verifies it if it must; *data stays valid until pool_unpin. Not under store.lock. */
+/* Pins the blob's extent, reads and verifies it if it must; *data stays valid until pool_unpin. Under no lock but checkpoint.lock, with no
+ * load of the caller's under way (pool_load_start): where the budget is short it makes room (budget_relieve). */
 int pool_pin(struct pool *pool, const struct blob *blob, ps_id id, const uint8_t **data);
 /* As pool_pin, only if it costs no I/O: else false. */
 bool pool_pin_resident(struct pool *pool, const struct blob *blob, const uint8_t **data);
@@ -123,11 +124,6 @@ bool pool_release(struct pool *pool, struct ps_extent extent);
 bool pool_lock_frame(struct pool *pool, uint64_t frame);
 /* `gone`: a place in it that holds nothing any more. */
 void pool_unlock_frame(struct pool *pool, uint64_t frame, uint64_t gone, bool drop);
-/* Room for `bytes` within the budget, by eviction; counted as used until budget_free. */
-int budget_take(struct store *s, uint64_t bytes);
-void budget_give(struct store *s, uint64_t bytes);
-/* Counted without asking; frames make room as far as they can. */
-void budget_charge(struct store *s, uint64_t bytes);
 /* Dirty, or the log holds bytes for it: what is on disk there is older. */
 bool pool_is_newer(struct pool *pool, uint64_t frame);
 uint64_t pool_pinned_bytes(struct pool *pool);

@@ -23,23 +23,33 @@ void prefetch_wait(struct prefetch *p)
 	p->count = 0;
 }
 
+/* All of them before the first is begun: the map may need memory, and what it has to wait for must not wait for a load of ours. */
+static size_t find_chunks(struct store *s, ps_id id, const struct entry *e, uint64_t first, uint64_t last, struct blob *chunks)
+{
+	size_t n = 0;
+	for (uint64_t i = first; i <= last; i++) {
+		struct map_chunk c;
+		if (map_lookup(s, id, e, i, &c) != PS_OK)
+			break;
+		if (c.place)
+			chunks[n++] = (struct blob){c.place, c.len, seed_chunk(id, i), c.checksum, 0};
+	}
+	return n;
+}
+
 /* The chunks of a range, as far as a quarter of the budget goes: more would push out what was just read. */
 void prefetch_chunks(struct store *s, ps_id id, const struct entry *e, uint64_t off, size_t len)
 {
 	struct prefetch p;
+	struct blob chunks[PREFETCH_MAX + 1];
 	uint64_t first = off / CHUNK, last = (off + len - 1) / CHUNK;
 	last = MIN(last, first + MIN((uint64_t)PREFETCH_MAX, s->budget / 4 / CHUNK));
 	if (first == last)
 		return;
 	p.s = s;
 	p.count = 0;
-	for (uint64_t i = first; i <= last; i++) {
-		struct map_chunk c;
-		if (map_lookup(s, id, e, i, &c) != PS_OK)
-			break;
-		struct blob b = {c.place, c.len, seed_chunk(id, i), c.checksum, 0};
-		if (c.place)
-			prefetch_blob(&p, &b, id);
-	}
+	size_t n = find_chunks(s, id, e, first, last, chunks);
+	for (size_t i = 0; i < n; i++)
+		prefetch_blob(&p, &chunks[i], id);
 	prefetch_wait(&p);
 }

@@ -39,6 +39,7 @@ struct recovery {
 	uint64_t epoch;
 	uint64_t commit;
 	struct named named; /* by the last block */
+	struct table_ahead ahead;
 };
 
 /* ---- reading the ring ---------------------------------------------------------------------------------------------------- */
@@ -270,6 +271,21 @@ static int collect_named(struct recovery *r, const struct log_operation *op)
 	return named_add(r->s, &r->named, op);
 }
 
+static int collect_leaf(struct recovery *r, const struct log_operation *op)
+{
+	table_ahead_add(&r->ahead, op->slot);
+	return PS_OK;
+}
+
+/* What a record is damaged by, or has no memory for, is said by who applies it. */
+static void read_leaves_ahead(struct recovery *r)
+{
+	table_ahead_init(&r->ahead, &r->s->table);
+	if (r->ahead.leaves && each_record(r, 0, r->end, false, collect_leaf) == PS_OK)
+		table_ahead_read(&r->ahead);
+	table_ahead_done(&r->ahead);
+}
+
 static int apply_entry(struct recovery *r, const struct log_operation *op)
 {
 	struct store *s = r->s;
@@ -294,16 +310,10 @@ static int add_patch(struct recovery *r, const struct log_operation *op)
 	/* Bytes of a version that is gone: their place may be another's by now. */
 	if (err || !entry_equal(&now, &op->entry))
 		return err == PS_ECORRUPT ? PS_OK : err;
-	if (redo && redo->count == redo->size) {
-		size_t size = redo->size ? redo->size * 2 : 256;
-		struct patch *patches = ps_memory_resize(&s->memory, redo->patches, redo->size * sizeof(*patches), size * sizeof(*patches));
-		if (patches) {
-			redo->patches = patches;
-			redo->size = size;
-		}
-	}
-	if (!redo || redo->count == redo->size)
+	struct patch *patches = redo ? ps_memory_grow(&s->memory, redo->patches, redo->count, &redo->size, sizeof(*patches)) : NULL;
+	if (!patches)
 		return ps_fail(PS_ENOMEM, "%s: no memory for recovery", s->path);
+	redo->patches = patches;
 	ps_id id = id_make(op->slot, entry_generation(&op->entry));
 	redo->patches[redo->count++] = (struct patch){entry_blob(id, &op->entry), id, op->bytes};
 	pool_set_patched(&s->pool, pool_frame(&s->pool, entry_class(&op->entry), entry_place(&op->entry)));
@@ -431,8 +441,10 @@ static int replay(struct recovery *r)
 	int err = check_behind(r);
 	if (!err)
 		err = verify_last(r);
-	if (!err)
-		err = each_record(r, 0, r->end, true, apply_entry);
+	if (err)
+		return err;
+	read_leaves_ahead(r);
+	err = each_record(r, 0, r->end, true, apply_entry);
 	if (!err)
 		err = each_record(r, 0, r->end, false, add_patch);
 	if (err)

@@ -20,13 +20,14 @@ struct residency {
 	struct flight *flights;
 	_Atomic(uint64_t) confirmed; /* what was last changed up to this interval can be fetched */
 	_Atomic(uint64_t) fetches, fetched_bytes, healed;
-	_Atomic(uint64_t) learned_to; /* the slot behind those that were learned last (unknown.c) */
-	_Atomic(unsigned) passing;    /* faults that are to leave nothing here: the disk was full */
-	bool evicting;                /* store.lock */
-	uint64_t hand;                /* the slot at which the next eviction begins; of who is evicting */
+	_Atomic(unsigned) passing; /* faults that are to leave nothing here: the disk was full */
+	bool evicting;             /* store.lock */
+	uint64_t hand;             /* the slot at which the next eviction begins; of who is evicting */
 };
 
 /* What becomes of pieces that have to be fetched for it. */
+enum { FAULT_CHUNKS = 16, FAULT_BYTES = FAULT_CHUNKS << 16 }; /* that are fetched together */
+
 enum object_use {
 	USE_READ,  /* they are put into the file */
 	USE_AHEAD, /* and so are some that follow them */
@@ -39,8 +40,15 @@ void residency_done(struct store *s);
 int residency_fetch(struct store *s, ps_id id, uint64_t interval, bool exact, uint64_t offset, uint8_t *buf,
                     size_t len);
 /* Likewise: what slots have that are unknown here. */
-int residency_tell(struct store *s, uint64_t slot, uint64_t end, bool ahead, ps_backing_told_fn fn,
-                   void *arg);
+int residency_tell(struct store *s, uint64_t slot, uint64_t end, ps_backing_told_fn fn, void *arg);
+/* Likewise: several that are about to be fetched, or told. How many of them were begun (struct ps_backing). */
+size_t residency_want(struct store *s, const struct ps_backing_want *wants, size_t count);
+/* Tells the backing which of reqs from the from-th on have to be fetched, or told. Those before the number that is
+ * returned may be read then; before the others it is called again. Under holds of their slots (want.c). */
+size_t want_reads(struct store *s, const struct ps_get_many *reqs, const struct entry *entries, size_t from,
+                  size_t n);
+/* Of which interval the contents of an entry are that are away. */
+uint64_t fault_interval(const struct store *s, const struct entry *e);
 void residency_healed(struct store *s, ps_id id);
 /* Of an entry that lives: what was changed before there were intervals belongs to the first. */
 uint64_t change_interval(const struct entry *e);

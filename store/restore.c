@@ -1,5 +1,5 @@
-/* A store filled from cuts (cut.h): objects with the ids, and the ends of ids, of another store, in commits
- * of a few hundred.
+/* A store filled from cuts (cut.h): objects with the ids, and the ends of ids, of another store, as a bulk
+ * load (bulk.h): nothing has to be durable before the end, so nothing goes by way of the log.
  *
  * Until its end the store's interval is INTERVAL_OPEN, the highest that there is: so entries may carry any,
  * and whoever finds the store after a crash sees that it is not whole. Nothing else changes it meanwhile, or
@@ -9,20 +9,18 @@
 #include <sys/param.h>
 
 #include "store/base_internal.h"
+#include "store/bulk.h"
 
-enum { COMMIT_OBJECTS = 256, COMMIT_BYTES = 4 << 20 };
 static const uint64_t SLOTS_MAX = (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS;
 
 struct ps_restore {
 	struct store *s;
 	bool plain; /* without intervals */
-	struct change *changes;
-	uint8_t *bytes; /* contents until their commit: up to `room`, and one more */
-	size_t room, count, used;
-	uint64_t weight;         /* bytes of objects since the last commit */
-	struct write_set writes; /* of all changes */
-	bool in_chunks;          /* the last object is large, and takes pieces */
+	struct bulk bulk;
+	bool in_chunks; /* the last object is large, and takes pieces */
 	struct ps_cut_object object;
+	struct change large; /* it */
+	uint64_t taken;      /* by its pieces so far */
 	struct map_writer map;
 	uint64_t next_piece;
 	uint64_t next_slot;          /* the least that may come */
@@ -30,6 +28,7 @@ struct ps_restore {
 	struct ps_restore_rest rest; /* slots 0: there is none */
 	uint64_t objects, live_bytes;
 	int failed; /* nothing more is taken */
+	bool whole; /* it has come to its end */
 };
 
 int store_is_restored(const struct store *s)
@@ -79,10 +78,8 @@ static int claim(struct ps_restore *r)
 
 static void release(struct ps_restore *r)
 {
-	struct ps_memory *m = &r->s->memory;
-	ps_memory_free(m, r->changes, COMMIT_OBJECTS * sizeof(*r->changes));
-	ps_memory_free(m, r->bytes, r->room + CHUNK);
-	ps_memory_free(m, r, sizeof(*r));
+	bulk_done(&r->bulk);
+	ps_memory_free(&r->s->memory, r, sizeof(*r));
 }
 
 static int begin(struct store *s, bool plain, struct ps_restore **out)
@@ -92,14 +89,11 @@ static int begin(struct store *s, bool plain, struct ps_restore **out)
 		return ps_fail(PS_ENOMEM, "%s: no memory to restore", s->path);
 	r->s = s;
 	r->plain = plain;
-	r->changes = ps_memory_alloc(&s->memory, COMMIT_OBJECTS * sizeof(*r->changes));
-	r->room = (size_t)MIN((uint64_t)COMMIT_BYTES, s->budget / 8);
-	r->bytes = ps_memory_alloc(&s->memory, r->room + CHUNK);
-	int err = r->changes && r->bytes ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory to restore", s->path);
+	int err = bulk_init(&r->bulk, s);
 	if (!err) {
-		pthread_mutex_lock(&s->checkpoint.lock);
+		checkpoint_lock(s);
 		err = claim(r);
-		pthread_mutex_unlock(&s->checkpoint.lock);
+		checkpoint_unlock(s);
 	}
 	if (err) {
 		release(r);
@@ -129,11 +123,6 @@ int ps_restore_begin(ps_storer *st, struct ps_restore **r)
 
 /* ---- what is not restored ---- */
 
-static uint64_t leaves_of(uint64_t slots)
-{
-	return (slots + FANOUT - 1) / FANOUT;
-}
-
 /* Before any leaf is in memory: from here on those that are nowhere are unknown. */
 int ps_restore_rest(struct ps_restore *r, const struct ps_restore_rest *rest)
 {
@@ -146,12 +135,12 @@ int ps_restore_rest(struct ps_restore *r, const struct ps_restore_rest *rest)
 		return ps_fail(PS_EINVAL,
 		               "%s: a rest of %llu slots, as of interval %llu, is none, or comes late",
 		               s->path, (unsigned long long)rest->slots, (unsigned long long)rest->interval);
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	struct superblock_numbers numbers = superblock_get_numbers(s);
 	numbers.unknown = (uint32_t)leaves;
 	numbers.away = true;
 	int err = superblock_set_numbers(s, &numbers);
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	if (err) {
 		r->failed = err;
 		return store_end_call(s, err);
@@ -179,28 +168,6 @@ static int finish_rest(struct ps_restore *r, const struct ps_cut_info *info)
 	c.keeps_interval = true;
 	int err = commit_changes(s, &c, 1, PS_RELAXED, NULL);
 	change_done(s, &c);
-	return err;
-}
-
-/* ---- commits ---- */
-
-static void end_changes(struct ps_restore *r)
-{
-	for (size_t i = 0; i < r->count; i++) {
-		if (!r->changes[i].committed)
-			change_undo(r->s, &r->changes[i]);
-		change_done(r->s, &r->changes[i]);
-	}
-	r->count = r->used = 0;
-	r->weight = 0;
-}
-
-static int commit(struct ps_restore *r)
-{
-	int err = r->count ? commit_changes(r->s, r->changes, r->count, PS_RELAXED, NULL) : PS_OK;
-	if (err)
-		staging_abandon(r->s, &r->writes);
-	end_changes(r);
 	return err;
 }
 
@@ -250,24 +217,32 @@ static int check_object(const struct ps_restore *r, const struct ps_cut_object *
 	return PS_OK;
 }
 
-/* The entry is made: it keeps its number, which is another store's. */
-static void keep_interval(struct ps_restore *r, struct change *c, uint64_t interval)
-{
-	if (r->plain)
-		return;
-	c->keeps_interval = true;
-	entry_set_interval(&c->entry, (uint32_t)interval);
-}
-
 static void count_object(struct ps_restore *r, const struct ps_cut_object *o)
 {
-	keep_interval(r, &r->changes[r->count], o->interval);
-	r->count++;
-	r->weight += o->kind == PS_CUT_ZERO ? 0 : o->size;
 	r->objects += o->kind != PS_CUT_GONE;
 	r->live_bytes += o->size;
 	r->intervals = MAX(r->intervals, o->interval);
 	r->crashes = MAX(r->crashes, o->crashes);
+}
+
+/* The entry keeps its number, which is another store's. */
+static int add(struct ps_restore *r, const struct ps_cut_object *o, struct entry e, const uint8_t *bytes,
+               uint32_t len)
+{
+	entry_set_interval(&e, r->plain ? atomic_load(&r->s->interval) : (uint32_t)o->interval);
+	int err = bulk_add(&r->bulk, id_slot(o->id), &e, bytes, len, r->taken);
+	r->taken = 0;
+	if (!err)
+		count_object(r, o);
+	return err;
+}
+
+/* What pieces take is counted only: a restore that fails leaves a file to be deleted. */
+static void count_taken(struct ps_restore *r)
+{
+	r->taken += change_taken_bytes(r->s, &r->large);
+	extent_list_free(r->s, &r->large.taken);
+	r->large.fresh_count = 0;
 }
 
 /* The large object that takes pieces has them all. */
@@ -276,59 +251,43 @@ static int end_chunks(struct ps_restore *r)
 	if (!r->in_chunks)
 		return PS_OK;
 	int err = map_writer_finish(&r->map, r->object.size);
+	count_taken(r);
+	if (!err)
+		err = add(r, &r->object, r->large.entry, r->large.bytes, r->large.nbytes);
 	map_writer_done(&r->map);
+	change_done(r->s, &r->large);
 	r->in_chunks = false;
-	if (!err) {
-		count_object(r, &r->object);
-		return PS_OK;
-	}
-	change_undo(r->s, &r->changes[r->count]);
-	change_done(r->s, &r->changes[r->count]);
 	return err;
 }
 
-static int make_room(struct ps_restore *r)
+static void begin_chunks(struct ps_restore *r, const struct ps_cut_object *o)
 {
-	int err = end_chunks(r);
-	bool full = r->count == COMMIT_OBJECTS || r->weight >= r->room;
-	return err || !full ? err : commit(r);
-}
-
-static int add_bytes(struct ps_restore *r, struct change *c, const void *bytes, uint64_t size)
-{
-	uint8_t *copy = r->bytes + r->used;
-	memcpy(copy, bytes, size);
-	r->used += size;
-	return change_contents(r->s, c, copy, size);
+	change_init(&r->large, CHANGE_NEW, o->id);
+	r->large.set = bulk_writes(&r->bulk);
+	r->large.stream = true;
+	map_writer_init(&r->map, r->s, &r->large, NULL);
+	r->object = *o;
+	r->in_chunks = true;
+	r->next_piece = 0;
 }
 
 static int add_object(struct ps_restore *r, const struct ps_cut_object *o, const void *bytes)
 {
-	struct change *c = &r->changes[r->count];
-	int err = PS_OK;
-	change_init(c, o->kind == PS_CUT_GONE ? CHANGE_UNUSED : CHANGE_NEW, o->id);
-	c->set = &r->writes;
-	if (o->kind == PS_CUT_CHUNKS) {
-		c->stream = true;
-		map_writer_init(&r->map, r->s, c, NULL);
-		r->object = *o;
-		r->in_chunks = true;
-		r->next_piece = 0;
+	uint32_t generation = id_generation(o->id);
+	switch (o->kind) {
+	case PS_CUT_CHUNKS:
+		begin_chunks(r, o);
 		return PS_OK;
+	case PS_CUT_GONE:
+		return add(r, o, (struct entry){{0, 0, 0, generation | o->crashes << 32}}, NULL, 0);
+	case PS_CUT_ZERO:
+		return add(r, o, entry_make(ENTRY_ZERO, 0, o->size, 0, 0, generation), NULL, 0);
+	default:
+		return add(r, o,
+		           entry_make(ENTRY_DATA, 0, o->size,
+		                      blob_checksum(seed_contents(o->id), bytes, o->size), 0, generation),
+		           bytes, (uint32_t)o->size);
 	}
-	if (o->kind == PS_CUT_GONE)
-		c->entry = (struct entry){{0, 0, 0, id_generation(o->id) | o->crashes << 32}};
-	else if (o->kind == PS_CUT_ZERO)
-		c->entry = entry_make(ENTRY_ZERO, 0, o->size, 0, 0, id_generation(o->id));
-	else
-		err = add_bytes(r, c, bytes, o->size);
-	if (!err) {
-		count_object(r, o);
-		return PS_OK;
-	}
-	change_undo(r->s, c);
-	change_done(r->s, c);
-	return err;
 }
 
 static int failed_before(const struct ps_restore *r)
@@ -345,7 +304,7 @@ int ps_restore_object(struct ps_restore *r, const struct ps_cut_object *object, 
 	int err = check_object(r, object, bytes);
 	if (err)
 		return err;
-	err = make_room(r);
+	err = end_chunks(r);
 	if (!err)
 		err = add_object(r, object, bytes);
 	r->next_slot = id_slot(object->id) + 1;
@@ -367,6 +326,7 @@ int ps_restore_piece(struct ps_restore *r, uint64_t offset, const void *data, si
 	if (!fits)
 		return refuse(r, r->object.id, "a piece in the wrong place, or of the wrong length");
 	r->failed = map_write_chunks(&r->map, offset / CHUNK, data, len);
+	count_taken(r);
 	r->next_piece = offset + CHUNK;
 	return r->failed ? store_end_call(r->s, r->failed) : PS_OK;
 }
@@ -425,19 +385,21 @@ static int finish(struct ps_restore *r, const struct ps_cut_info *info)
 	if (!err)
 		err = end_chunks(r);
 	if (!err)
-		err = commit(r);
+		err = bulk_settle(&r->bulk);
 	if (!err)
 		err = finish_rest(r, info);
 	if (!err)
 		err = log_sync(&s->log);
-	/* The table's pages are written by a checkpoint before the source's next one. */
+	/* Contents and table are durable by a checkpoint before the source's next one. */
 	if (!err)
 		err = checkpoint_run(s);
 	if (err)
 		return err;
-	pthread_mutex_lock(&s->checkpoint.lock);
+	log_skipped_are_durable(&s->log);
+	checkpoint_lock(s);
 	err = say_whole(r, info);
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
+	r->whole = !err;
 	return err;
 }
 
@@ -456,13 +418,13 @@ void ps_restore_abort(struct ps_restore *r)
 	if (!r)
 		return;
 	struct store *s = r->s;
-	staging_abandon(s, &r->writes);
 	if (r->in_chunks) {
 		map_writer_done(&r->map);
-		change_undo(s, &r->changes[r->count]);
-		change_done(s, &r->changes[r->count]);
+		change_done(s, &r->large);
 	}
-	end_changes(r);
+	/* What came and was not settled has taken space that no entry names. */
+	if (!r->whole)
+		atomic_store(&s->space.lost, true);
 	release(r);
 	pthread_mutex_lock(&s->lock);
 	s->restoring = false;

@@ -6,15 +6,10 @@ enum { DAMAGED_MOST = 64 }; /* leaves or groups that one call tries to read in v
 
 static int push_free_leaf(struct table *t, uint64_t number)
 {
-	if (t->free_count == t->free_size) {
-		size_t size = t->free_size ? t->free_size * 2 : 16;
-		uint64_t *list = ps_memory_resize(&t->store->memory, t->free_leaves, t->free_size * sizeof(*list),
-						  size * sizeof(*list));
-		if (!list)
-			return PS_ENOMEM;
-		t->free_leaves = list;
-		t->free_size = size;
-	}
+	uint64_t *list = ps_memory_grow(&t->store->memory, t->free_leaves, t->free_count, &t->free_size, sizeof(*list));
+	if (!list)
+		return PS_ENOMEM;
+	t->free_leaves = list;
 	t->free_leaves[t->free_count++] = number;
 	return PS_OK;
 }

@@ -269,7 +269,8 @@ static int enter_slab(struct space *sp, const struct ps_class_geometry *g, struc
 {
 	struct ps_extent slab = {ps_class_slab(g, slot.offset), g->slab_bytes};
 	int err = back_with_space(sp, slab, false);
-	if (!err)
+	/* What is restored is written from buffers. */
+	if (!err && !sp->store->restoring)
 		pool_populate(&sp->store->pool, slab);
 	return err;
 }

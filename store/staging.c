@@ -17,7 +17,7 @@ enum { IN_FLIGHT = 16, REQUESTS = RUN_CHUNKS, IDLE_MS = 1000 };
 
 struct staged {
 	struct staged *next;
-	uint8_t *bytes; /* page-aligned, staging_bytes of them; NULL: written from frames */
+	uint8_t *bytes;    /* page-aligned, staging_bytes of them; NULL: written from frames */
 	struct pack *pack; /* these frames; NULL: chunks of one extent */
 	uint64_t fill;
 	unsigned count;
@@ -156,18 +156,62 @@ static void free_staged(struct store *s, struct staged *w)
 	ps_memory_free(&s->memory, w, sizeof(*w));
 }
 
+static int wait_for(struct store *s, struct staged *w)
+{
+	int first = PS_OK;
+	for (unsigned i = 0; i < w->count; i++) {
+		int err = s->io->ops->wait(s->io, &w->request[i]);
+		first = first ? first : err;
+	}
+	return first;
+}
+
 static void wait_for_first(struct store *s, struct write_set *set)
 {
 	struct staged *w = set->first;
-	for (unsigned i = 0; i < w->count; i++) {
-		int err = s->io->ops->wait(s->io, &w->request[i]);
-		set->error = set->error ? set->error : err;
-	}
+	budget_enter(s);
+	int err = wait_for(s, w);
+	set->error = set->error ? set->error : err;
 	set->first = w->next;
 	set->last = set->first ? set->last : NULL;
 	set->count--;
 	set->bytes -= w->bytes ? staging_bytes(s) : 0;
 	free_staged(s, w);
+	budget_leave(s);
+}
+
+bool staging_is_packs(const struct write_set *set)
+{
+	for (const struct staged *w = set->first; w; w = w->next) {
+		if (!w->pack)
+			return false;
+	}
+	return set->first && !set->open && !set->run.len && !set->error;
+}
+
+void staging_hand_over(struct write_set *set, struct staged **list)
+{
+	set->last->next = *list;
+	*list = set->first;
+	set->first = set->last = NULL;
+	set->count = 0;
+}
+
+int staging_end(struct store *s, struct staged *list)
+{
+	int first = PS_OK;
+	if (!list)
+		return PS_OK;
+	budget_enter(s);
+	while (list) {
+		struct staged *w = list;
+		list = w->next;
+		int err = wait_for(s, w);
+		first = first ? first : err;
+		free_staged(s, w);
+	}
+	budget_leave(s);
+	return first;
 }
 
 static void start(struct store *s, struct write_set *set, struct staged *w)
@@ -211,11 +255,16 @@ static void give_rest(struct store *s, struct write_set *set)
 	set->run.len = 0;
 }
 
+void staging_start(struct store *s, struct write_set *set)
+{
+	if (set->open)
+		start_open(s, set);
+}
+
 int staging_wait(struct store *s, struct write_set *set)
 {
 	int before = set->error;
-	if (set->open)
-		start_open(s, set);
+	staging_start(s, set);
 	while (set->first)
 		wait_for_first(s, set);
 	if (set->run.len) {
@@ -244,6 +293,7 @@ int change_wait(struct store *s, struct change *c)
 static int open_buffer(struct store *s, struct write_set *set, uint64_t bytes)
 {
 	uint64_t size = staging_bytes(s);
+	struct budget_patience patience = {0};
 	struct staged *w = set->open;
 	if (w && (w->fill + bytes > size || w->count == REQUESTS))
 		start_open(s, set);
@@ -254,9 +304,10 @@ static int open_buffer(struct store *s, struct write_set *set, uint64_t bytes)
 	if (set->error)
 		return earlier_failure(s, set);
 	while (!(w = pop_spare(s)) && !(w = new_buffer(s))) {
-		if (!set->first)
+		if (set->first)
+			wait_for_first(s, set);
+		else if (!budget_relieve(s, &patience))
 			return PS_ENOMEM;
-		wait_for_first(s, set);
 	}
 	w->fill = w->count = 0;
 	set->bytes += size;
@@ -299,6 +350,13 @@ static int note_taken(struct store *s, struct change *c, struct ps_extent extent
 	return err;
 }
 
+static void pass_piece(struct write_set *set, uint64_t bytes)
+{
+	set->run.offset += bytes;
+	set->run.len -= bytes;
+	set->gathered += bytes;
+}
+
 /* A piece of the run. PS_ENOTSUP: there is no space in one run of that length. */
 static int take_piece(struct store *s, struct change *c, uint64_t bytes, struct ps_extent *extent)
 {
@@ -307,12 +365,24 @@ static int take_piece(struct store *s, struct change *c, uint64_t bytes, struct 
 	*extent = (struct ps_extent){set->run.offset, bytes};
 	if (!err)
 		err = note_taken(s, c, *extent);
-	if (err)
+	if (!err)
+		pass_piece(set, bytes);
+	return err;
+}
+
+int staging_take(struct store *s, struct write_set *set, uint64_t bytes, struct ps_extent *extent)
+{
+	int err = bytes <= set->run.len ? PS_OK : take_run(s, set, bytes);
+	*extent = (struct ps_extent){set->run.offset, bytes};
+	if (!err)
+		pass_piece(set, bytes);
+	if (err != PS_ENOTSUP)
 		return err;
-	set->run.offset += bytes;
-	set->run.len -= bytes;
-	set->gathered += bytes;
-	return PS_OK;
+	pthread_mutex_lock(&s->lock);
+	err = space_alloc(&s->space, bytes, extent, NULL);
+	s->uncommitted_bytes += err ? 0 : bytes;
+	pthread_mutex_unlock(&s->lock);
+	return err;
 }
 
 /* A place of its own, at most CHUNK. */
@@ -356,15 +426,11 @@ struct piece {
 
 int change_add_fresh(struct store *s, struct change *c, const struct disk_fresh *fresh)
 {
-	if (c->fresh_count == c->fresh_size) {
-		size_t size = c->fresh_size ? c->fresh_size * 2 : 1;
-		struct disk_fresh *more = ps_memory_resize(
-		    &s->memory, c->fresh, c->fresh_size * sizeof(*more), size * sizeof(*more));
-		if (!more)
-			return ps_fail(PS_ENOMEM, "%s: no memory for a list of extents", s->path);
-		c->fresh = more;
-		c->fresh_size = size;
-	}
+	struct disk_fresh *more =
+	    ps_memory_grow(&s->memory, c->fresh, c->fresh_count, &c->fresh_size, sizeof(*more));
+	if (!more)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a list of extents", s->path);
+	c->fresh = more;
 	c->fresh[c->fresh_count++] = *fresh;
 	return PS_OK;
 }
@@ -432,6 +498,18 @@ static int write_staged(struct store *s, struct change *c, const struct piece *p
 	note_request(set->open, p->extent);
 	if (set->open->fill == staging_bytes(s))
 		start_open(s, set);
+	return PS_OK;
+}
+
+int staging_lay(struct store *s, struct write_set *set, struct ps_extent extent, uint8_t **to)
+{
+	int err = check_absent(s, extent);
+	if (!err)
+		err = open_buffer(s, set, extent.len);
+	if (err)
+		return err;
+	*to = set->open->bytes + set->open->fill;
+	note_request(set->open, extent);
 	return PS_OK;
 }
 
@@ -505,7 +583,8 @@ struct pack *staging_new_pack(struct store *s)
 void staging_write_pack(struct store *s, struct write_set *set, struct pack *pack)
 {
 	static_assert(PACK_STRETCHES <= (int)REQUESTS, "a stretch is a request");
-	struct pack_write *w = (struct pack_write *)(void *)((uint8_t *)pack - offsetof(struct pack_write, pack));
+	struct pack_write *w =
+	    (struct pack_write *)(void *)((uint8_t *)pack - offsetof(struct pack_write, pack));
 	w->staged.pack = pack;
 	if (!pack->frames) {
 		free_staged(s, &w->staged);

@@ -41,6 +41,19 @@ uint64_t staging_bytes(const struct store *s);
 int staging_wait(struct store *s, struct write_set *set);
 /* As staging_wait, but what was not started is not written: nothing of the set will be committed. */
 void staging_abandon(struct store *s, struct write_set *set);
+/* What was gathered is on its way, not waited for. */
+void staging_start(struct store *s, struct write_set *set);
+/* Whole pages for contents that are laid out by the caller: in the run where there is one. Counted in uncommitted_bytes.
+ * Takes store.lock. */
+int staging_take(struct store *s, struct write_set *set, uint64_t bytes, struct ps_extent *extent);
+/* Room in the open buffer for all of an extent of at most a chunk: filled by the caller before the next call on the set. */
+int staging_lay(struct store *s, struct write_set *set, struct ps_extent extent, uint8_t **to);
+/* Something is in flight, and nothing but packs: what they hold is read from memory. */
+bool staging_is_packs(const struct write_set *set);
+/* Moves them to the list: from then on they are waited for by staging_end alone. */
+void staging_hand_over(struct write_set *set, struct staged **list);
+/* Returns when all writes of the list have ended; the first error. NULL: none. Takes store.lock. */
+int staging_end(struct store *s, struct staged *list);
 /* Memory for others: false if there is no spare buffer. */
 bool staging_give_back(struct store *s);
 /* Gives spare buffers and spare frames back that nobody has used for a while. Milliseconds until it should be asked again; 0: there are none. */

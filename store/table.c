@@ -14,7 +14,6 @@
 #include "store/huge.h"
 #include "store/mapping.h"
 
-enum { LEAF_WORDS = FANOUT * ENTRY_WORDS };
 static const size_t CHUNK_ENTRY_BYTES = (size_t)GROUPS_PER_CHUNK * GROUP_SLOTS * 32 + HUGE_BLOCK;
 static_assert((size_t)GROUPS_PER_BLOCK * GROUP_SLOTS * 32 == HUGE_BLOCK, "leaves of a block belong to whole groups");
 
@@ -321,6 +320,13 @@ static void populate_ahead(const struct table_node *g, unsigned leaf)
 		(void)madvise((void *)(g->entries + (size_t)leaf * LEAF_WORDS), (size_t)AHEAD * PAGE, MADV_POPULATE_WRITE);
 }
 
+static void make_resident(struct table *t, _Atomic(uint64_t) *state)
+{
+	if ((atomic_fetch_add(&t->resident_bytes, PAGE) + PAGE) % HUGE_BLOCK == 0)
+		store_wants_join(t->store);
+	atomic_fetch_or_explicit(state, LEAF_RESIDENT | LEAF_USED, memory_order_release);
+}
+
 static int load_leaf(struct table *t, struct table_node *g, unsigned leaf)
 {
 	_Atomic(uint64_t) *state = &g->leaf[leaf].state;
@@ -334,14 +340,24 @@ static int load_leaf(struct table *t, struct table_node *g, unsigned leaf)
 			populate_ahead(g, leaf);
 		if (!err && (err = fill_leaf(t, g, leaf)) != PS_OK)
 			budget_give(t->store, PAGE);
-		if (!err) {
-			if ((atomic_fetch_add(&t->resident_bytes, PAGE) + PAGE) % HUGE_BLOCK == 0)
-				store_wants_join(t->store);
-			atomic_fetch_or_explicit(state, LEAF_RESIDENT | LEAF_USED, memory_order_release);
-		}
+		if (!err)
+			make_resident(t, state);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return err;
+}
+
+/* Recovery is alone: nothing else loads or evicts. */
+void table_take_leaf(struct table *t, uint64_t number, const uint8_t *page)
+{
+	struct table_node *g = table_known_group(t, number / FANOUT);
+	unsigned leaf = (unsigned)(number % FANOUT);
+	_Atomic(uint64_t) *state = &g->leaf[leaf].state;
+	if (atomic_load(state) & LEAF_RESIDENT || XXH3_64bits_withSeed(page, PAGE, page_seed(0, number)) != g->child[leaf].checksum ||
+	    !leaf_sound(t->store, page, number * FANOUT) || budget_take(t->store, PAGE) != PS_OK)
+		return;
+	entries_store(g, leaf, page);
+	make_resident(t, state);
 }
 
 static bool try_evict_leaf(struct table *t, struct table_node *g, unsigned leaf)
@@ -379,7 +395,7 @@ static uint64_t leaves_out_of_memory(struct table *t, uint64_t number)
 
 bool table_evict_one(struct table *t)
 {
-	uint64_t leaves = (atomic_load(&t->slots) + FANOUT - 1) / FANOUT;
+	uint64_t leaves = leaves_of(atomic_load(&t->slots));
 	for (uint64_t seen = 0; seen < 2 * leaves;) {
 		uint64_t number = atomic_fetch_add(&t->evict_hand, 1) % leaves, skip = leaves_out_of_memory(t, number);
 		if (!skip && try_evict_leaf(t, table_known_group(t, number / FANOUT), (unsigned)(number % FANOUT)))
@@ -524,6 +540,7 @@ int table_prepare(struct table *t, uint64_t slot, bool use_reserve)
 			break;
 	}
 	t->dirty[t->dirty_count++] = g->number * FANOUT + leaf;
+	atomic_fetch_add_explicit(&t->dirty_bytes, PAGE, memory_order_relaxed);
 	return PS_OK;
 }
 
@@ -611,6 +628,7 @@ int table_recover(struct table *t, uint64_t slot, const struct entry *e)
 			return err;
 		atomic_fetch_or(&l->state, LEAF_DIRTY);
 		t->dirty[t->dirty_count++] = g->number * FANOUT + leaf;
+		atomic_fetch_add_explicit(&t->dirty_bytes, PAGE, memory_order_relaxed);
 	}
 	table_set(t, slot, e);
 	return PS_OK;
@@ -732,65 +750,4 @@ static int move_below(struct table *t, struct table_node *n, uint64_t limit)
 int table_move_pages(struct table *t, uint64_t limit)
 {
 	return move_below(t, t->root, limit);
-}
-
-int table_leaf_generations(struct table *t, uint64_t number, uint64_t *highest)
-{
-	*highest = 0;
-	for (uint64_t slot = number * FANOUT; slot < (number + 1) * FANOUT; slot++) {
-		struct entry e;
-		int err = table_get(t, slot, &e);
-		if (err)
-			return err;
-		if (entry_kind(&e) != ENTRY_FREE || entry_interval(&e))
-			return PS_EBUSY;
-		uint64_t last = e.w[3] ? entry_generation(&e) + (t->store->crashes - (e.w[3] >> 32)) : 0;
-		*highest = last > *highest ? last : *highest;
-	}
-	return PS_OK;
-}
-
-static bool all_slots_free(struct table *t, const struct table_leaf *l, uint64_t number)
-{
-	uint64_t end = atomic_load(&t->slots);
-	for (uint64_t i = 0; i < FANOUT && number * FANOUT + i < end; i++) {
-		if (!(l->free_slots[i / 64] >> (i % 64) & 1))
-			return false;
-	}
-	return true;
-}
-
-/* Entries of zeros say the same as the leaf's, now that the count of crashes is at least as high as any generation in it: the
- * next one is above both. */
-int table_drop_leaf(struct table *t, uint64_t number, uint64_t generations, uint64_t crashes, struct ps_extent *old)
-{
-	struct table_node *g;
-	struct table_leaf *l;
-	uint64_t highest;
-	unsigned leaf = (unsigned)(number % FANOUT);
-	old->len = 0;
-	int err = table_find_leaf(t, number * FANOUT, &g, &l);
-	if (err || !g->child[leaf].place[0] || !all_slots_free(t, l, number) || atomic_load(&l->state) & LEAF_WRITING)
-		return err;
-	/* Without a page it would be unknown again. */
-	if (number * FANOUT < atomic_load(&t->unknown))
-		return PS_OK;
-	uint64_t now = t->store->crashes;
-	t->store->crashes = crashes;
-	err = table_leaf_generations(t, number, &highest);
-	t->store->crashes = now;
-	if (err || highest > generations)
-		return err == PS_EBUSY ? PS_OK : err;
-	if ((err = table_prepare(t, number * FANOUT, false)) != PS_OK)
-		return err;
-	atomic_fetch_add(&l->state, LEAF_SEQ);
-	for (int i = 0; i < LEAF_WORDS; i++)
-		atomic_store_explicit(&g->entries[(size_t)leaf * LEAF_WORDS + (size_t)i], 0, memory_order_release);
-	atomic_fetch_add(&l->state, LEAF_SEQ);
-	space_free_now(&t->store->space, (struct ps_extent){l->new_place, PAGE});
-	l->new_place = 0;
-	*old = (struct ps_extent){g->child[leaf].place[0], PAGE};
-	g->child[leaf] = (struct table_pointer){0};
-	atomic_fetch_and(&l->state, ~LEAF_DIRTY);
-	return PS_OK;
 }

@@ -21,8 +21,6 @@ struct learning {
 	size_t count, most;
 };
 
-static const uint64_t NO_SLOT = UINT64_MAX;
-
 int unknown_attach(struct store *s)
 {
 	struct table *t = &s->table;
@@ -183,20 +181,16 @@ static void give_slots(struct learning *l)
 static int ask(struct learning *l)
 {
 	struct store *s = l->s;
-	struct residency *r = &s->residency;
 	uint64_t slot = l->next;
-	bool ahead = atomic_exchange(&r->learned_to, NO_SLOT) == slot;
 	if (!s->table.unknown_interval)
 		return ps_fail(PS_ECORRUPT,
 		               "%s: slot %llu is unknown, and the entry that says as of when is damaged",
 		               s->path, (unsigned long long)slot);
-	int err = residency_tell(s, slot, l->end, ahead, take_told, l);
+	int err = residency_tell(s, slot, l->end, take_told, l);
 	if (!err && !l->count)
 		err = refuse(l, slot);
-	if (!err) {
-		atomic_store(&r->learned_to, l->next);
+	if (!err)
 		err = commit_told(l);
-	}
 	if (!err)
 		give_slots(l);
 	return err;
@@ -207,6 +201,11 @@ static int learn(struct store *s, uint64_t slot)
 {
 	struct learning l = {.s = s, .next = slot, .end = (slot / FANOUT + 1) * FANOUT};
 	const size_t bytes = (FANOUT + 1) * sizeof(*l.changes);
+	if (s->read_only)
+		return ps_fail(PS_EREADONLY,
+		               "%s: nobody has looked yet what slot %llu has, and a store that is open read-only "
+		               "learns nothing: open it for writing once, or clone all of it",
+		               s->path, (unsigned long long)slot);
 	int err = store_writable(s);
 	if (err)
 		return err;
@@ -243,11 +242,11 @@ static int say_known(struct store *s)
 	int err = log_sync(&s->log);
 	if (err)
 		return err;
-	pthread_mutex_lock(&s->checkpoint.lock);
+	checkpoint_lock(s);
 	struct superblock_numbers numbers = superblock_get_numbers(s);
 	numbers.unknown = 0;
 	err = superblock_set_numbers(s, &numbers);
-	pthread_mutex_unlock(&s->checkpoint.lock);
+	checkpoint_unlock(s);
 	if (!err)
 		atomic_store(&s->table.unknown, 0);
 	return err;

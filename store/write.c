@@ -45,9 +45,8 @@ static int end_new(struct store *s, struct change *c, int err, ps_id made, ps_id
 	return err;
 }
 
-int base_put(ps_storer *st, const void *data, size_t len, ps_id *id)
+static int put_once(struct store *s, const void *data, size_t len, ps_id *id, bool *committed)
 {
-	struct store *s = store_of(st);
 	struct change c;
 	ps_id made;
 	int err = new_object(s, &c, &made);
@@ -56,7 +55,22 @@ int base_put(ps_storer *st, const void *data, size_t len, ps_id *id)
 	err = change_contents(s, &c, data, len);
 	if (!err)
 		err = commit_one(s, &c);
+	*committed = c.committed;
 	return end_new(s, &c, err, made, id);
+}
+
+int base_put(ps_storer *st, const void *data, size_t len, ps_id *id)
+{
+	struct store *s = store_of(st);
+	struct budget_patience patience = {0};
+	bool committed = false;
+	int err;
+	do {
+		budget_enter(s);
+		err = put_once(s, data, len, id, &committed);
+		budget_leave(s);
+	} while (err == PS_ENOMEM && !committed && budget_relieve(s, &patience));
+	return err;
 }
 
 int base_alloc(ps_storer *st, uint64_t size, ps_id *id)
@@ -93,9 +107,8 @@ int base_prime(ps_storer *st, uint64_t size, ps_id *id)
 	return err;
 }
 
-int base_replace(ps_storer *st, ps_id id, const void *data, size_t len)
+static int replace_once(struct store *s, ps_id id, const void *data, size_t len, bool *committed)
 {
-	struct store *s = store_of(st);
 	struct change c;
 	struct entry e;
 	uint64_t version;
@@ -108,7 +121,22 @@ int base_replace(ps_storer *st, ps_id id, const void *data, size_t len)
 	err = change_contents(s, &c, data, len);
 	if (!err)
 		err = commit_one(s, &c);
+	*committed = c.committed;
 	return end_change(s, &c, err);
+}
+
+int base_replace(ps_storer *st, ps_id id, const void *data, size_t len)
+{
+	struct store *s = store_of(st);
+	struct budget_patience patience = {0};
+	bool committed = false;
+	int err;
+	do {
+		budget_enter(s);
+		err = replace_once(s, id, data, len, &committed);
+		budget_leave(s);
+	} while (err == PS_ENOMEM && !committed && budget_relieve(s, &patience));
+	return err;
 }
 
 int base_delete_object(ps_storer *st, ps_id id)
@@ -144,14 +172,17 @@ static int range_once(struct store *s, struct change *c, uint64_t off, const voi
 
 static int change_part(struct store *s, ps_id id, uint64_t off, const void *data, size_t len, bool resize)
 {
+	struct budget_patience patience = {0};
 	struct change c;
 	int err = store_writable(s);
 	if (err)
 		return err;
 	do {
 		change_init(&c, CHANGE_SET, id);
+		budget_enter(s);
 		err = end_change(s, &c, range_once(s, &c, off, data, len, resize));
-	} while (err == COMMIT_CHANGED);
+		budget_leave(s);
+	} while (err == COMMIT_CHANGED || (err == PS_ENOMEM && !c.committed && budget_relieve(s, &patience)));
 	return err;
 }
 
@@ -225,6 +256,7 @@ int base_write_batched(ps_storer *st, size_t n, const ps_id *ids, const void *da
 	struct change *changes = ps_memory_zalloc(&s->memory, n * sizeof(*changes));
 	if (!changes)
 		return ps_fail(PS_ENOMEM, "%s: no memory for %zu changes", s->path, n);
+	budget_enter(s);
 	for (size_t i = 0; i < n && !err; i++) {
 		change_init(&changes[i], CHANGE_SET, ids[i]);
 		changes[i].set = &writes;
@@ -234,7 +266,9 @@ int base_write_batched(ps_storer *st, size_t n, const ps_id *ids, const void *da
 	if (!err)
 		err = commit_many(s, changes, n);
 	staging_abandon(s, &writes);
-	return end_many(s, changes, n, err);
+	err = end_many(s, changes, n, err);
+	budget_leave(s);
+	return err;
 }
 
 /* ---- runs --------------------------------------------------------------------------------------------------------------- */

@@ -97,6 +97,9 @@ static int call(const struct cli *cli, enum remote_way way, const char *state,
 		return ps_remote_init(cli->remote.network, key, &options, r);
 	case REMOTE_REBUILD:
 		return ps_remote_rebuild(cli->remote.network, key, &options, r, cli->remote.rebuilt);
+	case REMOTE_IMPORT_INDEX:
+		return ps_remote_import_index(cli->remote.network, key, &options, cli->operands[0], r,
+		                              cli->remote.put_back);
 	case REMOTE_FORGET:
 		return ps_remote_forget(cli->remote.network, key, &options);
 	case REMOTE_OPEN:

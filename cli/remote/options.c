@@ -55,15 +55,25 @@ enum {
 	KEY_GOAL,
 };
 
+/* Which network, what it is to the command, and its key. */
+#define NETWORK(what)                                                                                        \
+	{"network", KEY_NETWORK, "URL", 0, what " (default: PADSTONE_NETWORK)", 2},                          \
+	    {"key", KEY_KEY, "FILE", 0, "The key file (default: PADSTONE_KEY)", 2},                          \
+	{                                                                                                    \
+		"passphrase-file", KEY_PASSPHRASE_FILE, "FILE|FD", 0,                                        \
+		    "The key file's passphrase is the first line of FILE, or of this descriptor", 2          \
+	}
+#define DOWN                                                                                                 \
+	{                                                                                                    \
+		"down", KEY_DOWN, "SIZE", 0, "At most so many bytes a second from the network", 2            \
+	}
+
 static const struct argp_option where_options[] = {
     {NULL, 0, NULL, 0, "Which store, and how:", 2},
-    {"network", KEY_NETWORK, "URL", 0, "Where the pads are (default: PADSTONE_NETWORK)", 2},
-    {"key", KEY_KEY, "FILE", 0, "The key file (default: PADSTONE_KEY)", 2},
-    {"passphrase-file", KEY_PASSPHRASE_FILE, "FILE|FD", 0,
-     "The key file's passphrase is the first line of FILE, or of this descriptor", 2},
+    NETWORK("Where the pads are"),
     {"store", KEY_STORE, "NAME", 0, "One key holds many stores (default: main)", 2},
     {"up", KEY_UP, "SIZE", 0, "At most so many bytes a second to the network", 2},
-    {"down", KEY_DOWN, "SIZE", 0, "At most so many bytes a second from the network", 2},
+    DOWN,
     {"expect-head", KEY_EXPECT_HEAD, "CODE", 0,
      "Take nothing from a network whose head does not go back to this head code", 2},
     {"witness", KEY_WITNESS, "URL", 0,
@@ -75,12 +85,9 @@ static const struct argp_option where_options[] = {
 
 static const struct argp_option away_options[] = {
     {NULL, 0, NULL, 0, "Where contents are that have left the file (`padstone evict'):", 2},
-    {"network", KEY_NETWORK, "URL", 0, "The network that it was pushed to (default: PADSTONE_NETWORK)", 2},
-    {"key", KEY_KEY, "FILE", 0, "The key file (default: PADSTONE_KEY)", 2},
-    {"passphrase-file", KEY_PASSPHRASE_FILE, "FILE|FD", 0,
-     "The key file's passphrase is the first line of FILE, or of this descriptor", 2},
+    NETWORK("The network that it was pushed to"),
     {"store", KEY_STORE, "NAME", 0, "The store there that it was pushed as (default: main)", 2},
-    {"down", KEY_DOWN, "SIZE", 0, "At most so many bytes a second from the network", 2},
+    DOWN,
     {"fallback", KEY_FALLBACK, "URL", 0, "Read from the copy at URL what the network lost", 2},
     {0}};
 
@@ -172,6 +179,12 @@ static const struct argp_option export_options[] = {
     {0}};
 static const struct argp_option import_options[] = {
     MODE, VERIFY, LIMITS, RATES, DRY_RUN("Say what it would take at most; send nothing"), {0}};
+static const struct argp_option export_index_options[] = {
+    {"replace", KEY_REPLACE, NULL, 0, "Replace a file that is there", 0},
+    {"max-cost", KEY_MAX_COST, "PRICE", 0, "Stop before it costs more, by --rates", 0},
+    RATES,
+    {0}};
+static const struct argp_option import_index_options[] = {LIMITS, RATES, {0}};
 static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "Do not ask", 0}, {0}};
 
 static const struct argp_option push_options[] = {
@@ -356,6 +369,20 @@ const struct cli_command cli_remote_commands[] = {
      "stands "
      "for stays. Links and special files are skipped. --max-pads and --max-cost are for all files together.",
      import_options, 1, 1, cli_run_remote_import},
+    {"remote export-index", "FILE",
+     "Write the index, as it lies on the network, into one file.\v"
+     "The newest head and the pads of the index, sealed as they are there: import-index puts them back where "
+     "the network lost them. Changes that were not synced are not in it: sync first.",
+     export_index_options, 1, 1, cli_run_remote_export_index},
+    {"remote import-index", "FILE",
+     "Put back what the network lost of the index.\v"
+     "FILE is what export-index wrote. The whole file is verified before anything is sent; what is there is "
+     "left alone, and what came later "
+     "is "
+     "never written over. A file that is older than what this machine has used is refused: rebuild finds "
+     "what "
+     "is newest.",
+     import_index_options, 1, 1, cli_run_remote_import_index},
     {"remote rebuild", "",
      "Make a new head for a store whose network lost it.\v"
      "Looks at every pad, and takes the newest whole state of the index that is left, with what this machine "

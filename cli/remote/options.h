@@ -7,6 +7,7 @@
 
 struct remote_watch;
 struct secret;
+struct ps_remote_index_result;
 struct ps_remote_rebuild_result;
 struct cli_remote_options {
 	const char *network, *key; /* or from the environment; network: as it is once it is looked for */
@@ -38,6 +39,7 @@ struct cli_remote_options {
 	} stage;
 	struct secret *secret; /* of the key file, while a store is open */
 	struct ps_remote_rebuild_result *rebuilt;
+	struct ps_remote_index_result *put_back;
 	struct remote_watch *watch; /* of the open store's operations */
 };
 

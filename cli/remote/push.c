@@ -1,6 +1,7 @@
 /* push, clone, history, remote-status: a whole store on a network. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <padstone/push.h>
 
@@ -78,6 +79,17 @@ int cli_run_push(struct cli *cli)
 
 /* ---- clone ---- */
 
+/* What is wrong with the new file, whose name the sentence begins with, is not the network's fault. */
+static bool is_of_file(const struct cli *cli)
+{
+	const char *sentence = ps_last_error_message();
+	size_t len = strlen(cli->store);
+
+	if (strncmp(sentence, cli->store, len) != 0)
+		return false;
+	return sentence[len] == ':' || strncmp(sentence + len, ".partial-", strlen(".partial-")) == 0;
+}
+
 static int clone_run(struct cli *cli, ps_remote *r)
 {
 	struct ps_base_options base = {.size = sizeof(base), .memory_budget = cli->memory, .io = cli->io};
@@ -97,6 +109,8 @@ static int clone_run(struct cli *cli, ps_remote *r)
 	begin_bar(cli, &bar);
 	err = ps_clone(r, cli->store, &options, &result);
 	progress_end(&bar, cli);
+	if (err != PS_OK && is_of_file(cli))
+		return cli_fail(cli, err, NULL);
 	if (err != PS_OK)
 		return remote_ended(cli, err, NULL, "no file was made; the same command begins again");
 	object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "state", (json_int_t)result.state, "commit",

@@ -20,7 +20,7 @@ struct remote_watch {
 
 /* ---- open.c ---- */
 
-enum remote_way { REMOTE_OPEN, REMOTE_INIT, REMOTE_REBUILD, REMOTE_FORGET };
+enum remote_way { REMOTE_OPEN, REMOTE_INIT, REMOTE_REBUILD, REMOTE_IMPORT_INDEX, REMOTE_FORGET };
 /* Opens the store in one of the first three ways, runs the command on it, closes it. All its operations are
  * seen by cli->remote.watch. */
 int remote_with(struct cli *cli, enum remote_way way, int (*run)(struct cli *cli, ps_remote *r));
@@ -120,6 +120,8 @@ int cli_run_remote_audit(struct cli *cli);
 int cli_run_remote_copy(struct cli *cli);
 int cli_run_remote_export(struct cli *cli);
 int cli_run_remote_import(struct cli *cli);
+int cli_run_remote_export_index(struct cli *cli);
+int cli_run_remote_import_index(struct cli *cli);
 int cli_run_push(struct cli *cli);
 int cli_run_evict(struct cli *cli);
 int cli_run_clone(struct cli *cli);

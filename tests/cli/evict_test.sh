@@ -2,18 +2,9 @@
 # evict, and what every command does with contents that have left the file.
 #   evict_test.sh PADSTONE
 set -u
-tool=$(readlink -f "$1")
-here=$(dirname "$(readlink -f "$0")")
-base=/tmp
-[ ! -w /dev/shm ] || base=/dev/shm
-work=$(mktemp -d $base/padstone-evict-XXXXXX) || exit 1
-trap 'cd / && rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export PADSTONE_HOME="$work/home" TZ=UTC
-unset PADSTONE_NETWORK PADSTONE_KEY
-. "$here/checks.sh"
-# figure NAME: of the last command's last line
-figure() { sed -n "\$s/.*\"$1\":\([0-9]*\).*/\1/p" out; }
+. "$(dirname "$(readlink -f "$0")")/pushed.sh"
+# whole NAME: as figure, of all routes together
+whole() { sed -n "\$s/^[^[]*\"$1\":\([0-9]*\).*/\1/p" out; }
 # on COMMAND…: with network and key, which stand behind the command's name
 on() {
 	command=$1
@@ -27,11 +18,10 @@ away() {
 	expect 7 "$what" "$tool" "$@"
 	says "$what: which options help" "--network URL"
 }
-same_tree() { diff -r --no-dereference "$1" "$2"; }
 
 mkdir -p tree/folder && printf one >tree/a && seq 1 60000 >tree/folder/numbers && : >tree/empty
 head -c 700000 /dev/urandom >tree/noise
-for command in evict get ls check compact backup import export; do
+for command in evict get ls info rm check compact backup import export; do
 	expect 0 "help $command" "$tool" help $command
 	holds "$command has the options" grep -q -e --network out
 done
@@ -133,6 +123,23 @@ expect 1 "a network that is not there" env PADSTONE_HOME="$work/other" "$tool" g
 expect 0 "another key" "$tool" key new other
 expect 1 "opens no such store" "$tool" get --network dir:net --key other -o two s "$id"
 holds "no file was made" test ! -e two
+
+# Of a file that nobody has fetched even what an object is.
+expect 0 "a lazy clone" on clone --lazy lazy
+expect 0 "where its contents are" "$tool" stat --json lazy
+holds "on the network, all of them" test "$(whole away_bytes)" = "$(whole live_bytes)"
+holds "of no route yet" test "$(whole unknown_bytes)" = "$(whole live_bytes)"
+expect 0 "a picture" "$tool" map --svg lazy.svg lazy
+holds "has them" grep -q "away 1.0 MiB" lazy.svg
+expect 0 "as text" "$tool" stat lazy
+holds "what nobody has looked at" grep -q "^untouched .* MiB" out
+away "an object's size" info lazy "$id"
+expect 0 "with the network" on info --json lazy "$id"
+holds "its size" test "$(figure size)" = 700000
+expect 0 "another one" on clone --lazy third
+away "a removal" rm third "$id"
+expect 0 "a removal with the network" on rm third "$id"
+expect 3 "it is gone" on info third "$id"
 
 # Contents come back for good where the store is written.
 printf three >tree/a

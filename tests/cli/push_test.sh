@@ -2,18 +2,8 @@
 # push, clone and history over a dir: network: a store whose machine burns.
 #   push_test.sh PADSTONE
 set -u
-tool=$(readlink -f "$1")
-here=$(dirname "$(readlink -f "$0")")
-base=/tmp
-[ ! -w /dev/shm ] || base=/dev/shm
-work=$(mktemp -d $base/padstone-push-XXXXXX) || exit 1
-trap 'cd / && rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export PADSTONE_HOME="$work/home" PADSTONE_NETWORK=dir:net PADSTONE_KEY=key TZ=UTC
-. "$here/checks.sh"
-# figure NAME: of the last command's last line
-figure() { sed -n "\$s/.*\"$1\":\([0-9]*\).*/\1/p" out; }
-same_tree() { diff -r --no-dereference "$1" "$2"; }
+. "$(dirname "$(readlink -f "$0")")/pushed.sh"
+export PADSTONE_NETWORK=dir:net PADSTONE_KEY=key
 # comes_back STORE TREE: its files are the tree's
 comes_back() {
 	rm -rf restored
@@ -63,6 +53,7 @@ expect 0 "clone" "$tool" clone c
 comes_back c tree
 expect 1 "a clone writes over nothing" "$tool" clone c
 says "another name" "another name"
+holds "the file is there, not the network" grep -qx "padstone: c: exists already" err
 expect 0 "a lazy clone" "$tool" clone --lazy --json lazy
 holds "knows how much there is" test "$(figure objects)" -gt 0
 expect 0 "what is in it" "$tool" ls lazy

@@ -355,10 +355,26 @@ END
 # The network loses its head, which is what a sync writes last.
 headless() {
 	expect 0 "put" remote put changed changed
+	expect 0 "the index as a file, before a sync" remote export-index --json index
+	member unsynced 1
 	expect 0 "sync" remote sync
+	expect 1 "again" remote export-index index
+	expect 0 "replaced when told" remote export-index --json --replace index
+	member unsynced 0
 	head=$(find net -type f ! -name lock -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
 	expect 1 "rebuild where nothing is lost" remote rebuild
+	expect 0 "put back where nothing is lost" remote import-index --json index
+	member restored 0
+	cp -p "$head" head && rm "$head"
+	expect 0 "put back" env PADSTONE_HOME="$work/fifth" "$tool" remote import-index --network dir:net --key key --json index
+	member restored 1
+	holds "the same bytes" cmp head "$head"
+	expect 0 "get of what it names" env PADSTONE_HOME="$work/fifth" "$tool" remote get --network dir:net --key key changed
+	holds "is the same" cmp changed out
+	head -c 5000 index >cut
 	rm "$head"
+	expect 5 "a file that is not whole" remote import-index cut
+	holds "puts nothing back" test ! -e "$head"
 	expect 5 "sync with a head that is lost" remote sync
 	says "says what helps" "padstone remote rebuild"
 	expect 0 "rebuild" remote rebuild --json

@@ -3,8 +3,8 @@
  * gives out no id that was given out before, and can be written to and opened again. So does it after a
  * second cut, and a third, inside the recovery itself, and then holds exactly what it held after the first.
  *
- * crash_test [quick|long] [seed] [script] [stack]: the seed repeats a run; a script's name runs that one
- * only; the stack is one of script_over. */
+ * crash_test [quick|long] [seed] [script] [stack] [states]: the seed repeats a run; a script's name runs that
+ * one only; the stack is one of script_over; random scripts follow until there were so many states. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +47,7 @@ static const struct mode modes[] = {
 };
 
 static const struct mode *mode = &modes[0];
-static uint64_t seed = 1;
+static uint64_t seed = 1, random_states;
 static const char *only;
 static struct cut_counts total;
 
@@ -144,7 +144,7 @@ static void random_scripts_recover(void **state)
 	unsigned long long one;
 	if (only && sscanf(only, "random %llu", &one) == 1)
 		wrong += !random_script_recovers(one);
-	for (uint64_t n = 0; total.states + total.nested < mode->random_states && wrong < MANY && !only; n++)
+	for (uint64_t n = 0; total.states + total.nested < random_states && wrong < MANY && !only; n++)
 		wrong += !random_script_recovers(n);
 	assert_int_equal(wrong, 0);
 }
@@ -162,6 +162,7 @@ int main(int argc, char **argv)
 	only = argc > 3 && argv[3][0] ? argv[3] : NULL;
 	if (!script_over(argc > 4 ? argv[4] : NULL))
 		return 2;
+	random_states = argc > 5 ? strtoull(argv[5], NULL, 10) : mode->random_states;
 	size_t count = 0;
 	for (; count < script_count && count < MOST - 2; count++)
 		tests[count] = (struct CMUnitTest)cmocka_unit_test_prestate(

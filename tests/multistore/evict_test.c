@@ -280,31 +280,12 @@ static void nothing_leaves_from_an_older_file(void **state)
 	backed_free(&b);
 }
 
-static bool is_refusal(int err)
-{
-	return err == PS_EAUTH || err == PS_EROLLBACK || err == PS_EFORK || err == PS_ELOST ||
-	       err == PS_ESUPERSEDED || err == PS_EUNAVAILABLE || err == PS_ETIMEDOUT || err == PS_ECORRUPT;
-}
-
 /* Every object is read under the rule: as it was, or refused; and as it was again when the rule is gone. */
 static void read_under(struct backed *b, const struct picture *p, const struct ps_mem_rule *rule,
                        unsigned *refused)
 {
-	unsigned number;
 	backed_reopen(b); /* nothing of packs is in memory */
-	assert_ok(ps_mem_rule_add(blobs_world(b->w.b), rule, &number));
-	for (size_t i = 0; i < p->count; i += 7) {
-		uint8_t *bytes = test_malloc((size_t)p->all[i].size + 1);
-		size_t len = 0;
-		int err = ps_get(b->w.s, p->all[i].id, bytes, (size_t)p->all[i].size, &len);
-		if (err && !is_refusal(err))
-			fail_msg("fault %d: %s (%s)", (int)rule->fault, ps_error_name(err),
-			         ps_last_error_message());
-		*refused += err != PS_OK;
-		test_free(bytes);
-	}
-	ps_mem_rule_remove(blobs_world(b->w.b), 0);
-	expect_picture(p, b->w.s, "after a network that lies");
+	*refused += read_under_rule(&b->w, b->w.s, p, 7, rule);
 	evict_all(b);
 }
 
@@ -399,7 +380,7 @@ static void damage_here_heals_and_damage_there_does_not_spread(void **state)
 	assert_memory_equal(got, bytes[1], LEN);
 	assert_int_equal(ps_mem_rule_hits(blobs_world(b.w.b), number), 0);
 	int err = ps_get(b.w.s, id[0], got, LEN, &len);
-	assert_true(is_refusal(err));
+	assert_true(is_refusal_of_push(err));
 	assert_int_equal(figures_of(&b).healed, 0);
 	ps_mem_rule_remove(blobs_world(b.w.b), 0);
 	assert_ok(ps_get(b.w.s, id[0], got, LEN, &len));

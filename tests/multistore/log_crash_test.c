@@ -11,7 +11,7 @@
 #include "multistore/log.h"
 #include "store/base_internal.h"
 #include "tests/multistore/push_fixture.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 static uint64_t stride = 1;
 
@@ -28,20 +28,10 @@ struct source {
 
 static void open_source(struct source *s)
 {
-	struct ps_base_options options = {.size = sizeof(options),
-	                                  .durability = PS_DURABLE,
-	                                  .background = PS_BACKGROUND_NONE,
-	                                  .memory_budget = 4 << 20,
-	                                  .log_bytes = 256 << 10,
-	                                  .initial_bytes = 512 << 10};
-	struct ps_log_setup setup = {
-	    .r = s->w.b->r, .clock = &ps_system_clock, .group_bytes = 64 << 20, .total_bytes = 512 << 20};
 	ps_storer *base;
-	assert_ok(ps_base_open_io(sim_disk_io(s->disk), sim_disk_size(s->disk) == 0, &options, &base));
+	assert_ok(disk_store_open_durable(s->disk, true, &base));
 	assert_ok(ps_multi_open(base, NULL, &s->w.s));
-	setup.s = s->w.s;
-	assert_ok(ps_log_new(&setup, &s->log));
-	ps_log_enter(s->log);
+	s->log = log_begin(&s->w);
 }
 
 static void change(struct source *s)

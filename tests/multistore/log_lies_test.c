@@ -17,17 +17,6 @@ struct logged {
 	struct ps_pad_name name[GROUPS + 2];
 };
 
-static void log_begin(struct logged *l)
-{
-	const struct ps_log_setup setup = {.s = l->w.s,
-	                                   .r = l->w.b->r,
-	                                   .clock = &ps_system_clock,
-	                                   .group_bytes = 64 << 20,
-	                                   .total_bytes = 512 << 20};
-	assert_ok(ps_log_new(&setup, &l->log));
-	ps_log_enter(l->log);
-}
-
 static void take_name(struct logged *l, unsigned n)
 {
 	const struct ps_remote_slot_at at = {1, n};
@@ -38,7 +27,7 @@ static void logged_new(struct logged *l, uint64_t seed)
 {
 	memset(l, 0, sizeof(*l));
 	world_new(&l->w, "mem", seed);
-	log_begin(l);
+	l->log = log_begin(&l->w);
 	change_some(&l->w, 20);
 	(void)push_now(&l->w);
 	picture_take(&l->seen[0], l->w.s);
@@ -113,7 +102,7 @@ static void a_writer_makes_a_lost_pad_good(void **state)
 			if (again) {
 				ps_log_free(l.log);
 				world_reopen(&l.w);
-				log_begin(&l);
+				l.log = log_begin(&l.w);
 			}
 			change_some(&l.w, 3);
 			for (unsigned i = 0; i < 2; i++)
@@ -196,7 +185,7 @@ static void a_pad_of_another_history_does_not_fit(void **state)
 		/* The next push makes it good. */
 		ps_log_free(l.log);
 		world_reopen(&l.w);
-		log_begin(&l);
+		l.log = log_begin(&l.w);
 		change_some(&l.w, 3);
 		assert_error(ps_log_ship(l.log, NULL, NULL), PS_EFORK);
 		assert_error(ps_log_ship(l.log, NULL, NULL), PS_EBUSY);
@@ -235,7 +224,7 @@ static void another_process_is_met(void **state)
 	(void)state;
 	logged_new(&l, 2);
 	first = l.log;
-	log_begin(&l);
+	l.log = log_begin(&l.w);
 	change_some(&l.w, 3);
 	assert_ok(ps_log_ship(l.log, NULL, NULL)); /* took over what is there */
 	change_some(&l.w, 3);
@@ -243,6 +232,27 @@ static void another_process_is_met(void **state)
 	assert_error(ps_log_ship(first, NULL, NULL), PS_EFORK);
 	assert_ok(ps_log_ship(l.log, NULL, NULL));
 	ps_log_free(first);
+	logged_free(&l);
+}
+
+/* The head is gone, and the log is not: it is found by its place, behind the state that is rebuilt. */
+static void a_log_counts_behind_a_head_that_was_rebuilt(void **state)
+{
+	struct logged l;
+	struct ps_remote_rebuild_result result;
+	(void)state;
+	logged_new(&l, 2);
+	struct ps_pad_name head = head_name_of(l.w.b);
+	struct blobs *other = machine_new(l.w.b);
+	struct ps_remote_setup setup = {
+	    .url = other->url, .options = &other->options, .seams = &other->seams, .rebuild = &result};
+	assert_ok(ps_mem_set(blobs_world(l.w.b), 0, &head, NULL, NULL, 0));
+	assert_error(try_clone(&l, false), PS_ELOST);
+	assert_error(blobs_start(other, false), PS_ENOTFOUND);
+	assert_ok(ps_keys_new(other->key, NULL, &setup.keys));
+	assert_ok(ps_remote_start(&setup, &other->r));
+	expect_clone(&l.w, other->r, 0, &l.seen[GROUPS]);
+	machine_free(other);
 	logged_free(&l);
 }
 
@@ -256,6 +266,7 @@ int main(void)
 	    cmocka_unit_test(a_pad_of_another_history_does_not_fit),
 	    cmocka_unit_test(a_fence_ends_a_log_and_its_writer_is_told),
 	    cmocka_unit_test(another_process_is_met),
+	    cmocka_unit_test(a_log_counts_behind_a_head_that_was_rebuilt),
 	};
 	return cmocka_run_group_tests_name("lies about a log", tests, NULL, NULL);
 }

@@ -32,17 +32,6 @@ struct logged {
 	ps_mem_world *second;
 };
 
-static void log_begin(struct logged *l)
-{
-	const struct ps_log_setup setup = {.s = l->w.s,
-	                                   .r = l->w.b->r,
-	                                   .clock = &ps_system_clock,
-	                                   .group_bytes = 64 << 20,
-	                                   .total_bytes = 512 << 20};
-	assert_ok(ps_log_new(&setup, &l->log));
-	ps_log_enter(l->log);
-}
-
 static void logged_new(struct logged *l, uint64_t seed)
 {
 	static unsigned number;
@@ -54,7 +43,7 @@ static void logged_new(struct logged *l, uint64_t seed)
 	snprintf(l->url, sizeof(l->url), "mem:log-copy-%d-%u", (int)getpid(), ++number);
 	assert_ok(ps_network_open(l->url, NULL, &l->watch));
 	l->second = ps_mem_world_of(l->watch);
-	log_begin(l);
+	l->log = log_begin(&l->w);
 }
 
 static void logged_free(struct logged *l)
@@ -200,7 +189,7 @@ static void so_it_is_when_a_push_was_cut_off(void **state)
 		(void)ps_mem_deliver(blobs_world(l.w.b));
 		ps_log_free(l.log);
 		blobs_reopen(l.w.b);
-		log_begin(&l);
+		l.log = log_begin(&l.w);
 		assert_ok(ps_remote_audit(l.w.b->r, NULL, &audit));
 		assert_int_equal(audit.listed, audit.named);
 		push(&l);
@@ -242,7 +231,7 @@ static void so_it_is_after_gc_when_the_machine_burned(void **state)
 	assert_ok(blobs_start(other, false));
 	ps_log_free(l.log);
 	l.w.b = other;
-	log_begin(&l);
+	l.log = log_begin(&l.w);
 	assert_true(collect(&l, true).unnamed > 0);
 	now_s += AGE_S;
 	struct ps_remote_gc_result went = collect(&l, true);
@@ -270,7 +259,7 @@ static void begin_anew(struct logged *l, uint64_t first)
 	assert_ok(ps_remote_slot_name(l->w.b->r, &second, &name));
 	blobs_lose(l->w.b, &name);
 	ps_log_free(l->log);
-	log_begin(l);
+	l->log = log_begin(&l->w);
 	ship(l); /* in its place; what is behind it belongs to another one */
 	change(l);
 	assert_error(ps_log_ship(l->log, NULL, NULL), PS_EFORK);

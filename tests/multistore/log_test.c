@@ -18,7 +18,7 @@ struct logged {
 	struct picture there;
 };
 
-static void log_begin(struct logged *l)
+static void logged_begin(struct logged *l)
 {
 	l->setup.s = l->w.s;
 	l->setup.r = l->w.b->r;
@@ -33,7 +33,7 @@ static void logged_new(struct logged *l, uint64_t seed)
 	world_new(&l->w, "mem", seed);
 	l->w.options.compression = -1;
 	l->setup = (struct ps_log_setup){.group_bytes = 64 << 20, .total_bytes = 512 << 20};
-	log_begin(l);
+	logged_begin(l);
 }
 
 static void logged_free(struct logged *l)
@@ -47,7 +47,7 @@ static void logged_reopen(struct logged *l)
 {
 	ps_log_free(l->log);
 	world_reopen(&l->w);
-	log_begin(l);
+	logged_begin(l);
 }
 
 static void is_there(struct logged *l)
@@ -274,7 +274,7 @@ static void more_than_it_takes_stops_it_until_a_push(void **state)
 	ps_log_free(l.log);
 	l.setup.group_bytes = 100000;
 	l.setup.total_bytes = 150000;
-	log_begin(&l);
+	logged_begin(&l);
 	change_some(&l.w, 10);
 	push(&l);
 	uint8_t *bytes = blobs_bytes(100001, 5);
@@ -318,7 +318,7 @@ static void a_file_older_than_its_log_neither_ships_nor_pushes(void **state)
 	snprintf(command, sizeof(command), "cp %s %s", l.w.path, copy);
 	assert_int_equal(system(command), 0);
 	l.w.s = open_stack(&l.w, l.w.path, PS_OPEN_EXISTING);
-	log_begin(&l);
+	logged_begin(&l);
 	change_some(&l.w, 20);
 	ship(&l);
 	ps_log_free(l.log);
@@ -326,7 +326,7 @@ static void a_file_older_than_its_log_neither_ships_nor_pushes(void **state)
 	snprintf(command, sizeof(command), "mv %s %s", copy, l.w.path);
 	assert_int_equal(system(command), 0);
 	l.w.s = open_stack(&l.w, l.w.path, PS_OPEN_EXISTING);
-	log_begin(&l);
+	logged_begin(&l);
 	change_some(&l.w, 3);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_error(ps_log_ship(l.log, NULL, NULL), PS_EFORK);
@@ -335,7 +335,7 @@ static void a_file_older_than_its_log_neither_ships_nor_pushes(void **state)
 	ps_log_free(l.log);
 	for (unsigned i = 0; i < 3; i++) /* also where no log is shipped any more */
 		assert_error(ps_push(l.w.s, l.w.b->r, &l.w.options, NULL), PS_EFORK);
-	log_begin(&l);
+	logged_begin(&l);
 	expect_there(&l);
 	logged_free(&l);
 }
@@ -355,7 +355,7 @@ static void a_log_that_is_switched_off_goes_on_later(void **state)
 	expect_there(&l);
 	change_some(&l.w, 20);
 	expect_there(&l);
-	log_begin(&l);
+	logged_begin(&l);
 	assert_error(ps_log_ship(l.log, NULL, NULL), PS_EBUSY);
 	push(&l);
 	change_some(&l.w, 20);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "multistore/manifest.h"
+#include "multistore/pack_format.h"
 
 enum { MOST = 32 << 20, OBJECTS_MOST = 400 };
 
@@ -351,6 +352,32 @@ static void bytes_that_do_not_shrink_are_stored_as_they_are(void **state)
 	free(b.data);
 }
 
+/* Contents that nearly vanish: the pack is full before its size says so. */
+static void tail_and_index_fit_what_readers_ask_for_first(void **state)
+{
+	struct bytes b = {.data = malloc(MOST)};
+	struct ps_pack_tail tail;
+	ps_pack_writer *w;
+	uint64_t bytes;
+	uint8_t *zeros = calloc(1, PS_CUT_PIECE);
+	(void)state;
+	assert_non_null(b.data);
+	assert_non_null(zeros);
+	assert_int_equal(ps_pack_writer_new(&memory, &about, 1, NULL, 0, append, &b, &w), PS_OK);
+	struct ps_cut_object o = {.kind = PS_CUT_BYTES, .size = PS_CUT_PIECE, .interval = 11};
+	for (uint64_t slot = 1; !ps_pack_writer_is_full(w); slot++) {
+		assert_true(slot < 10000);
+		o.id = slot << 24 | 1;
+		assert_int_equal(ps_pack_writer_object(w, &o, zeros), PS_OK);
+	}
+	assert_int_equal(ps_pack_writer_finish(w, false, &tail, &bytes), PS_OK);
+	assert_in_range(tail.blocks, 2000, 2040);
+	assert_in_range(bytes - tail.index, 32000, PACK_END);
+	ps_pack_writer_free(w);
+	free(zeros);
+	free(b.data);
+}
+
 static void names_are_parsed_as_they_are_written(void **state)
 {
 	char name[PS_PACK_NAME];
@@ -525,6 +552,7 @@ int main(void)
 	    cmocka_unit_test(a_pack_of_another_push_is_refused),
 	    cmocka_unit_test(the_writer_refuses_what_no_cut_gives),
 	    cmocka_unit_test(bytes_that_do_not_shrink_are_stored_as_they_are),
+	    cmocka_unit_test(tail_and_index_fit_what_readers_ask_for_first),
 	    cmocka_unit_test(names_are_parsed_as_they_are_written),
 	    cmocka_unit_test(states_keep_the_runs_that_they_need),
 	    cmocka_unit_test(a_manifest_is_read_as_it_was_written),

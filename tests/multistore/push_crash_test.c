@@ -1,7 +1,7 @@
 /* A crash at every local write (the store's, and the remote index's) and at every request of a push: the
  * state before is whole, or the new one is; the next push finishes; packs that were there are not sent again;
- * none is left over. usage: push_crash_test [STRIDE [crashes|networks]]: only every so-manieth place; a part
- * of the tests */
+ * none is left over. usage: push_crash_test [STRIDE [crashes|networks|PATTERN]]: only every so-manieth place;
+ * a part of the tests, or those whose names are like the pattern */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "remote/anchor.h"
 #include "store/base_internal.h"
 #include "tests/multistore/push_fixture.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 static uint64_t stride = 1;
 
@@ -74,27 +74,16 @@ static void image_free(struct image *i)
 	free(i->crashed);
 }
 
-static int open_disk(struct image *i, bool make, ps_storer **s)
-{
-	struct ps_base_options options = {.size = sizeof(options),
-	                                  .durability = PS_DURABLE,
-	                                  .background = PS_BACKGROUND_NONE,
-	                                  .memory_budget = 4 << 20,
-	                                  .log_bytes = 256 << 10,
-	                                  .initial_bytes = 512 << 10};
-	return ps_base_open_io(sim_disk_io(i->disk), make && sim_disk_size(i->disk) == 0, &options, s);
-}
-
 static int open_index(void *arg, bool make, ps_storer **s)
 {
 	struct machine *m = arg;
-	return open_disk(&m->index, make, s);
+	return disk_store_open_durable(m->index.disk, make, s);
 }
 
 static void open_store(struct machine *m, bool make)
 {
 	ps_storer *base;
-	assert_ok(open_disk(&m->store, make, &base));
+	assert_ok(disk_store_open_durable(m->store.disk, make, &base));
 	assert_ok(ps_multi_open(base, NULL, &m->w.s));
 }
 
@@ -503,6 +492,13 @@ static void a_second_crash_while_it_goes_on(void **state)
 	crashing_free(&m);
 }
 
+static const char *filter_of(const char *part)
+{
+	if (strcmp(part, "crashes") == 0)
+		return "*_crash_*";
+	return strcmp(part, "networks") == 0 ? "*_next_goes_on" : part;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -517,6 +513,6 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		stride = strtoull(argv[1], NULL, 10);
 	if (argc > 2)
-		cmocka_set_test_filter(strcmp(argv[2], "crashes") == 0 ? "*_crash_*" : "*_next_goes_on");
+		cmocka_set_test_filter(filter_of(argv[2]));
 	return cmocka_run_group_tests_name("crashes of pushes", tests, NULL, NULL);
 }

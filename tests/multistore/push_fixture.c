@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "multistore/log.h"
 #include "multistore/push_internal.h"
 
 enum { CHUNK = 65536, LARGE = 20 * CHUNK };
@@ -33,6 +34,19 @@ ps_storer *open_stack(const struct world *w, const char *path, int mode)
 		return multi;
 	assert_ok(ps_concurrent_open(multi, NULL, &top));
 	return top;
+}
+
+struct ps_log *log_begin(const struct world *w)
+{
+	const struct ps_log_setup setup = {.s = w->s,
+	                                   .r = w->b->r,
+	                                   .clock = &ps_system_clock,
+	                                   .group_bytes = 64 << 20,
+	                                   .total_bytes = 512 << 20};
+	struct ps_log *log;
+	assert_ok(ps_log_new(&setup, &log));
+	ps_log_enter(log);
+	return log;
 }
 
 void world_new(struct world *w, const char *scheme, uint64_t seed)
@@ -209,6 +223,38 @@ void expect_picture(const struct picture *p, ps_storer *s, const char *what)
 }
 
 /* ---- pushes and clones ---- */
+
+bool is_refusal_of_push(int err)
+{
+	return err == PS_EAUTH || err == PS_EROLLBACK || err == PS_EFORK || err == PS_ELOST ||
+	       err == PS_ESUPERSEDED || err == PS_EUNAVAILABLE || err == PS_ETIMEDOUT || err == PS_ECORRUPT;
+}
+
+/* Bytes that come are the picture's at once; what was refused is compared when the rule is gone. */
+static bool read_one_under(ps_storer *s, const struct seen *seen, const struct ps_mem_rule *rule)
+{
+	uint8_t *bytes = test_malloc((size_t)seen->size + 1);
+	size_t len = 0;
+	int err = ps_get(s, seen->id, bytes, (size_t)seen->size, &len);
+	if (err && !is_refusal_of_push(err))
+		fail_msg("fault %d: %s (%s)", (int)rule->fault, ps_error_name(err), ps_last_error_message());
+	if (!err)
+		assert_true(len == seen->size && XXH3_64bits(bytes, len) == seen->hash);
+	test_free(bytes);
+	return err != PS_OK;
+}
+
+unsigned read_under_rule(struct world *w, ps_storer *s, const struct picture *p, size_t step,
+                         const struct ps_mem_rule *rule)
+{
+	unsigned number, refused = 0;
+	assert_ok(ps_mem_rule_add(blobs_world(w->b), rule, &number));
+	for (size_t i = 0; i < p->count; i += step)
+		refused += read_one_under(s, &p->all[i], rule);
+	ps_mem_rule_remove(blobs_world(w->b), 0);
+	expect_picture(p, s, "after a network that lies");
+	return refused;
+}
 
 struct ps_push_result push_now(struct world *w)
 {

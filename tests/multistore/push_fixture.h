@@ -28,6 +28,10 @@ void world_reopen(struct world *w);
 /* The base of such a stack: nothing works in the background but what is attached. */
 struct ps_base_options stack_base(void);
 
+/* A log of the world's store on its network, entered; groups as large as they come. Shipments are the
+ * test's. */
+struct ps_log *log_begin(const struct world *w);
+
 /* A number of changes of all kinds. */
 void change_some(struct world *w, unsigned count);
 
@@ -43,6 +47,13 @@ struct picture {
 void picture_take(struct picture *p, ps_storer *s);
 void picture_free(struct picture *p);
 void expect_picture(const struct picture *p, ps_storer *s, const char *what);
+
+/* What a network that lies may be answered with. */
+bool is_refusal_of_push(int err);
+/* Every step-th object of s, read while the rule holds on the world's network: as it was, or refused; then
+ * all are as the picture has them without it. How many were refused. */
+unsigned read_under_rule(struct world *w, ps_storer *s, const struct picture *p, size_t step,
+                         const struct ps_mem_rule *rule);
 
 struct ps_push_result push_now(struct world *w);
 /* The state (0: the newest) as `r` shows it, cloned, checked, compared with the picture, and removed. */

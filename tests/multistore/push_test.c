@@ -154,6 +154,37 @@ static void a_clone_goes_on_pushing(void **state)
 	world_free(&w);
 }
 
+/* The store and all that its machine knew are gone: another one has network and key. */
+static void a_store_whose_machine_burned_comes_back_from_the_key(void **state)
+{
+	struct world w;
+	struct picture p;
+	(void)state;
+	world_new(&w, scheme, 13);
+	for (unsigned i = 0; i < 2; i++) {
+		change_some(&w, 40);
+		(void)push_now(&w);
+	}
+	picture_take(&p, w.s);
+	assert_ok(ps_close(w.s));
+	assert_int_equal(unlink(w.path), 0);
+	struct blobs *other = machine_open(w.b);
+	assert_ok(ps_clone(other->r, w.path, NULL, NULL));
+	w.s = open_stack(&w, w.path, PS_OPEN_EXISTING);
+	expect_picture(&p, w.s, "a clone on a new machine");
+	assert_ok(ps_check(w.s, PS_CHECK_FULL, NULL, NULL));
+	picture_free(&p);
+	/* It goes on from there. */
+	change_some(&w, 10);
+	assert_ok(ps_take_over(w.s, other->r, NULL, NULL));
+	assert_ok(ps_push(w.s, other->r, &w.options, NULL));
+	picture_take(&p, w.s);
+	expect_clone(&w, other->r, 0, &p);
+	picture_free(&p);
+	machine_free(other);
+	world_free(&w);
+}
+
 static void what_is_not_there_is_said(void **state)
 {
 	struct world w;
@@ -228,6 +259,32 @@ static void a_push_and_a_clone_can_be_given_up(void **state)
 	assert_int_not_equal(access(path, F_OK), 0);
 	expect_clone(&w, w.b->r, 0, &p);
 	picture_free(&p);
+	world_free(&w);
+}
+
+/* Over the empty log that any new file begins with. */
+static void a_clone_writes_each_byte_once(void **state)
+{
+	enum { SIZE = 4096, COUNT = 3000, LOG = 1 << 20 };
+	struct world w;
+	char path[300];
+	uint8_t bytes[SIZE];
+	struct ps_clone_result result;
+	ps_id id;
+	(void)state;
+	world_new(&w, scheme, 13);
+	for (unsigned i = 0; i < COUNT; i++) {
+		for (size_t k = 0; k < SIZE; k++)
+			bytes[k] = (uint8_t)(i * 31 + k * (i | 1));
+		assert_int_equal(ps_put(w.s, bytes, SIZE - i % 4 * 997, &id), PS_OK);
+	}
+	(void)push_now(&w);
+	snprintf(path, sizeof(path), "%s-clone", w.path);
+	assert_int_equal(ps_clone(w.b->r, path, NULL, &result), PS_OK);
+	assert_int_equal(result.objects, COUNT);
+	print_message("%.3f bytes a byte\n", (double)(result.written_bytes - LOG) / (double)result.bytes);
+	assert_true((result.written_bytes - LOG) * 100 <= result.bytes * 115);
+	assert_int_equal(unlink(path), 0);
 	world_free(&w);
 }
 
@@ -317,9 +374,11 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(what_was_moved_only_is_not_sent),
 	    cmocka_unit_test(a_clone_never_gives_an_id_again),
 	    cmocka_unit_test(a_clone_goes_on_pushing),
+	    cmocka_unit_test(a_store_whose_machine_burned_comes_back_from_the_key),
 	    cmocka_unit_test(what_is_not_there_is_said),
 	    cmocka_unit_test(a_memory_store_cannot_be_pushed),
 	    cmocka_unit_test(a_push_and_a_clone_can_be_given_up),
+	    cmocka_unit_test(a_clone_writes_each_byte_once),
 	};
 	static const struct CMUnitTest by_chance[] = {cmocka_unit_test(each_kept_state_is_as_it_was)};
 	if (argc > 1)

@@ -2,18 +2,25 @@
 # Plants the defects of defects.txt, one at a time: each must make the test that is named beside it fail, and the test must
 # pass over the unchanged sources. Only the changed file is compiled anew; it is linked before the library that has it unchanged.
 #
-# run.sh BUILD-CONFIG [--texts] [DEFECT...]     without names: all of them. --texts: only whether each can still be planted
+# run.sh BUILD-CONFIG [--texts|--beside] [DEFECT...]     without names: all of them. --texts: only whether each can still be
+# planted. --beside: among all other tests; what is one of these, with the same arguments, is not run over the unchanged sources
+# once more.
 set -u
 
 config=$1
 shift
 task=try
-[ "${1:-}" != --texts ] || { task=look; shift; }
+beside=
+case ${1:-} in
+--texts) task=look && shift ;;
+--beside) beside=yes && shift ;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 table=$here/defects.txt
 limit=${PS_PLANTED_TIMEOUT:-100}
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
+mkdir "$scratch/work" || exit 1
 trap 'exit 1' HUP INT TERM
 caught=0
 wrong=0
@@ -60,12 +67,12 @@ plant() {
 		}' "$table" "$2" >"$3" 2>"$scratch/found"
 }
 
-# compile SOURCE OBJECT
+# compile SOURCE OBJECT: as the library, without what a debugger reads.
 compile() (
 	IFS='
 '
 	# shellcheck disable=SC2046
-	"$(section compiler)" $(section flags) -w -c -o "$2" "$1"
+	"$(section compiler)" $(section flags) -g0 -w -c -o "$2" "$1"
 )
 
 # link PROGRAM OUTPUT [OBJECT]
@@ -79,13 +86,21 @@ link() (
 	"$(section compiler)" $(section linkflags) -o "$output" "$@" $(section "program $program") $(section libraries)
 )
 
-# run PROGRAM-FILE ARGUMENTS: the arguments as they stand in the table, with quotes.
-run() {
-	eval "timeout \"$limit\" \"\$1\" $2" >"$scratch/output" 2>&1
+# run PROGRAM-FILE ARGUMENTS: the arguments as they stand in the table, with quotes. What a failing test leaves behind goes with
+# the folder that it runs in.
+run() (
+	cd "$scratch/work" && eval "timeout \"$limit\" \"\$1\" $2" >"$scratch/output" 2>&1
+)
+
+# The build's other tests, a line each: program and arguments, without quotes.
+others() {
+	cat "$(dirname "$config")"/../*/CTestTestfile.cmake |
+		sed -n '/^add_test(/{s/^[^"]*"\([^"]*\/\)*\([^"]*\)"/\2/;s/)$//;s/"//g;p;}'
 }
 
 # The test over the unchanged sources, once.
 passes_unchanged() {
+	[ -z "$beside" ] || ! printf '%s\n' "$1$2" | tr -d '"' | grep -qxFf "$scratch/others" || return 0
 	key=$(printf '%s' "$1 $2" | cksum | tr -c '0-9\n' _)
 	[ -e "$scratch/passed$key" ] && return 0
 	[ -e "$scratch/$1" ] || link "$1" "$scratch/$1" || return 1
@@ -138,6 +153,7 @@ try() {
 	fi
 }
 
+[ -z "$beside" ] || others >"$scratch/others"
 [ $# -gt 0 ] || set -- $(awk '/^defect / { print $2 }' "$table")
 for defect; do
 	"$task" "$defect"

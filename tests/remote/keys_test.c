@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "needles.h"
 #include "pad_fixture.h"
 #include "remote/keys_internal.h"
 #include "remote/pad_format.h"
@@ -165,19 +166,6 @@ static void stores_have_names_of_1_to_255_bytes(void **state)
 	ps_keys_free(NULL);
 }
 
-/* Sanitizers turn mlock into nothing: what it does cannot be seen there. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { LOCKS = 0 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum { LOCKS = 0 };
-#else
-enum { LOCKS = 1 };
-#endif
-#else
-enum { LOCKS = 1 };
-#endif
-
 /* The flags, and the locked KiB, of the mapping that an address lies in. */
 static void mapping_of(const void *address, char flags[512], long *locked)
 {
@@ -228,68 +216,23 @@ static void keys_lie_in_locked_memory_without_dump(void **state)
 }
 
 /* Of each store: user key, write root, read root, signing seed, content key. */
-enum { STORES = 20, NEEDLES = 5 };
-struct needles {
-	uint8_t of[STORES][NEEDLES][PS_KEY];
-};
+enum { STORES = 20, SECRETS = 5 };
 
-static void work_with(struct dice *dice, uint8_t needles[NEEDLES][PS_KEY])
+static void work_with(struct dice *dice, uint8_t secrets[SECRETS][PS_KEY])
 {
 	struct sealed pad;
 	ps_keys *keys;
 
-	dice_fill(dice, needles[0], PS_KEY);
-	assert_int_equal(ps_keys_new(needles[0], "store", &keys), PS_OK);
+	dice_fill(dice, secrets[0], PS_KEY);
+	assert_int_equal(ps_keys_new(secrets[0], "store", &keys), PS_OK);
 	seal_random(keys, dice, 70000, &pad);
 	assert_int_equal(read_back(keys, &pad, pad.record, pad.len), PS_OK);
-	ps_key_hash(needles[0], "root/write", "store", NULL, 0, needles[1]);
-	ps_key_hash(needles[0], "root/read", "store", NULL, 0, needles[2]);
-	ps_key_hash(needles[1], "pad/sign", "store", pad.plan.serial.bytes, PS_SERIAL, needles[3]);
-	ps_keys_content_key(keys, &pad.plan.serial, pad.plan.generation, needles[4]);
+	ps_key_hash(secrets[0], "root/write", "store", NULL, 0, secrets[1]);
+	ps_key_hash(secrets[0], "root/read", "store", NULL, 0, secrets[2]);
+	ps_key_hash(secrets[1], "pad/sign", "store", pad.plan.serial.bytes, PS_SERIAL, secrets[3]);
+	ps_keys_content_key(keys, &pad.plan.serial, pad.plan.generation, secrets[4]);
 	sealed_free(&pad);
 	ps_keys_free(keys);
-}
-
-/* How many of the needles lie in [from, to) of our own memory. */
-static unsigned found_in(int memory, unsigned long from, unsigned long to, const struct needles *needles)
-{
-	static uint8_t piece[1 << 20];
-	unsigned found = 0;
-
-	for (unsigned long at = from; at < to; at += sizeof(piece) - PS_KEY) {
-		size_t len = to - at < sizeof(piece) ? to - at : sizeof(piece);
-		ssize_t got = pread(memory, piece, len, (off_t)at);
-
-		for (int i = 0; got > 0 && i < STORES * NEEDLES; i++)
-			found +=
-			    memmem(piece, (size_t)got, needles->of[i / NEEDLES][i % NEEDLES], PS_KEY) != NULL;
-	}
-	memset(piece, 0, sizeof(piece));
-	return found;
-}
-
-/* In all that we can write to, and that a core dump has or, if `hidden`, has not. */
-static unsigned found_where(bool hidden, const struct needles *needles)
-{
-	FILE *smaps = fopen("/proc/self/smaps", "r");
-	int memory = open("/proc/self/mem", O_RDONLY);
-	unsigned long from = 0, to = 0, start, end;
-	unsigned found = 0;
-	char line[512];
-
-	assert_non_null(smaps);
-	assert_true(memory >= 0);
-	while (fgets(line, sizeof(line), smaps) != NULL) {
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			from = start, to = end;
-		if (strncmp(line, "VmFlags:", 8) != 0)
-			continue;
-		if (strstr(line, " wr") != NULL && (strstr(line, " dd") != NULL) == hidden)
-			found += found_in(memory, from, to, needles);
-	}
-	close(memory);
-	fclose(smaps);
-	return found;
 }
 
 /* A25: after keys were made, used and freed, nothing of them is left where a core dump or swap would find it.
@@ -298,17 +241,23 @@ static void no_key_is_left_outside_of_locked_memory(void **state)
 {
 	struct dice dice = dice_seeded(__func__);
 	struct needles *needles;
+	uint8_t(*secrets)[PS_KEY];
 
 	(void)state;
 	if (!LOCKS) /* the sanitizers' own memory is too large to be searched */
 		skip();
-	needles = ps_locked_alloc(sizeof(*needles));
-	assert_non_null(needles);
-	for (int i = 0; i < STORES; i++)
-		work_with(&dice, needles->of[i]);
-	assert_int_equal(found_where(true, needles), STORES * NEEDLES); /* the search does find them */
-	assert_int_equal(found_where(false, needles), 0);
-	sodium_free(needles);
+	needles = needles_new((size_t)STORES * SECRETS);
+	secrets = ps_locked_alloc((size_t)SECRETS * PS_KEY);
+	assert_non_null(secrets);
+	for (int i = 0; i < STORES; i++) {
+		work_with(&dice, secrets);
+		for (int n = 0; n < SECRETS; n++)
+			needles_add(needles, secrets[n]);
+	}
+	sodium_free(secrets);
+	assert_int_equal(needles_in_memory(needles, true), STORES * SECRETS); /* the search does find them */
+	assert_int_equal(needles_in_memory(needles, false), 0);
+	needles_free(needles);
 }
 
 /* In a child, so that the limit ends with it; root is above limits unless it gives that right away. */

@@ -588,6 +588,46 @@ static void a_summary_is_written_anew_when_its_cells_are_used_up(void **state)
 	test_summary_cells = cells;
 }
 
+static void use_up_cells(struct world *w)
+{
+	pthread_mutex_lock(&w->index->lock);
+	w->index->cells_used = w->index->cells_count;
+	pthread_mutex_unlock(&w->index->lock);
+}
+
+/* A summary that is written anew has the cells of the one before; what they tell of is in the summary. There
+ * are as many as its records ask for, but not all at once: no commit has more than a thousand new ones. */
+static void cells_stay_from_one_summary_to_the_next(void **state)
+{
+	struct world *w = *state;
+	size_t from = test_summary_from, cells = test_summary_cells;
+	ps_id before[1024];
+	test_summary_from = w->index->summary_from = w->index->summary_next = 1;
+	test_summary_cells = w->index->summary_cells = 2500;
+	put_blob(w, "a", 1);
+	put_blob(w, "b", 2);
+	put_blob(w, "c", 3);
+	assert_int_equal(w->index->cells_count, 1024);
+	assert_int_equal(w->index->summary_round, 1);
+	memcpy(before, w->index->cells, sizeof(before));
+	use_up_cells(w);
+	put_blob(w, "d", 4);
+	assert_int_equal(w->index->summary_round, 2);
+	assert_int_equal(w->index->cells_count, 2048);
+	assert_int_equal(w->index->cells_used, 1);
+	assert_memory_equal(w->index->cells, before, sizeof(before));
+	reopen(w); /* "c" is in a cell of the round before, too */
+	assert_int_equal(w->index->cells_used, 1);
+	verify_index(w->index);
+	use_up_cells(w);
+	put_blob(w, "e", 5);
+	assert_int_equal(w->index->cells_count, 2500);
+	reopen(w);
+	verify_index(w->index);
+	test_summary_from = from;
+	test_summary_cells = cells;
+}
+
 static int run(const char *name)
 {
 #define WITH_INDEX(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -603,6 +643,7 @@ static int run(const char *name)
 	    WITH_INDEX(notes_are_whole_and_survive),
 	    WITH_INDEX(a_foreign_index_is_refused),
 	    WITH_INDEX(a_summary_is_written_anew_when_its_cells_are_used_up),
+	    WITH_INDEX(cells_stay_from_one_summary_to_the_next),
 	    cmocka_unit_test(a_damaged_index_is_refused_and_kept),
 	    WITH_INDEX(threads_share_the_free_pads),
 	};

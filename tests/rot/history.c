@@ -274,6 +274,20 @@ static bool look_at_list(const struct history *h, ps_storer *s, const struct loo
 	return err == PS_ECORRUPT || l.count >= there || wrong(why, PS_ID_NONE, "each left objects out", err);
 }
 
+bool history_look_at(const struct history *h, ps_storer *s, uint64_t objects, size_t low, size_t high,
+                     struct look *look, char why[HISTORY_WHY])
+{
+	look->low = low;
+	look->high = high;
+	look->damaged = 0;
+	look->check = PS_OK;
+	for (size_t i = 0; i < h->objects && i < 64; i++) {
+		if ((objects >> i & 1) && !look_at(h, s, i, look, why))
+			return false;
+	}
+	return true;
+}
+
 bool history_look(const struct history *h, ps_storer *s, size_t low, size_t high, struct look *look,
                   char why[HISTORY_WHY])
 {

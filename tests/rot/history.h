@@ -59,4 +59,9 @@ struct look {
 bool history_look(const struct history *h, ps_storer *s, size_t low, size_t high, struct look *look,
                   char why[HISTORY_WHY]);
 
+/* The same of some of the first 64 objects, by the bits of `objects`, and of nothing else: no list of ids, no
+ * check. What look has of other objects is left as it is. */
+bool history_look_at(const struct history *h, ps_storer *s, uint64_t objects, size_t low, size_t high,
+                     struct look *look, char why[HISTORY_WHY]);
+
 #endif

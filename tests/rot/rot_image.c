@@ -204,6 +204,26 @@ static bool go_on(struct sim_disk *disk, const struct history *h, ps_storer *s, 
 	return close_store(s, &closed, why) && right;
 }
 
+static bool stays_in_reach(const struct history *h, const struct look *look, uint64_t reach,
+                           char why[HISTORY_WHY])
+{
+	for (size_t i = 0; i < h->objects && reach != 0; i++) {
+		if (look->found[i].err == PS_ECORRUPT && (i >= 64 || !(reach >> i & 1)))
+			return wrong(why, "damage of an object that does not read the damaged place",
+			             PS_ECORRUPT);
+	}
+	return true;
+}
+
+static bool look_within(const struct history *h, ps_storer *s, const struct rot_limits *limits,
+                        struct look *look, char why[HISTORY_WHY])
+{
+	if (limits->reach_only)
+		return history_look_at(h, s, limits->reach, limits->low, limits->high, look, why);
+	return history_look(h, s, limits->low, limits->high, look, why) &&
+	       stays_in_reach(h, look, limits->reach, why);
+}
+
 bool rot_judge(struct sim_disk *disk, const struct history *h, const uint8_t *bytes, uint64_t size,
                const struct rot_limits *limits, struct rot_verdict *verdict, char why[HISTORY_WHY])
 {
@@ -218,7 +238,7 @@ bool rot_judge(struct sim_disk *disk, const struct history *h, const uint8_t *by
 			return wrong(why, "open", verdict->open);
 		return true;
 	}
-	bool right = history_look(h, s, limits->low, limits->high, &look, why);
+	bool right = look_within(h, s, limits, &look, why);
 	verdict->damaged = look.damaged > 0 || look.check != PS_OK;
 	verdict->harmless = !verdict->damaged;
 	if (right && limits->write)

@@ -29,6 +29,8 @@ struct rot_limits {
 	size_t low, high; /* commits that may be found */
 	bool must_open;   /* this damage is never a reason to refuse the store */
 	bool write;       /* also write to the store, close it and open it again */
+	uint64_t reach;   /* which of the first 64 objects the damage can reach; 0: any */
+	bool reach_only;  /* look at these, and at nothing else */
 };
 
 struct rot_verdict {
@@ -36,8 +38,8 @@ struct rot_verdict {
 	bool damaged, harmless;
 };
 
-/* Opens, reads everything, checks, closes, and, if asked, writes and opens again: what could be read before
- * still can. False with a sentence for what must never be. */
+/* Opens, reads everything (or what the limits say), checks, closes, and, if asked, writes and opens again:
+ * what could be read before still can. False with a sentence for what must never be. */
 bool rot_judge(struct sim_disk *disk, const struct history *h, const uint8_t *bytes, uint64_t size,
                const struct rot_limits *limits, struct rot_verdict *verdict, char why[HISTORY_WHY]);
 

@@ -14,6 +14,7 @@
 
 #include "store/base_internal.h"
 #include "tests/store/hole_disk.h"
+#include "tests/support/disk_store.h"
 
 enum { M = 1 << 20, MOST = 512, LOADED = 8000, MORE = 4000, N = LOADED + MORE, LEAST = 16 << 10 };
 
@@ -42,11 +43,7 @@ static const uint8_t *contents(unsigned i)
 
 static void open_world(struct world *w)
 {
-	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .background = PS_BACKGROUND_NONE,
-	                                        .log_bytes = 256 << 10,
-	                                        .initial_bytes = 64 << 10,
-	                                        .memory_budget = 64 * M};
+	const struct ps_base_options options = disk_store_options();
 	ps_storer *base;
 	struct ps_io *io = hole_disk_io(&w->disk);
 	OK(ps_base_open_io(io, sim_disk_size(w->disk.under) == 0, &options, &base));

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 
 #include "store/base_internal.h"
 #include "tests/store/late_disk.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 enum { K = 1 << 10, M = 1 << 20, MOST = 4096, N = 3000 };
 
@@ -57,11 +58,7 @@ static void expect_sound(struct world *w)
 
 static void open_world(struct world *w)
 {
-	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .background = PS_BACKGROUND_NONE,
-	                                        .log_bytes = 256 << 10,
-	                                        .initial_bytes = 64 << 10,
-	                                        .memory_budget = 64 * M};
+	const struct ps_base_options options = disk_store_options();
 	bool created = sim_disk_size(w->disk) == 0;
 	ps_storer *base;
 	late_disk_init(&w->late, sim_disk_io(w->disk));
@@ -316,6 +313,158 @@ static void failed_write_fails_the_commit_and_nothing_else(void **state)
 	expect_sound(w);
 }
 
+/* ---- beside the log's block ---- */
+
+enum { FEW = 300, FEW_SIZE = 200 }; /* whose record fits the ring */
+
+static ps_batch *begin_few(struct world *w)
+{
+	ps_batch *b = begin(w);
+	for (unsigned i = 0; i < FEW; i++)
+		OK(ps_batch_put(b, contents(i, FEW_SIZE), FEW_SIZE, &w->ids[i]));
+	return b;
+}
+
+static void one_flush_covers_the_block_and_the_frames_that_it_names(void **state)
+{
+	struct world *w = *state;
+	struct ps_io_stats before, after;
+	ps_id first;
+	OK(ps_put(w->s, "", 1, &first));
+	ps_batch *b = begin_few(w);
+	w->late.io.ops->stats(&w->late.io, &before);
+	OK(ps_batch_commit(b, PS_DURABLE));
+	w->late.io.ops->stats(&w->late.io, &after);
+	assert_int_equal(after.flushes - before.flushes, 1);
+	assert_int_not_equal(w->late.beside, 0);
+	assert_int_equal(w->late.unended, 0);
+	expect_sound(w);
+}
+
+static void failed_write_beside_its_block_leaves_the_store_read_only(void **state)
+{
+	struct world *w = *state;
+	uint8_t read[MOST];
+	size_t len;
+	ps_id older, none;
+	OK(ps_put(w->s, contents(1, 100), 100, &older));
+	ps_batch *b = begin_few(w);
+	w->late.fail = true;
+	assert_int_equal(ps_batch_commit(b, PS_DURABLE), PS_EIO);
+	assert_non_null(strstr(ps_last_error_message(), "outcome unknown"));
+	assert_int_equal(ps_put(w->s, "", 1, &none), PS_EREADONLY);
+	expect(w, older, 1, 100);
+	assert_int_equal(w->late.waiting, 0);
+	(void)!ps_close(w->s);
+	open_world(w);
+	expect(w, older, 1, 100);
+	for (unsigned i = 0; i < FEW; i += 50)
+		assert_int_equal(ps_get(w->s, w->ids[i], read, sizeof(read), &len), PS_ENOTFOUND);
+	expect_sound(w);
+	OK(ps_batch_commit(begin_few(w), PS_DURABLE));
+	expect_sound(w);
+}
+
+struct reader {
+	struct world *w;
+	pthread_t checker;
+	bool called;
+};
+
+static void *check_all(void *arg)
+{
+	struct world *w = arg;
+	return (void *)(intptr_t)ps_check(w->s, PS_CHECK_FULL, NULL, NULL);
+}
+
+/* Seen, though no byte of the frames has reached the disk: from memory. */
+static void read_meanwhile(void *arg)
+{
+	struct reader *r = arg;
+	struct ps_io_stats before, now;
+	if (r->called)
+		return;
+	r->called = true;
+	for (unsigned i = 0; i < FEW; i++)
+		expect(r->w, r->w->ids[i], i, FEW_SIZE);
+	r->w->late.io.ops->stats(&r->w->late.io, &before);
+	assert_int_equal(pthread_create(&r->checker, NULL, check_all, r->w), 0);
+	/* Until the check has looked at the disk, where the frames are not yet. */
+	do {
+		(void)sched_yield();
+		r->w->late.io.ops->stats(&r->w->late.io, &now);
+	} while (now.reads == before.reads);
+}
+
+static void contents_are_read_and_checked_before_their_frames_are_written(void **state)
+{
+	struct world *w = *state;
+	struct reader r = {.w = w};
+	void *checked;
+	ps_id first;
+	OK(ps_put(w->s, "", 1, &first));
+	ps_batch *b = begin_few(w);
+	w->late.meanwhile = read_meanwhile;
+	w->late.arg = &r;
+	OK(ps_batch_commit(b, PS_DURABLE));
+	w->late.meanwhile = NULL;
+	assert_true(r.called);
+	assert_int_equal(pthread_join(r.checker, &checked), 0);
+	assert_ptr_equal(checked, (void *)PS_OK);
+	expect_sound(w);
+}
+
+struct follower {
+	struct world *w;
+	pthread_t thread;
+	bool called;
+};
+
+static void *commit_few(void *arg)
+{
+	return (void *)(intptr_t)ps_batch_commit(begin_few(arg), PS_DURABLE);
+}
+
+/* Another commit is ordered behind the block on its way, whose frames then fail. */
+static void follow_meanwhile(void *arg)
+{
+	struct follower *f = arg;
+	struct store *s = f->w->base;
+	bool ordered = false;
+	if (f->called)
+		return;
+	f->called = true;
+	assert_int_equal(pthread_create(&f->thread, NULL, commit_few, f->w), 0);
+	while (!ordered) {
+		(void)sched_yield();
+		pthread_mutex_lock(&s->lock);
+		ordered = s->log.open->packs != NULL;
+		pthread_mutex_unlock(&s->lock);
+	}
+	f->w->late.fail = true;
+}
+
+static void failed_block_waits_for_the_frames_of_those_behind_it(void **state)
+{
+	struct world *w = *state;
+	struct follower f = {.w = w};
+	void *followed;
+	ps_id first;
+	OK(ps_put(w->s, "", 1, &first));
+	ps_batch *b = begin_few(w);
+	w->late.meanwhile = follow_meanwhile;
+	w->late.arg = &f;
+	assert_int_equal(ps_batch_commit(b, PS_DURABLE), PS_EIO);
+	w->late.meanwhile = NULL;
+	assert_true(f.called);
+	assert_int_equal(pthread_join(f.thread, &followed), 0);
+	assert_ptr_equal(followed, (void *)PS_EIO);
+	assert_int_equal(w->late.waiting, 0);
+	(void)!ps_close(w->s);
+	open_world(w);
+	expect_sound(w);
+}
+
 static void full_disk_leaves_nothing_behind(void **state)
 {
 	struct world *w = *state;
@@ -428,6 +577,10 @@ int main(void)
 	                                    setup_base, teardown),
 	    BOTH(batch_counts_after_a_crash_only_if_all_contents_are_there),
 	    BOTH(failed_write_fails_the_commit_and_nothing_else),
+	    BOTH(one_flush_covers_the_block_and_the_frames_that_it_names),
+	    BOTH(failed_write_beside_its_block_leaves_the_store_read_only),
+	    BOTH(contents_are_read_and_checked_before_their_frames_are_written),
+	    BOTH(failed_block_waits_for_the_frames_of_those_behind_it),
 	    BOTH(full_disk_leaves_nothing_behind),
 	    cmocka_unit_test_prestate(threads_pack_side_by_side, NULL),
 	    cmocka_unit_test_prestate(threads_pack_side_by_side, &multi),

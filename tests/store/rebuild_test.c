@@ -24,7 +24,8 @@ struct object {
 };
 struct world {
 	struct sim_disk *disk;
-	uint8_t *image; /* of the last crash */
+	uint8_t *image; /* of the last crash; NULL: the disk lies over what all begin with */
+	uint64_t image_size;
 	ps_storer *s;
 	struct object *objects;
 	uint64_t random;
@@ -38,7 +39,7 @@ static uint64_t draw(uint64_t *random, uint64_t below)
 
 static size_t size_of(const struct object *o)
 {
-	static const size_t sizes[] = {0, 24, 500, 3000, 4096, 9000, 50000, 150000};
+	static const size_t sizes[] = {0, 24, 500, 3000, 4096, 9000, 50000, 70000};
 	uint32_t kind = o->number % 97 + o->version * 5;
 	return kind < 90 ? sizes[kind % 3] : sizes[kind % 8];
 }
@@ -66,7 +67,7 @@ static ps_storer *open_disk(struct sim_disk *disk)
 
 static void load(ps_storer *s, struct object *objects)
 {
-	uint8_t *bytes = malloc(200000);
+	uint8_t *bytes = malloc(100000);
 	assert_non_null(bytes);
 	for (uint32_t i = 0; i < OBJECTS;) {
 		ps_batch *b;
@@ -93,6 +94,7 @@ static void crash(struct world *w)
 	sim_disk_reset(w->disk, image, size);
 	free(w->image);
 	w->image = image;
+	w->image_size = size;
 	w->s = NULL;
 }
 
@@ -113,7 +115,7 @@ static void change_one(struct world *w, struct object *o, uint8_t *bytes)
 
 static void change_some(struct world *w, unsigned count)
 {
-	uint8_t *bytes = malloc(200000);
+	uint8_t *bytes = malloc(100000);
 	assert_non_null(bytes);
 	while (count--)
 		change_one(w, &w->objects[draw(&w->random, OBJECTS)], bytes);
@@ -122,7 +124,7 @@ static void change_some(struct world *w, unsigned count)
 
 static void all_is_right(ps_storer *s, const struct object *objects)
 {
-	uint8_t *bytes = malloc(200000), *back = malloc(200000);
+	uint8_t *bytes = malloc(100000), *back = malloc(100000);
 	struct ps_stats stats;
 	uint64_t count = 0, live = 0;
 	assert_true(bytes && back);
@@ -133,7 +135,7 @@ static void all_is_right(ps_storer *s, const struct object *objects)
 		count++;
 		live += size_of(&objects[i]);
 		fill(&objects[i], bytes);
-		OK(ps_get(s, objects[i].id, back, 200000, &len));
+		OK(ps_get(s, objects[i].id, back, 100000, &len));
 		assert_int_equal(len, size_of(&objects[i]));
 		assert_memory_equal(bytes, back, len);
 	}
@@ -145,8 +147,7 @@ static void all_is_right(ps_storer *s, const struct object *objects)
 	free(back);
 }
 
-/* Loaded, closed, opened again and crashed with holes all over the file. */
-static int set_up(void **state)
+static struct world *world_new(void)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	assert_non_null(w);
@@ -155,10 +156,29 @@ static int set_up(void **state)
 	w->objects = calloc(OBJECTS, sizeof(*w->objects));
 	assert_non_null(w->objects);
 	w->random = 1;
-	w->s = open_disk(w->disk);
-	load(w->s, w->objects);
-	change_some(w, 2000);
-	crash(w);
+	return w;
+}
+
+/* What all tests begin with: loaded, and crashed with holes all over the file. */
+static struct world *loaded;
+
+static int load_once(void **state)
+{
+	(void)state;
+	loaded = world_new();
+	loaded->s = open_disk(loaded->disk);
+	load(loaded->s, loaded->objects);
+	change_some(loaded, 2000);
+	crash(loaded);
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	struct world *w = world_new();
+	sim_disk_reset(w->disk, loaded->image, loaded->image_size);
+	memcpy(w->objects, loaded->objects, OBJECTS * sizeof(*w->objects));
+	w->random = loaded->random;
 	*state = w;
 	return 0;
 }
@@ -173,6 +193,12 @@ static int tear_down(void **state)
 	free(w->objects);
 	free(w);
 	return 0;
+}
+
+static int unload(void **state)
+{
+	*state = loaded;
+	return tear_down(state);
 }
 
 static bool walks(const struct world *w)
@@ -337,8 +363,11 @@ static void a_damaged_leaf_keeps_all_space_below_the_tail(void **state)
 	place = table_group(&s->table, 1)->child[150 % FANOUT].place[0];
 	assert_true(place > 0);
 	(void)!ps_close(w->s);
-	sim_disk_reset(w->disk, w->image, tail);
+	w->image = malloc(tail);
+	assert_non_null(w->image);
+	memcpy(w->image, loaded->image, tail);
 	memset(w->image + place, 0xa5, PAGE);
+	sim_disk_reset(w->disk, w->image, tail);
 	w->s = open_disk(w->disk);
 	for (int i = 0; i < 50; i++) {
 		struct ps_info info;
@@ -364,7 +393,7 @@ struct writer {
 static void *write_on(void *arg)
 {
 	struct writer *writer = arg;
-	uint8_t *bytes = malloc(200000);
+	uint8_t *bytes = malloc(100000);
 	assert_non_null(bytes);
 	for (unsigned i = 0; i < writer->count; i++) {
 		uint64_t n = draw(&writer->world.random, OBJECTS / WRITERS);
@@ -444,5 +473,5 @@ int main(void)
 	    WORLD(a_damaged_leaf_keeps_all_space_below_the_tail),
 	    cmocka_unit_test(racing_writers_and_the_walk_share_the_space),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, load_once, unload);
 }

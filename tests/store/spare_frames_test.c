@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "store/base_internal.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 enum { K = 1 << 10, M = 1 << 20, BUDGET = 16 * M };
 
@@ -28,11 +28,8 @@ struct world {
 static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .background = PS_BACKGROUND_NONE,
-	                                        .log_bytes = 256 << 10,
-	                                        .initial_bytes = 64 << 10,
-	                                        .memory_budget = BUDGET};
+	struct ps_base_options options = disk_store_options();
+	options.memory_budget = BUDGET;
 	if (!w)
 		return -1;
 	w->disk = sim_disk_new(NULL, 0);

@@ -15,7 +15,7 @@
 
 #include "store/base_internal.h"
 #include "tests/store/late_disk.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 enum { K = 1 << 10, M = 1 << 20, LARGEST = 2 * M };
 
@@ -52,11 +52,8 @@ static void expect_sound(struct world *w)
 
 static void open_world(struct world *w, uint64_t budget)
 {
-	const struct ps_base_options options = {.size = sizeof(options),
-	                                        .background = PS_BACKGROUND_NONE,
-	                                        .log_bytes = 256 << 10,
-	                                        .initial_bytes = 64 << 10,
-	                                        .memory_budget = budget};
+	struct ps_base_options options = disk_store_options();
+	options.memory_budget = budget;
 	bool created = sim_disk_size(w->disk) == 0;
 	late_disk_init(&w->late, sim_disk_io(w->disk));
 	OK(ps_base_open_io(&w->late.io, created, &options, &w->s));
@@ -146,6 +143,81 @@ static void neighbours_of_a_batch_share_requests(void **state)
 	open_again(w);
 	for (unsigned i = 0; i < N; i++)
 		expect(w, ids[i], i, 4 * K + i);
+}
+
+static uint64_t bytes_written(struct world *w)
+{
+	struct ps_stats stats;
+	memset(&stats, 0, sizeof(stats));
+	OK(ps_stats(w->s, &stats));
+	return stats.bytes_written;
+}
+
+/* Also of those that came before the batch was large: none is in the log. */
+static void contents_of_a_page_in_a_large_batch_are_written_once(void **state)
+{
+	enum { N = 100, SIZE = 4 * K, RECORD = 3 * PAGE };
+	struct world *w = *state;
+	ps_id ids[N];
+	for (unsigned i = 0; i < N; i++)
+		OK(ps_put(w->s, contents(w, i, SIZE), SIZE, &ids[i]));
+	OK(checkpoint_run(store_of(w->s)));
+	const struct log *log = &store_of(w->s)->log;
+	uint64_t before = bytes_written(w), log_before = log->end;
+	ps_batch *b = begin(w);
+	for (unsigned i = 0; i < N; i++)
+		OK(ps_batch_replace(b, ids[i], contents(w, 1000 + i, SIZE), SIZE));
+	OK(ps_batch_commit(b, PS_DURABLE));
+	assert_in_range(log->end - log_before, PAGE, RECORD);
+	assert_in_range(bytes_written(w) - before, N * SIZE, N * SIZE + RECORD);
+	for (unsigned i = 0; i < N; i++)
+		expect(w, ids[i], 1000 + i, SIZE);
+	expect_sound(w);
+	open_again(w);
+	for (unsigned i = 0; i < N; i++)
+		expect(w, ids[i], 1000 + i, SIZE);
+}
+
+static void contents_change_after_they_went_out_of_the_log(void **state)
+{
+	enum { N = 40, SIZE = 5 * K };
+	struct world *w = *state;
+	ps_id ids[N];
+	size_t len;
+	ps_batch *b = begin(w);
+	for (unsigned i = 0; i < N; i++)
+		OK(ps_batch_put(b, contents(w, i, SIZE), SIZE, &ids[i]));
+	OK(ps_batch_write_at(b, ids[0], 0, contents(w, 50, SIZE), SIZE));
+	OK(ps_batch_replace(b, ids[1], contents(w, 51, 100), 100));
+	OK(ps_batch_delete(b, ids[2]));
+	OK(ps_batch_commit(b, PS_DURABLE));
+	for (int again = 0; again < 2; again++) {
+		expect(w, ids[0], 50, SIZE);
+		expect(w, ids[1], 51, 100);
+		assert_int_equal(ps_get(w->s, ids[2], w->read, LARGEST, &len), PS_ENOTFOUND);
+		for (unsigned i = 3; i < N; i++)
+			expect(w, ids[i], i, SIZE);
+		expect_sound(w);
+		open_again(w);
+	}
+}
+
+/* The first write of what had come before the batch was large. */
+static void contents_that_cannot_leave_the_log_fail_with_the_batch(void **state)
+{
+	enum { N = 40, SIZE = 4 * K };
+	struct world *w = *state;
+	ps_id ids[N];
+	size_t len;
+	ps_batch *b = begin(w);
+	w->late.fail = true;
+	for (unsigned i = 0; i < N; i++)
+		OK(ps_batch_put(b, contents(w, i, SIZE), SIZE, &ids[i]));
+	assert_int_equal(ps_batch_commit(b, PS_DURABLE), PS_EIO);
+	assert_false(w->late.fail);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(ps_get(w->s, ids[i], w->read, LARGEST, &len), PS_ENOTFOUND);
+	expect_sound(w);
 }
 
 /* Replaced, deleted, written over and grown, before the commit. */
@@ -348,9 +420,7 @@ static void spare_buffers_go_when_memory_is_short_or_nobody_writes(void **state)
 
 /* ---- several threads, little memory ---- */
 
-/* A put may wait for its own batch's writes, not for those of others, which hold up to a sixteenth of the
- * budget each: there is room for all of them beside what the store has in any case. */
-enum { LOADERS = 4, BATCHES = 12, PUTS = 60, BUDGET = 6 * M };
+enum { LOADERS = 4, BATCHES = 12, PUTS = 60, BUDGET = 4 * M };
 struct loader {
 	struct world w; /* its buffers, and the store of all */
 	unsigned number;
@@ -419,6 +489,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(only_what_was_in_memory_stays_there),
 	    TEST(neighbours_of_a_batch_share_requests),
+	    TEST(contents_of_a_page_in_a_large_batch_are_written_once),
+	    TEST(contents_change_after_they_went_out_of_the_log),
+	    TEST(contents_that_cannot_leave_the_log_fail_with_the_batch),
 	    TEST(space_adds_up_beside_an_open_batch),
 	    TEST(space_is_given_back_only_when_its_write_has_ended),
 	    TEST(uncommitted_contents_are_read_only_when_they_are_written),

@@ -99,6 +99,17 @@ static void copy_out(const struct copy *copy, uint64_t offset, uint8_t *buf, siz
 	}
 }
 
+/* Under the lock, which others take meanwhile: as long as copies_hold says, and then as copies_fail says. */
+static int wait_while_held(struct copies *c)
+{
+	c->waiting++;
+	pthread_cond_broadcast(&c->changed);
+	while (c->holding)
+		pthread_cond_wait(&c->changed, &c->lock);
+	c->waiting--;
+	return c->failing ? ps_fail(c->failing, "the copies were told to fail") : PS_OK;
+}
+
 static int fetch_locked(struct copies *c, ps_id id, uint64_t interval, uint64_t offset, uint8_t *buf,
                         size_t len)
 {
@@ -107,13 +118,9 @@ static int fetch_locked(struct copies *c, ps_id id, uint64_t interval, uint64_t 
 	c->counts.interval = interval;
 	if (len > c->counts.longest)
 		c->counts.longest = len;
-	c->waiting++;
-	pthread_cond_broadcast(&c->changed);
-	while (c->holding)
-		pthread_cond_wait(&c->changed, &c->lock);
-	c->waiting--;
-	if (c->failing)
-		return ps_fail(c->failing, "the copies were told to fail");
+	int err = wait_while_held(c);
+	if (err)
+		return err;
 	const struct copy *copy = find(c, id, interval);
 	if (!copy || offset + len > copy->size)
 		return ps_fail(PS_ELOST, "object 0x%llx: no copy of interval %llu with bytes %llu to %llu",
@@ -160,21 +167,14 @@ static int tell_one(struct copies *c, uint64_t slot, uint64_t interval, ps_backi
 }
 
 /* The slot and up to eleven behind it: not always a whole leaf. */
-static int tell(void *arg, uint64_t slot, uint64_t end, uint64_t interval, bool ahead, ps_backing_told_fn fn,
+static int tell(void *arg, uint64_t slot, uint64_t end, uint64_t interval, ps_backing_told_fn fn,
                 void *fn_arg)
 {
 	struct copies *c = arg;
-	int err = PS_OK;
 	pthread_mutex_lock(&c->lock);
 	c->counts.asked++;
-	c->waiting++;
-	pthread_cond_broadcast(&c->changed);
-	while (c->holding)
-		pthread_cond_wait(&c->changed, &c->lock);
-	c->waiting--;
-	if (c->failing)
-		err = ps_fail(c->failing, "the copies were told to fail");
-	uint64_t last = ahead ? end : slot + 12 < end ? slot + 12 : end;
+	int err = wait_while_held(c);
+	uint64_t last = slot + 12 < end ? slot + 12 : end;
 	while (!err && slot < last)
 		err = tell_one(c, slot++, interval, fn, fn_arg);
 	pthread_mutex_unlock(&c->lock);
@@ -192,7 +192,7 @@ static void healed(void *arg, ps_id id)
 
 int copies_attach(struct copies *c, ps_storer *s)
 {
-	const struct ps_backing backing = {c, fetch, healed, tell};
+	const struct ps_backing backing = {.arg = c, .fetch = fetch, .healed = healed, .tell = tell};
 	ps_storer *below;
 	int err = ps_cut_store(s, &below);
 	if (err)

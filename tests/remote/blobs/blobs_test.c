@@ -311,6 +311,77 @@ static void a_repeated_put_is_told_from_another_value(void **state)
 	blobs_free(b);
 }
 
+/* What one call has shown of itself. */
+struct shown {
+	struct blobs *b;
+	const char *operation;
+	unsigned plans, ends, late; /* late: plans after the call's first request */
+	uint64_t before;            /* requests */
+	uint64_t moved;             /* pads done, and bytes of records, at the end */
+};
+
+static int take_shown(void *arg, const struct ps_remote_progress *progress)
+{
+	struct shown *shown = arg;
+	struct ps_remote_stats stats;
+	if (strcmp(progress->operation, shown->operation) != 0)
+		return 0;
+	blobs_stats(shown->b, &stats);
+	shown->plans += progress->phase == PS_REMOTE_PLAN;
+	shown->late += progress->phase == PS_REMOTE_PLAN && stats.requests > shown->before;
+	shown->ends += progress->phase == PS_REMOTE_END;
+	if (progress->phase == PS_REMOTE_END)
+		shown->moved = progress->pads_done + progress->sent_bytes + progress->received_bytes;
+	return 0;
+}
+
+static int do_operation(struct blobs *b, const char *name)
+{
+	uint8_t bytes[100];
+	size_t len;
+	blobs_fill(bytes, sizeof(bytes), 1);
+	if (strcmp(name, "put") == 0)
+		return ps_remote_put(b->r, "key", bytes, sizeof(bytes), NULL);
+	if (strcmp(name, "get") == 0)
+		return ps_remote_get(b->r, "key", bytes, sizeof(bytes), &len, NULL);
+	if (strcmp(name, "update") == 0)
+		return ps_remote_update(b->r, "key", bytes, sizeof(bytes) - 1, NULL);
+	if (strcmp(name, "reserve") == 0)
+		return ps_remote_reserve(b->r, 2, PS_REMOTE_SMALL);
+	if (strcmp(name, "sync") == 0)
+		return ps_remote_sync(b->r, NULL, NULL, NULL);
+	if (strcmp(name, "health") == 0)
+		return ps_remote_health_check(b->r, NULL, &(struct ps_remote_health_result){0});
+	if (strcmp(name, "gc") == 0)
+		return ps_remote_gc(b->r, NULL, NULL);
+	return ps_remote_purge(b->r, NULL, NULL, &(struct ps_remote_purge_result){0});
+}
+
+static void every_operation_shows_itself(void **state)
+{
+	static const struct {
+		const char *name;
+		bool plans; /* before its first request */
+	} operations[] = {{"put", true},   {"get", true},    {"update", true}, {"reserve", true},
+	                  {"sync", false}, {"health", true}, {"gc", false},    {"purge", true}};
+	struct blobs *b = blobs_new(scheme);
+	(void)state;
+	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {
+		struct shown shown = {.b = b, .operation = operations[i].name};
+		struct ps_remote_stats stats;
+		blobs_stats(b, &stats);
+		shown.before = stats.requests;
+		b->r->options.progress = take_shown;
+		b->r->options.progress_arg = &shown;
+		assert_ok(do_operation(b, operations[i].name));
+		b->r->options.progress = NULL;
+		assert_int_equal(shown.ends, 1);
+		assert_true(!operations[i].plans || (shown.plans == 1 && shown.late == 0));
+		assert_true(shown.moved > 0 || strcmp(shown.operation, "purge") == 0);
+	}
+	blobs_free(b);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -325,6 +396,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_store_is_made_once_and_never_by_opening),
 	    cmocka_unit_test(a_small_put_takes_two_requests),
 	    cmocka_unit_test(a_repeated_put_is_told_from_another_value),
+	    cmocka_unit_test(every_operation_shows_itself),
 	};
 	if (argc > 1)
 		scheme = argv[1];

@@ -5,17 +5,12 @@
 #include <string.h>
 
 #include "store/base_internal.h"
+#include "tests/support/disk_store.h"
 
 static int open_store(void *arg, bool make, ps_storer **store)
 {
 	struct world *w = arg;
-	struct ps_base_options options = {.size = sizeof(options),
-	                                  .durability = PS_DURABLE,
-	                                  .background = PS_BACKGROUND_NONE,
-	                                  .memory_budget = 4 << 20,
-	                                  .log_bytes = 256 << 10,
-	                                  .initial_bytes = 512 << 10};
-	return ps_base_open_io(sim_disk_io(w->disk), make, &options, store);
+	return disk_store_open_durable(w->disk, make, store);
 }
 
 static void keep_image(struct world *w)

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -16,6 +17,8 @@ static struct {
 	int errnum;
 	bool forever, hang_reads, hang_writes;
 	const char *last;
+	void (*before)(void *arg);
+	void *before_arg;
 } calls = {.lock = PTHREAD_MUTEX_INITIALIZER, .released = PTHREAD_COND_INITIALIZER};
 
 void calls_arm(enum calls_act act, uint64_t nth, int errnum, bool forever)
@@ -50,6 +53,14 @@ void calls_hang(bool reads, bool writes)
 	calls.hang_reads = reads;
 	calls.hang_writes = writes;
 	pthread_cond_broadcast(&calls.released);
+	pthread_mutex_unlock(&calls.lock);
+}
+
+void calls_before_waiting(void (*before)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&calls.lock);
+	calls.before = before;
+	calls.before_arg = arg;
 	pthread_mutex_unlock(&calls.lock);
 }
 
@@ -94,7 +105,6 @@ static int leave(enum calls_act act, int result)
 		return (result)leave(act, (int)__real_##name arguments);                                     \
 	}
 
-WRAP(int, flock, (int fd, int how), (fd, how), false, false)
 WRAP(int, fstat, (int fd, struct stat *status), (fd, status), false, false)
 WRAP(int, fstatat, (int folder, const char *name, struct stat *status, int flags),
      (folder, name, status, flags), false, false)
@@ -104,6 +114,32 @@ WRAP(int, fsync, (int fd), (fd), false, false)
 WRAP(int, ftruncate, (int fd, off_t len), (fd, len), false, false)
 WRAP(int, renameat, (int from, const char *old, int to, const char *name), (from, old, to, name), false, true)
 WRAP(int, unlinkat, (int folder, const char *name, int flags), (folder, name, flags), false, true)
+
+int __real_flock(int fd, int how);
+
+/* Not under the own lock: what is called may make calls itself. A lock that was free is taken by this
+ * already, and once more does no harm. */
+static void say_that_it_waits(int fd, int how)
+{
+	pthread_mutex_lock(&calls.lock);
+	void (*before)(void *arg) = calls.before;
+	void *arg = calls.before_arg;
+	pthread_mutex_unlock(&calls.lock);
+	if (before && !(how & LOCK_NB) && __real_flock(fd, how | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+		before(arg);
+}
+
+int __wrap_flock(int fd, int how);
+int __wrap_flock(int fd, int how)
+{
+	enum calls_act act = enter("flock", false, false);
+	if (act == CALLS_FAIL) {
+		errno = calls.errnum;
+		return -1;
+	}
+	say_that_it_waits(fd, how);
+	return leave(act, __real_flock(fd, how));
+}
 
 int __real_openat(int folder, const char *name, int flags, mode_t mode);
 int __wrap_openat(int folder, const char *name, int flags, mode_t mode);

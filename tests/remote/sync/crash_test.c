@@ -9,7 +9,7 @@
 #include "remote/anchor.h"
 #include "store/base_internal.h"
 #include "tests/remote/sync/values.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/disk_store.h"
 
 static bool all; /* the long way */
 
@@ -36,14 +36,7 @@ struct world {
 static int open_store(void *arg, bool make, ps_storer **store)
 {
 	struct machine *m = arg;
-	struct ps_base_options options = {.size = sizeof(options),
-	                                  .durability = PS_DURABLE,
-	                                  .background = PS_BACKGROUND_NONE,
-	                                  .memory_budget = 4 << 20,
-	                                  .log_bytes = 256 << 10,
-	                                  .initial_bytes = 512 << 10};
-	bool empty = sim_disk_size(m->disk) == 0;
-	return ps_base_open_io(sim_disk_io(m->disk), make && empty, &options, store);
+	return disk_store_open_durable(m->disk, make, store);
 }
 
 static void machine_keep(struct machine *m)
