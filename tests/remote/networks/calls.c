@@ -8,18 +8,24 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
+
+enum { PATIENCE_S = 120 };
 
 static struct {
 	pthread_mutex_t lock;
-	pthread_cond_t released;
+	pthread_cond_t released, hung;
 	enum calls_act act;
 	uint64_t nth, count;
 	int errnum;
 	bool forever, hang_reads, hang_writes;
+	unsigned hanging; /* threads */
 	const char *last;
 	void (*before)(void *arg);
 	void *before_arg;
-} calls = {.lock = PTHREAD_MUTEX_INITIALIZER, .released = PTHREAD_COND_INITIALIZER};
+} calls = {.lock = PTHREAD_MUTEX_INITIALIZER,
+           .released = PTHREAD_COND_INITIALIZER,
+           .hung = PTHREAD_COND_INITIALIZER};
 
 void calls_arm(enum calls_act act, uint64_t nth, int errnum, bool forever)
 {
@@ -56,6 +62,20 @@ void calls_hang(bool reads, bool writes)
 	pthread_mutex_unlock(&calls.lock);
 }
 
+bool calls_await_hanging(unsigned threads)
+{
+	struct timespec limit;
+	int err = 0;
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += PATIENCE_S;
+	pthread_mutex_lock(&calls.lock);
+	while (calls.hanging < threads && err == 0)
+		err = pthread_cond_timedwait(&calls.hung, &calls.lock, &limit);
+	bool there = calls.hanging >= threads;
+	pthread_mutex_unlock(&calls.lock);
+	return there;
+}
+
 void calls_before_waiting(void (*before)(void *arg), void *arg)
 {
 	pthread_mutex_lock(&calls.lock);
@@ -68,8 +88,12 @@ void calls_before_waiting(void (*before)(void *arg), void *arg)
 static enum calls_act enter(const char *name, bool read_hangs, bool write_hangs)
 {
 	pthread_mutex_lock(&calls.lock);
-	while ((read_hangs && calls.hang_reads) || (write_hangs && calls.hang_writes))
+	while ((read_hangs && calls.hang_reads) || (write_hangs && calls.hang_writes)) {
+		calls.hanging++;
+		pthread_cond_broadcast(&calls.hung);
 		pthread_cond_wait(&calls.released, &calls.lock);
+		calls.hanging--;
+	}
 	uint64_t call = ++calls.count;
 	bool acts = calls.act != CALLS_PASS && (call == calls.nth || (calls.forever && call > calls.nth));
 	enum calls_act act = acts ? calls.act : CALLS_PASS;

@@ -21,6 +21,8 @@ void calls_arm(enum calls_act act, uint64_t nth, int errnum, bool forever);
 uint64_t calls_disarm(void);
 /* Reads hang in their first call, writes in the one that changes the folder; until released. */
 void calls_hang(bool reads, bool writes);
+/* Until so many threads hang; false: they did not in a time that everything has. */
+bool calls_await_hanging(unsigned threads);
 /* Whoever would wait for a lock that another holds calls this first, in its own thread; then it waits. NULL:
  * no longer. Not while a request is under way. */
 void calls_before_waiting(void (*before)(void *arg), void *arg);

@@ -4,7 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #include "tests/remote/networks/calls.h"
 #include "tests/remote/networks/suite.h"
 
-enum { RECORD = 150001, MOST_CALLS = 200, NAMES = 6, INCREMENTS = 40, MOST_US = 20000 };
+enum { RECORD = 150001, MOST_CALLS = 200, NAMES = 6, INCREMENTS = 40, MOST_US = 20000, PATIENCE_S = 120 };
 
 static char folder[64];
 static unsigned kills = 40;
@@ -37,6 +37,7 @@ static void release(const char *url, unsigned ops)
 	(void)url, (void)ops;
 	calls_disarm();
 	calls_hang(false, false);
+	calls_before_waiting(NULL, NULL);
 }
 
 static const struct networks_suite suite = {.name = "dir faults", .fresh = fresh, .hang = release};
@@ -320,7 +321,7 @@ static void write_until_killed(const char *url, struct shared *shared)
 		write_next(side.client, &r[i]);
 	atomic_store(&shared->running, 1);
 	for (;;) {
-		struct ps_net_request *done = ps_client_wait(side.client, 60 * NET_SECOND_MS);
+		struct ps_net_request *done = ps_client_wait(side.client, PATIENCE_S * NET_SECOND_MS);
 		if (!done || done->outcome != PS_NET_DONE)
 			_exit(4);
 		atomic_store(&shared->acknowledged[done - r], done->identity.counter);
@@ -345,12 +346,30 @@ static void check_after_kill(const char *url, struct shared *shared)
 	net_close(&side);
 }
 
+static uint64_t versions_of(struct shared *shared)
+{
+	uint64_t versions = 0;
+	for (unsigned i = 0; i < NAMES; i++)
+		versions += atomic_load(&shared->acknowledged[i]);
+	return versions;
+}
+
+/* Until there are so many versions, however slow the disk is, and a moment more. */
+static void let_live(pid_t pid, struct shared *shared, uint64_t until, uint64_t *random)
+{
+	int status;
+	while ((!atomic_load(&shared->running) || versions_of(shared) < until) &&
+	       waitpid(pid, &status, WNOHANG) == 0)
+		usleep(100);
+	usleep((useconds_t)(net_random(random) % MOST_US));
+}
+
 static void a_kill_at_any_moment_leaves_old_or_new(void **state)
 {
 	struct net_side *side = *state;
 	struct shared *shared =
 	    mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	uint64_t random = net_seed, versions = 0;
+	uint64_t random = net_seed;
 	assert_true(shared != MAP_FAILED);
 	for (unsigned i = 0; i < NAMES; i++) {
 		struct ps_pad_name name = net_name(i);
@@ -366,16 +385,13 @@ static void a_kill_at_any_moment_leaves_old_or_new(void **state)
 		pid_t pid = fork();
 		if (pid == 0)
 			write_until_killed(side->url, shared);
-		while (!atomic_load(&shared->running) && waitpid(pid, &status, WNOHANG) == 0)
-			usleep(100);
-		usleep((useconds_t)(net_random(&random) % MOST_US));
+		let_live(pid, shared, versions_of(shared) + life % 3, &random);
 		kill(pid, SIGKILL);
 		assert_true(waitpid(pid, &status, 0) == pid);
 		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 		check_after_kill(side->url, shared);
 	}
-	for (unsigned i = 0; i < NAMES; i++)
-		versions += atomic_load(&shared->acknowledged[i]);
+	uint64_t versions = versions_of(shared);
 	print_message("%u kills, %llu versions\n", kills, (unsigned long long)versions);
 	assert_true(versions > kills);
 	munmap(shared, sizeof(*shared));
@@ -461,6 +477,22 @@ static void what_is_told_is_durable(void **state)
 
 /* ---- given up before and after the step that counts ---- */
 
+/* Another client, when no thread of the one before is left: its close waits only so long for them. */
+static void next_client(struct net_side *side)
+{
+	uint64_t until = net_now_ms() + PATIENCE_S * NET_SECOND_MS;
+	ps_client_close(side->client);
+	while (atomic_load(&side->network->references) > 1 && net_now_ms() < until)
+		usleep(100);
+	assert_int_equal(atomic_load(&side->network->references), 1);
+	side->client = net_client(side->network);
+}
+
+static void say_that_it_waits(void *waits)
+{
+	sem_post(waits);
+}
+
 static int hold_folder(const struct net_side *side, const struct ps_pad_name *name)
 {
 	char text[16];
@@ -470,17 +502,26 @@ static int hold_folder(const struct net_side *side, const struct ps_pad_name *na
 	return lock;
 }
 
-static void wait_for_temps(const struct net_side *side, unsigned count)
+/* From now on what waits for a folder's lock is heard of. */
+static void listen_for_waits(sem_t *waits)
 {
-	uint64_t until = net_now_ms() + 20 * NET_SECOND_MS;
-	while (leftovers(side) != count && net_now_ms() < until)
-		sched_yield();
-	assert_int_equal(leftovers(side), count);
+	assert_int_equal(sem_init(waits, 0, 0), 0);
+	calls_before_waiting(say_that_it_waits, waits);
+}
+
+static void await_wait(sem_t *waits)
+{
+	struct timespec limit;
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += PATIENCE_S;
+	assert_int_equal(sem_timedwait(waits, &limit), 0);
 }
 
 static void what_was_called_off_does_not_come(void **state)
 {
 	struct net_side *side = *state;
+	sem_t waits;
+	listen_for_waits(&waits);
 	for (enum ps_net_op op = PS_NET_CREATE; op <= PS_NET_REMOVE; op++) {
 		struct ps_pad_name name = net_name(op);
 		struct ps_net_request r;
@@ -491,23 +532,21 @@ static void what_was_called_off_does_not_come(void **state)
 		int lock = hold_folder(side, &name);
 		prepare(side->network, &r, op, &name);
 		assert_int_equal(ps_client_submit(side->client, &r), PS_OK);
-		if (op != PS_NET_REMOVE)
-			wait_for_temps(side, 1);
-		else
-			assert_null(ps_client_wait(side->client, 20));
+		await_wait(&waits);
+		assert_int_equal(leftovers(side), op != PS_NET_REMOVE);
 		ps_client_cancel(side->client, &r);
 		assert_ptr_equal(ps_client_wait(side->client, NET_SECOND_MS), &r);
 		net_assert_outcome(&r, PS_NET_UNAVAILABLE);
 		ps_net_buffer_release(r.buffer);
 		close(lock);
-		/* Its thread has ended after that. */
-		ps_client_close(side->client);
-		side->client = net_client(side->network);
+		next_client(side);
 		assert_false(shows_new(side->client, op, &name));
 		assert_int_equal(leftovers(side), 0);
 	}
 }
 
+/* Whoever gives it up, the caller or the clock, does so when its thread is at the rename or unlink: time-outs
+ * are the client's, and nobody looks at the clock before its next call. */
 static void what_may_come_is_told_unknown(void **state)
 {
 	struct net_side *side = *state;
@@ -519,18 +558,16 @@ static void what_may_come_is_told_unknown(void **state)
 			assert_int_equal(net_create(side->client, &name, net_identity(1, 0), RECORD),
 			                 PS_NET_DONE);
 		prepare(side->network, &r, op, &name);
-		/* At its rename or unlink. */
-		r.timeout_ms = i % 2 ? 100 : 0;
+		r.timeout_ms = i % 2 ? 20 : 0;
 		calls_hang(false, true);
 		assert_int_equal(ps_client_submit(side->client, &r), PS_OK);
-		assert_true(i % 2 || ps_client_wait(side->client, 100) == NULL);
+		assert_true(calls_await_hanging(1));
 		ps_client_cancel(side->client, i % 2 ? NULL : &r);
-		assert_ptr_equal(ps_client_wait(side->client, 10 * NET_SECOND_MS), &r);
+		assert_ptr_equal(ps_client_wait(side->client, PATIENCE_S * NET_SECOND_MS), &r);
 		net_assert_outcome(&r, PS_NET_UNKNOWN);
 		ps_net_buffer_release(r.buffer);
 		calls_hang(false, false);
-		ps_client_close(side->client);
-		side->client = net_client(side->network);
+		next_client(side);
 		assert_true(shows_new(side->client, op, &name));
 	}
 }
@@ -541,15 +578,17 @@ static void a_living_writer_keeps_its_file(void **state)
 	struct net_side other;
 	struct ps_pad_name name = net_name(0);
 	struct ps_net_request r;
+	sem_t waits;
+	listen_for_waits(&waits);
 	int lock = hold_folder(side, &name);
 	prepare(side->network, &r, PS_NET_CREATE, &name);
 	assert_int_equal(ps_client_submit(side->client, &r), PS_OK);
-	wait_for_temps(side, 1);
+	await_wait(&waits);
 	net_open_at(&other, side->url, false);
 	assert_int_equal(leftovers(side), 1);
 	net_close(&other);
 	close(lock);
-	assert_ptr_equal(ps_client_wait(side->client, 20 * NET_SECOND_MS), &r);
+	assert_ptr_equal(ps_client_wait(side->client, PATIENCE_S * NET_SECOND_MS), &r);
 	net_assert_outcome(&r, PS_NET_DONE);
 	ps_net_buffer_release(r.buffer);
 	net_expect(side->client, &name, net_identity(2, 0), RECORD);

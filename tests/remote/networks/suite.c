@@ -38,7 +38,7 @@ void net_open_at(struct net_side *side, const char *url, bool read_only)
 		options = *net_suite->options;
 	options.size = sizeof(options);
 	options.depth = NET_DEPTH;
-	options.timeout_ms = 30 * MS_PER_S;
+	options.timeout_ms = 300 * MS_PER_S;
 	options.create = !read_only;
 	options.read_only = read_only;
 	int err = ps_network_open(url, &options, &side->network);
