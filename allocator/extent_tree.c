@@ -87,15 +87,22 @@ static void node_drop(struct ps_extent_tree *tree, struct ps_extent_node *node)
 		node_free(tree, node);
 }
 
-static int reserve_nodes(struct ps_extent_tree *tree, size_t nodes)
+static bool try_reserve_nodes(struct ps_extent_tree *tree, size_t nodes)
 {
 	while (tree->spares < nodes) {
 		struct ps_extent_node *node = ps_memory_alloc(tree->memory, sizeof(*node));
 		if (!node)
-			return ps_fail(PS_ENOMEM, "extent tree: no memory for a node");
+			return false;
 		spare_push(tree, node);
 	}
-	return PS_OK;
+	return true;
+}
+
+static int reserve_nodes(struct ps_extent_tree *tree, size_t nodes)
+{
+	if (try_reserve_nodes(tree, nodes))
+		return PS_OK;
+	return ps_fail(PS_ENOMEM, "extent tree: no memory for a node");
 }
 
 static void subtree_free(struct ps_extent_tree *tree, struct ps_extent_node *node)
@@ -123,6 +130,11 @@ static size_t nodes_for(const struct ps_extent_tree *tree, unsigned inserts)
 bool ps_extent_tree_can_insert(const struct ps_extent_tree *tree, unsigned inserts)
 {
 	return tree->spares >= nodes_for(tree, inserts);
+}
+
+bool ps_extent_tree_try_reserve(struct ps_extent_tree *tree, unsigned inserts, unsigned extra)
+{
+	return try_reserve_nodes(tree, nodes_for(tree, inserts) + extra);
 }
 
 int ps_extent_tree_reserve(struct ps_extent_tree *tree, unsigned inserts, unsigned extra)

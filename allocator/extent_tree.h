@@ -42,6 +42,8 @@ bool ps_extent_tree_can_insert(const struct ps_extent_tree *tree, unsigned inser
 /* Gets spares for so many inserts or replaces, and `extra` nodes. PS_ENOMEM: the tree is as it was (what
  * could be had stays in the spare list). */
 PS_CHECKED int ps_extent_tree_reserve(struct ps_extent_tree *tree, unsigned inserts, unsigned extra);
+/* The same for who can do without: no sentence. */
+bool ps_extent_tree_try_reserve(struct ps_extent_tree *tree, unsigned inserts, unsigned extra);
 
 /* PS_EEXIST, PS_ENOMEM. */
 PS_CHECKED int ps_extent_tree_insert(struct ps_extent_tree *tree, struct ps_extent_pair pair);

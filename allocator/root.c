@@ -76,7 +76,8 @@ static int reserve(struct root *root)
 /* A free adds one extent at most: it lives on the reserve when there is no memory to fill it up again. */
 static int reserve_for_free(struct root *root)
 {
-	if (reserve(root) == PS_OK)
+	if (ps_extent_tree_try_reserve(&root->by_offset, NET_INSERTS, RESERVE_NODES) &&
+	    ps_extent_tree_try_reserve(&root->by_size, NET_INSERTS, RESERVE_NODES))
 		return PS_OK;
 	if (ps_extent_tree_can_insert(&root->by_offset, 1) && ps_extent_tree_can_insert(&root->by_size, 1))
 		return PS_OK;
@@ -546,16 +547,15 @@ int ps_root_alloc_below(struct ps_allocator *a, uint64_t size, uint64_t limit, s
 	return take_below(root, &request, limit, extent);
 }
 
-int ps_root_find(struct ps_allocator *a, uint64_t offset, struct ps_extent *extent)
+bool ps_root_find(struct ps_allocator *a, uint64_t offset, struct ps_extent *extent)
 {
 	struct ps_extent before, after;
 	neighbours(root_of(a), offset, &before, &after);
 	if (before.len > 0 && end_of(before) > offset)
 		after = before;
-	if (after.len == 0)
-		return ps_fail(PS_ENOTFOUND, "root allocator: nothing is free from %" PRIu64 " on", offset);
-	*extent = after;
-	return PS_OK;
+	if (after.len > 0)
+		*extent = after;
+	return after.len > 0;
 }
 
 /* ---- loading ---- */

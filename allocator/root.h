@@ -29,7 +29,7 @@ PS_CHECKED int ps_root_alloc_below(struct ps_allocator *a, uint64_t size, uint64
  * the allocator is then unchanged. `space` is the new size, all used but these. */
 PS_CHECKED int ps_root_load(struct ps_allocator *a, uint64_t space, const struct ps_extent *free_list, size_t n);
 
-/* The free extent that holds `offset`, or the first one above it. PS_ENOTFOUND if none. */
-PS_CHECKED int ps_root_find(struct ps_allocator *a, uint64_t offset, struct ps_extent *extent);
+/* The free extent that holds `offset`, or the first one above it; false if there is none. */
+bool ps_root_find(struct ps_allocator *a, uint64_t offset, struct ps_extent *extent);
 
 #endif

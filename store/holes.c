@@ -48,12 +48,12 @@ int space_cut_punched(struct space *sp, uint64_t end)
 static bool take_hole(struct space *sp, uint64_t from, uint64_t least, struct ps_extent *hole)
 {
 	struct ps_extent found, known;
-	while (ps_root_find(sp->root, from, &found) == PS_OK) {
+	while (ps_root_find(sp->root, from, &found)) {
 		uint64_t start = (MAX(found.offset, from) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 		uint64_t end = (found.offset + found.len) & ~(uint64_t)(PAGE - 1);
-		if (ps_root_find(sp->punched, start, &known) == PS_OK && known.offset <= start)
+		if (ps_root_find(sp->punched, start, &known) && known.offset <= start)
 			start = known.offset + known.len;
-		else if (ps_root_find(sp->punched, start, &known) == PS_OK)
+		else if (ps_root_find(sp->punched, start, &known))
 			end = MIN(end, known.offset);
 		from = MAX(found.offset + found.len, start);
 		if (start + least > end)
@@ -70,7 +70,7 @@ static bool has_free_tail(struct space *sp, uint64_t *from)
 {
 	struct ps_extent tail;
 	uint64_t keep = MAX((uint64_t)HOLE_MIN, sp->end / TAIL_SHARE) & ~(uint64_t)(PAGE - 1);
-	if (sp->end < 2 * keep || ps_root_find(sp->root, sp->end - 2 * keep, &tail) != PS_OK)
+	if (sp->end < 2 * keep || !ps_root_find(sp->root, sp->end - 2 * keep, &tail))
 		return false;
 	*from = ((tail.offset + PAGE - 1) & ~(uint64_t)(PAGE - 1)) + keep;
 	return tail.offset <= sp->end - 2 * keep && tail.offset + tail.len == sp->end;
@@ -120,7 +120,7 @@ static int add_hole(struct space *sp, struct ps_extent hole)
 	int err = PS_OK;
 	while (at < end && !err) {
 		struct ps_extent known;
-		if (ps_root_find(sp->punched, at, &known) != PS_OK)
+		if (!ps_root_find(sp->punched, at, &known))
 			known = (struct ps_extent){end, 0};
 		uint64_t to = MIN(MAX(known.offset, at), end);
 		if (to > at)
@@ -198,8 +198,8 @@ static bool take_frames(struct space *sp, uint64_t from, struct ps_extent *frame
 	struct ps_extent known;
 	while (ps_omni_find_frames(sp->slots, from, SLAB_HOLE_MIN, frames)) {
 		from = frames->offset + frames->len;
-		if (ps_root_find(sp->punched, frames->offset, &known) == PS_OK &&
-		    known.offset <= frames->offset && known.offset + known.len >= from)
+		if (ps_root_find(sp->punched, frames->offset, &known) && known.offset <= frames->offset &&
+		    known.offset + known.len >= from)
 			continue;
 		if (add_hole(sp, *frames) != PS_OK)
 			return false;

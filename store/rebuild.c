@@ -49,7 +49,7 @@ static bool in_tail(struct rebuild *r, struct ps_extent extent)
 	struct space *sp = &r->s->space;
 	if (extent.offset < r->tail || extent.offset + extent.len > sp->end)
 		return false;
-	return ps_root_find(sp->root, extent.offset, &free_one) != PS_OK ||
+	return !ps_root_find(sp->root, extent.offset, &free_one) ||
 	       free_one.offset >= extent.offset + extent.len;
 }
 
@@ -92,8 +92,7 @@ static int keep_used(struct rebuild *r, struct ps_extent extent)
 {
 	uint64_t end = MIN(extent.offset + extent.len, r->tail);
 	struct ps_extent gap;
-	while (extent.offset < end && ps_root_find(r->gaps, extent.offset, &gap) == PS_OK &&
-	       gap.offset < end) {
+	while (extent.offset < end && ps_root_find(r->gaps, extent.offset, &gap) && gap.offset < end) {
 		uint64_t from = MAX(gap.offset, extent.offset), to = MIN(gap.offset + gap.len, end);
 		int err = r->gaps->ops->mark(r->gaps, (struct ps_extent){from, to - from});
 		if (err)
@@ -382,7 +381,7 @@ static int give_gaps(struct rebuild *r, bool *more)
 	if (r->s->table.damaged)
 		return PS_OK;
 	err = give_slabs(r);
-	while (!err && ps_root_find(r->gaps, 0, &gap) == PS_OK) {
+	while (!err && ps_root_find(r->gaps, 0, &gap)) {
 		if (!left--) {
 			*more = true;
 			return PS_OK;

@@ -79,7 +79,7 @@ static int fill_hole(struct space *sp, struct ps_extent hole, uint64_t from, uin
 static int back_with_space(struct space *sp, struct ps_extent extent, bool has_space)
 {
 	struct ps_extent hole;
-	while (ps_root_find(sp->punched, extent.offset, &hole) == PS_OK && hole.offset < extent.offset + extent.len) {
+	while (ps_root_find(sp->punched, extent.offset, &hole) && hole.offset < extent.offset + extent.len) {
 		uint64_t from = MAX(hole.offset, extent.offset & ~(uint64_t)(PAGE - 1));
 		uint64_t to = MIN(hole.offset + hole.len, (extent.offset + extent.len + PAGE - 1) & ~(uint64_t)(PAGE - 1));
 		int err = has_space ? PS_OK : fill_hole(sp, hole, from, &to);

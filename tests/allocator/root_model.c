@@ -439,8 +439,11 @@ static void call_find(struct model *m)
 	m->call = "find";
 	while (free_run(m, &start, &run) && (start + run) * GRANULE <= offset)
 		start += run;
-	if (came_as(m, ps_root_find(m->a, offset, &got), run > 0 ? PS_OK : PS_ENOTFOUND) &&
-	    (got.offset != start * GRANULE || got.len != run * GRANULE))
+	bool found = ps_root_find(m->a, offset, &got);
+	(void)ps_memory_fail_nth(0, 0);
+	if (found != (run > 0))
+		wrong(m, "found: %d", found);
+	else if (found && (got.offset != start * GRANULE || got.len != run * GRANULE))
 		wrong(m, "another extent");
 }
 

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "allocator/root.h"
+#include "base/fail.h"
 
 enum { PAGE = PS_ROOT_PAGE, SPACE = 64 * PAGE };
 
@@ -295,13 +296,13 @@ static void find_gives_the_extent_at_or_above(void **state)
 	struct ps_extent extent;
 	(void)state;
 	only_free(list, 2);
-	assert_int_equal(ps_root_find(a, 0, &extent), PS_OK);
+	assert_true(ps_root_find(a, 0, &extent));
 	expect_extent(extent, 512, 512);
-	assert_int_equal(ps_root_find(a, 1023, &extent), PS_OK);
+	assert_true(ps_root_find(a, 1023, &extent));
 	expect_extent(extent, 512, 512);
-	assert_int_equal(ps_root_find(a, 1024, &extent), PS_OK);
+	assert_true(ps_root_find(a, 1024, &extent));
 	expect_extent(extent, 8 * PAGE, PAGE);
-	assert_int_equal(ps_root_find(a, 9 * PAGE, &extent), PS_ENOTFOUND);
+	assert_false(ps_root_find(a, 9 * PAGE, &extent));
 }
 
 static void a_load_is_checked_and_refused_whole(void **state)
@@ -343,6 +344,26 @@ static void frees_go_on_after_an_alloc_found_no_memory(void **state)
 	while (a->ops->alloc(a, 16, &extent) == PS_OK)
 		;
 	assert_int_equal(a->ops->free(a, extents[0], NULL), PS_ECORRUPT);
+}
+
+/* A call that fails for another reason, and gives back what it had on its way out, still says what that was.
+ */
+static void what_finds_a_way_leaves_the_last_sentence_alone(void **state)
+{
+	struct ps_extent extents[SPACE / PAGE - 4], extent;
+	const size_t n = SPACE / PAGE - 4;
+	(void)state;
+	for (size_t i = 0; i < n; i++) {
+		extents[i] = alloc_ok(64);
+		(void)alloc_ok(PAGE - 64);
+	}
+	(void)ps_fail(PS_EIO, "what was to be said");
+	(void)ps_memory_fail_nth(1, 1);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(a->ops->free(a, extents[i], NULL), PS_OK);
+	(void)ps_memory_fail_nth(0, 0);
+	assert_false(ps_root_find(a, SPACE, &extent));
+	assert_string_equal(ps_last_error_message(), "what was to be said");
 }
 
 /* Each call is repeated with its 1st, 2nd, … allocation failing until it has enough. */
@@ -399,6 +420,7 @@ int main(void)
 	    TEST(find_gives_the_extent_at_or_above),
 	    TEST(a_load_is_checked_and_refused_whole),
 	    TEST(frees_go_on_after_an_alloc_found_no_memory),
+	    TEST(what_finds_a_way_leaves_the_last_sentence_alone),
 	    TEST(every_failed_allocation_leaves_all_as_it_was),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
