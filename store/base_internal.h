@@ -548,8 +548,6 @@ int recovery_run(struct store *s);
 bool redo_apply(struct store *s, uint64_t page, uint64_t count, uint8_t *frame);
 int redo_finish(struct store *s);
 void redo_free(struct store *s);
-struct log_record;
-int note_spills(struct store *s, uint64_t lsn, const struct log_record *record);
 
 /* Log records: decoding is shared by recovery and the fuzz target. */
 struct log_operation {
@@ -625,7 +623,7 @@ struct change {
 	bool keep;                /* contents are written from frames, where they stay: the old ones were in memory */
 	bool stream;              /* never kept */
 	bool packed;              /* contents lie at their place already, in a frame with others (pack.c); `bytes` are kept */
-	bool keeps_interval;      /* the entry has its interval: it changes no contents, or is another store's */
+	bool keeps_interval;      /* the entry has its interval: it changes no contents */
 	bool committed;           /* ordered: nothing is given back any more */
 	/* The entry, if a map's, has its ages counted from here: also what a later operation of the same batch makes of it, so
 	 * that what either has written is of age 0. */
@@ -680,10 +678,8 @@ void store_return_id(struct store *s, ps_id id);
 void change_make_free(struct store *s, struct change *c);
 /* The change becomes: the object as `base` has it, of new_size bytes, with data at off. `bytes`: contents of a base that has
  * no place yet. Under a hold of the slot. */
-int change_range(struct store *s, struct change *c, const struct entry *base, const uint8_t *bytes, uint64_t new_size,
-		 uint64_t off, const uint8_t *data, uint64_t len);
-/* Gives the map root of an uncommitted change its place, so that the object can be read before it is committed. */
-int change_settle(struct store *s, struct change *c);
+int change_range(struct store *s, struct change *c, const struct entry *base, const uint8_t *bytes,
+                 uint64_t new_size, uint64_t off, const uint8_t *data, uint64_t len);
 /* Writes over what the uncommitted change has so far. */
 int change_write_over(struct store *s, struct change *c, uint64_t off, const void *data, uint64_t len);
 /* Ids that were given out and will never live: their generation is used up. Relaxed. */

@@ -219,7 +219,9 @@ int change_expect(struct store *s, struct change *c)
 
 /* ---- changes on changes (batches) ----------------------------------------------------------------------------------------- */
 
-int change_settle(struct store *s, struct change *c)
+/* Gives the map root of an uncommitted change its place, so that the object can be read before it is
+ * committed. */
+static int settle(struct store *s, struct change *c)
 {
 	struct ps_extent extent;
 	bool empty = false;
@@ -293,7 +295,7 @@ int change_write_over(struct store *s, struct change *c, uint64_t off, const voi
 	next.births_from = c->births_from;
 	int err = change_wait(s, c);
 	if (!err && entry_kind(&c->entry) == ENTRY_MAP)
-		err = change_settle(s, c);
+		err = settle(s, c);
 	if (!err)
 		err = change_range(s, &next, &c->entry, c->bytes, size, off, data, len);
 	if (!err)

@@ -219,8 +219,8 @@ static void tag_entries(struct commit *c)
 			change->entry = unknown_sums_after(c->s, c->changes, i);
 		if (!change->keeps_interval)
 			entry_set_interval(&change->entry, c->interval);
-		/* Ages in a map are never counted from behind its entry's interval. A restored map has none. */
-		assert(!change->has_births || entry_kind(&change->entry) != ENTRY_MAP || c->interval == INTERVAL_OPEN ||
+		/* Ages in a map are never counted from behind its entry's interval. */
+		assert(!change->has_births || entry_kind(&change->entry) != ENTRY_MAP ||
 		       change->births_from <= entry_interval(&change->entry));
 	}
 }

@@ -233,6 +233,17 @@ static int each_operation(struct recovery *r, const struct log_record *record, o
 	return err;
 }
 
+static int note_spills(struct store *s, uint64_t lsn, const struct log_record *record)
+{
+	int err = log_spill_reserve(&s->log, record->spill_count);
+	for (uint32_t i = 0; i < record->spill_count && !err; i++) {
+		uint64_t len = (ps_get64(record->spills[i].len) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+		s->log.spills[s->log.spill_count++] =
+		    (struct spill){lsn, {ps_get64(record->spills[i].offset), len}};
+	}
+	return err;
+}
+
 static int each_record(struct recovery *r, uint64_t from, uint64_t to, bool count, operation_fn fn)
 {
 	int err = PS_OK;
@@ -251,16 +262,6 @@ static int each_record(struct recovery *r, uint64_t from, uint64_t to, bool coun
 			}
 		}
 		at += block_span(h);
-	}
-	return err;
-}
-
-int note_spills(struct store *s, uint64_t lsn, const struct log_record *record)
-{
-	int err = log_spill_reserve(&s->log, record->spill_count);
-	for (uint32_t i = 0; i < record->spill_count && !err; i++) {
-		uint64_t len = (ps_get64(record->spills[i].len) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-		s->log.spills[s->log.spill_count++] = (struct spill){lsn, {ps_get64(record->spills[i].offset), len}};
 	}
 	return err;
 }

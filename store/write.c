@@ -45,6 +45,22 @@ static int end_new(struct store *s, struct change *c, int err, ps_id made, ps_id
 	return err;
 }
 
+typedef int (*write_once_fn)(struct store *s, const void *data, size_t len, ps_id *id, bool *committed);
+
+/* From the beginning each time: what it had taken is given back while others make room. */
+static int write_whole(struct store *s, write_once_fn once, const void *data, size_t len, ps_id *id)
+{
+	struct budget_patience patience = {0};
+	bool committed = false;
+	int err;
+	do {
+		budget_enter(s);
+		err = once(s, data, len, id, &committed);
+		budget_leave(s);
+	} while (err == PS_ENOMEM && !committed && budget_relieve(s, &patience));
+	return err;
+}
+
 static int put_once(struct store *s, const void *data, size_t len, ps_id *id, bool *committed)
 {
 	struct change c;
@@ -61,16 +77,7 @@ static int put_once(struct store *s, const void *data, size_t len, ps_id *id, bo
 
 int base_put(ps_storer *st, const void *data, size_t len, ps_id *id)
 {
-	struct store *s = store_of(st);
-	struct budget_patience patience = {0};
-	bool committed = false;
-	int err;
-	do {
-		budget_enter(s);
-		err = put_once(s, data, len, id, &committed);
-		budget_leave(s);
-	} while (err == PS_ENOMEM && !committed && budget_relieve(s, &patience));
-	return err;
+	return write_whole(store_of(st), put_once, data, len, id);
 }
 
 int base_alloc(ps_storer *st, uint64_t size, ps_id *id)
@@ -107,17 +114,17 @@ int base_prime(ps_storer *st, uint64_t size, ps_id *id)
 	return err;
 }
 
-static int replace_once(struct store *s, ps_id id, const void *data, size_t len, bool *committed)
+static int replace_once(struct store *s, const void *data, size_t len, ps_id *id, bool *committed)
 {
 	struct change c;
 	struct entry e;
 	uint64_t version;
 	int err = store_writable(s);
 	if (!err)
-		err = object_entry(s, id, &e, &version);
+		err = object_entry(s, *id, &e, &version);
 	if (err)
 		return err;
-	change_init(&c, CHANGE_SET, id);
+	change_init(&c, CHANGE_SET, *id);
 	err = change_contents(s, &c, data, len);
 	if (!err)
 		err = commit_one(s, &c);
@@ -127,16 +134,7 @@ static int replace_once(struct store *s, ps_id id, const void *data, size_t len,
 
 int base_replace(ps_storer *st, ps_id id, const void *data, size_t len)
 {
-	struct store *s = store_of(st);
-	struct budget_patience patience = {0};
-	bool committed = false;
-	int err;
-	do {
-		budget_enter(s);
-		err = replace_once(s, id, data, len, &committed);
-		budget_leave(s);
-	} while (err == PS_ENOMEM && !committed && budget_relieve(s, &patience));
-	return err;
+	return write_whole(store_of(st), replace_once, data, len, &id);
 }
 
 int base_delete_object(ps_storer *st, ps_id id)
