@@ -280,76 +280,26 @@ static void nothing_leaves_from_an_older_file(void **state)
 	backed_free(&b);
 }
 
-/* Every object is read under the rule: as it was, or refused; and as it was again when the rule is gone. */
-static void read_under(struct backed *b, const struct picture *p, const struct ps_mem_rule *rule,
-                       unsigned *refused)
+static unsigned read_under(void *arg, const struct picture *p, const struct ps_mem_rule *rule)
 {
-	backed_reopen(b); /* nothing of packs is in memory */
-	*refused += read_under_rule(&b->w, b->w.s, p, 7, rule);
+	struct backed *b = arg;
 	evict_all(b);
+	backed_reopen(b); /* nothing of packs is in memory */
+	return read_under_rule(&b->w, b->w.s, p, 7, rule);
 }
 
 static void no_lie_makes_other_contents(void **state)
 {
-	static const enum ps_mem_fault faults[] = {PS_MEM_ABSENT,   PS_MEM_OLD,    PS_MEM_FROZEN, PS_MEM_FLIP,
-	                                           PS_MEM_TRUNCATE, PS_MEM_EXTEND, PS_MEM_OTHER};
 	struct backed b;
-	struct picture p;
-	struct ps_pad_name names[256];
-	ps_mem_snapshot *past;
-	unsigned refused = 0;
 	(void)state;
 	if (strcmp(scheme, "mem") != 0)
 		skip();
 	backed_new(&b, 7, 0);
-	b.w.options.pack_bytes = 200000;
-	ps_mem_keep_past(blobs_world(b.w.b), 3);
-	change_some(&b.w, 40);
-	(void)push_now(&b.w);
-	assert_ok(ps_mem_snapshot_take(blobs_world(b.w.b), 0, &past));
-	change_some(&b.w, 20);
-	(void)push_now(&b.w);
-	picture_take(&p, b.w.s);
-	evict_all(&b);
-	size_t count = blobs_names(b.w.b, names, 256);
-	for (unsigned i = 0; i < 2 * sizeof(faults) / sizeof(*faults); i++) {
-		struct ps_mem_rule rule = {.fault = faults[i / 2],
-		                           .ops = 1U << PS_NET_GET | 1U << PS_NET_GET_RANGE,
-		                           .one_in = i % 2 ? 3 : 0,
-		                           .amount = 1 + i,
-		                           .snapshot = past};
-		rule.other = names[roll_below(&b.w.dice, count)];
-		read_under(&b, &p, &rule, &refused);
-	}
-	print_message("%u reads were refused\n", refused);
-	assert_true(refused > 20);
-	ps_mem_snapshot_free(past);
-	picture_free(&p);
+	lie_to_reads(&b.w, read_under, &b);
 	backed_free(&b);
 }
 
 /* ---- damage ---- */
-
-/* A byte of every copy of the object in the file is another; the log may have one, too. */
-static void damage_file(const char *path, const uint8_t *bytes, size_t len)
-{
-	FILE *file = fopen(path, "r+b");
-	unsigned copies = 0;
-	assert_non_null(file);
-	assert_int_equal(fseek(file, 0, SEEK_END), 0);
-	size_t size = (size_t)ftell(file);
-	uint8_t *all = malloc(size), *at = all;
-	assert_non_null(all);
-	rewind(file);
-	assert_int_equal(fread(all, 1, size, file), size);
-	for (; (at = memmem(at, size - (size_t)(at - all), bytes, len)); at += len, copies++)
-		at[len / 2] ^= 1;
-	assert_true(copies > 0);
-	rewind(file);
-	assert_int_equal(fwrite(all, 1, size, file), size);
-	assert_int_equal(fclose(file), 0);
-	free(all);
-}
 
 /* What is damaged here is made good from the network, and counted; what is damaged there as well is an error,
  * and nothing there is asked for what is whole here. */
@@ -373,7 +323,7 @@ static void damage_here_heals_and_damage_there_does_not_spread(void **state)
 	}
 	(void)push_now(&b.w);
 	assert_ok(ps_close(b.w.s));
-	damage_file(b.w.path, bytes[0], LEN);
+	damage_copies(b.w.path, bytes[0], LEN);
 	b.w.s = backed_open(&b, b.w.path, PS_OPEN_EXISTING);
 	assert_ok(ps_mem_rule_add(blobs_world(b.w.b), &flip, &number));
 	assert_ok(ps_get(b.w.s, id[1], got, LEN, &len));

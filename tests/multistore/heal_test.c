@@ -22,38 +22,6 @@ struct damaged {
 	uint8_t bytes[KINDS][LARGEST], good_bytes[3000];
 };
 
-static ps_storer *attach(struct damaged *d)
-{
-	const struct ps_multi_options options = {
-	    .size = sizeof(options), .remote = d->w.b->r, .log_ms = PS_LOG_OFF};
-	struct ps_base_options base = stack_base();
-	ps_storer *s;
-	base.mode = PS_OPEN_EXISTING;
-	assert_ok(ps_multi_open_at(d->w.path, &base, &options, &s));
-	return s;
-}
-
-/* A bit of each copy of these bytes that the file has; the log may have one, too. */
-static void damage_copies(const char *path, const uint8_t *bytes, size_t len)
-{
-	FILE *file = fopen(path, "r+b");
-	unsigned copies = 0;
-	assert_non_null(file);
-	assert_int_equal(fseek(file, 0, SEEK_END), 0);
-	size_t size = (size_t)ftell(file);
-	uint8_t *all = malloc(size), *at = all;
-	assert_non_null(all);
-	rewind(file);
-	assert_int_equal(fread(all, 1, size, file), size);
-	for (; (at = memmem(at, size - (size_t)(at - all), bytes, len)); at += len, copies++)
-		at[len / 2] ^= 4;
-	assert_true(copies > 0);
-	rewind(file);
-	assert_int_equal(fwrite(all, 1, size, file), size);
-	assert_int_equal(fclose(file), 0);
-	free(all);
-}
-
 static void damaged_new(struct damaged *d, unsigned k)
 {
 	world_new(&d->w, "mem", 2);
@@ -66,7 +34,7 @@ static void damaged_new(struct damaged *d, unsigned k)
 	(void)push_now(&d->w);
 	assert_ok(ps_close(d->w.s));
 	damage_copies(d->w.path, d->bytes[k] + kinds[k].from, kinds[k].len);
-	d->w.s = attach(d);
+	d->w.s = open_attached(d->w.b, d->w.path, PS_OPEN_EXISTING);
 }
 
 static int read_it(struct damaged *d, unsigned k)
@@ -110,7 +78,7 @@ static void expect_healing(struct damaged *d, unsigned k, bool by_range)
 	assert_ok(read_it(d, k));
 	assert_int_equal(healed(d), 1);
 	assert_ok(ps_close(d->w.s));
-	d->w.s = attach(d);
+	d->w.s = open_attached(d->w.b, d->w.path, PS_OPEN_EXISTING);
 	struct ps_mem_figures asked;
 	ps_mem_figures(blobs_world(d->w.b), &asked, true);
 	assert_ok(read_it(d, k)); /* by the file, as it is now */

@@ -100,11 +100,7 @@ static bool die_at(struct blobs *b, const char *path, ps_id id, uint64_t nth)
 
 static void expect_opens(struct blobs *b, const char *path, const struct picture *p)
 {
-	const struct ps_base_options base = stack_base();
-	const struct ps_multi_options options = {
-	    .size = sizeof(options), .remote = b->r, .log_ms = PS_LOG_OFF};
-	ps_storer *s;
-	assert_ok(ps_multi_open_at(path, &base, &options, &s));
+	ps_storer *s = open_attached(b, path, PS_OPEN_DEFAULT);
 	expect_picture(p, s, "after a lazy open that died");
 	assert_ok(ps_check(s, PS_CHECK_FULL, NULL, NULL));
 	assert_ok(ps_close(s));

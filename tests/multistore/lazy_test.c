@@ -27,12 +27,7 @@ static struct ps_remote_stats stats_of(struct lazy *l)
 
 static int open_lazily(struct lazy *l)
 {
-	const struct ps_base_options base = {.size = sizeof(base),
-	                                     .durability = PS_RELAXED,
-	                                     .memory_budget = 16 << 20,
-	                                     .pin_limit = 1 << 30,
-	                                     .io = PS_BASE_IO_BUFFERED,
-	                                     .background = PS_BACKGROUND_NONE};
+	const struct ps_base_options base = stack_base();
 	return ps_multi_open_at(l->path, &base, &l->options, &l->s);
 }
 
@@ -215,51 +210,24 @@ static void many_reads_are_fetched_together(void **state)
 
 /* ---- a network that lies, or is away ---- */
 
-/* A store made anew, read under the rule: each object as it was, or refused; and as it was when the rule is
- * gone. */
-static void read_under(struct lazy *l, const struct picture *p, const struct ps_mem_rule *rule,
-                       unsigned *refused)
+/* By a store made anew. */
+static unsigned read_under(void *arg, const struct picture *p, const struct ps_mem_rule *rule)
 {
+	struct lazy *l = arg;
 	assert_ok(open_lazily(l));
-	*refused += read_under_rule(&l->w, l->s, p, 5, rule);
+	unsigned refused = read_under_rule(&l->w, l->s, p, 5, rule);
 	assert_ok(ps_close(l->s));
 	l->s = NULL;
 	assert_int_equal(unlink(l->path), 0);
+	return refused;
 }
 
 static void no_lie_makes_another_object(void **state)
 {
-	static const enum ps_mem_fault faults[] = {PS_MEM_ABSENT,   PS_MEM_OLD,    PS_MEM_FROZEN, PS_MEM_FLIP,
-	                                           PS_MEM_TRUNCATE, PS_MEM_EXTEND, PS_MEM_OTHER};
 	struct lazy l;
-	struct picture p;
-	struct ps_pad_name names[256];
-	ps_mem_snapshot *past;
-	unsigned refused = 0;
 	(void)state;
 	lazy_new(&l, 9);
-	l.w.options.pack_bytes = 200000;
-	ps_mem_keep_past(blobs_world(l.w.b), 3);
-	change_some(&l.w, 40);
-	(void)push_now(&l.w);
-	assert_ok(ps_mem_snapshot_take(blobs_world(l.w.b), 0, &past));
-	change_some(&l.w, 20);
-	(void)push_now(&l.w);
-	picture_take(&p, l.w.s);
-	size_t count = blobs_names(l.w.b, names, 256);
-	for (unsigned i = 0; i < 2 * sizeof(faults) / sizeof(*faults); i++) {
-		struct ps_mem_rule rule = {.fault = faults[i / 2],
-		                           .ops = 1U << PS_NET_GET | 1U << PS_NET_GET_RANGE,
-		                           .one_in = i % 2 ? 3 : 0,
-		                           .amount = 1 + i,
-		                           .snapshot = past};
-		rule.other = names[roll_below(&l.w.dice, count)];
-		read_under(&l, &p, &rule, &refused);
-	}
-	print_message("%u reads were refused\n", refused);
-	assert_true(refused > 20);
-	ps_mem_snapshot_free(past);
-	picture_free(&p);
+	lie_to_reads(&l.w, read_under, &l);
 	lazy_free(&l);
 }
 

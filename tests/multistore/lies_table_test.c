@@ -81,17 +81,6 @@ static void expect_all(struct scene *c, ps_storer *s, uint64_t version)
 
 /* ---- the scene ---- */
 
-static ps_storer *attach(struct blobs *b, const char *path, int mode)
-{
-	const struct ps_multi_options options = {
-	    .size = sizeof(options), .remote = b->r, .log_ms = PS_LOG_OFF};
-	struct ps_base_options base = stack_base();
-	ps_storer *s;
-	base.mode = mode;
-	assert_ok(ps_multi_open_at(path, &base, &options, &s));
-	return s;
-}
-
 /* From the first state on another machine goes on, in a view of its own, by more heads than the others. */
 static void go_elsewhere(struct scene *c)
 {
@@ -103,7 +92,7 @@ static void go_elsewhere(struct scene *c)
 	ps_mem_set_view(c->elsewhere->r->network, 1);
 	snprintf(path, sizeof(path), "%s/elsewhere", c->w.b->folder);
 	assert_ok(ps_clone(c->elsewhere->r, path, &options, NULL));
-	ps_storer *s = attach(c->elsewhere, path, PS_OPEN_EXISTING);
+	ps_storer *s = open_attached(c->elsewhere, path, PS_OPEN_EXISTING);
 	for (uint64_t version = 50; version < 53; version++) {
 		write_all(c, s, version);
 		assert_ok(ps_push(s, NULL, NULL, NULL));
@@ -229,7 +218,7 @@ static void read_under(struct scene *c, struct blobs *b, ps_storer *s, const str
 static void meet_in_a_lazy_clone(struct scene *c, const struct ps_mem_rule *rule, bool late,
                                  const struct expected *e)
 {
-	read_under(c, c->knows, attach(c->knows, c->path, PS_OPEN_DEFAULT), rule, late, 2, e);
+	read_under(c, c->knows, open_attached(c->knows, c->path, PS_OPEN_DEFAULT), rule, late, 2, e);
 }
 
 static void meet_in_a_kept_state(struct scene *c, const struct ps_mem_rule *rule, bool late,
@@ -237,17 +226,17 @@ static void meet_in_a_kept_state(struct scene *c, const struct ps_mem_rule *rule
 {
 	const struct ps_clone_options options = {.size = sizeof(options), .state = c->first_state, .lazy = 1};
 	assert_ok(ps_clone(c->knows->r, c->path, &options, NULL));
-	read_under(c, c->knows, attach(c->knows, c->path, PS_OPEN_EXISTING), rule, late, 1, e);
+	read_under(c, c->knows, open_attached(c->knows, c->path, PS_OPEN_EXISTING), rule, late, 1, e);
 }
 
 static void read_evicted(struct scene *c, const struct ps_mem_rule *rule, bool late, const struct expected *e,
                          int mode)
 {
 	assert_ok(ps_close(c->w.s));
-	ps_storer *s = attach(c->w.b, c->w.path, PS_OPEN_EXISTING);
+	ps_storer *s = open_attached(c->w.b, c->w.path, PS_OPEN_EXISTING);
 	assert_ok(ps_evict(s, 0, NULL, NULL, NULL));
 	assert_ok(ps_close(s)); /* and nothing of packs is in memory */
-	read_under(c, c->w.b, attach(c->w.b, c->w.path, mode), rule, late, 2, e);
+	read_under(c, c->w.b, open_attached(c->w.b, c->w.path, mode), rule, late, 2, e);
 	c->w.s = open_stack(&c->w, c->w.path, PS_OPEN_EXISTING);
 }
 
@@ -422,7 +411,7 @@ static void a_lazy_clone_hears_of_what_another_machine_pushes(void **state)
 	for (enum then then = REUSED; then <= PURGED; then++) {
 		struct scene c;
 		scene_new(&c, false);
-		ps_storer *s = attach(c.knows, c.path, PS_OPEN_DEFAULT);
+		ps_storer *s = open_attached(c.knows, c.path, PS_OPEN_DEFAULT);
 		push_anew(&c, then);
 		for (unsigned i = FIRST; i < OBJECTS; i++) {
 			uint64_t before = requests_of(c.knows);
@@ -483,14 +472,14 @@ static void what_is_unknown_is_not_learned_by_a_store_that_is_read_only(void **s
 	struct scene c;
 	(void)state;
 	scene_new(&c, false);
-	assert_ok(ps_close(attach(c.knows, c.path, PS_OPEN_DEFAULT)));
-	ps_storer *s = attach(c.knows, c.path, PS_OPEN_READONLY);
+	assert_ok(ps_close(open_attached(c.knows, c.path, PS_OPEN_DEFAULT)));
+	ps_storer *s = open_attached(c.knows, c.path, PS_OPEN_READONLY);
 	expect_told(&refused, read_one(&c, s, SMALL, 2), 0, 0);
 	assert_ok(ps_close(s));
-	s = attach(c.knows, c.path, PS_OPEN_EXISTING);
+	s = open_attached(c.knows, c.path, PS_OPEN_EXISTING);
 	expect_all(&c, s, 2);
 	assert_ok(ps_close(s));
-	s = attach(c.knows, c.path, PS_OPEN_READONLY);
+	s = open_attached(c.knows, c.path, PS_OPEN_READONLY);
 	expect_all(&c, s, 2);
 	assert_ok(ps_close(s));
 	scene_free(&c);

@@ -36,6 +36,37 @@ ps_storer *open_stack(const struct world *w, const char *path, int mode)
 	return top;
 }
 
+ps_storer *open_attached(struct blobs *b, const char *path, int mode)
+{
+	const struct ps_multi_options options = {
+	    .size = sizeof(options), .remote = b->r, .log_ms = PS_LOG_OFF};
+	struct ps_base_options base = stack_base();
+	ps_storer *s;
+	base.mode = mode;
+	assert_ok(ps_multi_open_at(path, &base, &options, &s));
+	return s;
+}
+
+void damage_copies(const char *path, const uint8_t *bytes, size_t len)
+{
+	FILE *file = fopen(path, "r+b");
+	unsigned copies = 0;
+	assert_non_null(file);
+	assert_int_equal(fseek(file, 0, SEEK_END), 0);
+	size_t size = (size_t)ftell(file);
+	uint8_t *all = malloc(size), *at = all;
+	assert_non_null(all);
+	rewind(file);
+	assert_int_equal(fread(all, 1, size, file), size);
+	for (; (at = memmem(at, size - (size_t)(at - all), bytes, len)); at += len, copies++)
+		at[len / 2] ^= 4;
+	assert_true(copies > 0);
+	rewind(file);
+	assert_int_equal(fwrite(all, 1, size, file), size);
+	assert_int_equal(fclose(file), 0);
+	free(all);
+}
+
 struct ps_log *log_begin(const struct world *w)
 {
 	const struct ps_log_setup setup = {.s = w->s,
@@ -254,6 +285,38 @@ unsigned read_under_rule(struct world *w, ps_storer *s, const struct picture *p,
 	ps_mem_rule_remove(blobs_world(w->b), 0);
 	expect_picture(p, s, "after a network that lies");
 	return refused;
+}
+
+void lie_to_reads(struct world *w, lied_to_fn fn, void *arg)
+{
+	static const enum ps_mem_fault faults[] = {PS_MEM_ABSENT,   PS_MEM_OLD,    PS_MEM_FROZEN, PS_MEM_FLIP,
+	                                           PS_MEM_TRUNCATE, PS_MEM_EXTEND, PS_MEM_OTHER};
+	struct picture p;
+	struct ps_pad_name names[256];
+	ps_mem_snapshot *past;
+	unsigned refused = 0;
+	w->options.pack_bytes = 200000;
+	ps_mem_keep_past(blobs_world(w->b), 3);
+	change_some(w, 40);
+	(void)push_now(w);
+	assert_ok(ps_mem_snapshot_take(blobs_world(w->b), 0, &past));
+	change_some(w, 20);
+	(void)push_now(w);
+	picture_take(&p, w->s);
+	size_t count = blobs_names(w->b, names, 256);
+	for (unsigned i = 0; i < 2 * sizeof(faults) / sizeof(*faults); i++) {
+		struct ps_mem_rule rule = {.fault = faults[i / 2],
+		                           .ops = 1U << PS_NET_GET | 1U << PS_NET_GET_RANGE,
+		                           .one_in = i % 2 ? 3 : 0,
+		                           .amount = 1 + i,
+		                           .snapshot = past};
+		rule.other = names[roll_below(&w->dice, count)];
+		refused += fn(arg, &p, &rule);
+	}
+	print_message("%u reads were refused\n", refused);
+	assert_true(refused > 20);
+	ps_mem_snapshot_free(past);
+	picture_free(&p);
 }
 
 struct ps_push_result push_now(struct world *w)

@@ -27,6 +27,10 @@ ps_storer *open_stack(const struct world *w, const char *path, int mode);
 void world_reopen(struct world *w);
 /* The base of such a stack: nothing works in the background but what is attached. */
 struct ps_base_options stack_base(void);
+/* A stack on a file with a machine's network behind it; nothing is pushed but by the test. */
+ps_storer *open_attached(struct blobs *b, const char *path, int mode);
+/* In each copy of these bytes that a file has (the log may have one, too) a bit is another. */
+void damage_copies(const char *path, const uint8_t *bytes, size_t len);
 
 /* A log of the world's store on its network, entered; groups as large as they come. Shipments are the
  * test's. */
@@ -54,6 +58,11 @@ bool is_refusal_of_push(int err);
  * all are as the picture has them without it. How many were refused. */
 unsigned read_under_rule(struct world *w, ps_storer *s, const struct picture *p, size_t step,
                          const struct ps_mem_rule *rule);
+
+/* Pushes two states of the world's store, and has `fn` read under each of a network's lies, always told and
+ * to one request in three; it gives how many reads were refused, and some are. */
+typedef unsigned (*lied_to_fn)(void *arg, const struct picture *p, const struct ps_mem_rule *rule);
+void lie_to_reads(struct world *w, lied_to_fn fn, void *arg);
 
 struct ps_push_result push_now(struct world *w);
 /* The state (0: the newest) as `r` shows it, cloned, checked, compared with the picture, and removed. */
