@@ -1,13 +1,20 @@
-/* Full verification: the table's pages, who uses which bytes, and (full) every byte of every object as it is on disk.
+/* Full verification: the table's pages, who uses which bytes, and (full) every byte of every object as it is
+ * on disk.
  *
- * The bytes come first, object by object under a hold of its slot, a leaf at a time without checkpoints: writers go on, and what
- * they free stays as it is while it is held. The table and the space are then checked as one state, with commits standing still.
+ * The bytes come first, object by object under a hold of its slot, a leaf at a time without checkpoints:
+ * writers go on, and what they free stays as it is while it is held. The table and the space are then checked
+ * as one state, with commits standing still.
  *
- * Used extents are collected and sorted: an overlap, or a sum that does not make up the file together with the free space, is
- * a finding. */
+ * Used extents are collected and sorted: an overlap, or a sum that does not make up the file together with
+ * the free space, is a finding. Where the list would take more than its share of the budget it is cut to the
+ * file's lower part, and the table is visited again for the part above: all under the same locks, so that it
+ * is still one state. */
 #include <sys/param.h>
 
 #include "store/base_internal.h"
+
+/* Of the budget, for the list. */
+enum { LIST_SHARE = 8 };
 
 struct used {
 	struct ps_extent extent;
@@ -19,7 +26,10 @@ struct checker {
 	ps_finding_fn fn;
 	void *arg;
 	struct used *used;
-	size_t count, size;
+	size_t count, size, most;
+	uint64_t from, to; /* the part of the file whose extents are listed now, by where they begin */
+	uint64_t end;      /* as far as the extents of the parts below reach */
+	uint64_t live;     /* bytes of them */
 	ps_id id; /* whose extents are being added */
 	uint64_t findings;
 	char first[160];
@@ -37,9 +47,32 @@ static int report(struct checker *c, int err, ps_id id, uint64_t offset, const c
 	return PS_OK;
 }
 
+static int compare_used(const void *a, const void *b)
+{
+	uint64_t x = ((const struct used *)a)->extent.offset, y = ((const struct used *)b)->extent.offset;
+	return x < y ? -1 : x > y;
+}
+
+/* The lower half stays, and those that begin where its last one does: they are a finding. */
+static void cut_list(struct checker *c)
+{
+	size_t keep = c->count / 2;
+	qsort(c->used, c->count, sizeof(*c->used), compare_used);
+	while (keep < c->count && c->used[keep].extent.offset == c->used[keep - 1].extent.offset)
+		keep++;
+	if (keep == c->count) {
+		c->most *= 2;
+		return;
+	}
+	c->to = c->used[keep].extent.offset;
+	c->count = keep;
+}
+
 static int add_used(struct checker *c, struct ps_extent extent)
 {
-	if (!extent.len)
+	if (c->count == c->most)
+		cut_list(c);
+	if (!extent.len || extent.offset < c->from || extent.offset >= c->to)
 		return PS_OK;
 	struct used *used = ps_memory_grow(&c->s->memory, c->used, c->count, &c->size, sizeof(*used));
 	if (!used)
@@ -68,7 +101,7 @@ static int check_map(struct checker *c, const struct entry *e)
 	int err = map_extents(c->s, c->id, e, add_part, c);
 	if (err != PS_ECORRUPT && err != PS_EIO)
 		return err;
-	return report(c, err, c->id, entry_place(e), ps_last_error_message());
+	return c->from ? PS_OK : report(c, err, c->id, entry_place(e), ps_last_error_message());
 }
 
 static int check_entry(void *arg, uint64_t slot, const struct entry *e)
@@ -86,15 +119,11 @@ static int bad_page(void *arg, uint64_t first_slot, uint64_t slots, uint64_t pla
 {
 	struct checker *c = arg;
 	char message[160];
+	if (c->from)
+		return PS_OK; /* it was reported when the first part was listed */
 	(void)snprintf(message, sizeof(message), "table page at offset %llu is damaged: ids of slots %llu to %llu are lost",
 		       (unsigned long long)place, (unsigned long long)first_slot, (unsigned long long)(first_slot + slots - 1));
 	return report(c, PS_ECORRUPT, PS_ID_NONE, place, message);
-}
-
-static int compare_used(const void *a, const void *b)
-{
-	uint64_t x = ((const struct used *)a)->extent.offset, y = ((const struct used *)b)->extent.offset;
-	return x < y ? -1 : x > y;
 }
 
 static int add_fixed(struct checker *c)
@@ -112,17 +141,17 @@ static int add_fixed(struct checker *c)
 static int check_overlaps(struct checker *c)
 {
 	char message[160];
-	uint64_t end = 0;
 	int err = PS_OK;
 	qsort(c->used, c->count, sizeof(*c->used), compare_used);
 	for (size_t i = 0; i < c->count && !err; i++) {
 		const struct used *u = &c->used[i];
-		if (u->extent.offset < end) {
+		if (u->extent.offset < c->end) {
 			(void)snprintf(message, sizeof(message), "object 0x%llx: its bytes at offset %llu belong to another as well",
 				       (unsigned long long)u->id, (unsigned long long)u->extent.offset);
 			err = report(c, PS_ECORRUPT, u->id, u->extent.offset, message);
 		}
-		end = MAX(end, u->extent.offset + u->extent.len);
+		c->end = MAX(c->end, u->extent.offset + u->extent.len);
+		c->live += u->extent.len;
 	}
 	return err;
 }
@@ -133,23 +162,21 @@ static int check_sum(struct checker *c)
 	struct space *sp = &c->s->space;
 	struct ps_allocator_stats stats;
 	char message[160];
-	uint64_t live = 0;
 	if (!sp->ready || c->s->table.damaged || atomic_load(&sp->lost) || c->findings)
 		return PS_OK;
 	struct ps_allocator *all = sp->slots ? sp->slots : sp->root;
 	int err = all->ops->check(all);
 	if (err)
 		return report(c, err, PS_ID_NONE, 0, ps_last_error_message());
-	for (size_t i = 0; i < c->count; i++)
-		live += c->used[i].extent.len;
 	all->ops->stats(all, &stats);
 	uint64_t aside = sp->pending_bytes + sp->open.len + (uint64_t)sp->reserve_count * PAGE + sp->end / (1U << 30) * PAGE;
 	aside += c->s->uncommitted_bytes + classes_tail_bytes(c->s);
-	if (live + stats.free + aside == stats.space)
+	if (c->live + stats.free + aside == stats.space)
 		return PS_OK;
-	(void)snprintf(message, sizeof(message), "space does not add up: %llu live + %llu free + %llu waiting, file has %llu",
-		       (unsigned long long)live, (unsigned long long)stats.free, (unsigned long long)aside,
-		       (unsigned long long)stats.space);
+	(void)snprintf(message, sizeof(message),
+	               "space does not add up: %llu live + %llu free + %llu waiting, file has %llu",
+	               (unsigned long long)c->live, (unsigned long long)stats.free, (unsigned long long)aside,
+	               (unsigned long long)stats.space);
 	return report(c, PS_ECORRUPT, PS_ID_NONE, 0, message);
 }
 
@@ -159,16 +186,26 @@ static int check_note(struct checker *c)
 	return err ? report(c, err, PS_ID_NONE, superblock_offset(1) + SECTOR, ps_last_error_message()) : PS_OK;
 }
 
-static int check_all(struct checker *c)
+/* From `from` on, as far as the list reaches. */
+static int check_part_of_file(struct checker *c)
 {
 	struct table_visitor v = {add_page, check_entry, bad_page, c};
-	int err = check_note(c);
-	if (!err)
-		err = add_fixed(c);
+	c->to = UINT64_MAX;
+	c->count = 0;
+	int err = add_fixed(c);
 	if (!err)
 		err = table_visit(&c->s->table, &v);
 	if (!err)
 		err = check_overlaps(c);
+	c->from = c->to;
+	return err;
+}
+
+static int check_all(struct checker *c)
+{
+	int err = check_note(c);
+	while (!err && c->from != UINT64_MAX)
+		err = check_part_of_file(c);
 	return err ? err : check_sum(c);
 }
 
@@ -265,21 +302,35 @@ static int check_leaf_contents(struct checker *c, uint64_t first)
 	return err;
 }
 
+/* Without memory the part begins anew, if it has reported nothing: what is dirty, or another call has, makes
+ * room. */
+static bool check_again(struct checker *c, int err, uint64_t findings, struct budget_patience *patience)
+{
+	return err == PS_ENOMEM && c->findings == findings && budget_relieve(c->s, patience);
+}
+
 static int check_all_contents(struct checker *c)
 {
 	struct table *t = &c->s->table;
 	int err = PS_OK;
-	for (uint64_t slot = table_next(t, 0); slot < atomic_load(&t->slots) && !err; slot = table_next(t, slot + FANOUT))
-		err = check_leaf_contents(c, slot);
+	for (uint64_t slot = table_next(t, 0); slot < atomic_load(&t->slots) && !err;
+	     slot = table_next(t, slot + FANOUT)) {
+		struct budget_patience patience = {0};
+		uint64_t findings = c->findings;
+		do
+			err = check_leaf_contents(c, slot);
+		while (check_again(c, err, findings, &patience));
+	}
 	return err;
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------------------- */
 
 /* Checkpoints stand still meanwhile, and so do commits: the table and the space are checked as one state. */
-static int check_state(struct checker *c)
+static int try_state(struct checker *c)
 {
 	struct store *s = c->s;
+	c->from = c->end = c->live = 0;
 	checkpoint_lock(s);
 	pthread_mutex_lock(&s->lock);
 	int err = rebuild_finish(&s->space);
@@ -290,10 +341,28 @@ static int check_state(struct checker *c)
 	return err;
 }
 
+static int check_state(struct checker *c)
+{
+	struct budget_patience patience = {0};
+	uint64_t findings = c->findings;
+	int err;
+	do
+		err = try_state(c);
+	while (check_again(c, err, findings, &patience));
+	return err;
+}
+
+/* Of a list that doubles as it grows. */
+static size_t list_most(const struct store *s)
+{
+	uint64_t items = MAX(s->budget / LIST_SHARE / sizeof(struct used), (uint64_t)64);
+	return (size_t)1 << (63 - __builtin_clzll(items));
+}
+
 int base_check(ps_storer *st, enum ps_check_depth depth, ps_finding_fn fn, void *arg)
 {
 	struct store *s = store_of(st);
-	struct checker c = {.s = s, .fn = fn, .arg = arg};
+	struct checker c = {.s = s, .fn = fn, .arg = arg, .most = list_most(s)};
 	if (posix_memalign((void **)&c.buffer, PAGE, CHUNK + PAGE))
 		return ps_fail(PS_ENOMEM, "%s: no memory to check", s->path);
 	while (rebuild_help(s))

@@ -219,9 +219,6 @@ static void many_threads_get_by_with_the_least_budget(void **state)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		OK(users[i].failed);
-	OK(ps_close(w.s));
-	/* A check has a list of all that is in the file. */
-	OK(ps_base_open(path, NULL, &w.s));
 	OK(ps_check(w.s, PS_CHECK_FULL, NULL, NULL));
 	OK(ps_close(w.s));
 	free(w.ids);
