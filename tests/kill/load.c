@@ -8,7 +8,7 @@
 
 #include <padstone/base_store.h>
 
-enum { COMPACT_ONE_IN = 150, BUSY_SECONDS = 20 };
+enum { COMPACT_ONE_IN = 150, BUSY_SECONDS = 120 };
 
 struct worker {
 	const struct load *load;

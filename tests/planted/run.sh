@@ -17,7 +17,7 @@ case ${1:-} in
 esac
 here=$(cd "$(dirname "$0")" && pwd)
 table=$here/defects.txt
-limit=${PS_PLANTED_TIMEOUT:-100}
+limit=${PS_PLANTED_TIMEOUT:-600}
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/work" || exit 1

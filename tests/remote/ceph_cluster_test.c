@@ -16,7 +16,7 @@
 
 #include "tests/remote/ceph_cluster.h"
 
-enum { GONE_WITHIN_S = 60 };
+enum { GONE_WITHIN_S = 240 };
 
 /* The folder of a cluster, from the path of its configuration. */
 static void folder_of(const struct ceph_cluster *cluster, char folder[64])

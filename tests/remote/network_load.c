@@ -18,7 +18,7 @@ enum {
 	RECORD = 128 << 10,
 	READ_ONE_IN = 6,
 	BACKOFF_MS = 50,
-	PATIENCE_MS = 120000,
+	PATIENCE_MS = 400000,
 	COMMON = 1000000, /* the number of the common record's name */
 };
 

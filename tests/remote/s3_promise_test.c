@@ -342,7 +342,7 @@ static void an_endpoint_that_is_silent_can_be_left(void **state)
 		s3_server_set_fault(server, &silence);
 		uint64_t start = s3_world_now_ms();
 		assert_int_equal(open_at(server, "p", &options, &network), PS_ECANCELED);
-		assert_true(s3_world_now_ms() - start < 2000);
+		assert_true(s3_world_now_ms() - start < 30000); /* half of what its requests have */
 		s3_server_set_fault(server, &(struct s3_fault){0});
 		http_server_release(s3_server_http(server));
 		options.stop = NULL;

@@ -11,7 +11,7 @@
 #define ACCESS_KEY "TESTACCESSKEY0000000"
 #define SECRET "test/secret+of+the+scripted+server000000"
 
-enum { TEXT = 128, SKEW_S = 900, RIVALS_WAIT_MS = 60, PAGE_MAX = 1000 };
+enum { TEXT = 128, SKEW_S = 900, RIVALS_WAIT_S = 60, PAGE_MAX = 1000 };
 
 struct version {
 	uint8_t *bytes;
@@ -186,18 +186,16 @@ static int check(const struct s3_server *s, const struct http_request *r, bool d
 	return same_tag(s, value, o->now.etag) ? 0 : 412;
 }
 
-/* Between check and act others check as well: all of them win. */
+/* One acts when another has checked as well, however long it takes to come: both win. */
 static void dawdle(struct s3_server *s)
 {
 	struct timespec until;
 	int err = 0;
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += RIVALS_WAIT_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	unsigned before = ++s->checking;
+	until.tv_sec += RIVALS_WAIT_S;
+	unsigned mine = ++s->checking;
 	pthread_cond_broadcast(&s->checked_one);
-	while (s->checking == before && err == 0)
+	while (mine % 2 == 1 && s->checking == mine && err == 0)
 		err = pthread_cond_timedwait(&s->checked_one, &s->lock, &until);
 }
 

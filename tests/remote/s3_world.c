@@ -53,7 +53,7 @@ struct ps_pad_identity s3_world_identity(uint64_t counter)
 void s3_world_request(ps_network *network, struct ps_net_request *r, enum ps_net_op op, unsigned n,
                       uint64_t counter)
 {
-	*r = (struct ps_net_request){.op = op, .name = s3_world_name(n), .timeout_ms = 20000};
+	*r = (struct ps_net_request){.op = op, .name = s3_world_name(n), .timeout_ms = 120000};
 	r->expected = s3_world_identity(counter);
 	r->identity = s3_world_identity(counter + 1);
 	r->buffer = ps_net_buffer_new(&network->memory, S3_RECORD);

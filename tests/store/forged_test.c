@@ -15,7 +15,7 @@
 #include "store/base_internal.h"
 #include "tests/support/sim_disk.h"
 
-enum { OBJECTS = 1000, SECONDS = 20 };
+enum { OBJECTS = 1000, SECONDS = 240 };
 
 struct fixture {
 	struct sim_disk *disk;

@@ -18,8 +18,8 @@ enum {
 	READ_ONE_IN = 4,
 	REMOVE_ONE_IN = 8,
 	BACKOFF_MS = 20,
-	PATIENCE_MS = 120000,
-	SETTLE_MS = 30000,
+	PATIENCE_MS = 400000,
+	SETTLE_MS = 120000,
 };
 
 /* What is under a key. */

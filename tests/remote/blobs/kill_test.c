@@ -2,6 +2,7 @@
  * another and says through a pipe what it has begun and what it has done; it is killed, and what is found
  * afterwards is what was done, or what was begun.
  * usage: kill_test [ROUNDS [SEED [SCHEME]]] */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 #include "tests/remote/blobs/blobs_fixture.h"
 
-enum { PAD = 128 << 10, KEYS = 4, MOST = 6 * PAD };
+enum { PAD = 128 << 10, KEYS = 4, MOST = 6 * PAD, PATIENCE_MS = 120000 };
 
 static unsigned rounds = 40, most_ms = 120;
 static uint64_t seed = 1;
@@ -113,7 +114,14 @@ static void listen(int fd, struct story *story)
 	}
 }
 
-static void run_and_kill(struct blobs *b, struct story *story, uint64_t *dice_state)
+/* Until the child is at its first step, however long it takes to open, or has ended. */
+static void await_step(int fd)
+{
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+	assert_int_equal(poll(&readable, 1, PATIENCE_MS), 1);
+}
+
+static void run_and_kill(struct blobs *b, struct story *story, uint64_t *dice_state, unsigned rest)
 {
 	int fds[2], status;
 	assert_int_equal(pipe(fds), 0);
@@ -126,6 +134,8 @@ static void run_and_kill(struct blobs *b, struct story *story, uint64_t *dice_st
 		child(b, of_child, fds[1]);
 	}
 	(void)close(fds[1]);
+	if (rest % 2 == 0)
+		await_step(fds[0]);
 	(void)nanosleep(&until, NULL); /* the moment is the point: any will do */
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -141,7 +151,7 @@ static void start_after_kill(struct blobs *b)
 {
 	const struct timespec moment = {.tv_nsec = 1000000};
 	int err = blobs_start(b, false);
-	for (unsigned i = 0; err == PS_EBUSY && i < 10000; i++) {
+	for (unsigned i = 0; err == PS_EBUSY && i < PATIENCE_MS; i++) {
 		(void)nanosleep(&moment, NULL);
 		err = blobs_start(b, false);
 	}
@@ -159,7 +169,7 @@ static void a_killed_process_leaves_the_old_or_the_new(void **state)
 		story.done[i].key = i;
 	blobs_close(b);
 	for (unsigned round = 0; round < rounds; round++) {
-		run_and_kill(b, &story, &dice_state);
+		run_and_kill(b, &story, &dice_state, round);
 		start_after_kill(b);
 		blobs_check(b);
 		for (uint32_t i = 0; i < KEYS; i++) {

@@ -16,7 +16,7 @@ enum {
 	PAD = 128 << 10,
 	INFLIGHT = 2 << 20, /* so that the source is not read far ahead of what is sent */
 	ON_THEIR_WAY = 8,   /* requests, at most: two workers, four each */
-	PATIENCE_MS = 10000,
+	PATIENCE_MS = 120000,
 };
 
 static unsigned seeds = 5;

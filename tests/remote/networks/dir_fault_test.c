@@ -477,17 +477,6 @@ static void what_is_told_is_durable(void **state)
 
 /* ---- given up before and after the step that counts ---- */
 
-/* Another client, when no thread of the one before is left: its close waits only so long for them. */
-static void next_client(struct net_side *side)
-{
-	uint64_t until = net_now_ms() + PATIENCE_S * NET_SECOND_MS;
-	ps_client_close(side->client);
-	while (atomic_load(&side->network->references) > 1 && net_now_ms() < until)
-		usleep(100);
-	assert_int_equal(atomic_load(&side->network->references), 1);
-	side->client = net_client(side->network);
-}
-
 static void say_that_it_waits(void *waits)
 {
 	sem_post(waits);
@@ -539,7 +528,7 @@ static void what_was_called_off_does_not_come(void **state)
 		net_assert_outcome(&r, PS_NET_UNAVAILABLE);
 		ps_net_buffer_release(r.buffer);
 		close(lock);
-		next_client(side);
+		net_next_client(side);
 		assert_false(shows_new(side->client, op, &name));
 		assert_int_equal(leftovers(side), 0);
 	}
@@ -567,7 +556,7 @@ static void what_may_come_is_told_unknown(void **state)
 		net_assert_outcome(&r, PS_NET_UNKNOWN);
 		ps_net_buffer_release(r.buffer);
 		calls_hang(false, false);
-		next_client(side);
+		net_next_client(side);
 		assert_true(shows_new(side->client, op, &name));
 	}
 }

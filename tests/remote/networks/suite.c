@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "tests/remote/networks/suite.h"
 
-enum { MS_PER_S = 1000, NS_PER_MS = 1000000, MOST_TESTS = 64 };
+enum { PATIENCE_MS = 120000, MS_PER_S = 1000, NS_PER_MS = 1000000, MOST_TESTS = 64 };
 
 const struct networks_suite *net_suite;
 uint64_t net_seed;
@@ -63,6 +64,16 @@ void net_close(struct net_side *side)
 	ps_network_close(side->network);
 	side->client = NULL;
 	side->network = NULL;
+}
+
+void net_next_client(struct net_side *side)
+{
+	uint64_t until = net_now_ms() + PATIENCE_MS;
+	ps_client_close(side->client);
+	while (atomic_load(&side->network->references) > 1 && net_now_ms() < until)
+		usleep(100);
+	assert_int_equal(atomic_load(&side->network->references), 1);
+	side->client = net_client(side->network);
 }
 
 int net_begin(void **state)

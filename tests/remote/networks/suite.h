@@ -56,6 +56,9 @@ int net_end(void **state);
 void net_open_at(struct net_side *side, const char *url, bool read_only);
 void net_close(struct net_side *side);
 ps_client *net_client(ps_network *network);
+/* Another client in place of this one, when no thread of its own is left: a close waits only so long for
+ * them. */
+void net_next_client(struct net_side *side);
 
 /* The i-th name of this run. */
 struct ps_pad_name net_name(uint64_t i);

@@ -1,4 +1,5 @@
 /* What a sync costs: of one change in an index of a million keys, and of none. */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,10 @@ static void no_request_while_idle(void **state)
 	(void)state;
 	blobs_put(b, "key", 10, 1);
 	(void)sync_machine(b);
+	do {
+		(void)sched_yield();
+		ps_workers_figures(b->r->workers, &workers);
+	} while (workers.asleep < b->options.workers);
 	ps_mem_figures(blobs_world(b), &figures, true);
 	(void)nanosleep(&while_idle, NULL); /* nothing happens in it: there is no event to wait for */
 	ps_mem_figures(blobs_world(b), &figures, true);

@@ -7,6 +7,9 @@
 #include "concurrent/token_pool.h"
 #include "fixture.h"
 
+/* A second is promised, to a machine that has time; this is shorter than the requests' own time-out. */
+#define PROMPTLY_NS (30 * PS_SECOND_NS)
+
 static struct ps_group_options group_options = {.size = sizeof(group_options)};
 
 static struct script_answer answer_soon(void *arg, unsigned client, uint64_t nth,
@@ -139,7 +142,7 @@ static void who_waits_for_a_token_can_be_cancelled(void **state)
 	uint64_t began_ns = ps_clock_now(&ps_system_clock);
 	ps_group_cancel(group);
 	FAILS(PS_ECANCELED, ps_group_wait(group));
-	assert_true(ps_clock_now(&ps_system_clock) - began_ns < PS_SECOND_NS);
+	assert_true(ps_clock_now(&ps_system_clock) - began_ns < PROMPTLY_NS);
 	ps_group_free(group);
 	pads_check_ended(pads, 50);
 	for (int i = 0; i < 50; i++)
