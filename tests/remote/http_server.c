@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE_S = 10, BODY_MAX = 64 << 20 };
+enum { PATIENCE_S = 120, BODY_MAX = 64 << 20 };
 
 struct connection {
 	struct connection *next;
@@ -256,6 +256,7 @@ static void *run_connection(void *arg)
 	pthread_mutex_lock(&c->server->lock);
 	c->open = false;
 	close(c->fd);
+	pthread_cond_broadcast(&c->server->changed);
 	pthread_mutex_unlock(&c->server->lock);
 	return NULL;
 }
@@ -395,4 +396,31 @@ bool http_server_wait_stalled(struct http_server *server, unsigned n)
 	bool enough = server->stalled >= n;
 	pthread_mutex_unlock(&server->lock);
 	return enough;
+}
+
+static bool any_open_locked(const struct http_server *server, unsigned behind)
+{
+	for (const struct connection *c = server->connections; c; c = c->next)
+		if (c->open && c->number > behind)
+			return true;
+	return false;
+}
+
+bool http_server_wait_ended(struct http_server *server, unsigned behind)
+{
+	struct timespec until;
+	int err = 0;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_S;
+	pthread_mutex_lock(&server->lock);
+	bool open = any_open_locked(server, behind);
+	while (open && err == 0) {
+		/* What stalls as late as now ends, too. */
+		server->releases += server->stalled > 0;
+		pthread_cond_broadcast(&server->changed);
+		err = pthread_cond_timedwait(&server->changed, &server->lock, &until);
+		open = any_open_locked(server, behind);
+	}
+	pthread_mutex_unlock(&server->lock);
+	return !open;
 }

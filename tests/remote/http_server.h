@@ -58,6 +58,9 @@ void http_server_stop(struct http_server *server);
 unsigned http_server_port(const struct http_server *server);
 /* Connections accepted so far. */
 unsigned http_server_connections(const struct http_server *server);
+/* Waits until all that were accepted behind the first so many have ended; what is stalled among them ends.
+ * False: one has not, in a time that everything has. */
+bool http_server_wait_ended(struct http_server *server, unsigned behind);
 /* What is stalled now ends: its connections are closed. */
 void http_server_release(struct http_server *server);
 /* Requests that are stalled now. */

@@ -37,7 +37,7 @@ static void place_on_engine(struct blobs *b, unsigned number)
 	int len = snprintf(b->url, sizeof(b->url), "%.*sblobs-%d-%u%s", (int)(place - url), url,
 	                   (int)getpid(), number, place + 2);
 	assert_true(len > 0 && (size_t)len < sizeof(b->url));
-	b->options.timeout_ms = 20000;
+	b->options.timeout_ms = 60000;
 }
 
 static struct blobs *new_in(const char *folder, const char *scheme, const struct ps_remote_seams *seams)
@@ -59,9 +59,10 @@ static struct blobs *new_in(const char *folder, const char *scheme, const struct
 	                                        .timeout_ms = 2000,
 	                                        .retries = 4,
 	                                        .create = 1};
-	if (strcmp(scheme, "dir") == 0)
+	if (strcmp(scheme, "dir") == 0) {
 		snprintf(b->url, sizeof(b->url), "dir:%s/network", b->folder);
-	else if (strcmp(scheme, BLOBS_ENGINE) == 0)
+		b->options.timeout_ms = 60000; /* its disk may have other work as well */
+	} else if (strcmp(scheme, BLOBS_ENGINE) == 0)
 		place_on_engine(b, ++number);
 	else
 		snprintf(b->url, sizeof(b->url), "mem:blobs-%d-%u", (int)getpid(), ++number);

@@ -5,7 +5,7 @@
 
 #include "tests/remote/sync/sync_fixture.h"
 
-enum { KEYS = 220, PART = 4096, HUNG = 4, TIMEOUT_MS = 100 };
+enum { KEYS = 220, PART = 4096, HUNG = 4, TIMEOUT_MS = 10000 };
 
 /* Pads hold so little that a small index takes many. */
 static void cut_small(struct blobs *b)
@@ -60,41 +60,47 @@ static void done(struct blobs *a, struct blobs *b)
 
 struct watch {
 	struct blobs *b;
-	uint32_t most;
+	ps_mem_world *world;
+	unsigned rule;
+	uint32_t in_flight;
+	uint64_t until_ns;
 };
 
+/* Canceled when all that are to hang do, or the first is out of time. */
 static int watch_requests(void *arg, const struct ps_remote_progress *progress)
 {
 	struct watch *w = arg;
 	struct ps_workers_figures figures;
 	(void)progress;
+	if (ps_mem_rule_hits(w->world, w->rule) < HUNG)
+		return ps_clock_now(&ps_system_clock) > w->until_ns;
 	ps_workers_figures(w->b->r->workers, &figures);
-	w->most = figures.in_flight > w->most ? figures.in_flight : w->most;
-	return 0;
+	w->in_flight = figures.in_flight > w->in_flight ? figures.in_flight : w->in_flight;
+	return 1;
 }
 
-/* So many requests hang until they are out of time: one by one each would be alone meanwhile. */
-static uint32_t most_in_flight(ps_mem_world *world, struct blobs *b, enum ps_net_op op, uint64_t first)
+/* While so many requests hang; one by one the first would be alone until it is out of time. */
+static uint32_t in_flight(ps_mem_world *world, struct blobs *b, enum ps_net_op op, uint64_t first)
 {
 	const struct ps_mem_rule rule = {
 	    .fault = PS_MEM_HANG, .ops = 1U << op, .first = first, .count = HUNG};
-	struct watch watch = {.b = b};
-	unsigned number;
-	assert_ok(ps_mem_rule_add(world, &rule, &number));
-	assert_ok(ps_remote_sync(b->r, watch_requests, &watch, NULL));
-	assert_int_equal(ps_mem_rule_hits(world, number), HUNG);
+	struct watch watch = {.b = b, .world = world};
+	watch.until_ns = ps_clock_now(&ps_system_clock) + TIMEOUT_MS * PS_MS_NS;
+	assert_ok(ps_mem_rule_add(world, &rule, &watch.rule));
+	assert_error(ps_remote_sync(b->r, watch_requests, &watch, NULL), PS_ECANCELED);
 	ps_mem_rule_remove(world, 0);
-	return watch.most;
+	(void)sync_machine(b);
+	return watch.in_flight;
 }
 
 static void parts_are_sent_and_fetched_together(void **state)
 {
 	(void)state;
 	struct blobs *a = new_store(), *b = machine_open(a);
-	assert_in_range(most_in_flight(blobs_world(a), a, PS_NET_CREATE, 1), HUNG, 64);
+	assert_in_range(in_flight(blobs_world(a), a, PS_NET_CREATE, 1), HUNG, 64);
 	assert_in_range(parts_of(a), 8, 64);
 	/* The first get is the head's. */
-	assert_in_range(most_in_flight(blobs_world(a), b, PS_NET_GET, 2), HUNG, 64);
+	assert_in_range(in_flight(blobs_world(a), b, PS_NET_GET, 2), HUNG, 64);
 	assert_int_equal(parts_of(b), parts_of(a));
 	done(a, b);
 }
@@ -110,7 +116,7 @@ static void many_small_runs_are_fetched_together(void **state)
 		put_keys(a, KEYS + i, KEYS + i + 1);
 		(void)sync_machine(a);
 	}
-	assert_in_range(most_in_flight(blobs_world(a), b, PS_NET_GET, 2), HUNG, 64);
+	assert_in_range(in_flight(blobs_world(a), b, PS_NET_GET, 2), HUNG, 64);
 	done(a, b);
 }
 
