@@ -1,5 +1,8 @@
 /* Table entries and checksums. */
 #include <xxhash.h>
+#ifdef PS_HAVE_XXH_DISPATCH
+#include <xxh_x86dispatch.h> /* the same function, by another name */
+#endif
 
 #include "store/base_internal.h"
 
