@@ -95,7 +95,12 @@ struct whole {
 	struct stage value; /* the same bytes as one value of a remote store */
 	uint8_t *bytes;
 	uint64_t len;
-	struct figure push, put, pushed, clone, get, cloned;
+	struct figure push, put, pushed, clone, get, cloned, clone_cpu, get_cpu, cloned_cpu;
+};
+
+/* By the clock, and of the processors. */
+struct took {
+	double wall, cpu;
 };
 
 static double time_push(struct whole *t)
@@ -116,7 +121,17 @@ static double time_put(struct whole *t)
 	return now() - start;
 }
 
-static double time_clone(struct whole *t, uint64_t version)
+static struct took begin_timing(void)
+{
+	return (struct took){now(), process_time()};
+}
+
+static struct took since(struct took begin)
+{
+	return (struct took){now() - begin.wall, process_time() - begin.cpu};
+}
+
+static struct took time_clone(struct whole *t, uint64_t version)
 {
 	char path[1100];
 	uint8_t is[OBJECT];
@@ -124,9 +139,9 @@ static double time_clone(struct whole *t, uint64_t version)
 	struct ps_clone_options options = {.size = sizeof(options)};
 	struct ps_clone_result result;
 	(void)snprintf(path, sizeof(path), "%s/clone", t->w.stage.folder);
-	double start = now();
+	struct took begin = begin_timing();
 	MUST(ps_clone(t->w.stage.r, path, &options, &result));
-	double seconds = now() - start;
+	struct took took = since(begin);
 	ps_storer *s = store_open(path, NULL);
 	for (uint64_t i = 0; i < t->w.count; i += 97) {
 		MUST(ps_get(s, t->w.ids[i], is, sizeof(is), &got));
@@ -134,21 +149,22 @@ static double time_clone(struct whole *t, uint64_t version)
 	}
 	MUST(ps_close(s));
 	remove_file(path);
-	return seconds;
+	return took;
 }
 
-static double time_get(struct whole *t)
+static struct took time_get(struct whole *t)
 {
 	size_t got;
-	double start = now();
+	struct took begin = begin_timing();
 	MUST(ps_remote_get(t->value.r, "value", t->bytes, t->len, &got, NULL));
-	return now() - start;
+	return since(begin);
 }
 
 /* Who begins changes with the round. */
 static void run_round(struct whole *t, uint64_t version)
 {
-	double mib = (double)t->len / (1 << 20), push = 0, clone = 0;
+	double mib = (double)t->len / (1 << 20), push = 0;
+	struct took clone = {0};
 	bool first = version % 2;
 	change(&t->w, OBJECT, version, 1);
 	chance_fill(&t->w.chance, t->bytes, t->len - 8);
@@ -159,15 +175,18 @@ static void run_round(struct whole *t, uint64_t version)
 		push = time_push(t);
 	if (first)
 		clone = time_clone(t, version);
-	double get = time_get(t);
+	struct took get = time_get(t);
 	if (!first)
 		clone = time_clone(t, version);
 	figure_add(&t->push, mib / push);
 	figure_add(&t->put, mib / put);
 	figure_add(&t->pushed, put / push);
-	figure_add(&t->clone, mib / clone);
-	figure_add(&t->get, mib / get);
-	figure_add(&t->cloned, get / clone);
+	figure_add(&t->clone, mib / clone.wall);
+	figure_add(&t->get, mib / get.wall);
+	figure_add(&t->cloned, get.wall / clone.wall);
+	figure_add(&t->clone_cpu, clone.cpu * 1024 / mib);
+	figure_add(&t->get_cpu, get.cpu * 1024 / mib);
+	figure_add(&t->cloned_cpu, get.cpu / clone.cpu);
 }
 
 static void report_whole(const struct whole *t)
@@ -179,6 +198,9 @@ static void report_whole(const struct whole *t)
 	report(b, "get of one value", "MiB/s", &t->get, GOAL_NONE, 0);
 	report(b, "clone of as many bytes", "MiB/s", &t->clone, GOAL_NONE, 0);
 	report(b, "clone over get", "x", &t->cloned, GOAL_AT_LEAST, 0.8);
+	report(b, "get, processor's time", "s/GiB", &t->get_cpu, GOAL_NONE, 0);
+	report(b, "clone, processor's time", "s/GiB", &t->clone_cpu, GOAL_NONE, 0);
+	report(b, "clone over get, processor's time", "x", &t->cloned_cpu, GOAL_NONE, 0);
 }
 
 /* ---- those who use the store meanwhile ---- */
