@@ -117,12 +117,6 @@ static int copy_all(struct clone *c)
 	return PS_OK;
 }
 
-static int copy_whole(struct clone *c)
-{
-	int err = ps_state_reader_new(&c->memory, c->r, &c->manifest, c->state, &c->reader);
-	return err ? err : copy_all(c);
-}
-
 /* What the log has changed is here; all else is told by the state, or by a later one that has it so. */
 static int copy_lazily(struct clone *c)
 {
@@ -154,7 +148,7 @@ static int fill(struct clone *c, ps_storer *s)
 	int err = ps_restore_begin(s, &c->restore);
 	if (err)
 		return err;
-	err = c->options.lazy ? copy_lazily(c) : copy_whole(c);
+	err = c->options.lazy ? copy_lazily(c) : copy_all(c);
 	if (!err)
 		err = not_possible(c, ps_restore_finish(c->restore, &info));
 	else
@@ -187,12 +181,26 @@ static int note_state(struct clone *c, ps_storer *s)
 
 /* ---- the file ---- */
 
+enum { LOG_LEAST = 1 << 20, LOG_MOST = 8 << 20, LOG_SHARE = 64, BUDGET_SHARE = 8 };
+
+/* About what the store would move its log to once all is there (store/checkpoint.c): given at once, nothing
+ * is written for that at the end, and no hole is left. */
+static uint64_t log_bytes(const struct clone *c, uint64_t memory_budget)
+{
+	uint64_t bytes = LOG_LEAST, wanted = c->reached.live_bytes / LOG_SHARE;
+	uint64_t most = memory_budget ? memory_budget / BUDGET_SHARE : LOG_MOST;
+	while (bytes < LOG_MOST && 2 * bytes <= wanted && 2 * bytes <= most)
+		bytes *= 2;
+	return bytes;
+}
+
 static int open_base(const struct clone *c, ps_storer **base)
 {
 	struct ps_base_options options = {.size = sizeof(options)};
 	if (c->options.base)
 		memcpy(&options, c->options.base, c->options.base->size);
 	options.mode = PS_OPEN_CREATE_NEW;
+	options.log_bytes = options.log_bytes ? options.log_bytes : log_bytes(c, options.memory_budget);
 	return ps_base_open(c->temporary, &options, base);
 }
 
@@ -203,8 +211,6 @@ static int fill_and_close(struct clone *c, ps_storer *base)
 	int err = ps_multi_open_attached(base, c->options.multi, NULL, &s);
 	if (!err)
 		err = fill(c, s);
-	ps_state_reader_free(c->reader);
-	ps_state_lookup_free(c->lookup);
 	if (!err)
 		err = note_state(c, s);
 	char sentence[512];
@@ -271,6 +277,21 @@ static int take_hold(struct clone *c)
 	return err;
 }
 
+/* What has been asked for comes while the log is read and the file is made. */
+static int begin_reading(struct clone *c)
+{
+	return c->options.lazy ? PS_OK
+	                       : ps_state_reader_new(&c->memory, c->r, &c->manifest, c->state, &c->reader);
+}
+
+static void end_reading(struct clone *c)
+{
+	ps_state_reader_free(c->reader);
+	ps_state_lookup_free(c->lookup);
+	c->reader = NULL;
+	c->lookup = NULL;
+}
+
 static int look(struct clone *c)
 {
 	int err = c->options.take_over ? take_hold(c) : ps_remote_sync(c->r, NULL, NULL, NULL);
@@ -278,6 +299,8 @@ static int look(struct clone *c)
 		err = push_read_manifest(c->r, PS_PUSH_MANIFEST_KEY, &c->manifest);
 	if (!err)
 		err = find_state(c);
+	if (!err)
+		err = begin_reading(c);
 	return err ? err : read_log(c);
 }
 
@@ -289,6 +312,7 @@ static int clone_to(struct clone *c, const char *path, struct ps_clone_result *r
 		err = look(c);
 	if (!err)
 		err = write_file(c, path);
+	end_reading(c);
 	if (ps_loss_is(err) && c->state)
 		err = ps_loss_judge_state(&c->memory, c->r, c->state->info.here.interval, err, canceled, c);
 	if (!err)

@@ -95,6 +95,11 @@ struct ps_pack_item {
 /* A value of `bytes` bytes that is this pack. PS_ENOMEM. */
 PS_CHECKED int ps_pack_reader_new(struct ps_memory *memory, const struct ps_pack_about *about, uint64_t bytes,
                                   ps_pack_read_fn read, void *arg, ps_pack_reader **reader);
+/* The next len bytes where they are, valid until the next call of this or of the function that reads; NULL:
+ * they are to be read. */
+typedef const uint8_t *(*ps_pack_lend_fn)(void *arg, size_t len);
+/* Before the first item: blocks are taken from there, without a copy, where they lie in one piece. */
+void ps_pack_reader_lent(ps_pack_reader *r, ps_pack_lend_fn lend);
 /* Before the first item: only the block from offset to end is read, and `read` gives these bytes. */
 void ps_pack_reader_one_block(ps_pack_reader *r, uint64_t offset, uint64_t end);
 /* PS_ENOTFOUND: that was all, and index and tail fit it. PS_ECORRUPT, PS_EVERSION, what `read` returned. */

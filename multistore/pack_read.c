@@ -16,11 +16,13 @@ struct ps_pack_reader {
 	char name[PS_PACK_NAME];
 	uint64_t bytes, offset; /* of the value; read so far */
 	ps_pack_read_fn read;
+	ps_pack_lend_fn lend; /* NULL: all is read */
 	void *arg;
 	ZSTD_DCtx *zstd;
-	uint8_t *raw, *stored;
-	size_t used, at; /* of raw */
-	uint32_t items;  /* left in the block */
+	uint8_t *raw, *stored; /* NULL: not used yet */
+	const uint8_t *block;  /* contents: raw, or lent */
+	size_t used, at;       /* of them */
+	uint32_t items;        /* left in the block */
 	ps_id block_first, block_last;
 	bool begins;                 /* the next item is the block's first */
 	bool any;                    /* an item was read */
@@ -47,6 +49,22 @@ static int take(ps_pack_reader *r, void *buf, size_t len)
 	if (!err)
 		r->offset += len;
 	return err;
+}
+
+/* The next bytes, in memory of the source or in *own, which takes a block. */
+static int take_block(ps_pack_reader *r, size_t len, uint8_t **own, const uint8_t **bytes)
+{
+	*bytes = r->lend && len <= r->bytes - r->offset ? r->lend(r->arg, len) : NULL;
+	if (*bytes) {
+		r->offset += len;
+		return PS_OK;
+	}
+	if (!*own)
+		*own = ps_memory_alloc(r->memory, PACK_BLOCK);
+	if (!*own)
+		return ps_fail(PS_ENOMEM, "%s: no memory for a block", r->name);
+	*bytes = *own;
+	return take(r, *own, len);
 }
 
 /* ---- head and tail ---- */
@@ -199,17 +217,21 @@ static int note_line(ps_pack_reader *r, const struct pack_block_bytes *head, uin
 }
 
 /* One frame, of exactly this content, with no dictionary; more is not looked at. */
-static int open_frame(ps_pack_reader *r, size_t stored, size_t raw)
+static int open_frame(ps_pack_reader *r, const uint8_t *frame, size_t stored, size_t raw)
 {
-	if (ZSTD_getFrameContentSize(r->stored, stored) != raw ||
-	    ZSTD_findFrameCompressedSize(r->stored, stored) != stored ||
-	    ZSTD_getDictID_fromFrame(r->stored, stored) != 0)
+	if (ZSTD_getFrameContentSize(frame, stored) != raw ||
+	    ZSTD_findFrameCompressedSize(frame, stored) != stored ||
+	    ZSTD_getDictID_fromFrame(frame, stored) != 0)
 		return damaged(r, "a block is not the one zstd frame that it should be");
 	if (!r->zstd)
 		r->zstd = ZSTD_createDCtx();
-	if (!r->zstd || ZSTD_isError(ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, PACK_WINDOW_LOG)))
+	if (!r->raw)
+		r->raw = ps_memory_alloc(r->memory, PACK_BLOCK);
+	if (!r->zstd || !r->raw ||
+	    ZSTD_isError(ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, PACK_WINDOW_LOG)))
 		return ps_fail(PS_ENOMEM, "%s: no memory for a block", r->name);
-	size_t len = ZSTD_decompressDCtx(r->zstd, r->raw, PACK_BLOCK, r->stored, stored);
+	size_t len = ZSTD_decompressDCtx(r->zstd, r->raw, PACK_BLOCK, frame, stored);
+	r->block = r->raw;
 	return ZSTD_isError(len) || len != raw ? damaged(r, "a block cannot be decompressed") : PS_OK;
 }
 
@@ -220,10 +242,11 @@ static int read_contents(ps_pack_reader *r, const struct pack_block_bytes *head)
 	    (!(flags & PACK_BLOCK_ZSTD) && stored != raw) || ps_get32(head->items) == 0 ||
 	    ps_get32(head->items) > raw / 3)
 		return damaged(r, "a block has impossible lengths");
-	int err = take(r, flags & PACK_BLOCK_ZSTD ? r->stored : r->raw, stored);
-	if (!err && (flags & PACK_BLOCK_ZSTD))
-		err = open_frame(r, stored, raw);
-	return err;
+	if (!(flags & PACK_BLOCK_ZSTD))
+		return take_block(r, stored, &r->raw, &r->block);
+	const uint8_t *frame;
+	int err = take_block(r, stored, &r->stored, &frame);
+	return err ? err : open_frame(r, frame, stored, raw);
 }
 
 /* PS_ENOTFOUND: the blocks have ended, and so has the pack. */
@@ -258,7 +281,7 @@ static bool take_number(ps_pack_reader *r, uint64_t *number)
 {
 	*number = 0;
 	for (unsigned shift = 0; shift < 64 && r->at < r->used; shift += 7) {
-		uint8_t byte = r->raw[r->at++];
+		uint8_t byte = r->block[r->at++];
 		if (shift == 63 && byte > 1)
 			return false;
 		*number |= (uint64_t)(byte & 0x7f) << shift;
@@ -272,7 +295,7 @@ static int take_bytes(ps_pack_reader *r, size_t len, struct ps_pack_item *item)
 {
 	if (len > r->used - r->at)
 		return damaged(r, "an object is longer than its block");
-	item->bytes = r->raw + r->at;
+	item->bytes = r->block + r->at;
 	item->len = len;
 	r->at += len;
 	r->tail.contents += len;
@@ -381,7 +404,7 @@ static int read_item(ps_pack_reader *r, struct ps_pack_item *item)
 	*item = (struct ps_pack_item){0};
 	if (r->at == r->used)
 		return damaged(r, "a block has fewer items than it says");
-	unsigned kind = r->raw[r->at++];
+	unsigned kind = r->block[r->at++];
 	int err;
 	if (kind == PACK_ITEM_PIECE || kind == PACK_ITEM_ZEROS)
 		err = read_piece(r, kind == PACK_ITEM_ZEROS, item);
@@ -413,6 +436,11 @@ int ps_pack_reader_next(ps_pack_reader *r, struct ps_pack_item *item)
 	return err ? err : read_item(r, item);
 }
 
+void ps_pack_reader_lent(ps_pack_reader *r, ps_pack_lend_fn lend)
+{
+	r->lend = lend;
+}
+
 void ps_pack_reader_one_block(ps_pack_reader *r, uint64_t offset, uint64_t end)
 {
 	r->offset = offset;
@@ -436,12 +464,6 @@ int ps_pack_reader_new(struct ps_memory *memory, const struct ps_pack_about *abo
 	*r = (ps_pack_reader){.memory = memory, .about = *about, .bytes = bytes, .read = read, .arg = arg};
 	ps_pack_name(about, r->name);
 	r->tail.about = *about;
-	r->raw = ps_memory_alloc(memory, PACK_BLOCK);
-	r->stored = ps_memory_alloc(memory, PACK_BLOCK);
-	if (!r->raw || !r->stored) {
-		ps_pack_reader_free(r);
-		return ps_fail(PS_ENOMEM, "no memory for a pack's block");
-	}
 	*reader = r;
 	return PS_OK;
 }

@@ -12,9 +12,9 @@
 #include "multistore/run_source.h"
 
 enum {
-	AHEAD_BYTES = 64 << 20, /* of all runs together, in two halves each */
-	CHUNK_MIN = 256 << 10,
-	CHUNK_MOST = 32 << 20,
+	AHEAD_BYTES = 64 << 20, /* of all runs together */
+	RANGE_MIN = 256 << 10,
+	RANGE_MOST = 8 << 20, /* the largest pad: a smaller part of one takes two requests */
 };
 #define NO_SLOT UINT64_MAX
 
@@ -35,6 +35,7 @@ struct run_reader {
 
 struct ps_state_reader {
 	struct ps_memory *memory;
+	bool begun;                       /* every run stands at an object */
 	uint32_t runs, current;           /* current: whose the last object was */
 	uint64_t slot[PS_STATE_RUNS_MAX]; /* of the next object of each; NO_SLOT: there are no more */
 	struct run_reader run[PS_STATE_RUNS_MAX];
@@ -50,6 +51,11 @@ struct ps_state_reader {
 static int read_source(void *arg, void *buf, size_t len)
 {
 	return ps_run_source_read(arg, buf, len);
+}
+
+static const uint8_t *lend_source(void *arg, size_t len)
+{
+	return ps_run_source_lend(arg, len);
 }
 
 static int damaged(const struct run_reader *r, const char *what)
@@ -92,6 +98,8 @@ static int read_item(struct run_reader *r)
 			const struct ps_push_manifest_pack *p = &r->packs[r->next_pack++];
 			err = ps_pack_reader_new(r->memory, &p->about, p->bytes, read_source, r->source,
 			                         &r->pack);
+			if (!err)
+				ps_pack_reader_lent(r->pack, lend_source);
 		}
 		if (!err)
 			err = ps_pack_reader_next(r->pack, &r->item);
@@ -164,14 +172,19 @@ static void take_object(struct run_reader *r)
 
 /* ---- all of them ---- */
 
-static size_t chunk_of(uint64_t bytes, uint64_t all)
+/* Powers of two: what is asked for begins where pads do. */
+static size_t range_of(uint64_t share)
 {
-	uint64_t chunk = CHUNK_MIN,
-	         share = all ? (uint64_t)((double)bytes / (double)all * (AHEAD_BYTES / 2)) : 0;
-	/* Powers of two: what is asked for begins where pads do. */
-	while (chunk < CHUNK_MOST && chunk * 2 <= share)
-		chunk *= 2;
-	return (size_t)chunk;
+	uint64_t range = RANGE_MIN;
+	while (range < RANGE_MOST && range * 4 <= share)
+		range *= 2;
+	return (size_t)range;
+}
+
+static uint32_t ranges_of(uint64_t share, size_t range)
+{
+	uint64_t ranges = share / range;
+	return ranges < 2 ? 2 : ranges < PS_RUN_SOURCE_RANGES ? (uint32_t)ranges : PS_RUN_SOURCE_RANGES;
 }
 
 static int open_run(ps_state_reader *s, ps_remote *r, const struct ps_push_manifest *m, uint32_t number,
@@ -179,9 +192,11 @@ static int open_run(ps_state_reader *s, ps_remote *r, const struct ps_push_manif
 {
 	struct run_reader *run = &s->run[s->runs];
 	const struct ps_push_manifest_run *of = &m->runs[number];
+	uint64_t share = all ? (uint64_t)((double)of->bytes / (double)all * AHEAD_BYTES) : 0;
+	size_t range = range_of(share);
 	*run = (struct run_reader){.memory = s->memory, .run = of, .packs = ps_push_manifest_packs(m, of)};
-	int err =
-	    ps_run_source_new(s->memory, r, run->packs, of->packs, chunk_of(of->bytes, all), &run->source);
+	int err = ps_run_source_new(s->memory, r, run->packs, of->packs, range, ranges_of(share, range),
+	                            &run->source);
 	if (!err)
 		s->runs++;
 	return err;
@@ -200,12 +215,21 @@ int ps_state_reader_new(struct ps_memory *memory, ps_remote *r, const struct ps_
 	int err = PS_OK;
 	for (uint32_t i = 0; i < state->runs && !err; i++)
 		err = open_run(s, r, m, state->run[i], all);
-	for (uint32_t i = 0; i < s->runs && !err; i++)
-		err = next_object(&s->run[i], &s->slot[i]);
 	if (err)
 		ps_state_reader_free(s);
 	else
 		*reader = s;
+	return err;
+}
+
+/* To the first object of each: the first bytes are waited for here, so that the caller of _new has something
+ * else to do until they come. */
+static int begin_runs(ps_state_reader *s)
+{
+	int err = PS_OK;
+	for (uint32_t i = 0; i < s->runs && !err; i++)
+		err = next_object(&s->run[i], &s->slot[i]);
+	s->begun = !err;
 	return err;
 }
 
@@ -257,8 +281,8 @@ static int find_layers(ps_state_reader *s)
 int ps_state_reader_next(ps_state_reader *s, struct ps_cut_object *object, const uint8_t **bytes)
 {
 	struct run_reader *last = &s->run[s->current];
-	int err = PS_OK;
-	if (last->object.id != PS_ID_NONE && s->runs > 0) /* was given before */
+	int err = s->begun ? PS_OK : begin_runs(s);
+	if (!err && last->object.id != PS_ID_NONE && s->runs > 0) /* was given before */
 		err = pass_over(s, ps_slot_of(last->object.id));
 	if (err)
 		return err;

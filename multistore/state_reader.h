@@ -8,7 +8,8 @@
 
 typedef struct ps_state_reader ps_state_reader;
 
-/* m and state stay as they are until it is freed. PS_ENOMEM. */
+/* What comes first is asked for, and not waited for. m and state stay as they are until it is freed.
+ * PS_ENOMEM. */
 PS_CHECKED int ps_state_reader_new(struct ps_memory *memory, ps_remote *r, const struct ps_push_manifest *m,
                                    const struct ps_push_manifest_state *state, ps_state_reader **reader);
 /* The next object; bytes: of PS_CUT_BYTES, valid until the next call. PS_ENOTFOUND: that was all, and each

@@ -10,7 +10,14 @@
 #include "store/base_internal.h"
 #include "store/bulk.h"
 
-enum { ITEMS_LEAST = 64, ITEMS_MOST = 16384, SET_AT_ONCE = 256 };
+enum {
+	ITEMS_LEAST = 64,
+	ITEMS_MOST = 16384,
+	SET_AT_ONCE = 256,
+	/* Buffers of a part on their way: they keep a disk busy, and more would only be more memory to touch
+	 * for the first time, which costs more than what is copied there. */
+	IN_FLIGHT = 6,
+};
 #define NO_SLOT UINT64_MAX
 
 struct bulk_item {
@@ -37,8 +44,10 @@ int bulk_init(struct bulk *b, struct store *s)
 	b->room = MIN(MAX((size_t)(s->budget / 256 / sizeof(struct bulk_item)), (size_t)ITEMS_LEAST),
 	              (size_t)ITEMS_MOST);
 	b->frames = ps_memory_zalloc(&s->memory, (classes + 1) * sizeof(*b->frames));
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
+		b->part[i].set.most = IN_FLIGHT;
 		b->part[i].items = ps_memory_alloc(&s->memory, items_bytes(b));
+	}
 	if (b->frames && b->part[0].items && b->part[1].items)
 		return PS_OK;
 	return ps_fail(PS_ENOMEM, "%s: no memory for a bulk load", s->path);

@@ -288,6 +288,11 @@ int change_wait(struct store *s, struct change *c)
 	return staging_wait(s, change_writes(c));
 }
 
+static unsigned most_in_flight(const struct write_set *set)
+{
+	return set->most ? set->most : IN_FLIGHT;
+}
+
 /* An open buffer with room for so many bytes. What is in flight gives its buffers back when the budget is
  * short. */
 static int open_buffer(struct store *s, struct write_set *set, uint64_t bytes)
@@ -299,7 +304,7 @@ static int open_buffer(struct store *s, struct write_set *set, uint64_t bytes)
 		start_open(s, set);
 	if (set->open)
 		return PS_OK;
-	while (set->first && (set->count >= IN_FLIGHT || set->bytes + size > bytes_max(s)))
+	while (set->first && (set->count >= most_in_flight(set) || set->bytes + size > bytes_max(s)))
 		wait_for_first(s, set);
 	if (set->error)
 		return earlier_failure(s, set);

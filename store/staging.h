@@ -31,6 +31,7 @@ struct write_set {
 	struct ps_extent run;        /* of the file, for the next pieces; counted in uncommitted_bytes */
 	uint64_t gathered;           /* bytes so far */
 	uint64_t packed_bytes, packed_stretches; /* of packs, so far */
+	unsigned most;               /* in flight; 0: as many as may be */
 	int error;                   /* of a write that has ended: it stays */
 };
 

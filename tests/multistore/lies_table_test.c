@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "multistore/log.h"
+#include "multistore/run_source.h"
 #include "tests/multistore/push_fixture.h"
 
 /* A pack of its own each, as small as packs may be: in slots of a class, in one extent, in chunks below a
@@ -441,6 +442,19 @@ static int push_meanwhile(void *arg, const struct ps_progress *progress)
 	return 0;
 }
 
+/* More packs than a clone asks for before it has shown any of them. */
+static uint64_t push_many_packs(struct scene *c)
+{
+	enum { MANY = 2 * PS_RUN_SOURCE_RANGES };
+	static uint8_t bytes[4000];
+	ps_id id;
+	for (unsigned i = 0; i < MANY; i++) {
+		blobs_fill(bytes, sizeof(bytes), 1000 + i);
+		assert_ok(ps_put(c->w.s, bytes, sizeof(bytes), &id));
+	}
+	return push_now(&c->w).state;
+}
+
 static void a_state_that_is_dropped_while_it_is_cloned_is_said_to_be(void **state)
 {
 	static const struct expected dropped = {PS_ESUPERSEDED, "was dropped by a later push"};
@@ -448,18 +462,17 @@ static void a_state_that_is_dropped_while_it_is_cloned_is_said_to_be(void **stat
 	for (enum then then = REUSED; then <= PURGED; then++) {
 		struct scene c;
 		scene_new(&c, false);
+		uint64_t many = push_many_packs(&c);
 		struct meanwhile m = {&c, then, false};
-		const struct ps_clone_options options = {.size = sizeof(options),
-		                                         .state = c.first_state,
-		                                         .progress = push_meanwhile,
-		                                         .progress_arg = &m};
+		const struct ps_clone_options options = {
+		    .size = sizeof(options), .state = many, .progress = push_meanwhile, .progress_arg = &m};
 		int err = ps_clone(c.knows->r, c.path, &options, NULL);
 		if (err || then == PURGED) {
 			expect_told(&dropped, err, 0, 0);
 			assert_int_equal(access(c.path, F_OK), -1);
 		} else {
 			ps_storer *s = open_stack(&c.w, c.path, PS_OPEN_EXISTING);
-			expect_all(&c, s, 1);
+			expect_all(&c, s, 2);
 			assert_ok(ps_close(s));
 		}
 		scene_free(&c);

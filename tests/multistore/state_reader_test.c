@@ -417,6 +417,7 @@ static void an_older_runs_pack_in_place_of_a_patch_is_refused(void **state)
 	char first[PS_PACK_NAME], second[PS_PACK_NAME];
 	struct ps_cut_object object;
 	ps_state_reader *s;
+	const uint8_t *bytes;
 	(void)state;
 	runs_new(&r, 6);
 	r.pack_most = 16 << 20;
@@ -431,8 +432,10 @@ static void an_older_runs_pack_in_place_of_a_patch_is_refused(void **state)
 	ps_pack_name(&r.packs[0].about, second);
 	assert_ok(ps_remote_remove(r.b->r, second));
 	assert_ok(ps_remote_rename(r.b->r, first, second));
-	int err = ps_state_reader_new(&memory, r.b->r, &r.m, ps_push_manifest_newest(&r.m), &s);
+	assert_ok(ps_state_reader_new(&memory, r.b->r, &r.m, ps_push_manifest_newest(&r.m), &s));
+	int err = ps_state_reader_next(s, &object, &bytes);
 	assert_true(err == PS_ECORRUPT || err == PS_ESUPERSEDED);
+	ps_state_reader_free(s);
 	runs_free(&r);
 }
 
