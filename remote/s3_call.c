@@ -258,7 +258,19 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* The one sure sign that a request left, also if libcurl repeats it by itself. Nothing of it is kept. */
+/* An alert of ours that ends a TLS handshake because of who answers (RFC 8446, 6.2): bad_certificate to
+ * certificate_unknown, unknown_ca, and decrypt_error, which is a signature that does not verify. */
+static bool refuses_peer(const char *data, size_t size)
+{
+	enum { FATAL = 2, FIRST = 42, LAST = 46, UNKNOWN_CA = 48, DECRYPT_ERROR = 51 };
+	if (size != 2 || data[0] != FATAL)
+		return false;
+	return (data[1] >= FIRST && data[1] <= LAST) || data[1] == UNKNOWN_CA || data[1] == DECRYPT_ERROR;
+}
+
+/* The one sure sign that a request left, also if libcurl repeats it by itself; and, where OpenSSL does the
+ * TLS, that the certificate was refused: of a false signature libcurl only tells that the handshake failed.
+ * Nothing else of it is kept. */
 static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
 {
 	struct s3_call *call = arg;
@@ -267,6 +279,8 @@ static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, voi
 	(void)easy;
 	if (type == CURLINFO_HEADER_OUT && size > 0 && memcmp(data, method, size < len ? size : len) == 0)
 		call->attempts++;
+	if (type == CURLINFO_SSL_DATA_OUT && refuses_peer(data, size))
+		call->untrusted = true;
 	return 0;
 }
 
@@ -336,6 +350,7 @@ static void forget_answer(struct s3_call *call)
 	call->sent = call->text_len = 0;
 	call->attempts = 0;
 	call->too_big = false;
+	call->untrusted = false;
 	call->error[0] = '\0';
 	if (call->act == S3_ACT_GET || call->act == S3_ACT_GET_RANGE)
 		call->buffer->len = 0;

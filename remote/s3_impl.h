@@ -89,7 +89,8 @@ struct s3_call {
 	struct ps_net_token token;   /* the version that is to be replaced or removed */
 	struct s3_answer answer;
 	bool too_big;
-	char *text; /* of an error document or a listing */
+	bool untrusted; /* TLS refused the endpoint's certificate */
+	char *text;     /* of an error document or a listing */
 	size_t text_len, text_capacity;
 	char error[CURL_ERROR_SIZE];
 };

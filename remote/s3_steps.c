@@ -50,6 +50,12 @@ void ps_s3_give_up(struct s3_call *call, int error, const char *why)
 	finish(call, left ? PS_NET_UNKNOWN : PS_NET_UNAVAILABLE, error, "%s", why);
 }
 
+static bool is_untrusted(const struct s3_call *call, CURLcode code)
+{
+	return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+	       (code == CURLE_SSL_CONNECT_ERROR && call->untrusted);
+}
+
 static bool finish_curl(struct s3_call *call, CURLcode code)
 {
 	const char *why = call->error[0] ? call->error : curl_easy_strerror(code);
@@ -59,7 +65,7 @@ static bool finish_curl(struct s3_call *call, CURLcode code)
 		              call->act == S3_ACT_GET ? call->buffer->capacity : call->request->len);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return finish(call, left ? PS_NET_UNKNOWN : PS_NET_UNAVAILABLE, PS_ETIMEDOUT, "%s", why);
-	if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+	if (is_untrusted(call, code))
 		return finish(call,
 		              left                            ? PS_NET_UNKNOWN
 		              : call->client->network->opened ? PS_NET_UNAVAILABLE
