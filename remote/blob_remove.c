@@ -273,8 +273,8 @@ static int move_value(struct ps_operation *op, const char *to_key)
 	return ps_operation_end(&target);
 }
 
-/* The address shows what this machine wrote last, in pads that no head names: nobody else changes the key
- * before it has heard of that, and nobody frees the pads. */
+/* This machine wrote it last, in pads that no head names: nobody else frees them. The address of a public
+ * value shows them, so nobody else changes that key before it has heard of it. */
 static bool is_own(const ps_remote *r, const struct ps_record *record)
 {
 	const struct ps_slots *current = &record->sets[PS_SET_CURRENT];
@@ -287,8 +287,7 @@ static bool is_own(const ps_remote *r, const struct ps_record *record)
 
 /* How a key gets another name. */
 struct way {
-	bool copies;   /* the value is written anew, under the new key */
-	bool rewrites; /* first under the old one, since its address comes along */
+	bool rewrites; /* first it is written anew under the old one, in pads that no head names */
 	bool shares;   /* no machine knows of the pads; to be said when that is over */
 };
 
@@ -297,35 +296,14 @@ static int find_way(struct ps_operation *op, struct way *way)
 {
 	struct ps_record record = {0};
 	int err = read_record(op, &record);
-	bool known = err == PS_OK && !never_left(&record), shown = record.flags & PS_RECORD_PUBLIC;
+	bool known = err == PS_OK && !never_left(&record);
 	way->shares = known && ps_manager_may_share(op->r);
 	known = known && !way->shares;
-	way->copies = known && !shown;
-	way->rewrites = known && shown && !is_own(op->r, &record);
-	if (way->copies && (record.flags & PS_RECORD_UPDATING))
-		err = ps_fail(PS_EBUSY, "a put of \"%.64s\" is unfinished: finish or release it first",
-		              op->shown.key);
+	way->rewrites = known && !is_own(op->r, &record);
 	if (err == PS_OK)
 		err = ps_public_check_rename(op->r, op->shown.key);
 	ps_record_done(&record);
 	return err;
-}
-
-/* The old key is ours meanwhile: nobody changes what is copied. A crash leaves both values. */
-static int copy_value(struct ps_operation *op, const char *to_key)
-{
-	struct ps_own_value own = {.r = op->r, .key = op->shown.key};
-	struct ps_remote_put options = {.size = sizeof(options)};
-	struct ps_remote_info info;
-	int err = ps_remote_stat(op->r, own.key, &info);
-	if (err == PS_OK && !info.exists)
-		err = ps_fail(PS_ENOTFOUND, "there is no value under \"%.64s\"", own.key);
-	if (err != PS_OK)
-		return err;
-	options.mode = info.mode;
-	own.size = info.size;
-	err = ps_remote_put_stream(op->r, to_key, own.size, ps_own_value_read, &own, &options);
-	return err == PS_OK ? remove_value(op) : err;
 }
 
 static int check_target(ps_remote *r, const char *to)
@@ -337,8 +315,8 @@ static int check_target(ps_remote *r, const char *to)
 	return err == PS_OK ? ps_fail(PS_EEXIST, "\"%.64s\" has a value, or one is being put", to) : err;
 }
 
-/* *rewrite: nothing was done; the value is to be written anew first. What an interrupted call meant the address
- * to show, this one's own rewriting among them, is carried out before anything else. */
+/* *rewrite: nothing was done; the value is to be written anew first. What an interrupted call meant the
+ * address to show, this one's own rewriting among them, is carried out before anything else. */
 static int rename_once(ps_remote *r, const char *from, const char *to, bool *rewrite)
 {
 	struct ps_operation op;
@@ -355,7 +333,7 @@ static int rename_once(ps_remote *r, const char *from, const char *to, bool *rew
 	if (op.error == PS_OK && way.rewrites)
 		(void)ps_operation_fail(&op, check_target(r, to));
 	if (op.error == PS_OK && !way.rewrites)
-		(void)ps_operation_fail(&op, way.copies ? copy_value(&op, to) : move_value(&op, to));
+		(void)ps_operation_fail(&op, move_value(&op, to));
 	*rewrite = op.error == PS_OK && way.rewrites;
 	if (way.shares)
 		ps_manager_shared(r);
@@ -372,7 +350,7 @@ int ps_remote_rename(ps_remote *r, const char *from, const char *to)
 		if (err == PS_OK && rewrite)
 			err =
 			    tries < MOST_TRIES
-			        ? ps_public_write_anew(r, from)
+			        ? ps_blob_write_anew(r, from)
 			        : ps_fail(PS_EBUSY, "\"%.64s\" was changed again and again meanwhile", from);
 	}
 	return err;

@@ -107,9 +107,10 @@ struct ps_own_value {
 	uint64_t offset, size;
 };
 int ps_own_value_read(void *arg, void *buf, size_t len, size_t *got); /* a ps_remote_read_fn */
-/* An update of a public value with what it has: to other pads, wherever a head names the old ones, and by
- * compare-and-swap of what the address shows. */
-int ps_public_write_anew(ps_remote *r, const char *key) __attribute__((warn_unused_result));
+/* For a rename: an update with what the value has, to other pads wherever a head names the old ones; of a
+ * public one by compare-and-swap of what the address shows. What such an update left when it was cut goes on;
+ * PS_EBUSY: another put of a private value did. */
+int ps_blob_write_anew(ps_remote *r, const char *key) __attribute__((warn_unused_result));
 /* Before a rename. PS_EBUSY. */
 int ps_public_check_rename(ps_remote *r, const char *key) __attribute__((warn_unused_result));
 /* The contents of a put that another machine was faster than, under a key of their own. */

@@ -94,12 +94,17 @@ int ps_own_value_read(void *arg, void *buf, size_t len, size_t *got)
 }
 
 /* The key is this call's from the put's beginning on: what is read is what was there then. */
-static int write_anew(ps_remote *r, const char *key, const struct ps_remote_publish *options, bool to_public)
+static int write_anew(ps_remote *r, const char *key, const struct ps_remote_publish *options,
+                      enum put_public become)
 {
+	static const char *const names[] = {
+	    [PUT_AS_IT_IS] = "rename", [PUT_PUBLIC] = "publish", [PUT_PRIVATE] = "unpublish"};
 	struct ps_remote_put how = {.size = sizeof(how), .replace = 1};
 	struct ps_own_value own = {.r = r, .key = key};
-	struct put put = {
-	    .read = ps_own_value_read, .read_arg = &own, .become = to_public ? PUT_PUBLIC : PUT_PRIVATE};
+	struct put put = {.read = ps_own_value_read,
+	                  .read_arg = &own,
+	                  .become = become,
+	                  .rewrites = become == PUT_AS_IT_IS};
 	struct ps_record record;
 	int err = look_up(r, key, &record);
 	if (err != PS_OK)
@@ -115,12 +120,12 @@ static int write_anew(ps_remote *r, const char *key, const struct ps_remote_publ
 	}
 	if (how.mode == 0)
 		how.mode = PS_REMOTE_SMALL + record.content.mode;
-	return put_run(r, key, to_public ? "publish" : "unpublish", &put, &how);
+	return put_run(r, key, names[become], &put, &how);
 }
 
-int ps_public_write_anew(ps_remote *r, const char *key)
+int ps_blob_write_anew(ps_remote *r, const char *key)
 {
-	return write_anew(r, key, NULL, true);
+	return write_anew(r, key, NULL, PUT_AS_IT_IS);
 }
 
 static int show_again(struct ps_operation *op)
@@ -178,7 +183,7 @@ int ps_remote_publish(ps_remote *r, const char *key, const struct ps_remote_publ
 	/* What was taken over shows pads that the other machine may free, if it comes back. */
 	bool taken_over = is_public && options && options->take_over && !ps_manager_alone(r);
 	if (err == PS_OK && (!is_public || taken_over))
-		err = write_anew(r, key, options, true);
+		err = write_anew(r, key, options, PUT_PUBLIC);
 	if (err == PS_OK)
 		err = look_up_public(r, key, &record);
 	return err == PS_OK ? tell_address(r, &record, address) : err;
@@ -195,7 +200,7 @@ int ps_remote_unpublish(ps_remote *r, const char *key, const struct ps_remote_pu
 	without.take_over = 0;
 	int err = begin(r, key, "unpublish", &without, &is_public);
 	if (err == PS_OK && is_public)
-		return write_anew(r, key, &without, false);
+		return write_anew(r, key, &without, PUT_PRIVATE);
 	if (err == PS_OK && !resumed)
 		err = ps_fail(PS_ENOTFOUND, "\"%.64s\" is not public", key);
 	return err;

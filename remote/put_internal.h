@@ -67,6 +67,7 @@ struct put {
 	struct ps_remote_put options;
 	enum ps_verify verify;
 	bool update;
+	bool rewrites; /* the contents that the key has, for a rename */
 	enum put_public {
 		PUT_AS_IT_IS, /* public if the key is */
 		PUT_PUBLIC,   /* from now on */

@@ -92,9 +92,22 @@ static int already_there(struct put *put, const struct ps_record *record)
 	               record->name);
 }
 
+/* A rename of a private value writes it anew first. What it left when it was cut has the hash of the contents
+ * from the beginning on; what anybody else puts gets it with the switch. */
+static bool left_by_rename(const struct ps_record *record)
+{
+	return (record->flags & PS_RECORD_UPDATING) && !(record->flags & PS_RECORD_PUBLIC) &&
+	       record->next.class == PS_PAD_PRIVATE &&
+	       !ps_all_zero(record->next.hash, sizeof(record->next.hash));
+}
+
 static int check_allowed(struct put *put, const struct ps_record *record)
 {
 	bool valued = ps_record_has_contents(record), complete = record->flags & PS_RECORD_COMPLETE;
+	if (put->rewrites && !(record->flags & PS_RECORD_PUBLIC) && (record->flags & PS_RECORD_UPDATING) &&
+	    !left_by_rename(record))
+		return ps_fail(PS_EBUSY, "a put of \"%.64s\" is unfinished: finish or release it first",
+		               record->name);
 	if (put->update && !valued)
 		return ps_fail(PS_ENOTFOUND, "\"%.64s\" has no value that could be updated", record->name);
 	if (!put->update && valued && complete && !put->options.replace && !put->resumed)
@@ -102,7 +115,7 @@ static int check_allowed(struct put *put, const struct ps_record *record)
 	return PS_OK;
 }
 
-/* What another mode or class left is of no use to this one. */
+/* What another mode or class, or a rename, left is of no use to this one. */
 static int drop_other_next(struct put *put)
 {
 	struct ps_record *record = &put->record;
@@ -120,6 +133,35 @@ static int drop_other_next(struct put *put)
 		err = ps_index_commit(txn);
 	}
 	ps_slots_done(&let_go, record->memory);
+	return err;
+}
+
+/* Whose value stays where two machines changed it. To write anew what was not changed here is no change. */
+static void set_yields(struct put *put)
+{
+	struct ps_record *record = &put->record;
+	bool yields = put->options.yields;
+	if (put->rewrites)
+		yields = (record->flags & PS_RECORD_YIELDS) ||
+		         !(record->flags & (PS_RECORD_DIRTY | PS_RECORD_PUBLIC));
+	record->flags =
+	    (uint16_t)((record->flags & ~(unsigned)PS_RECORD_YIELDS) | (yields ? PS_RECORD_YIELDS : 0U));
+}
+
+/* Next, as it is from the beginning on. */
+static int begin_next(struct put *put)
+{
+	struct ps_record *record = &put->record;
+	bool left = record->flags & PS_RECORD_UPDATING;
+	int err = PS_OK;
+	if (left && (record->next.mode != put->mode || record->next.class != put->class ||
+	             left_by_rename(record) != (put->rewrites && put->class == PS_PAD_PRIVATE)))
+		err = drop_other_next(put);
+	else if (!left)
+		record->next = (struct ps_content){.mode = (uint8_t)put->mode, .class = (uint8_t)put->class};
+	record->flags |= PS_RECORD_UPDATING;
+	if (put->rewrites && put->class == PS_PAD_PRIVATE)
+		memcpy(record->next.hash, record->content.hash, sizeof(record->next.hash));
 	return err;
 }
 
@@ -142,16 +184,9 @@ int put_begin(struct put *put)
 	    (put->class == PS_PAD_PUBLIC_DATA || (record->flags & PS_RECORD_PUBLIC)))
 		put->verify = PS_VERIFY_HEAD;
 	put->alone = ps_manager_alone(put->r);
-	record->flags = (uint16_t)((record->flags & ~(unsigned)PS_RECORD_YIELDS) |
-	                           (put->options.yields ? PS_RECORD_YIELDS : 0U));
+	set_yields(put);
 	put->shares = ps_record_has_contents(record) && ps_manager_may_share(put->r);
-	if (!(record->flags & PS_RECORD_UPDATING)) {
-		record->flags |= PS_RECORD_UPDATING;
-		record->next = (struct ps_content){.mode = (uint8_t)put->mode, .class = (uint8_t)put->class};
-	} else if (record->next.mode != put->mode || record->next.class != put->class) {
-		err = drop_other_next(put);
-	}
-	return err;
+	return begin_next(put);
 }
 
 /* ---- taking ---- */

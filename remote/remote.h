@@ -240,12 +240,12 @@ PS_CHECKED PS_API int ps_remote_remove(ps_remote *r, const char *key);
  * unfinished. */
 PS_CHECKED PS_API int ps_remote_release(ps_remote *r, const char *key);
 /* PS_ENOTFOUND, PS_EEXIST; PS_EBUSY also for a conflict copy that no sync has sent yet. Asks no network, except
- * where other machines share the store and know the value: then it is copied to pads of its own, since who
- * changes the old key meanwhile frees the old ones; PS_EBUSY there if a put of it was interrupted. A public
- * value takes its address along; where others know it, it is first updated with what it has, so that who has not
- * heard of the new key changes nothing (PS_ESUPERSEDED, there or here, as with every change of a public key).
- * That goes on where a call was interrupted: a change of the address that was on its way is carried out first,
- * and pads of an unfinished put with other contents are let go. */
+ * where other machines share the store and know the value: then it is first written anew under the old key, to
+ * pads of its own, since who changes the old key meanwhile frees the old ones; PS_EBUSY there if a put of it was
+ * interrupted. A call that was cut leaves the value under the old key or the new one, and goes on when it is
+ * repeated. A public value takes its address along; who has not heard of the new key changes nothing
+ * (PS_ESUPERSEDED, there or here, as with every change of a public key): a change of the address that was on its
+ * way is carried out first, and pads of an unfinished put with other contents are let go. */
 PS_CHECKED PS_API int ps_remote_rename(ps_remote *r, const char *from, const char *to);
 
 struct ps_remote_info {

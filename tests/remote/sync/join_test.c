@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "remote/public_internal.h"
+
 static bool all; /* the long way */
 
 /* Two machines: `a` made the store and has synced "key"; `b` has joined, and has written no head. */
@@ -106,6 +108,76 @@ static void a_rename_outlives_a_change_of_the_old_key_elsewhere(void **state)
 	value_expect(t.a, "moved", &t.of_a);
 	value_expect(t.a, "key", &t.of_b);
 	two_done(&t);
+}
+
+/* ---- renames that were cut ---- */
+
+static void cut_next_call(struct two *t)
+{
+	struct ps_mem_rule rule = {.fault = PS_MEM_VANISH, .first = 3};
+	unsigned number;
+	assert_ok(ps_mem_rule_add(blobs_world(t->a), &rule, &number));
+}
+
+static void cut_rename(struct two *t)
+{
+	cut_next_call(t);
+	assert_int_not_equal(ps_remote_rename(t->b->r, "key", "moved"), PS_OK);
+	ps_mem_rule_remove(blobs_world(t->a), 0);
+}
+
+/* To write a value anew is no change of it: in the middle of it, and when it is written and has its old name.
+ */
+static void a_cut_rename_gives_way_to_changes(void **state)
+{
+	(void)state;
+	for (unsigned written = 0; written < 2; written++) {
+		struct two t;
+		two_new(&t);
+		if (written)
+			assert_ok(ps_blob_write_anew(t.b->r, "key"));
+		else
+			cut_rename(&t);
+		put_value(t.a, "key", &t.of_a);
+		(void)sync_machine(t.a);
+		assert_int_equal(sync_machine(t.b).conflicts, 0);
+		value_expect(t.b, "key", &t.of_a);
+		assert_ok(ps_remote_rename(t.b->r, "key", "moved"));
+		value_expect(t.b, "moved", &t.of_a);
+		expect_none(t.b, "key");
+		two_done(&t);
+	}
+}
+
+static int cut_put(struct two *t)
+{
+	size_t len = (size_t)CHUNKS * PAD;
+	uint8_t *bytes = blobs_bytes(len, 7);
+	struct ps_remote_put options = {.size = sizeof(options), .mode = PS_REMOTE_SMALL, .replace = 1};
+	cut_next_call(t);
+	int err = ps_remote_put(t->b->r, "key", bytes, len, &options);
+	ps_mem_rule_remove(blobs_world(t->a), 0);
+	test_free(bytes);
+	return err;
+}
+
+/* What a put left is not a rename's to throw away; what a rename left is of no use to a put. */
+static void a_rename_leaves_an_unfinished_put(void **state)
+{
+	(void)state;
+	for (unsigned renamed = 0; renamed < 2; renamed++) {
+		struct two t;
+		two_new(&t);
+		if (renamed)
+			cut_rename(&t);
+		assert_int_not_equal(cut_put(&t), PS_OK);
+		assert_error(ps_remote_rename(t.b->r, "key", "moved"), PS_EBUSY);
+		value_expect(t.b, "key", &t.first);
+		assert_ok(ps_remote_release(t.b->r, "key"));
+		assert_ok(ps_remote_rename(t.b->r, "key", "moved"));
+		value_expect(t.b, "moved", &t.first);
+		two_done(&t);
+	}
 }
 
 /* The other way round: who has joined moves the value, and its maker changes it. */
@@ -487,6 +559,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_pad_that_is_gone_is_told_with_a_way_out),
 	    cmocka_unit_test(an_update_that_keeps_pads_outlives_a_change_elsewhere),
 	    cmocka_unit_test(a_rename_outlives_a_change_of_the_old_key_elsewhere),
+	    cmocka_unit_test(a_cut_rename_gives_way_to_changes),
+	    cmocka_unit_test(a_rename_leaves_an_unfinished_put),
 	    cmocka_unit_test(who_joined_shares_nothing_with_the_head),
 	    cmocka_unit_test(a_change_that_keeps_pads_outlives_a_removal_elsewhere),
 	    cmocka_unit_test(a_change_elsewhere_outlives_a_removal),
