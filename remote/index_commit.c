@@ -286,7 +286,7 @@ static void apply_locked(ps_index_txn *txn)
 }
 
 /* The batch ends, whatever comes of it. */
-static int commit(ps_index_txn *txn)
+static int commit(ps_index_txn *txn, enum ps_durability durability)
 {
 	struct ps_index *index = txn->index;
 	int err = promise(txn);
@@ -294,7 +294,7 @@ static int commit(ps_index_txn *txn)
 		(void)ps_batch_abort(txn->batch);
 		return err;
 	}
-	err = ps_batch_commit(txn->batch, PS_DURABLE);
+	err = ps_batch_commit(txn->batch, durability);
 	pthread_mutex_lock(&index->lock);
 	if (err == PS_OK)
 		apply_locked(txn);
@@ -305,7 +305,7 @@ static int commit(ps_index_txn *txn)
 	return err;
 }
 
-int ps_index_commit(ps_index_txn *txn)
+static int check_and_commit(ps_index_txn *txn, enum ps_durability durability)
 {
 	int err = txn->error != PS_OK
 	              ? ps_fail(txn->error, "a step of this transaction of the local index failed")
@@ -318,8 +318,29 @@ int ps_index_commit(ps_index_txn *txn)
 		ps_index_abort(txn);
 		return err;
 	}
-	err = commit(txn);
+	err = commit(txn, durability);
 	index_summary_leave(txn->index);
 	index_txn_free(txn);
+	return err;
+}
+
+int ps_index_commit(ps_index_txn *txn)
+{
+	return check_and_commit(txn, PS_DURABLE);
+}
+
+int ps_index_commit_later(ps_index_txn *txn)
+{
+	return check_and_commit(txn, PS_RELAXED);
+}
+
+int ps_index_flush(ps_index *index)
+{
+	int err = index_check(index);
+	if (err != PS_OK)
+		return err;
+	err = ps_sync(index->store);
+	if (err != PS_OK)
+		index_note_failure(index, err);
 	return err;
 }

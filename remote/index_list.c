@@ -51,7 +51,7 @@ int ps_index_slots(ps_index *index, unsigned kind, const char *name, size_t name
 	return err;
 }
 
-/* ---- records in order ----
+/* ---- records in the order of names ----
  *
  * A record's page is read where it lies in the file, many at a time: in the order of names each would be a
  * read of its own, and a disk gives some 25,000 of these a second. So all are read in the order of their ids,
@@ -80,9 +80,11 @@ struct kept {
 struct listing {
 	ps_index *index;
 	struct ps_memory *memory;
-	unsigned kind;
+	unsigned kind, flags;
 	const char *prefix;
 	size_t prefix_len;
+	ps_index_record_fn fn;
+	void *arg;
 	bool slots, too_many; /* too_many: to be kept all at once */
 	struct listed *all;
 	size_t count, capacity;
@@ -199,7 +201,8 @@ static int fill_one(struct listing *l, const struct ps_get_many *req)
 	return err == PS_OK && is_listed(l, &record) ? add(l, req, &record) : err;
 }
 
-static int fill(struct listing *l, const ps_id *ids)
+static int each_read(struct listing *l, const ps_id *ids,
+                     int (*fn)(struct listing *l, const struct ps_get_many *req))
 {
 	int err = PS_OK;
 	for (size_t at = 0, n; at < l->capacity && err == PS_OK; at += n) {
@@ -208,7 +211,7 @@ static int fill(struct listing *l, const ps_id *ids)
 			l->reqs[i].id = ids[at + i];
 		err = read_together(l, n);
 		for (size_t i = 0; i < n && err == PS_OK; i++)
-			err = fill_one(l, &l->reqs[i]);
+			err = fn(l, &l->reqs[i]);
 	}
 	return err;
 }
@@ -269,8 +272,16 @@ static int keep_window(struct listing *l, size_t from, size_t *to)
 	return err;
 }
 
-static int tell_one(struct listing *l, const struct listed *listed, unsigned flags, ps_index_record_fn fn,
-                    void *arg)
+static int tell_record(struct listing *l, struct ps_record *record)
+{
+	bool told = !(l->flags & PS_LIST_DIRTY) || (record->flags & PS_RECORD_DIRTY);
+	int err = told ? l->fn(l->arg, record) : PS_OK;
+	if (l->slots)
+		ps_record_done(record);
+	return err;
+}
+
+static int tell_one(struct listing *l, const struct listed *listed)
 {
 	struct ps_record record;
 	int err = listed->bytes == NOT_KEPT
@@ -279,37 +290,67 @@ static int tell_one(struct listing *l, const struct listed *listed, unsigned fla
 	                       listed->object_len, &record);
 	if (err != PS_OK)
 		return err == PS_ENOTFOUND ? PS_OK : err;
-	if (!(flags & PS_LIST_DIRTY) || (record.flags & PS_RECORD_DIRTY))
-		err = fn(arg, &record);
-	if (l->slots)
-		ps_record_done(&record);
-	return err;
+	return tell_record(l, &record);
 }
 
-static int tell(struct listing *l, unsigned flags, ps_index_record_fn fn, void *arg)
+/* One read after another would wait for the disk each time. What it cannot read is told by who needs it. */
+static int look_ahead(struct listing *l, size_t from)
+{
+	size_t n = l->count - from < READ_TOGETHER ? l->count - from : READ_TOGETHER;
+	for (size_t i = 0; i < n; i++)
+		l->reqs[i].id = l->all[from + i].id;
+	return n > 1 ? read_together(l, n) : PS_OK;
+}
+
+static int tell(struct listing *l)
 {
 	int err = PS_OK;
 	for (size_t at = 0, end = l->too_many ? 0 : l->count; at < l->count && err == PS_OK; at++) {
 		if (at == end)
 			err = keep_window(l, at, &end);
+		if (err == PS_OK && (l->flags & PS_LIST_AHEAD) && at % READ_TOGETHER == 0)
+			err = look_ahead(l, at);
 		if (err == PS_OK)
-			err = tell_one(l, &l->all[at], flags, fn, arg);
+			err = tell_one(l, &l->all[at]);
 	}
 	return err;
 }
 
-static int list(struct listing *l, ps_id *ids, unsigned flags, ps_index_record_fn fn, void *arg)
+static int list_in_order(struct listing *l, const ps_id *ids)
 {
 	l->all = ps_memory_alloc(l->memory, (l->capacity > 0 ? l->capacity : 1) * sizeof(*l->all));
-	l->buffers = ps_memory_alloc(l->memory, (size_t)READ_TOGETHER * READ_BYTES);
-	if (!l->all || !l->buffers)
+	if (!l->all)
 		return ps_fail(PS_ENOMEM, "no memory for a list of %zu keys", l->capacity);
-	qsort(ids, l->capacity, sizeof(*ids), compare_ids);
-	int err = fill(l, ids);
+	int err = each_read(l, ids, fill_one);
 	if (err != PS_OK)
 		return err;
 	qsort_r(l->all, l->count, sizeof(*l->all), compare, l->names);
-	return tell(l, flags, fn, arg);
+	return tell(l);
+}
+
+/* ---- records in the order of the file ---- */
+
+static int tell_read(struct listing *l, const struct ps_get_many *req)
+{
+	struct ps_record record;
+	int err = is_whole(req) ? decode(l, req->buf, req->len, req->len, &record)
+	                        : read_alone(l, req->id, &record);
+	if (err != PS_OK)
+		return err == PS_ENOTFOUND ? PS_OK : err;
+	if (is_listed(l, &record))
+		return tell_record(l, &record);
+	if (l->slots)
+		ps_record_done(&record);
+	return PS_OK;
+}
+
+static int list(struct listing *l, ps_id *ids)
+{
+	l->buffers = ps_memory_alloc(l->memory, (size_t)READ_TOGETHER * READ_BYTES);
+	if (!l->buffers)
+		return ps_fail(PS_ENOMEM, "no memory for a list of %zu keys", l->capacity);
+	qsort(ids, l->capacity, sizeof(*ids), compare_ids);
+	return l->flags & PS_LIST_ANY ? each_read(l, ids, tell_read) : list_in_order(l, ids);
 }
 
 static void listing_done(struct listing *l)
@@ -330,8 +371,11 @@ int ps_index_list(ps_index *index, unsigned kind, const char *prefix, unsigned f
 	struct listing l = {.index = index,
 	                    .memory = &index->memory,
 	                    .kind = kind,
+	                    .flags = flags,
 	                    .prefix = prefix,
 	                    .prefix_len = prefix ? strlen(prefix) : 0,
+	                    .fn = fn,
+	                    .arg = arg,
 	                    .slots = flags & PS_LIST_SLOTS};
 	struct ps_id_table *table = kind == PS_RECORD_SYSTEM ? &index->own : &index->names;
 	if (flags & PS_LIST_DIRTY)
@@ -342,7 +386,7 @@ int ps_index_list(ps_index *index, unsigned kind, const char *prefix, unsigned f
 		err = index_snapshot(index, &table, 1, &ids, &l.capacity);
 	if (err != PS_OK)
 		return err;
-	err = list(&l, ids, flags, fn, arg);
+	err = list(&l, ids);
 	ps_memory_free(l.memory, ids, (l.capacity > 0 ? l.capacity : 1) * sizeof(*ids));
 	listing_done(&l);
 	return err;

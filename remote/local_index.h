@@ -89,12 +89,16 @@ int ps_index_slots(ps_index *index, unsigned kind, const char *name, size_t name
 enum ps_index_list_flag {
 	PS_LIST_SLOTS = 1, /* records with their slots; else as ps_index_look gives them */
 	PS_LIST_DIRTY = 2, /* only what is dirty: without a look at the others */
+	PS_LIST_ANY = 4,   /* in the order of the file: each is told as it is read, and nothing is kept */
+	PS_LIST_AHEAD =
+	    8, /* fn reads what it is told of: what comes next is brought to memory, many at a time */
 };
 /* The record is valid during the call. Non-zero ends the list, and is its result. */
 typedef int (*ps_index_record_fn)(void *arg, const struct ps_record *record);
-/* Records of a kind whose names begin with the prefix (NULL: all), in the order of their names. What comes,
- * goes or changes after the call has begun is seen or not. fn may call the index. Memory: the names, 48 bytes
- * a record, and 256 MiB at most for what is read before it is told. */
+/* Records of a kind whose names begin with the prefix (NULL: all), in the order of their names unless
+ * PS_LIST_ANY is set. What comes, goes or changes after the call has begun is seen or not. fn may call the
+ * index. Memory: 8 bytes a record; in the order of names also these, 48 bytes a record, and 256 MiB at most
+ * for what is read before it is told. */
 int ps_index_list(ps_index *index, unsigned kind, const char *prefix, unsigned flags, ps_index_record_fn fn,
                   void *arg) __attribute__((warn_unused_result));
 
@@ -130,6 +134,11 @@ int ps_index_begin(ps_index *index, ps_index_txn **txn) __attribute__((warn_unus
 /* One durable commit, or nothing; ends the transaction either way. PS_EINVAL: a pad would be forgotten, stand
  * twice, or change as none may. */
 int ps_index_commit(ps_index_txn *txn) __attribute__((warn_unused_result));
+/* The same, durable with the next ps_index_commit that begins after it returned, or ps_index_flush; until
+ * then a crash may take it back, with all that was committed after it. For one of many that nothing depends
+ * on before the last. */
+int ps_index_commit_later(ps_index_txn *txn) __attribute__((warn_unused_result));
+int ps_index_flush(ps_index *index) __attribute__((warn_unused_result));
 void ps_index_abort(ps_index_txn *txn); /* NULL is fine */
 
 /* After a failure of any of these the transaction can only be aborted: its commit fails with the same error.

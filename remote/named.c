@@ -106,7 +106,7 @@ static int tell_index(struct naming *n)
 	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES && err == PS_OK; status++)
 		err = ps_index_each_spare(index, status, tell_spare, n);
 	for (unsigned kind = 0; kind < PS_RECORD_KINDS && err == PS_OK; kind++)
-		err = ps_index_list(index, kind, NULL, PS_LIST_SLOTS, tell_record, n);
+		err = ps_index_list(index, kind, NULL, PS_LIST_SLOTS | PS_LIST_ANY, tell_record, n);
 	return err;
 }
 

@@ -6,13 +6,18 @@
 #include "base/fail.h"
 #include "remote/sync_internal.h"
 
-/* ---- records in batches: a commit and its keys ---- */
+/* ---- records in batches: a commit and its keys ----
+ *
+ * Each batch but the last is durable with what follows it: a crash between two leaves some of them in any
+ * case. */
 
 struct batch {
 	struct ps_sync *s;
 	struct sync_keys keys;
 	ps_index_txn *txn;
 	size_t count;
+	bool later;    /* something is not durable yet */
+	bool followed; /* by a durable commit of whoever has this: the last batch does not need its own */
 };
 
 static int batch_init(struct ps_sync *s, struct batch *batch)
@@ -23,17 +28,27 @@ static int batch_init(struct ps_sync *s, struct batch *batch)
 
 static int batch_commit(struct batch *batch)
 {
-	int err = batch->txn ? ps_index_commit(batch->txn) : PS_OK;
+	int err = batch->txn ? ps_index_commit_later(batch->txn) : PS_OK;
+	batch->later |= batch->txn != NULL;
 	batch->txn = NULL;
 	batch->count = 0;
 	sync_keys_give_back(batch->s, &batch->keys);
 	return err;
 }
 
+static int batch_commit_last(struct batch *batch)
+{
+	ps_index_txn *txn = batch->txn;
+	batch->txn = NULL;
+	if (txn)
+		return batch->followed ? ps_index_commit_later(txn) : ps_index_commit(txn);
+	return batch->later && !batch->followed ? ps_index_flush(batch->s->r->index) : PS_OK;
+}
+
 static int batch_end(struct batch *batch, int err)
 {
 	if (err == PS_OK)
-		err = batch_commit(batch);
+		err = batch_commit_last(batch);
 	else
 		ps_index_abort(batch->txn);
 	sync_keys_done(batch->s, &batch->keys);
@@ -196,7 +211,8 @@ static int write_all(struct writing *w, struct ps_run_figures *figures)
 	struct ps_sync *s = w->batch.s;
 	int err = next_older(w);
 	if (err == PS_OK && s->merging != SYNC_MERGES_ONLY)
-		err = ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_DIRTY, write_changed, w);
+		err = ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_DIRTY | PS_LIST_AHEAD,
+		                    write_changed, w);
 	if (err == PS_OK)
 		err = add_marked(w);
 	if (err == PS_OK)
@@ -246,8 +262,8 @@ static int count_all(struct ps_sync *s, struct changed *changed)
 {
 	struct ps_index_figures figures;
 	if (s->merging != SYNC_MERGES_ONLY)
-		return ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_DIRTY, count_changed,
-		                     changed);
+		return ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_DIRTY | PS_LIST_ANY,
+		                     count_changed, changed);
 	ps_index_figures(s->r->index, &figures);
 	s->skipped = figures.dirty > 0;
 	return PS_OK;
@@ -295,6 +311,7 @@ static int write_from(struct ps_sync *s, struct sync_source *source, struct sync
 	if (!w)
 		return ps_fail(PS_ENOMEM, "no memory for %d records", SYNC_BATCH);
 	int err = batch_init(s, &w->batch);
+	w->batch.followed = true; /* by that of sync_run_finish; a head is sent after it */
 	w->source = source;
 	if (err == PS_OK)
 		err = batch_end(&w->batch, write_with(w, run, figures));
@@ -403,7 +420,9 @@ int sync_settle_sent(struct ps_sync *s, uint64_t head)
 	int err = batch_init(s, &settling.batch);
 	if (err != PS_OK)
 		return err;
-	err = ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_DIRTY, settle_listed, &settling);
+	settling.batch.followed = head > 0; /* by that of the head as our base */
+	err = ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_DIRTY | PS_LIST_ANY, settle_listed,
+	                    &settling);
 	return batch_end(&settling.batch, err);
 }
 
@@ -440,7 +459,7 @@ int sync_drop_tombstones(struct ps_sync *s)
 	int err = batch_init(s, &batch);
 	if (err != PS_OK)
 		return err;
-	err = ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, 0, drop_tombstone, &batch);
+	err = ps_index_list(s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_ANY, drop_tombstone, &batch);
 	return batch_end(&batch, err);
 }
 
@@ -496,7 +515,8 @@ static int renew_all(struct renewing *n)
 {
 	int err = next_theirs(n);
 	if (err == PS_OK)
-		err = ps_index_list(n->batch.s->r->index, PS_RECORD_BLOB, NULL, 0, renew_if_missing, n);
+		err = ps_index_list(n->batch.s->r->index, PS_RECORD_BLOB, NULL, PS_LIST_AHEAD,
+		                    renew_if_missing, n);
 	if (n->has_theirs)
 		ps_record_done(&n->theirs);
 	return err;

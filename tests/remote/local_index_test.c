@@ -308,18 +308,25 @@ static void lists_are_in_order_and_callbacks_may_call(void **state)
 struct told {
 	char last[32];
 	size_t count, slots;
-	uint64_t sum;
+	uint64_t sum, any; /* any: whatever their order */
 };
+
+static int tell_any(void *arg, const struct ps_record *record)
+{
+	struct told *told = arg;
+	told->count++;
+	told->slots += record->sets[PS_SET_CURRENT].slots ? record->sets[PS_SET_CURRENT].count : 0;
+	told->any += strtoull(record->name + 4, NULL, 10) * 257 + record->content.hash[0];
+	return 0;
+}
 
 static int tell(void *arg, const struct ps_record *record)
 {
 	struct told *told = arg;
 	assert_true(strcmp(told->last, record->name) < 0);
 	(void)snprintf(told->last, sizeof(told->last), "%.31s", record->name);
-	told->count++;
-	told->slots += record->sets[PS_SET_CURRENT].count;
 	told->sum = told->sum * 31 + record->content.hash[0];
-	return 0;
+	return tell_any(arg, record);
 }
 
 /* Whatever of them is kept at a time: all, some, one, none; records longer than a read among them. */
@@ -332,19 +339,27 @@ static void long_lists_are_read_in_parts(void **state)
 		(void)snprintf(name, sizeof(name), "key %03u", i * 77 % 200);
 		put_blob(w, name, i % 50 == 7 ? 60 : 1 + i % 3);
 	}
-	struct told first[3] = {{.count = 0}};
+	struct told first[3] = {{.count = 0}}, any[2] = {{.count = 0}};
+	for (unsigned i = 0; i < 2; i++) {
+		ok(ps_index_list(w->index, PS_RECORD_BLOB, i ? "key 1" : NULL,
+		                 PS_LIST_ANY | (i ? 0U : PS_LIST_SLOTS), tell_any, &any[i]));
+		assert_int_equal(any[i].count, i ? 100 : 200);
+	}
 	for (size_t k = 0; k < sizeof(kept) / sizeof(kept[0]); k++) {
 		w->index->list_keep_bytes = kept[k];
 		for (unsigned i = 0; i < 3; i++) {
 			struct told told = {.count = 0};
 			ok(ps_index_list(w->index, PS_RECORD_BLOB, i < 2 ? NULL : "key 1",
-			                 i == 1 ? PS_LIST_SLOTS : 0, tell, &told));
+			                 (i == 1 ? PS_LIST_SLOTS : 0U) | (k % 2 ? PS_LIST_AHEAD : 0U), tell,
+			                 &told));
 			assert_int_equal(told.count, i < 2 ? 200 : 100);
 			if (k == 0)
 				first[i] = told;
 			assert_memory_equal(&told, &first[i], sizeof(told));
 		}
 	}
+	assert_true(any[0].any == first[1].any && any[0].slots == first[1].slots);
+	assert_true(any[1].any == first[2].any && any[1].slots == 0);
 }
 
 static void notes_are_whole_and_survive(void **state)
