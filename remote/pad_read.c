@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "remote/manager_internal.h"
+#include "remote/pad_format.h"
 
 enum { MOST_ATTEMPTS = 3 };
 
@@ -185,10 +186,25 @@ static enum ps_task_answer ask_span(struct ps_pad_read *read)
 	return err == PS_OK ? PS_TASK_OTHER : fail(read, err, ps_last_error_message());
 }
 
+/* What is there is longer than what is looked for. A newer version may be: that shows when it is read as it
+ * is, and else it is a lie. Not every network says how long. */
+static enum ps_task_answer ask_longer(struct ps_pad_read *read, struct ps_net_request *request)
+{
+	const uint64_t most = ps_pad_record_bytes(PAD_PAYLOAD_MAX);
+	bool known = request->size > request->buffer->capacity && request->size <= most;
+	if (++read->attempts >= MOST_ATTEMPTS)
+		return fail(read, ps_fail(PS_EAUTH, "%s", request->sentence), request->sentence);
+	request->op = PS_NET_GET;
+	int err = new_buffer(read, request, (size_t)(known ? request->size : most));
+	return err == PS_OK ? PS_TASK_AGAIN : fail(read, err, ps_last_error_message());
+}
+
 static enum ps_task_answer take_header(struct ps_pad_read *read, struct ps_net_request *request)
 {
 	int err = open_header(network_of(read), &read->slot, read->role, request->buffer->bytes,
 	                      request->buffer->len, &read->header);
+	if (err == PS_EAUTH && request->size > ps_pad_record_bytes(read->slot.length))
+		return ask_longer(read, request);
 	return err == PS_OK ? ask_span(read) : doubt(read, request, err);
 }
 
@@ -239,8 +255,7 @@ static enum ps_task_answer finish(struct ps_task *task, struct ps_net_request *r
 		              request->sentence);
 		return doubt(read, request, PS_ELOST);
 	case PS_NET_TOO_BIG:
-		(void)ps_fail(PS_EAUTH, "%s", request->sentence);
-		return doubt(read, request, PS_EAUTH);
+		return ask_longer(read, request);
 	case PS_NET_DENIED:
 		return fail(read, request->error != PS_OK ? request->error : PS_EACCES, request->sentence);
 	default:

@@ -2,6 +2,7 @@
 #include "tests/remote/sync/sync_fixture.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *scheme = "mem";
@@ -59,6 +60,38 @@ static void what_one_machine_puts_another_reads(void **state)
 	check_machines((struct blobs *[]){a, b}, 2);
 	machine_free(b);
 	blobs_free(a);
+}
+
+/* Where its pad has something else by now that is newer, and longer: that is no lie of the network's. */
+static void a_value_that_grew_elsewhere_is_told_as_superseded(void **state)
+{
+	static const size_t lens[] = {3000, 70000};
+	uint8_t *bytes = malloc(100000);
+	(void)state;
+	assert_non_null(bytes);
+	for (size_t i = 0; i < sizeof(lens) / sizeof(*lens); i++) {
+		struct blobs *a = blobs_new(scheme);
+		unsigned superseded = 0;
+		blobs_put(a, "key", lens[i], 1);
+		(void)sync_machine(a);
+		struct blobs *b = machine_open(a);
+		for (unsigned n = 2; n < 6; n++) {
+			size_t got, from = lens[i] - 10;
+			blobs_update(a, "key", lens[i] * n, n);
+			(void)sync_machine(a);
+			int err = ps_remote_get(b->r, "key", bytes, lens[i], &got, NULL);
+			superseded += err == PS_ESUPERSEDED;
+			assert_true(err == PS_OK || err == PS_ESUPERSEDED);
+			err = ps_remote_read_at(b->r, "key", from, bytes, 10, &got, NULL);
+			assert_true(err == PS_OK || err == PS_ESUPERSEDED);
+		}
+		assert_true(superseded > 0);
+		(void)sync_machine(b);
+		expect_same(a, b);
+		machine_free(b);
+		blobs_free(a);
+	}
+	free(bytes);
 }
 
 static void a_sync_without_changes_writes_nothing(void **state)
@@ -606,6 +639,7 @@ static const struct CMUnitTest anywhere[] = {
     cmocka_unit_test(a_removed_key_stays_removed),
     cmocka_unit_test(a_renamed_value_outlives_a_change_of_its_old_key),
     cmocka_unit_test(both_changes_of_one_key_are_kept),
+    cmocka_unit_test(a_value_that_grew_elsewhere_is_told_as_superseded),
     cmocka_unit_test(many_syncs_leave_few_runs),
     cmocka_unit_test(changes_go_on_while_a_sync_is_under_way),
     cmocka_unit_test(what_a_call_has_is_settled_when_it_gives_it_back),
