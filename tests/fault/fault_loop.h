@@ -15,7 +15,7 @@ struct fault {
 };
 
 /* A cmocka program: each script (argv[1]: that one only) with each fault, for every k; argv[2]: over that
- * stack of script_over. */
+ * stack of script_over; argv[3]: one k in so many, unless PS_FAULTS is set. */
 int fault_main(const char *group, const struct fault *faults, size_t count, int argc, char **argv);
 
 #endif
