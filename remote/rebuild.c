@@ -248,10 +248,5 @@ static int find_network(struct ps_sync *s)
 
 int ps_sync_find_network(ps_remote *r)
 {
-	struct ps_sync s;
-	int err = sync_begin(&s, r, "rebuild", NULL, NULL);
-	if (err != PS_OK)
-		return err;
-	(void)ps_operation_fail(&s.op, find_network(&s));
-	return sync_end(&s);
+	return sync_call(r, "rebuild", find_network, NULL, NULL);
 }

@@ -61,6 +61,17 @@ int sync_end(struct ps_sync *s)
 	return ps_operation_end(&s->op);
 }
 
+int sync_call(ps_remote *r, const char *name, int (*work)(struct ps_sync *s), ps_remote_progress_fn progress,
+              void *arg)
+{
+	struct ps_sync s;
+	int err = sync_begin(&s, r, name, progress, arg);
+	if (err != PS_OK)
+		return err;
+	(void)ps_operation_fail(&s.op, work(&s));
+	return sync_end(&s);
+}
+
 /* ---- what became of a head of ours ---- */
 
 int sync_forget_intent(struct ps_sync *s)
@@ -418,12 +429,7 @@ static int take_settled(struct ps_sync *s)
 
 int ps_remote_take(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg)
 {
-	struct ps_sync s;
-	int err = sync_begin(&s, r, "take", progress, progress_arg);
-	if (err != PS_OK)
-		return err;
-	(void)ps_operation_fail(&s.op, take_settled(&s));
-	return sync_end(&s);
+	return sync_call(r, "take", take_settled, progress, progress_arg);
 }
 
 int ps_remote_tidy(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg,

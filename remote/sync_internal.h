@@ -83,6 +83,9 @@ struct ps_sync {
 int sync_begin(struct ps_sync *s, ps_remote *r, const char *name, ps_remote_progress_fn progress, void *arg)
     __attribute__((warn_unused_result));
 int sync_end(struct ps_sync *s) __attribute__((warn_unused_result));
+/* Both, and `work` between them. */
+int sync_call(ps_remote *r, const char *name, int (*work)(struct ps_sync *s), ps_remote_progress_fn progress,
+              void *arg) __attribute__((warn_unused_result));
 /* machines.c: takes s->drops off the list of a head that is being made. PS_ENOTFOUND, PS_EINVAL. */
 int sync_drop_machine(struct ps_sync *s, struct ps_head *next) __attribute__((warn_unused_result));
 /* No head is on its way any more; with it what is left to be settled. */

@@ -75,12 +75,7 @@ static int write_first(struct ps_sync *s)
 
 int ps_sync_first_head(ps_remote *r)
 {
-	struct ps_sync s;
-	int err = sync_begin(&s, r, "init", NULL, NULL);
-	if (err != PS_OK)
-		return err;
-	(void)ps_operation_fail(&s.op, write_first(&s));
-	return sync_end(&s);
+	return sync_call(r, "init", write_first, NULL, NULL);
 }
 
 /* ---- what is remembered ---- */
