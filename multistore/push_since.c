@@ -21,6 +21,10 @@ uint32_t ps_push_keep(const uint64_t *weight, uint32_t runs, uint64_t live, uint
 	/* The slack is for small stores, where a run costs more than what is in it. */
 	if (runs == 0 || all > 2 * live + (uint64_t)PS_RUN_COST * runs)
 		return 0;
+	/* Nearly all was changed: all of it costs hardly more, and no run stays that clones read in vain. Of
+	 * a small store they may. */
+	if (changed > PS_SMALL_PUSH && live <= changed + changed / 4)
+		return 0;
 	while (keep > 1 && stands_for(weight[keep - 1], sends, changed, keep))
 		sends += weight[--keep];
 	return keep;

@@ -19,7 +19,8 @@ enum {
  *
  * A run that has no more than a quarter more than what is sent so far is sent again with it, so each run is a
  * good deal heavier than the one behind it: there are logarithmically many, and an object is sent a few times
- * while its run grows. The first one is sent again once all together would weigh twice the store. */
+ * while its run grows. The first one is sent again once all together would weigh twice the store, or where
+ * all weighs no more than a quarter more than what was changed, and that is not small. */
 uint32_t ps_push_keep(const uint64_t *weight, uint32_t runs, uint64_t live, uint64_t changed);
 
 #endif

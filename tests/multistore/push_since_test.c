@@ -132,6 +132,17 @@ static void a_small_push_leaves_a_large_run_alone(void **state)
 	assert_int_equal(ps_push_keep(weight, 2, 500 << 20, 100000), 0); /* the store has shrunk */
 }
 
+/* Else a clone would read twice what there is. */
+static void a_push_of_nearly_all_sends_all(void **state)
+{
+	const uint64_t weight[] = {100 << 20, 10 << 20};
+	(void)state;
+	assert_int_equal(ps_push_keep(weight, 1, 100 << 20, 100 << 20), 0);
+	assert_int_equal(ps_push_keep(weight, 2, 100 << 20, 81 << 20), 0);
+	assert_int_equal(ps_push_keep(weight, 2, 100 << 20, 79 << 20), 1);
+	assert_int_equal(ps_push_keep((uint64_t[]){200000}, 1, 200000, 200000), 1);
+}
+
 static void a_state_never_has_more_runs_than_a_clone_reads(void **state)
 {
 	uint64_t weight[PS_KEEP_RUNS_MAX + 5], all = 0;
@@ -150,6 +161,7 @@ int main(void)
 	    cmocka_unit_test(runs_stay_few_whatever_is_pushed),
 	    cmocka_unit_test(the_first_push_sends_all),
 	    cmocka_unit_test(a_small_push_leaves_a_large_run_alone),
+	    cmocka_unit_test(a_push_of_nearly_all_sends_all),
 	    cmocka_unit_test(a_state_never_has_more_runs_than_a_clone_reads),
 	};
 	return cmocka_run_group_tests_name("since when a push sends", tests, NULL, NULL);
