@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "concurrent/locks.h"
 
@@ -153,7 +152,7 @@ static void refuse_a_writer(void)
 int main(int argc, char **argv)
 {
 	uint64_t operations = argc > 1 ? strtoull(argv[1], NULL, 0) : 2000000;
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
 	struct worker workers[THREADS] = {0};
 	struct ps_memory memory;
 	struct lock_figures figures;
