@@ -699,7 +699,7 @@ void log_spill_add(struct log *log, struct ps_extent extent);
 void cut_before_commit(struct store *s, const struct change *changes, size_t n);
 /* Writers need what it holds: its owner gets PS_ENOSPC. */
 void cut_drop(struct store *s);
-bool cut_holds(struct store *s, uint64_t bytes);
+bool cut_holds(struct store *s, const struct freed *f);
 /* A cut of everything that ends no interval; also of a store that is open read-only. */
 int cut_whole(struct store *s, struct ps_cut **cut, struct ps_cut_info *info);
 /* Of a store without intervals, which gets none: a backup's copy. */

@@ -273,13 +273,13 @@ static void give_back_old(struct commit *c, const struct change *change)
 	uint64_t slot = id_slot(change->id);
 	const struct entry *old = &change->expected;
 	for (size_t i = 0; i < change->given.count; i++)
-		space_free_later(sp, &(struct freed){c->buffer, slot, extent_list_items(&change->given)[i], 0});
+		space_free_later(sp, &(struct freed){c->buffer, slot, extent_list_items(&change->given)[i], 0, 0});
 	bool has_old = change->kind == CHANGE_SET || change->kind == CHANGE_DELETE;
 	if (has_old && entry_kind(old) != ENTRY_MAP && entry_blob_len(old)) {
 		struct ps_extent gone = entry_extent(c->s->classes, old);
 		uint64_t keep = change->in_reserve ? change_placed(c->s, change).len : 0;
 		if (keep < gone.len)
-			space_free_later(sp, &(struct freed){c->buffer, slot, {gone.offset + keep, gone.len - keep}, entry_class(old)});
+			space_free_later(sp, &(struct freed){c->buffer, slot, {gone.offset + keep, gone.len - keep}, entry_class(old), entry_interval(old)});
 	}
 	if (frees_space(change))
 		space_free_later(sp, &(struct freed){.buffer = c->buffer, .slot = slot});

@@ -56,17 +56,29 @@ void cut_drop(struct store *s)
 		drop(s->cut, PS_ENOSPC);
 }
 
-/* Also what was freed before the second cut, which would not need it: it counts for both, and is given back
- * when the last of them has ended. */
-bool cut_holds(struct store *s, uint64_t bytes)
+/* Not what was written after it, however often it is replaced, nor what it has given already: a push that takes
+ * its time stands beside writers that go on. An object that was only moved keeps its interval, and is taken for
+ * as old as that. The leaf before `next` is being given. */
+static bool needs(const struct ps_cut *cut, const struct freed *f)
 {
+	return f->interval <= cut->ends && f->slot / FANOUT + 1 >= cut->next;
+}
+
+/* Given back when the last cut that stands has ended. */
+bool cut_holds(struct store *s, const struct freed *f)
+{
+	bool held = false;
 	for (struct ps_cut *cut = s->cut, *beside; cut; cut = beside) {
 		beside = cut->beside;
-		cut->held += bytes;
+		if (!needs(cut, f))
+			continue;
+		cut->held += f->extent.len;
 		if (cut->held > cut->limit)
 			drop(cut, PS_ENOSPC);
+		else
+			held = true;
 	}
-	return s->cut != NULL;
+	return held;
 }
 
 /* The leaf's entries as they are now, FREE where they are not to be given. */
@@ -183,6 +195,7 @@ static void stand(struct ps_cut *cut, uint32_t ends, struct ps_cut_info *info)
 	struct store *s = cut->s;
 	uint64_t slots = atomic_load(&s->table.slots);
 	cut->leaves = leaves_of(slots);
+	cut->ends = ends;
 	cut->limit = s->options.pin_limit ? s->options.pin_limit : MAX(s->space.end / 4, (uint64_t)1 << 20);
 	*info = (struct ps_cut_info){.here = {ends, ps_get64(s->sb.checkpoint)},
 	                             .commit = s->log.commit,

@@ -47,8 +47,8 @@ struct ps_cut_object {
 };
 
 /* A cut of s, which may be a stack. All that was committed before is in it, and durable. Two at a time, backups included: a third is
- * PS_EBUSY. They do not touch each other, but what one holds back counts for the other, too.
- * Holds back what is freed after it up to the store's pin_limit: beyond that every later call on the cut is PS_ENOSPC.
+ * PS_EBUSY. They do not touch each other.
+ * Holds back what is freed after it, as far as it is still to give it, up to the store's pin_limit: beyond that every later call on the cut is PS_ENOSPC.
  * PS_ENOTSUP: a store that cannot be cut. PS_EINVAL: `from` is of the future. PS_EREADONLY; PS_EFULL: 2^32 - 3 intervals have ended.
  * A cut is for one thread at a time, and keeps its store from being closed (PS_EBUSY). */
 PS_CHECKED int ps_cut_begin(ps_storer *s, const struct ps_cut_from *from, struct ps_cut **cut, struct ps_cut_info *info);

@@ -22,6 +22,7 @@ struct ps_cut {
 	struct ps_cut_from from;
 	uint64_t leaves; /* that there were */
 	uint64_t next;   /* leaves below are done with: they may change as they like (store.lock) */
+	uint32_t ends;   /* later intervals are not in it */
 	uint64_t held, limit;
 	int dropped;  /* why it can give nothing any more (store.lock) */
 	uint64_t at;  /* the next slot to look at */

@@ -456,7 +456,7 @@ void space_unhold(struct space *sp, uint64_t slot)
 
 static bool is_held(struct space *sp, const struct freed *f)
 {
-	return atomic_load(&sp->holds[hold_index(f->slot)]) != 0 || (f->extent.len && sp->store->cut && cut_holds(sp->store, f->extent.len));
+	return atomic_load(&sp->holds[hold_index(f->slot)]) != 0 || (f->extent.len && sp->store->cut && cut_holds(sp->store, f));
 }
 
 static bool release(struct space *sp, const struct freed *f)

@@ -19,6 +19,7 @@ struct freed {
 	uint64_t slot;   /* that it belonged to; for SLOT items the slot itself */
 	struct ps_extent extent; /* len 0: the slot itself may be used again */
 	unsigned class;          /* whose slot the extent is; 0: the root's */
+	uint32_t interval; /* in which the extent was written, or later; 0: not known */
 };
 
 /* A page at each GiB stays unused, so that no extent spans two regions of address space. */

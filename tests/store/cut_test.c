@@ -542,6 +542,97 @@ static void a_cut_that_holds_too_much_ends_and_writers_go_on(void **state)
 	taken_free(all);
 }
 
+static void fill_of(uint8_t *bytes, size_t size, int object)
+{
+	memset(bytes, object + 1, size);
+}
+
+/* Objects from `first` on, as they were when fill_of() gave them their contents. */
+struct given_bytes {
+	int object;
+	size_t size;
+};
+
+static int expect_bytes(void *arg, uint64_t offset, const void *data, size_t len)
+{
+	const struct given_bytes *g = arg;
+	const uint8_t *is = data;
+	assert_int_equal(offset, 0);
+	assert_int_equal(len, g->size);
+	for (size_t i = 0; i < len; i++)
+		assert_int_equal(is[i], (uint8_t)(g->object + 1));
+	return PS_OK;
+}
+
+static void expect_given(struct ps_cut *cut, const ps_id *ids, int first, int end, size_t size)
+{
+	struct ps_cut_object object;
+	for (int i = first; i < end; i++) {
+		struct given_bytes g = {i, size};
+		OK(ps_cut_next(cut, &object));
+		assert_int_equal(object.id, ids[i]);
+		OK(ps_cut_pieces(cut, expect_bytes, &g));
+	}
+}
+
+static void put_filled(struct fixture *f, ps_id *ids, int count, size_t size)
+{
+	uint8_t bytes[20000];
+	for (int i = 0; i < count; i++) {
+		fill_of(bytes, size, i);
+		OK(ps_put(f->s, bytes, size, &ids[i]));
+	}
+	OK(ps_sync(f->s));
+}
+
+static void replace_all(struct fixture *f, const ps_id *ids, int count, size_t size)
+{
+	for (int i = 0; i < count; i++)
+		OK(ps_replace(f->s, ids[i], text, size));
+	OK(ps_sync(f->s));
+}
+
+/* Many times what it may hold, but only once of what it is of. */
+static void what_is_replaced_again_and_again_is_held_once(void **state)
+{
+	enum { OBJECTS = 200, SIZE = 4000, ROUNDS = 20 };
+	struct fixture *f = *state;
+	ps_id ids[OBJECTS];
+	struct ps_cut *cut;
+	struct ps_cut_info info;
+	const struct ps_cut_from everything = {0};
+	f->pin_limit = 1 << 20;
+	reopen(f);
+	put_filled(f, ids, OBJECTS, SIZE);
+	OK(ps_cut_begin(f->s, &everything, &cut, &info));
+	for (int round = 0; round < ROUNDS; round++)
+		replace_all(f, ids, OBJECTS, SIZE);
+	expect_given(cut, ids, 0, OBJECTS, SIZE);
+	ps_cut_end(cut);
+	OK(ps_check(f->s, PS_CHECK_FULL, NULL, NULL));
+}
+
+/* More than it may hold, of leaves that it has given; of the one that it is giving it needs what is left. */
+static void what_a_cut_has_given_it_does_not_hold(void **state)
+{
+	enum { OBJECTS = 3 * FANOUT, GIVEN = 2 * FANOUT + 10, SIZE = 20000 };
+	struct fixture *f = *state;
+	ps_id ids[OBJECTS];
+	struct ps_cut *cut;
+	struct ps_cut_info info;
+	const struct ps_cut_from everything = {0};
+	f->pin_limit = 3 << 20;
+	reopen(f);
+	put_filled(f, ids, OBJECTS, SIZE);
+	OK(ps_cut_begin(f->s, &everything, &cut, &info));
+	expect_given(cut, ids, 0, GIVEN, SIZE);
+	for (int round = 0; round < 3; round++)
+		replace_all(f, ids, OBJECTS, SIZE);
+	expect_given(cut, ids, GIVEN, OBJECTS, SIZE);
+	ps_cut_end(cut);
+	OK(ps_check(f->s, PS_CHECK_FULL, NULL, NULL));
+}
+
 /* ---- the file ---- */
 
 static void a_store_that_is_never_cut_stays_as_it_was(void **state)
@@ -621,6 +712,8 @@ int main(void)
 	    CUT(a_store_that_is_open_read_only_is_not_cut),
 	    CUT(damage_is_said_and_never_passed_over_unasked),
 	    CUT(a_cut_that_holds_too_much_ends_and_writers_go_on),
+	    CUT(what_is_replaced_again_and_again_is_held_once),
+	    CUT(what_a_cut_has_given_it_does_not_hold),
 	    CUT(a_store_that_is_never_cut_stays_as_it_was),
 	    CUT(a_store_that_was_cut_is_refused_by_older_readers),
 	    cmocka_unit_test(intervals_that_have_not_begun_are_damage),
