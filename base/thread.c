@@ -2,6 +2,10 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { STEPS_BACK = 10 }; /* of niceness; each is a quarter more for the others */
 
 static int create(pthread_t *thread, void *(*work)(void *), void *arg)
 {
@@ -28,4 +32,11 @@ int ps_thread_start(pthread_t *thread, void *(*work)(void *), void *arg)
 	int err = create(thread, work, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return err;
+}
+
+/* A thread's niceness is its own in Linux. What cannot be had leaves it as it was: it only is less polite. */
+void ps_thread_stand_back(void)
+{
+	id_t self = (id_t)gettid();
+	(void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + STEPS_BACK);
 }

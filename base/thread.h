@@ -11,4 +11,10 @@
  * fails with, for ps_fail_errno(). */
 PS_CHECKED int ps_thread_start(pthread_t *thread, void *(*work)(void *), void *arg);
 
+/* Of the calling thread, and of all that it starts from then on: where processors are short it gets a tenth
+ * of what another thread gets, and all there is where they are not. For good, since the way back takes a
+ * privilege: so only in threads of our own, and only in those that hold no lock which a caller may wait for,
+ * but for a few instructions. */
+void ps_thread_stand_back(void);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "base/options.h"
+#include "base/tokens.h"
 #include "multistore/attached.h"
 #include "multistore/push_backing.h"
 #include "multistore/push_internal.h"
@@ -156,8 +157,8 @@ static uint32_t keep_up_to(const struct push *p, uint64_t since)
 	return keep;
 }
 
-/* What is unknown in the file would have to be fetched, all of it, to stand for a run before it: only where all
- * is sent anew. */
+/* What is unknown in the file would have to be fetched, all of it, to stand for a run before it: only where
+ * all is sent anew. */
 static int keep_unknown(struct push *p)
 {
 	uint64_t unknown;
@@ -410,6 +411,18 @@ static int run_backed(struct push *p, enum push_what what)
 	return err;
 }
 
+/* For the whole store, as a backup is: what callers do meanwhile comes first, at disk, network and
+ * processors, also where somebody waits for the push, unless he says that he does. A takeover is short. */
+static int run_in_class(struct push *p, enum push_what what)
+{
+	enum ps_token_class before = ps_tokens_class();
+	if (what == PUSH_CHANGES && !p->options.urgent)
+		(void)ps_tokens_set_class(PS_TOKEN_BACKGROUND);
+	int err = run_backed(p, what);
+	(void)ps_tokens_set_class(before);
+	return err;
+}
+
 static void done(struct push *p)
 {
 	end_cut(p);
@@ -433,7 +446,7 @@ int push_store(ps_storer *s, ps_remote *r, enum push_what what, const struct ps_
 	ps_memory_init(&p.memory, NULL);
 	ps_push_manifest_init(&p.old, &p.memory);
 	ps_push_manifest_init(&p.next, &p.memory);
-	err = run_backed(&p, what);
+	err = run_in_class(&p, what);
 	done(&p);
 	leave(&own);
 	if (!err && result)

@@ -24,6 +24,7 @@ struct ps_push_options {
 	uint64_t pack_bytes; /* contents of one value of the remote, at most; 64 MiB; from 4 KiB, where a piece of 64 KiB goes beyond, to 1 GiB */
 	ps_progress_fn progress; /* done, total (0: not known): bytes of contents; in the caller's thread */
 	void *progress_arg;
+	uint32_t urgent; /* 1: it does not stand back for others who want processors, disk or network */
 };
 struct ps_push_result {
 	uint64_t state;           /* its number: later pushes have higher ones */
@@ -36,7 +37,8 @@ struct ps_push_result {
 };
 /* Brings the network to a cut of s that is not older than the call. r NULL: the network that s is attached to (struct ps_multi_options),
  * before any push in the background. Until it returns, and after any failure, the network has the state
- * before, whole; what a failed push has sent is used by the next one. Writers go on meanwhile. Pads that no kept state needs are free for
+ * before, whole; what a failed push has sent is used by the next one. Writers go on meanwhile, and come first: unless it is urgent, a push seals and sends
+ * in threads that get a tenth of a processor where others want it, and all of it where nobody does. Pads that no kept state needs are free for
  * later pushes once the new state is confirmed.
  *
  * One store has one network, one line of states, and one holder, which is the file that began it or has taken it over: PS_EHELD: it is another

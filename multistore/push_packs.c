@@ -8,6 +8,7 @@
 
 #include "base/fail.h"
 #include "base/thread.h"
+#include "base/tokens.h"
 #include "multistore/pipe.h"
 #include "multistore/push_internal.h"
 
@@ -16,6 +17,7 @@ enum { PIPE_BYTES = 1 << 20, SENDERS = 2, SENTENCE = 512 };
 struct sender {
 	ps_remote *r;
 	struct ps_pipe *pipe;
+	enum ps_token_class class; /* the push's */
 	pthread_t thread;
 	char name[PS_PACK_NAME];
 	atomic_bool canceled;
@@ -54,6 +56,7 @@ static int still_wanted(void *arg, const struct ps_remote_progress *progress)
 static void *send_pack(void *arg)
 {
 	struct sender *s = arg;
+	(void)ps_tokens_set_class(s->class);
 	const struct ps_remote_put options = {
 	    .size = sizeof(options), .progress = still_wanted, .progress_arg = s};
 	s->err = ps_remote_put_stream(s->r, s->name, PS_SIZE_UNKNOWN, read_pipe, s, &options);
@@ -65,7 +68,7 @@ static void *send_pack(void *arg)
 
 static int start_sender(struct packer *k, struct sender *s, const struct ps_pack_about *about)
 {
-	*s = (struct sender){.r = k->p->r};
+	*s = (struct sender){.r = k->p->r, .class = ps_tokens_class()};
 	ps_pack_name(about, s->name);
 	int err = ps_pipe_new(&k->p->memory, PIPE_BYTES, &s->pipe);
 	if (err)

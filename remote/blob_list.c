@@ -89,7 +89,7 @@ int ps_remote_stats(ps_remote *r, struct ps_remote_stats *stats)
 	if (!r || !stats)
 		return ps_fail(PS_EINVAL, "ps_remote_stats: an argument is NULL");
 	ps_index_figures(r->index, &f);
-	ps_workers_figures(r->workers, &workers);
+	ps_remote_workers_figures(r, &workers);
 	ps_limits_figures(&r->limits, ps_clock_now(r->seams.clock), &limits);
 	*stats = (struct ps_remote_stats){.values = f.blobs,
 	                                  .complete = f.complete,

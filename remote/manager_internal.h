@@ -46,6 +46,7 @@ struct ps_remote {
 	ps_keys *keys;
 	ps_index *index;
 	ps_workers *workers;
+	_Atomic(ps_workers *) background; /* of the same network and limits; NULL until there is work for them */
 	struct ps_limits limits;
 	struct ps_second fallback;          /* has copies of pads; may be none */
 	atomic_uint_fast64_t fallback_pads; /* read from there */
@@ -94,6 +95,14 @@ int ps_remote_start(const struct ps_remote_setup *setup, ps_remote **r) __attrib
 int ps_remote_start_keyless(const char *url, const struct ps_remote_options *options,
                             const struct ps_remote_seams *seams, ps_remote **r)
     __attribute__((warn_unused_result));
+/* ---- workers (remote_workers.c) ---- */
+
+/* For what the calling thread does, by its class (base/tokens.h). */
+ps_workers *ps_remote_workers(ps_remote *r);
+/* Of all workers of the first network together, since it was opened. */
+void ps_remote_workers_figures(ps_remote *r, struct ps_workers_figures *figures);
+/* PS_EBUSY while there is a group. */
+int ps_remote_workers_free(ps_remote *r) __attribute__((warn_unused_result));
 /* Limits and workers for a network, as the options have them. */
 int ps_remote_start_workers(ps_remote *r, ps_network *network, struct ps_limits *limits, bool *limits_ready,
                             ps_workers **workers) __attribute__((warn_unused_result));

@@ -115,7 +115,7 @@ int ps_operation_begin(struct ps_operation *op, ps_remote *r, const char *name, 
 int ps_operation_group(struct ps_operation *op)
 {
 	struct ps_group_options options = {.size = sizeof(options)};
-	return ps_operation_fail(op, ps_group_new(op->r->workers, &options, &op->group));
+	return ps_operation_fail(op, ps_group_new(ps_remote_workers(op->r), &options, &op->group));
 }
 
 int ps_operation_second(struct ps_operation *op, struct ps_second *second)

@@ -98,7 +98,8 @@ struct ps_remote_options {
 	int verify;                   /* enum ps_remote_verify */
 	uint32_t workers;             /* threads; processors, 8 at most */
 	uint32_t depth;               /* requests in flight of one worker; 10 */
-	uint64_t max_inflight;        /* bytes on their way; 128 MiB */
+	uint64_t max_inflight;        /* bytes on their way; 128 MiB. What works in the background, pushes
+	                                 among them, has half as much of its own */
 	uint32_t timeout_ms;          /* of a request; 60,000 */
 	uint32_t retries;             /* of a request; 20 */
 	uint32_t max_recycles;        /* other pads tried for one that could not be written; 3 */

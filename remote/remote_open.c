@@ -138,26 +138,6 @@ static int open_network(ps_remote *r, const struct ps_remote_setup *setup, const
 	return err;
 }
 
-int ps_remote_start_workers(ps_remote *r, ps_network *network, struct ps_limits *limits_of,
-                            bool *limits_ready, ps_workers **workers)
-{
-	struct ps_limits_options limits = {r->options.bytes_up, r->options.bytes_down, r->options.requests};
-	struct ps_workers_options options = {.size = sizeof(options),
-	                                     .threads = r->options.workers,
-	                                     .depth = r->options.depth,
-	                                     .max_inflight = r->options.max_inflight,
-	                                     .timeout_ms = r->options.timeout_ms,
-	                                     .retries = r->options.retries,
-	                                     .seed = r->seams.seed,
-	                                     .backoff_ms = r->seams.backoff_ms,
-	                                     .backoff_most_ms = r->seams.backoff_ms,
-	                                     .limits = limits_of,
-	                                     .clock = r->seams.clock};
-	ps_limits_init(limits_of, &limits, ps_clock_now(r->seams.clock));
-	*limits_ready = true;
-	return ps_workers_new(network, &options, workers);
-}
-
 /* One that is named and not to be had is an error now: found out when it is needed, it would be too late. */
 static int open_fallback(ps_remote *r, const struct ps_remote_setup *setup,
                          const struct ps_allocator_fns *fns)
@@ -341,7 +321,7 @@ static int import_store(ps_remote *r, const struct ps_allocator_fns *fns, const 
 
 static int drop(ps_remote *r)
 {
-	int err = ps_workers_free(r->workers);
+	int err = ps_remote_workers_free(r);
 	(void)!ps_second_close(&r->fallback); /* no group is left */
 	if (r->limits_ready)
 		ps_limits_done(&r->limits);

@@ -110,7 +110,7 @@ static uint64_t sum(const struct ps_remote_requests *r)
 static void add_requests(ps_remote *r, struct ps_remote_usage *usage)
 {
 	struct ps_workers_figures f;
-	ps_workers_figures(r->workers, &f);
+	ps_remote_workers_figures(r, &f);
 	struct ps_remote_requests now = ps_requests_by_kind(&f), *all = &usage->requests;
 	if (usage->since_ns == 0 && sum(&now) > 0)
 		usage->since_ns = ps_remote_wall_ns(r);
@@ -167,7 +167,7 @@ void ps_usage_close(ps_remote *r)
 	struct ps_remote_usage usage;
 	struct ps_workers_figures f;
 	char path[PATH_MAX];
-	ps_workers_figures(r->workers, &f);
+	ps_remote_workers_figures(r, &f);
 	if (f.requests == 0 || !path_of(r, path))
 		return;
 	load(path, &usage);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/fail.h"
+#include "base/thread.h"
 #include "remote/workers_internal.h"
 
 /* What a network gets beyond a request's own time before the request is recalled; what it gets to give back
@@ -426,6 +427,8 @@ void *ps_worker_main(void *arg)
 {
 	struct worker *worker = arg;
 	ps_workers *pool = worker->pool;
+	if (pool->background)
+		ps_thread_stand_back();
 	lock(worker);
 	while (!pool->stop) {
 		uint64_t now_ns = now(worker), until_ns = PS_NEVER;

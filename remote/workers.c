@@ -246,6 +246,7 @@ static void fill_options(ps_workers *pool, const struct ps_workers_options *o)
 	pool->timeout_ms = o->timeout_ms ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
 	pool->retries = o->retries ? o->retries : DEFAULT_RETRIES;
 	pool->deadline_ms = o->deadline_ms;
+	pool->background = o->background;
 	pool->max_inflight = o->max_inflight ? o->max_inflight : default_inflight;
 	ps_backoff_init(&pool->backoff, o->backoff_ms, o->backoff_most_ms,
 	                o->seed ? o->seed : seed_from_kernel());

@@ -7,6 +7,8 @@
 #ifndef PS_WORKERS_H
 #define PS_WORKERS_H
 
+#include <stdbool.h>
+
 #include "base/tokens.h"
 #include "remote/task.h"
 
@@ -27,6 +29,7 @@ struct ps_workers_options {
 	uint32_t deadline_ms; /* of a group, none */
 	uint32_t backoff_ms, backoff_most_ms; /* 50 and 5,000, doubling; jittered by a half */
 	uint64_t seed;                        /* of the jitter; from the kernel */
+	bool background;          /* its threads, and their clients', leave processors to others (base/thread.h) */
 	struct ps_limits *limits;             /* shared by all workers of a network; none */
 	struct ps_tokens *tokens;             /* one token a request in flight; none */
 	struct ps_clock *clock;               /* the system's */

@@ -45,6 +45,7 @@ struct ps_workers {
 	struct ps_tokens *tokens;
 	uint32_t threads, depth, timeout_ms, retries, deadline_ms;
 	size_t max_inflight;
+	bool background;
 	pthread_mutex_t lock;                      /* guards all below */
 	struct task_list common[PS_TOKEN_CLASSES]; /* what belongs to no worker; all of the background */
 	unsigned foreground_run;                   /* begun one after another while the background waited */

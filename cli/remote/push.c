@@ -46,6 +46,7 @@ static int push_store(struct cli *cli, ps_remote *r, ps_storer *s)
 
 	options.history = (uint32_t)given->history;
 	options.compression = given->level;
+	options.urgent = 1; /* nobody else uses the store in this process */
 	options.progress = progress_callback;
 	options.progress_arg = &bar;
 	begin_bar(cli, &bar);

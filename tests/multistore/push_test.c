@@ -1,10 +1,13 @@
 /* Pushes and clones: histories by chance, each kept state compared with the store as it was.
  * usage: push_test SCHEME [HISTORIES] */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "remote/manager_internal.h"
 #include "tests/multistore/push_fixture.h"
 
 static const char *scheme = "mem";
@@ -67,6 +70,51 @@ static void a_large_object_spans_packs(void **state)
 	picture_take(&p, w.s);
 	expect_clone(&w, w.b->r, 0, &p);
 	picture_free(&p);
+	world_free(&w);
+}
+
+/* Threads of this process that leave processors to others. */
+static unsigned threads_that_stand_back(void)
+{
+	unsigned count = 0;
+	DIR *tasks = opendir("/proc/self/task");
+	assert_non_null(tasks);
+	for (const struct dirent *t = readdir(tasks); t; t = readdir(tasks)) {
+		if (t->d_name[0] != '.')
+			count += getpriority(PRIO_PROCESS, (id_t)atoi(t->d_name)) >
+			         getpriority(PRIO_PROCESS, (id_t)gettid());
+	}
+	(void)closedir(tasks);
+	return count;
+}
+
+/* It seals in workers of its own; the caller's thread and what callers put are as before. */
+static void a_push_leaves_processors_to_others(void **state)
+{
+	struct world w;
+	struct ps_workers_figures background, after;
+	static uint8_t bytes[1000000];
+	ps_id id;
+	(void)state;
+	world_new(&w, scheme, 6);
+	change_some(&w, 20);
+	w.options.urgent = 1;
+	(void)push_now(&w);
+	assert_int_equal(threads_that_stand_back(), 0);
+	assert_null(w.b->r->background);
+	w.options.urgent = 0;
+	w.options.pack_bytes = 100000;
+	blobs_fill(bytes, sizeof(bytes), 8);
+	assert_ok(ps_put(w.s, bytes, sizeof(bytes), &id));
+	struct ps_push_result r = push_now(&w);
+	assert_true(r.packs > 9);
+	assert_true(threads_that_stand_back() >= w.b->options.workers);
+	assert_int_equal(ps_tokens_class(), PS_TOKEN_FOREGROUND);
+	ps_workers_figures(w.b->r->background, &background);
+	assert_true(background.by_op[PS_NET_CREATE] + background.by_op[PS_NET_REPLACE] > r.packs);
+	blobs_put(w.b, "a value", 1000, 7);
+	ps_workers_figures(w.b->r->background, &after);
+	assert_int_equal(after.requests, background.requests);
 	world_free(&w);
 }
 
@@ -370,6 +418,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_clone_is_what_was_pushed),
 	    cmocka_unit_test(an_empty_store_is_pushed_and_cloned),
 	    cmocka_unit_test(a_large_object_spans_packs),
+	    cmocka_unit_test(a_push_leaves_processors_to_others),
 	    cmocka_unit_test(nothing_to_push_is_one_request),
 	    cmocka_unit_test(what_was_moved_only_is_not_sent),
 	    cmocka_unit_test(a_clone_never_gives_an_id_again),
