@@ -109,5 +109,6 @@ void bench_locks(const struct bench *b);
 void bench_routes(const struct bench *b);
 void bench_remote(const struct bench *b);
 void bench_push(const struct bench *b);
+void bench_beside(const struct bench *b);
 
 #endif

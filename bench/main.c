@@ -17,6 +17,7 @@ static const struct target {
     {"large", bench_large},           {"load", bench_load},     {"memory", bench_memory},
     {"reopen", bench_reopen},         {"space", bench_space},   {"locks", bench_locks},
     {"routes", bench_routes},         {"remote", bench_remote}, {"push", bench_push},
+    {"beside", bench_beside},
 };
 enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
 

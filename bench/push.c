@@ -1,7 +1,5 @@
-/* Stores on a network: what a push and a clone reach of what puts and gets of the same bytes do, what they
- * leave to those who use the store meanwhile, and what small changes cost. */
-#include <pthread.h>
-#include <stdatomic.h>
+/* Stores on a network: what a push and a clone reach of what puts and gets of the same bytes do, and what
+ * small changes cost. What a push leaves to others is in beside.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +12,7 @@
 #include "multistore/push.h"
 #include "multistore/state_lookup.h"
 
-enum { OBJECT = 4096, SMALL = 100, SCATTERED = 1000, FOREGROUND = 1000, WAIT_MS = 600000 };
+enum { OBJECT = 4096, SMALL = 100, SCATTERED = 1000, WAIT_MS = 600000 };
 static const size_t BULK = (size_t)256 << 20;
 
 struct world {
@@ -203,78 +201,6 @@ static void report_whole(const struct whole *t)
 	report(b, "clone over get, processor's time", "x", &t->cloned_cpu, GOAL_NONE, 0);
 }
 
-/* ---- those who use the store meanwhile ---- */
-
-/* Objects of its own, half gets, half replaces, one after another. */
-struct user {
-	struct world *w;
-	ps_id ids[FOREGROUND];
-	atomic_bool stop;
-	uint64_t done;
-	double seconds;
-};
-
-static void *use_store(void *arg)
-{
-	struct user *u = arg;
-	uint8_t bytes[OBJECT];
-	size_t got;
-	double start = now();
-	for (u->done = 0; !atomic_load(&u->stop); u->done++) {
-		ps_id id = u->ids[u->done * 7919 % FOREGROUND];
-		if (u->done % 2)
-			MUST(ps_get(u->w->s, id, bytes, sizeof(bytes), &got));
-		else
-			MUST(ps_replace(u->w->s, id, bytes, 256));
-	}
-	u->seconds = now() - start;
-	return NULL;
-}
-
-/* Operations a second while `beside` runs. */
-static double rate_beside(struct user *u, void beside(struct world *w))
-{
-	pthread_t thread;
-	atomic_store(&u->stop, false);
-	if (pthread_create(&thread, NULL, use_store, u))
-		die("no thread");
-	beside(u->w);
-	atomic_store(&u->stop, true);
-	pthread_join(thread, NULL);
-	return (double)u->done / u->seconds;
-}
-
-static void a_slice(struct world *w)
-{
-	struct timespec time = {(time_t)w->b->seconds,
-	                        (long)((w->b->seconds - (double)(time_t)w->b->seconds) * 1e9)};
-	(void)nanosleep(&time, NULL);
-}
-
-static void a_push(struct world *w)
-{
-	(void)push_now(w);
-}
-
-static void measure_users(struct world *w, uint64_t version)
-{
-	struct user *u = xalloc(sizeof(*u));
-	struct figure alone = {0}, beside = {0}, ratio = {0};
-	u->w = w;
-	load_small(w, u->ids, FOREGROUND);
-	(void)push_now(w);
-	for (unsigned r = 0; r < w->b->rounds; r++) {
-		change(w, OBJECT, version + r, 1);
-		figure_add(&alone, rate_beside(u, a_slice));
-		figure_add(&beside, rate_beside(u, a_push));
-		figure_add(&ratio, beside.value[r] / alone.value[r]);
-	}
-	report(w->b, "gets and replaces, one thread", "ops/s", &alone, GOAL_NONE, 0);
-	report(w->b, "the same during a push", "ops/s", &beside, GOAL_NONE, 0);
-	report(w->b, "during a push over without", "x", &ratio, GOAL_AT_LEAST, 0.8);
-	free(u);
-}
-
 static void measure_whole(const struct bench *b)
 {
 	struct whole *t = xalloc(sizeof(*t));
@@ -290,7 +216,6 @@ static void measure_whole(const struct bench *b)
 	for (unsigned r = 0; r < b->rounds; r++)
 		run_round(t, r + 1);
 	report_whole(t);
-	measure_users(&t->w, b->rounds + 1);
 	stage_close(&t->value);
 	world_close(&t->w);
 	free(t->bytes);
@@ -348,6 +273,13 @@ static void reopen_attached(struct world *w, ps_id small)
 	MUST(ps_replace(w->s, small, "attached", 8));
 	MUST(ps_push(w->s, NULL, NULL, NULL));
 	MUST(ps_remote_wait(w->s, WAIT_MS));
+}
+
+static void a_slice(struct world *w)
+{
+	struct timespec time = {(time_t)w->b->seconds,
+	                        (long)((w->b->seconds - (double)(time_t)w->b->seconds) * 1e9)};
+	(void)nanosleep(&time, NULL);
 }
 
 /* The same changes by way of the log; then nothing is left to do, and nothing is asked. */

@@ -11,7 +11,7 @@ fail() {
 }
 
 "$bench" targets --dir "$dir" --count 2000 --seconds 0.02 --rounds 1 --json - >"$dir/out" || fail "a workload failed"
-for workload in allocators cached durable large load locks memory push remote reopen routes space; do
+for workload in allocators beside cached durable large load locks memory push remote reopen routes space; do
 	grep -q "^{\"workload\":\"$workload\",.*}\$" "$dir/out" || fail "$workload says nothing"
 done
 grep -q '"name":"reads of the file during all of it","unit":"reads","median":0,' "$dir/out" ||
