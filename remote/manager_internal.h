@@ -46,7 +46,8 @@ struct ps_remote {
 	ps_keys *keys;
 	ps_index *index;
 	ps_workers *workers;
-	_Atomic(ps_workers *) background; /* of the same network and limits; NULL until there is work for them */
+	_Atomic(ps_workers *)
+	    background; /* of the same network and limits; NULL until there is work for them */
 	struct ps_limits limits;
 	struct ps_second fallback;          /* has copies of pads; may be none */
 	atomic_uint_fast64_t fallback_pads; /* read from there */
