@@ -68,6 +68,8 @@ static int collect(struct pieces *p)
 		err = add_extent(p, PS_SPACE_TABLE, (struct ps_extent){sp->reserve[i], PAGE});
 	if (!err)
 		err = add_extent(p, PS_SPACE_FREE, sp->open);
+	if (!err)
+		err = add_extent(p, PS_SPACE_TABLE, sp->pages);
 	/* Cut off the space, not yet off the file. */
 	p->end = MAX(sp->file_bytes, sp->end);
 	if (!err && p->end > sp->end)

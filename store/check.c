@@ -169,7 +169,8 @@ static int check_sum(struct checker *c)
 	if (err)
 		return report(c, err, PS_ID_NONE, 0, ps_last_error_message());
 	all->ops->stats(all, &stats);
-	uint64_t aside = sp->pending_bytes + sp->open.len + (uint64_t)sp->reserve_count * PAGE + sp->end / (1U << 30) * PAGE;
+	uint64_t aside = sp->pending_bytes + sp->open.len + sp->pages.len +
+	                 (uint64_t)sp->reserve_count * PAGE + sp->end / (1U << 30) * PAGE;
 	aside += c->s->uncommitted_bytes + classes_tail_bytes(c->s);
 	if (c->live + stats.free + aside == stats.space)
 		return PS_OK;

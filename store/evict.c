@@ -277,7 +277,7 @@ static uint64_t bytes_here(const struct store *s)
 	all->ops->stats(all, &stats);
 	uint64_t others = SUPERBLOCK_AREA + s->log.ring[0].len + s->log.ring[1].len + spill_bytes(&s->log) +
 	                  table_bytes(&s->table);
-	others += sp->pending_bytes + sp->open.len + (uint64_t)sp->reserve_count * PAGE +
+	others += sp->pending_bytes + sp->open.len + sp->pages.len + (uint64_t)sp->reserve_count * PAGE +
 	          s->uncommitted_bytes + classes_tail_bytes(s);
 	uint64_t used = stats.space - stats.free;
 	return used > others ? used - others : 0;

@@ -28,9 +28,16 @@
 #define SMALL_REGIONS 0
 #endif
 enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
-enum { FRAME_MAX = 8 * PAGE, /* that small objects share */
-       STATES_PAGES = 128, /* file pages whose verified bits are one page of memory */
-       STATES_BYTES = STATES_PAGES * 40, EXTEND_STEP = 64 << 20, CLEAR_MAX = 1 << 20, POPULATE_FROM = 4 * PAGE, AHEAD_SHARE = 4 };
+enum {
+	FRAME_MAX = 8 * PAGE, /* that small objects share */
+	HUGE_PAGES = HUGE_BLOCK / PAGE,
+	STATES_PAGES = 128, /* file pages whose verified bits are one page of memory */
+	STATES_BYTES = STATES_PAGES * 40,
+	EXTEND_STEP = 64 << 20,
+	CLEAR_MAX = 1 << 20,
+	POPULATE_FROM = 4 * PAGE,
+	AHEAD_SHARE = 4
+};
 
 static struct pool_region *region_of(struct pool *pool, uint64_t place)
 {
@@ -59,7 +66,8 @@ int pool_init(struct pool *pool, struct store *s)
 static size_t region_bytes(const struct pool *pool)
 {
 	size_t pages = (size_t)1 << (pool->region_shift - 12);
-	return pages * PAGE + pages * 8 + pages * 32 + pages / STATES_PAGES / 8;
+	return HUGE_BLOCK + pages * PAGE + pages * 8 + pages * 32 + pages / STATES_PAGES / 8 +
+	       pages / HUGE_PAGES;
 }
 
 /* Zeros again. A page given to the kernel and touched anew costs a fault: cheap for many, dear for the few of a small store. */
@@ -78,6 +86,8 @@ static void unmap_region(struct pool *pool, const struct pool_region *r)
 	enum { PAGES = EXTEND_STEP / PAGE };
 	memset((void *)r->counted, 0, PAGES / STATES_PAGES / 8);
 	size_t used = MIN(pool->store->space.file_bytes, (uint64_t)EXTEND_STEP) / PAGE;
+	if (used >= HUGE_PAGES)
+		memset((void *)r->joined, 0, PAGES / HUGE_PAGES);
 	bool keep = pool->region_shift == REGION_SHIFT && pool->mapped == EXTEND_STEP &&
 		    clear_pages(r->frames, used * PAGE, EXTEND_STEP) && clear_pages((void *)r->states, used * 8, PAGES * 8) &&
 		    clear_pages((void *)r->verified, used * 32, PAGES * 32);
@@ -111,10 +121,11 @@ static void set_region(const struct pool *pool, struct pool_region *r, uint8_t *
 {
 	size_t pages = (size_t)1 << (pool->region_shift - 12);
 	r->mapping = mapping;
-	r->frames = mapping;
-	r->states = (_Atomic(uint64_t) *)(void *)(mapping + pages * PAGE);
-	r->verified = (_Atomic(uint64_t) *)(void *)(mapping + pages * (PAGE + 8));
-	r->counted = (_Atomic(uint64_t) *)(void *)(mapping + pages * (PAGE + 40));
+	r->frames = huge_align(mapping);
+	r->states = (_Atomic(uint64_t) *)(void *)(r->frames + pages * PAGE);
+	r->verified = (_Atomic(uint64_t) *)(void *)(r->frames + pages * (PAGE + 8));
+	r->counted = (_Atomic(uint64_t) *)(void *)(r->frames + pages * (PAGE + 40));
+	r->joined = (_Atomic(uint8_t) *)(void *)(r->frames + pages * (PAGE + 40) + pages / STATES_PAGES / 8);
 }
 
 /* One mapping: frames, states, verified bits. All of it is only address space until it is touched. */
@@ -129,8 +140,9 @@ static int map_region(struct pool *pool, size_t index)
 	size_t pages = (size_t)1 << (pool->region_shift - 12);
 	if (mapping == MAP_FAILED)
 		return ps_fail_errno(ENOMEM, "%s: no address space for offset %llu", pool->store->path,
-				     (unsigned long long)index << pool->region_shift);
-	if (mprotect(mapping + pages * PAGE, region_bytes(pool) - pages * PAGE, PROT_READ | PROT_WRITE) ||
+		                     (unsigned long long)index << pool->region_shift);
+	uint8_t *states = huge_align(mapping) + pages * PAGE;
+	if (mprotect(states, (size_t)(mapping + region_bytes(pool) - states), PROT_READ | PROT_WRITE) ||
 	    madvise(mapping, region_bytes(pool), MADV_DONTFORK)) {
 		munmap(mapping, region_bytes(pool));
 		return ps_fail_errno(ENOMEM, "%s: no memory for page states", pool->store->path);
@@ -199,7 +211,7 @@ static int take_memory(struct pool *pool, uint64_t place, uint64_t len, uint64_t
 	uint64_t there = spare_frames_take(pool, place, len);
 	int err = count_memory(pool, place, len - there);
 	if (err && there) {
-		(void)madvise(pool_address(pool, place), len, MADV_DONTNEED);
+		pool_give_memory(pool, place, len);
 		budget_give(pool->store, there);
 	}
 	if (spare)
@@ -262,9 +274,65 @@ static void forget_frames(struct pool *pool, uint64_t place, uint64_t bytes)
 	atomic_fetch_sub_explicit(&pool->frame_bytes, bytes, memory_order_relaxed);
 }
 
+/* ---- huge pages (huge.h) ---- */
+
+static void split_blocks(struct pool *pool, uint64_t place, uint64_t bytes)
+{
+	for (uint64_t at = place, end = place + bytes; at < end; at = (at / HUGE_BLOCK + 1) * HUGE_BLOCK) {
+		_Atomic(uint8_t) *joined = pool_joined(pool, at);
+		uint8_t tries = atomic_load_explicit(joined, memory_order_relaxed);
+		if (!tries)
+			continue;
+		atomic_store_explicit(joined, (uint8_t)(tries - 1), memory_order_relaxed);
+		huge_split(pool_address(pool, at),
+		           (size_t)(MIN((at / HUGE_BLOCK + 1) * HUGE_BLOCK, end) - at));
+	}
+}
+
+void pool_give_memory(struct pool *pool, uint64_t place, uint64_t bytes)
+{
+	split_blocks(pool, place, bytes);
+	(void)madvise(pool_address(pool, place), bytes, MADV_DONTNEED);
+}
+
+/* Where the extent ends that reaches into the block, or its beginning: an extent's state is in its first page. */
+static uint64_t behind_first(const struct pool *pool, uint64_t block)
+{
+	uint64_t back = MIN((uint64_t)CHUNK, block & pool->region_mask);
+	for (uint64_t at = block - back; at < block; at += PAGE) {
+		uint64_t state = atomic_load_explicit(pool_state(pool, at), memory_order_relaxed);
+		if (state & PAGE_RESIDENT && at + state_bytes(state) > block)
+			return at + state_bytes(state);
+	}
+	return block;
+}
+
+bool pool_block_full(const struct pool *pool, uint64_t block)
+{
+	for (uint64_t at = behind_first(pool, block); at < block + HUGE_BLOCK;) {
+		uint64_t state = atomic_load_explicit(pool_state(pool, at), memory_order_relaxed);
+		if (state & PAGE_RESIDENT)
+			at += MAX(state_bytes(state), (uint64_t)PAGE);
+		else if (state & PAGE_SPARE)
+			at += PAGE;
+		else
+			return false;
+	}
+	return true;
+}
+
+/* Counted as frames; when as much has come as a block holds, one may be whole. */
+static void add_frames(struct pool *pool, uint64_t bytes)
+{
+	uint64_t before = atomic_fetch_add_explicit(&pool->frame_bytes, bytes, memory_order_relaxed);
+	if (before / HUGE_BLOCK != (before + bytes) / HUGE_BLOCK)
+		store_wants_join(pool->store);
+}
+
 static void give_back_frames(struct pool *pool, uint64_t place, uint64_t bytes)
 {
-	(void)madvise(pool_address(pool, place), bytes, MADV_DONTNEED);
+	pool_give_memory(pool, place, bytes);
+	atomic_fetch_add_explicit(&pool->given_back, 1, memory_order_relaxed);
 	budget_give(pool->store, bytes);
 }
 
@@ -416,7 +484,7 @@ static int load(struct pool *pool, const struct blob *b, ps_id id, uint64_t firs
 	if (err)
 		return err;
 	uint8_t *frame = pool_address(pool, first);
-	atomic_fetch_add_explicit(&pool->frame_bytes, len, memory_order_relaxed);
+	add_frames(pool, len);
 	err = ps_io_read(s->io, first, frame, len);
 	if (!err && *patched)
 		*patched = redo_apply(s, first, len / PAGE, frame);
@@ -488,8 +556,9 @@ bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_reque
 		return false;
 	}
 	atomic_fetch_add_explicit(&pool->ahead_bytes, len, memory_order_relaxed);
-	atomic_fetch_add_explicit(&pool->frame_bytes, len, memory_order_relaxed);
-	*request = (struct ps_io_request){.op = PS_IO_READ, .offset = first, .data = pool_address(pool, first), .len = len};
+	add_frames(pool, len);
+	*request = (struct ps_io_request){
+	    .op = PS_IO_READ, .offset = first, .data = pool_address(pool, first), .len = len};
 	return true;
 }
 
@@ -577,7 +646,7 @@ int pool_fresh(struct pool *pool, uint64_t place, uint64_t len)
 		budget_give(pool->store, len);
 		return ps_fail(PS_ECORRUPT, "%s: extent at offset %llu is in use", pool->store->path, (unsigned long long)place);
 	}
-	atomic_fetch_add_explicit(&pool->frame_bytes, len, memory_order_relaxed);
+	add_frames(pool, len);
 	/* One call for all pages costs half of what a fault for each does. Where it fails they fault. */
 	if (len - spare >= POPULATE_FROM)
 		(void)madvise(pool_address(pool, place), len, MADV_POPULATE_WRITE);
@@ -601,7 +670,7 @@ void pool_populate(struct pool *pool, struct ps_extent extent)
 
 void pool_unpopulate(struct pool *pool, struct ps_extent extent)
 {
-	(void)madvise(pool_address(pool, extent.offset), extent.len, MADV_DONTNEED);
+	pool_give_memory(pool, extent.offset, extent.len);
 }
 
 bool pool_pin_shared_resident(struct pool *pool, unsigned class, uint64_t place)

@@ -9,6 +9,7 @@
 
 #include "allocator/allocator.h"
 #include "store/base_format.h"
+#include "store/huge.h"
 #include "store/io.h"
 #include "store/spare_frames.h"
 
@@ -38,10 +39,15 @@ struct pool_region {
 	uint8_t *frames;
 	_Atomic(uint64_t) *states;
 	_Atomic(uint64_t) *verified; /* 4 words a page: which granules begin a verified object */
-	_Atomic(uint64_t) *counted;  /* a bit for STATES_PAGES pages: their states and verified bits count in the budget */
+	/* A bit for STATES_PAGES pages: their states and verified bits count in the budget. */
+	_Atomic(uint64_t) *counted;
+	/* For each HUGE_BLOCK of frames how often a page that leaves shall try to split it; 0: it is not joined. */
+	_Atomic(uint8_t) *joined;
 	void *mapping;
 };
 enum { POOL_REGIONS = 256 }; /* 16 TiB in regions of 64 GiB: ext4's largest file */
+/* Once may not be enough to split a block: a page of it that is just being written keeps it whole. */
+enum { POOL_SPLIT_TRIES = 8 };
 
 struct pool {
 	struct store *store;
@@ -58,6 +64,8 @@ struct pool {
 	uint64_t *dirty; /* first pages of dirty extents (guarded by store.lock) */
 	size_t dirty_count, dirty_size;
 	struct spare_frames spare;
+	_Atomic(uint64_t) given_back;        /* how often frames' memory went back to the kernel */
+	uint64_t join_hand, given_back_seen; /* of the thread that calls store_join */
 };
 
 int pool_init(struct pool *pool, struct store *store);
@@ -128,8 +136,16 @@ void pool_unlock_frame(struct pool *pool, uint64_t frame, uint64_t gone, bool dr
 bool pool_is_newer(struct pool *pool, uint64_t frame);
 uint64_t pool_pinned_bytes(struct pool *pool);
 bool pool_evict_one(struct pool *pool);
-/* For a checkpoint, under store.lock: copies the dirty extent at `place` to `to` and makes it clean, pinned until
- * pool_unpin. 0 if it is not dirty any more, or larger than `room`. */
+/* Memory of frames goes back to the kernel, which has it after this: of a joined block, too. */
+void pool_give_memory(struct pool *pool, uint64_t place, uint64_t bytes);
+/* Is every page of the HUGE_BLOCK of frames there in use, or spare? */
+bool pool_block_full(const struct pool *pool, uint64_t block);
+static inline _Atomic(uint8_t) *pool_joined(const struct pool *pool, uint64_t place)
+{
+	return &pool->regions[place >> pool->region_shift].joined[(place & pool->region_mask) / HUGE_BLOCK];
+}
+/* For a checkpoint, under store.lock: copies the dirty extent at `place` to `to` and makes it clean, pinned
+ * until pool_unpin. 0 if it is not dirty any more, or larger than `room`. */
 size_t pool_copy_dirty(struct pool *pool, uint64_t place, uint8_t *to, size_t room, bool *too_large);
 /* Its write failed: it is dirty again. */
 void pool_dirty_again(struct pool *pool, uint64_t place);

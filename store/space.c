@@ -5,6 +5,7 @@
 #include <sys/param.h>
 
 #include "store/base_internal.h"
+#include "store/huge.h"
 
 enum {
 	OPEN_BYTES = 64 << 10,   /* small objects fill so much before they look for more */
@@ -14,6 +15,7 @@ enum {
 	GROW_MAX = 64 << 20,
 	GROW_BLIND = 1 << 20,    /* while free space is not known yet: little, for there may be enough */
 	RESERVE_PAGES = 16,
+	PAGES_SHARE = 16, /* of the file: from there on the table takes a HUGE_BLOCK at once */
 	RESERVE_MIN = 2, /* with one leaf's place a delete goes on, a checkpoint at a time; and one to spare */
 };
 
@@ -140,6 +142,13 @@ static int root_alloc(struct space *sp, uint64_t len, struct ps_extent *extent)
 	return err;
 }
 
+static void close_table_pages(struct space *sp)
+{
+	if (sp->pages.len)
+		(void)sp->root->ops->free(sp->root, sp->pages, NULL);
+	sp->pages.len = 0;
+}
+
 static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *extent)
 {
 	int err = root_alloc(sp, len, extent);
@@ -150,6 +159,11 @@ static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *exten
 	if (err == PS_ENOSPC && sp->rebuild && (err = rebuild_finish(sp)) == PS_OK) {
 		retry_held(sp);
 		return root_alloc(sp, len, extent);
+	}
+	if (err == PS_ENOSPC && sp->pages.len) {
+		close_table_pages(sp);
+		if (root_alloc(sp, len, extent) == PS_OK)
+			return PS_OK;
 	}
 	/* A copy in progress holds freed space back only as long as writers can do without. */
 	if (err == PS_ENOSPC && sp->store->cut) {
@@ -181,6 +195,33 @@ static void close_open_pages(struct space *sp)
 	sp->open.len = 0;
 }
 
+/* What is left of a free extent that pages were taken from, where it is too short for as many again: it would
+ * stay a hole, and keep its block of frames from being whole. */
+static bool take_rest(struct space *sp, uint64_t len, struct ps_extent *extent)
+{
+	struct ps_extent rest;
+	if (!sp->run_end || ps_root_find(sp->root, sp->run_end, &rest) != PS_OK || rest.offset != sp->run_end)
+		return false;
+	rest.len &= ~(uint64_t)(PAGE - 1);
+	if (!rest.len || rest.len >= len || sp->root->ops->mark(sp->root, rest) != PS_OK)
+		return false;
+	if (back_with_space(sp, rest, false) != PS_OK) {
+		(void)sp->root->ops->free(sp->root, rest, NULL);
+		return false;
+	}
+	*extent = rest;
+	return true;
+}
+
+/* Pages that lie side by side, for small contents. */
+static int alloc_pages(struct space *sp, uint64_t len, struct ps_extent *extent)
+{
+	int err = !sp->below && take_rest(sp, len, extent) ? PS_OK : root_alloc(sp, len, extent);
+	if (!err)
+		sp->run_end = extent->offset + extent->len;
+	return err;
+}
+
 /* With no page left: much is free, and worth a page write for each object. */
 static bool lies_in_pieces(const struct space *sp)
 {
@@ -195,7 +236,7 @@ static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *p
 	uint64_t want = MAX((uint64_t)PAGE, MIN((uint64_t)OPEN_BYTES, sp->end / 16 & ~(uint64_t)(PAGE - 1)));
 	piece->len = 0;
 	close_open_pages(sp);
-	if (root_alloc(sp, want, &sp->open) == PS_OK || root_alloc(sp, PAGE, &sp->open) == PS_OK) {
+	if (alloc_pages(sp, want, &sp->open) == PS_OK || root_alloc(sp, PAGE, &sp->open) == PS_OK) {
 		pool_populate(&sp->store->pool, sp->open);
 		return PS_OK;
 	}
@@ -256,7 +297,7 @@ int space_alloc_pages(struct space *sp, uint64_t bytes, struct ps_extent *extent
 	int err = sp->below ? PS_ENOTSUP : PS_ENOSPC;
 	space_reclaim(sp);
 	for (uint64_t len = bytes; len && err == PS_ENOSPC; len = len / 2 & ~(uint64_t)(PAGE - 1))
-		err = root_alloc(sp, len, extent);
+		err = alloc_pages(sp, len, extent);
 	if (err == PS_ENOSPC)
 		err = lies_in_pieces(sp) ? PS_ENOTSUP : alloc_or_grow(sp, bytes, extent);
 	if (!err)
@@ -375,10 +416,51 @@ int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent)
 	return space_alloc(sp, len, extent, NULL) ? PS_ENOTSUP : PS_OK;
 }
 
+static int alloc_block(struct space *sp, struct ps_extent *block)
+{
+	struct ps_extent around;
+	const uint64_t len = HUGE_BLOCK, want = 2 * len - PAGE;
+	int err = root_alloc(sp, want, &around);
+	if (err == PS_ENOSPC && !lies_in_pieces(sp) && grow(sp, want) == PS_OK)
+		err = root_alloc(sp, want, &around);
+	if (err)
+		return err;
+	*block = (struct ps_extent){(around.offset + len - 1) & ~(len - 1), len};
+	uint64_t before = block->offset - around.offset, behind = around.len - len - before;
+	if (before)
+		(void)sp->root->ops->free(sp->root, (struct ps_extent){around.offset, before}, NULL);
+	if (behind)
+		(void)sp->root->ops->free(sp->root, (struct ps_extent){block->offset + len, behind}, NULL);
+	return PS_OK;
+}
+
+/* The table's pages lie together: frames have no memory for them, so that among contents they would keep each
+ * block of frames from being whole (huge.h); and what lies together is written and read by fewer requests. */
+static void refill_table_pages(struct space *sp)
+{
+	if (sp->end < (uint64_t)PAGES_SHARE * HUGE_BLOCK || alloc_block(sp, &sp->pages) != PS_OK)
+		sp->pages.len = 0;
+}
+
+static int alloc_table_page(struct space *sp, struct ps_extent *extent)
+{
+	space_reclaim(sp);
+	if (sp->below)
+		close_table_pages(sp);
+	else if (!sp->pages.len)
+		refill_table_pages(sp);
+	if (!sp->pages.len)
+		return space_alloc(sp, PAGE, extent, NULL);
+	*extent = (struct ps_extent){sp->pages.offset, PAGE};
+	sp->pages.offset += PAGE;
+	sp->pages.len -= PAGE;
+	return PS_OK;
+}
+
 int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place)
 {
 	struct ps_extent extent;
-	int err = space_alloc(sp, PAGE, &extent, NULL);
+	int err = alloc_table_page(sp, &extent);
 	if (!err)
 		*place = extent.offset;
 	if (err != PS_ENOSPC || !use_reserve || !sp->reserve_count)
@@ -406,6 +488,7 @@ bool space_settle(struct space *sp)
 void space_give_reserve(struct space *sp)
 {
 	close_open_pages(sp);
+	close_table_pages(sp);
 	sp->reserve_want = 0;
 	while (sp->reserve_count)
 		(void)sp->root->ops->free(sp->root, (struct ps_extent){sp->reserve[--sp->reserve_count], PAGE}, NULL);
@@ -604,6 +687,7 @@ void space_give_reserve_back(struct space *sp)
 int space_cut_tail(struct space *sp, uint64_t *end)
 {
 	close_open_pages(sp);
+	close_table_pages(sp);
 	if (sp->slots)
 		ps_omni_trim(sp->slots);
 	int err = ps_root_shrink(sp->root, 0, end);

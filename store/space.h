@@ -45,8 +45,10 @@ struct space {
 	bool overlapping; /* two live extents share bytes: free space cannot be known */
 	_Atomic(bool) lost; /* what an unreadable map named was not given back: the next open finds it */
 	_Atomic(uint32_t) holds[HOLDS]; /* readers of large objects, by hash of the slot */
-	uint64_t below;        /* compaction: allocate below this where it can be had; 0: none runs */
-	struct ps_extent open; /* wholly empty pages that small objects fill */
+	uint64_t below;                /* compaction: allocate below this where it can be had; 0: none runs */
+	struct ps_extent open;         /* wholly empty pages that small objects fill */
+	uint64_t run_end;              /* of the pages for small contents that were last taken */
+	struct ps_extent pages;        /* where the table's next pages come from */
 	uint64_t reserve[RESERVE_MAX]; /* pages for the table when nothing else is left */
 	unsigned reserve_count, reserve_want;
 	bool sparse;           /* the file had holes when it was opened */

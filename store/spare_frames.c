@@ -52,7 +52,7 @@ static uint64_t give_up_oldest(struct pool *pool)
 	for (uint64_t at = e.offset; at < e.offset + e.len;) {
 		uint64_t run = spare_run(pool, at, e.offset + e.len);
 		if (run) {
-			(void)madvise(pool_address(pool, at), run, MADV_DONTNEED);
+			pool_give_memory(pool, at, run);
 			clear_run(pool, at, run);
 			given += run;
 		}
