@@ -200,7 +200,7 @@ static void close_open_pages(struct space *sp)
 static bool take_rest(struct space *sp, uint64_t len, struct ps_extent *extent)
 {
 	struct ps_extent rest;
-	if (!sp->run_end || ps_root_find(sp->root, sp->run_end, &rest) != PS_OK || rest.offset != sp->run_end)
+	if (!sp->run_end || !ps_root_find(sp->root, sp->run_end, &rest) || rest.offset != sp->run_end)
 		return false;
 	rest.len &= ~(uint64_t)(PAGE - 1);
 	if (!rest.len || rest.len >= len || sp->root->ops->mark(sp->root, rest) != PS_OK)
