@@ -17,7 +17,9 @@ struct ps_extent {
 
 struct ps_allocator_stats {
 	uint64_t space, free, free_extents, largest_free;
-	uint64_t memory; /* bytes that the allocator itself uses */
+	uint64_t forgotten; /* bytes that are free and will not be given out: see ps_root_set_most; in no
+	                       other figure */
+	uint64_t memory;    /* bytes that the allocator itself uses */
 };
 
 /* A callback that returns non-zero stops the walk, which then returns that value. */

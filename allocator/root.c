@@ -21,6 +21,8 @@ struct root {
 	struct ps_extent_tree by_offset; /* (offset, length) */
 	struct ps_extent_tree by_size;   /* (length, offset) */
 	uint64_t space, free;
+	uint64_t most,
+	    forgotten; /* extents that are remembered, 0: any number; bytes of those that are not */
 };
 
 /* What is asked for: `len` bytes at a multiple of `align`, not across a page boundary if `in_page`. `surely`
@@ -109,6 +111,21 @@ static void extent_change(struct root *root, struct ps_extent from, struct ps_ex
 	must(ps_extent_tree_replace(&root->by_size, size_pair(from), size_pair(to)));
 }
 
+/* The smallest, and the lowest of those: the end of the space can be cut off only while it is known to be
+ * free. */
+static void forget_most(struct root *root)
+{
+	while (root->most > 0 && root->by_offset.count > root->most) {
+		struct ps_extent_cursor cursor;
+		const struct ps_extent_pair *pair =
+		    ps_extent_tree_seek(&root->by_size, (struct ps_extent_pair){0, 0}, &cursor);
+		struct ps_extent extent = {pair->second, pair->first};
+		extent_drop(root, extent);
+		root->free -= extent.len;
+		root->forgotten += extent.len;
+	}
+}
+
 /* Takes part of a free extent; what is left before and behind it stays free. */
 static void carve(struct root *root, struct ps_extent whole, struct ps_extent part)
 {
@@ -125,6 +142,7 @@ static void carve(struct root *root, struct ps_extent whole, struct ps_extent pa
 	} else {
 		extent_drop(root, whole);
 	}
+	forget_most(root);
 }
 
 /* ---- looking up ---- */
@@ -328,6 +346,7 @@ static struct ps_extent coalesce(struct root *root, struct ps_extent extent, str
 	else
 		extent_add(root, merged);
 	root->free += extent.len;
+	forget_most(root);
 	return merged;
 }
 
@@ -404,6 +423,7 @@ static void root_stats(struct ps_allocator *a, struct ps_allocator_stats *stats)
 	    .space = root->space,
 	    .free = root->free,
 	    .free_extents = root->by_offset.count,
+	    .forgotten = root->forgotten,
 	    .largest_free = largest ? largest->first : 0,
 	    .memory = sizeof(*root) + ps_extent_tree_memory(&root->by_offset) +
 	              ps_extent_tree_memory(&root->by_size),
@@ -461,6 +481,10 @@ static int root_check(struct ps_allocator *a)
 		return ps_fail(PS_ECORRUPT,
 		               "root allocator: %" PRIu64 " extents by offset, %" PRIu64 " by size",
 		               root->by_offset.count, root->by_size.count);
+	if (root->most > 0 && root->by_offset.count > root->most)
+		return ps_fail(PS_ECORRUPT,
+		               "root allocator: %" PRIu64 " extents, %" PRIu64 " were to be remembered",
+		               root->by_offset.count, root->most);
 	if (check.free != root->free)
 		return ps_fail(PS_ECORRUPT, "root allocator: %" PRIu64 " bytes free, %" PRIu64 " counted",
 		               check.free, root->free);
@@ -495,6 +519,13 @@ int ps_root_open(struct ps_memory *memory, struct ps_allocator **a)
 	ps_extent_tree_init(&root->by_size, memory);
 	*a = &root->base;
 	return PS_OK;
+}
+
+void ps_root_set_most(struct ps_allocator *a, uint64_t extents)
+{
+	struct root *root = root_of(a);
+	root->most = extents;
+	forget_most(root);
 }
 
 int ps_root_grow(struct ps_allocator *a, uint64_t new_space)
@@ -612,7 +643,7 @@ static int load_trees(struct root *root, struct ps_extent_pair *pairs, size_t n)
 int ps_root_load(struct ps_allocator *a, uint64_t space, const struct ps_extent *free_list, size_t n)
 {
 	struct root *root = root_of(a);
-	struct root fresh = {.base = root->base, .memory = root->memory, .space = space};
+	struct root fresh = {.base = root->base, .memory = root->memory, .space = space, .most = root->most};
 	struct ps_extent_pair *pairs = NULL;
 	size_t used = 0;
 	if (root->free > 0 || space % PS_ROOT_PAGE != 0 || (n > 0 && !free_list))
@@ -631,8 +662,10 @@ int ps_root_load(struct ps_allocator *a, uint64_t space, const struct ps_extent 
 	struct root *loser = err == PS_OK ? root : &fresh;
 	ps_extent_tree_done(&loser->by_offset);
 	ps_extent_tree_done(&loser->by_size);
-	if (err == PS_OK)
+	if (err == PS_OK) {
 		*root = fresh;
+		forget_most(root);
+	}
 	ps_memory_free(root->memory, pairs, n * sizeof(*pairs));
 	return err;
 }

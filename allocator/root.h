@@ -14,6 +14,11 @@ enum { PS_ROOT_GRANULE = 16, PS_ROOT_PAGE = 4096 };
  * left. Frees go on for a while without memory: two are certain after any call that took space or made some. */
 PS_CHECKED int ps_root_open(struct ps_memory *memory, struct ps_allocator **a);
 
+/* Free extents that it remembers at most; 0: any number. Beyond that the smallest are forgotten: to all calls
+ * they are in use, and a free of one, which would be a mistake, is not seen to be one. stats counts their
+ * bytes; whoever loads the free list anew has them again. */
+void ps_root_set_most(struct ps_allocator *a, uint64_t extents);
+
 /* Appends [space, new_space) as free space. Offsets and sizes are multiples of 4 KiB. */
 PS_CHECKED int ps_root_grow(struct ps_allocator *a, uint64_t new_space);
 

@@ -171,7 +171,7 @@ static void slab_figures(struct store *s, struct ps_route_figures *figures, size
 {
 	struct ps_allocator_stats root;
 	s->space.root->ops->stats(s->space.root, &root);
-	figures[0].free_bytes = root.free;
+	figures[0].free_bytes = root.free + root.forgotten;
 	for (unsigned class = 1; s->classes && class <= s->classes->table.count && class < count; class++) {
 		struct ps_class_stats stats;
 		struct ps_route_figures *f = &figures[class];

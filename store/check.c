@@ -171,7 +171,7 @@ static int check_sum(struct checker *c)
 	all->ops->stats(all, &stats);
 	uint64_t aside = sp->pending_bytes + sp->open.len + sp->pages.len +
 	                 (uint64_t)sp->reserve_count * PAGE + sp->end / (1U << 30) * PAGE;
-	aside += c->s->uncommitted_bytes + classes_tail_bytes(c->s);
+	aside += c->s->uncommitted_bytes + classes_tail_bytes(c->s) + stats.forgotten;
 	if (c->live + stats.free + aside == stats.space)
 		return PS_OK;
 	(void)snprintf(message, sizeof(message),

@@ -279,7 +279,7 @@ static uint64_t bytes_here(const struct store *s)
 	                  table_bytes(&s->table);
 	others += sp->pending_bytes + sp->open.len + sp->pages.len + (uint64_t)sp->reserve_count * PAGE +
 	          s->uncommitted_bytes + classes_tail_bytes(s);
-	uint64_t used = stats.space - stats.free;
+	uint64_t used = stats.space - stats.free - stats.forgotten;
 	return used > others ? used - others : 0;
 }
 

@@ -36,7 +36,7 @@ static void space_figures(struct store *s, struct ps_stats *out)
 	struct ps_allocator_stats space;
 	uint64_t file;
 	s->space.root->ops->stats(s->space.root, &space);
-	out->free_bytes = space.free;
+	out->free_bytes = space.free + space.forgotten;
 	out->pending_bytes = s->space.pending_bytes;
 	out->log_bytes = s->log.ring[0].len + s->log.ring[1].len;
 	out->table_bytes = leaves_of(atomic_load(&s->table.slots)) * PAGE;

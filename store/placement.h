@@ -21,11 +21,12 @@ struct ps_placement {
 PS_CHECKED int ps_use_placement(ps_storer *s, struct ps_placement *placement);
 
 enum ps_space_use {
-	PS_SPACE_FREE,     /* to the root: any use */
-	PS_SPACE_FIXED,    /* superblocks, and pages that stay unused between regions */
+	PS_SPACE_FREE,  /* to the root: any use */
+	PS_SPACE_FIXED, /* superblocks, and pages that stay unused between regions */
 	PS_SPACE_LOG,
-	PS_SPACE_TABLE,    /* of objects: pages in use, and kept for the next checkpoint */
-	PS_SPACE_OBJECTS,  /* extents of the root, maps included, and what waits to be free */
+	PS_SPACE_TABLE,   /* of objects: pages in use, and kept for the next checkpoint */
+	PS_SPACE_OBJECTS, /* extents of the root, maps included, and what waits to be free or is forgotten to
+	                     be */
 	PS_SPACE_SLAB,
 };
 

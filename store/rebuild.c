@@ -9,6 +9,11 @@
  * At the end the gaps lose what no entry names and what is not free yet all the same: table pages, the log,
  * what waits in a queue. Then they go to the allocator, a few at a time, and only then what waited.
  *
+ * Where so many gaps would be found that they take more memory than the root has for them, the walk ends
+ * early and begins anew for the lower half of the file only, and so on; when what it found there has been
+ * given, the next part has its turn. A part behaves to what is behind it as all of them do to the tail. The
+ * whole of a slab lies in one part.
+ *
  * Slots are given once: `known` never goes back. A free slot above it is not given out, and is not counted,
  * until the walk comes to it; one whose delete is not durable yet is left to the queue.
  *
@@ -29,13 +34,14 @@ struct rebuild {
 	struct ps_allocator *gaps;
 	struct ps_allocator *slabs; /* on top of the gaps, where the file has classes */
 	uint64_t tail;    /* where new space began */
+	uint64_t from, to; /* the part whose gaps are looked for: below it they have been given */
 	uint64_t slots;   /* that there were: later ones are new */
 	uint64_t at;      /* slots below are in `gaps` */
 	uint64_t entered; /* the leaf whose own places are; UINT64_MAX: none */
 	uint64_t known;   /* slots below are counted and given */
 	uint64_t pages;   /* that this step may still read */
 	uint64_t extents; /* of the present page's worth */
-	bool walked;      /* what is left in `gaps` is free */
+	bool walked;      /* what is left in `gaps` is free; until the next part has its turn */
 	bool damaged, overlap;
 	uint64_t waiting[2]; /* slots of that leaf whose delete is not durable yet */
 };
@@ -53,11 +59,26 @@ static bool in_tail(struct rebuild *r, struct ps_extent extent)
 	       free_one.offset >= extent.offset + extent.len;
 }
 
+/* What of it lies in the part of the file that is looked at; len 0: nothing. */
+static struct ps_extent in_part(const struct rebuild *r, struct ps_extent extent)
+{
+	uint64_t from = MAX(extent.offset, r->from), end = MIN(extent.offset + extent.len, r->to);
+	return (struct ps_extent){from, end > from ? end - from : 0};
+}
+
+/* Behind the tail all that lies outside of the space counts as well: that is an overlap. */
+static bool elsewhere(const struct rebuild *r, struct ps_extent extent)
+{
+	return extent.offset + extent.len <= r->from || (extent.offset >= r->to && extent.offset < r->tail);
+}
+
 /* One owner's extent: nobody else may have any of it. */
 static int add_used(struct rebuild *r, struct ps_extent extent)
 {
-	if (!extent.len || in_tail(r, extent))
+	if (!extent.len || in_tail(r, extent) || elsewhere(r, extent))
 		return PS_OK;
+	if (extent.offset + extent.len <= r->tail)
+		extent = in_part(r, extent);
 	int err = r->gaps->ops->mark(r->gaps, extent);
 	if (err == PS_ECORRUPT) {
 		r->overlap = true;
@@ -69,7 +90,8 @@ static int add_used(struct rebuild *r, struct ps_extent extent)
 /* The slot of an entry; its slab leaves the gaps when the first is met. */
 static int add_slot(struct rebuild *r, const struct entry *e)
 {
-	if (in_tail(r, entry_extent(r->s->classes, e)))
+	struct ps_extent slot = entry_extent(r->s->classes, e);
+	if (in_tail(r, slot) || elsewhere(r, slot))
 		return PS_OK;
 	int err = ps_omni_mark(r->slabs, entry_class(e), entry_place(e));
 	if (err != PS_ECORRUPT)
@@ -81,7 +103,7 @@ static int add_slot(struct rebuild *r, const struct entry *e)
 /* A slot that waits in a queue: its entry may have been met before it went. */
 static int keep_slot(struct rebuild *r, const struct freed *f)
 {
-	if (f->extent.offset >= r->tail)
+	if (f->extent.offset >= r->tail || elsewhere(r, f->extent))
 		return PS_OK;
 	int err = ps_omni_mark(r->slabs, f->class, f->extent.offset);
 	return err == PS_ECORRUPT ? PS_OK : err;
@@ -244,14 +266,60 @@ static int walk_slot(struct rebuild *r)
 	return PS_OK;
 }
 
+/* ---- parts of the file ---- */
+
+static void close_gaps(struct rebuild *r)
+{
+	if (r->slabs)
+		r->slabs->ops->close(r->slabs);
+	if (r->gaps)
+		r->gaps->ops->close(r->gaps);
+	r->slabs = r->gaps = NULL;
+}
+
+/* Slabs lie at multiples of their length, which is a power of two. */
+static uint64_t longest_slab(const struct rebuild *r)
+{
+	uint64_t most = PAGE;
+	for (unsigned class = 1; r->slabs && class <= r->s->classes->table.count; class ++)
+		most = MAX(most, (uint64_t)ps_class_geometry(r->s->classes, class)->slab_bytes);
+	return most;
+}
+
+/* The lower half of the part is as much as there is memory for: the walk begins anew. */
+static bool narrow(struct rebuild *r)
+{
+	struct ps_allocator_stats gaps;
+	r->gaps->ops->stats(r->gaps, &gaps);
+	uint64_t half = (r->to - r->from) / 2 & ~(longest_slab(r) - 1);
+	if (gaps.free_extents <= r->s->space.holes_most || !half)
+		return false;
+	r->to = r->from + half;
+	close_gaps(r);
+	return true;
+}
+
+/* Gaps are not equally many everywhere. */
+static void next_part(struct rebuild *r)
+{
+	uint64_t bytes = r->to - r->from;
+	r->from = r->to;
+	r->to = MIN(r->from + 2 * bytes, r->tail);
+	r->walked = false;
+	close_gaps(r);
+}
+
 static int walk(struct rebuild *r)
 {
 	int err = PS_OK;
 	/* Deletes have come, and others have become durable, since the last step stopped in the middle of a
 	 * leaf. */
 	find_waiting(r, r->entered);
-	while (!err && r->at < r->slots && r->pages)
+	while (!err && r->at < r->slots && r->pages) {
 		err = r->at / FANOUT == r->entered ? walk_slot(r) : enter_leaf(r);
+		if (!err && r->at % FANOUT == 0 && narrow(r))
+			return PS_OK;
+	}
 	return err;
 }
 
@@ -397,19 +465,10 @@ static int give_gaps(struct rebuild *r, bool *more)
 
 /* ---- around it ---- */
 
-static void close_gaps(struct rebuild *r)
-{
-	if (r->slabs)
-		r->slabs->ops->close(r->slabs);
-	if (r->gaps)
-		r->gaps->ops->close(r->gaps);
-	r->slabs = r->gaps = NULL;
-}
-
 static int all_gaps(struct rebuild *r)
 {
 	struct ps_allocator *fresh;
-	const struct ps_extent all = {0, r->tail};
+	const struct ps_extent all = {r->from, r->to - r->from};
 	int err = ps_root_open(&r->s->memory, &fresh);
 	if (err)
 		return err;
@@ -478,7 +537,7 @@ int rebuild_begin(struct space *sp)
 	if (!r)
 		return ps_fail(PS_ENOMEM, "%s: no memory to find the free space", s->path);
 	r->s = s;
-	r->tail = find_tail(s);
+	r->tail = r->to = find_tail(s);
 	r->slots = atomic_load(&t->slots);
 	int err = classes_reset(s);
 	if (!err)
@@ -502,7 +561,7 @@ int rebuild_begin(struct space *sp)
 bool rebuild_holds(const struct space *sp, struct ps_extent extent)
 {
 	const struct rebuild *r = sp->rebuild;
-	return r && !r->walked && extent.offset < r->tail;
+	return r && extent.offset < r->tail && extent.offset + extent.len > (r->walked ? r->to : r->from);
 }
 
 static int step(struct rebuild *r, uint64_t pages, bool *more)
@@ -512,13 +571,17 @@ static int step(struct rebuild *r, uint64_t pages, bool *more)
 	*more = true;
 	if (!err && !r->walked)
 		err = walk(r);
-	if (!err && !r->walked && r->at == r->slots)
+	if (!err && r->gaps && !r->walked && r->at == r->slots)
 		err = end_walk(r);
 	/* Half an entry may be in the gaps: they are thrown away. */
 	if (err && !r->walked)
 		close_gaps(r);
 	if (!err && r->walked)
 		err = give_gaps(r, more);
+	if (!err && !*more && r->to < r->tail && !r->s->table.damaged) {
+		next_part(r);
+		*more = true;
+	}
 	return err;
 }
 

@@ -87,6 +87,8 @@ int snapshot_save(struct store *s, struct disk_superblock *sb)
 	if (s->table.damaged || s->space.rebuild || !space_settle(&s->space) || atomic_load(&s->space.lost) || space_alloc(&s->space, m.size, &extent, NULL) != PS_OK)
 		return PS_OK; /* the next open reads the table */
 	space_free_now(&s->space, extent);
+	if (space_forgotten(&s->space))
+		return PS_OK;
 	if (posix_memalign((void **)&m.bytes, PAGE, m.size))
 		return PS_OK;
 	memset(m.bytes, 0, m.size);

@@ -8,12 +8,16 @@
 #include "store/huge.h"
 
 enum {
-	OPEN_BYTES = 64 << 10,   /* small objects fill so much before they look for more */
+	OPEN_BYTES = 64 << 10, /* small objects fill so much before they look for more */
 	GROW_MIN = 64 << 10,
-	GROW_SHARE = 128, /* the least to grow by, and what may wait for a flush */
+	GROW_SHARE = 128,  /* the least to grow by, and what may wait for a flush */
 	PIECES_SHARE = 64, /* free in the file: runs take pieces of that before it grows */
 	GROW_MAX = 64 << 20,
-	GROW_BLIND = 1 << 20,    /* while free space is not known yet: little, for there may be enough */
+	GROW_BLIND = 1 << 20, /* while free space is not known yet: little, for there may be enough */
+	QUEUE_SHARE = 64,     /* of the budget, for the list of what waits */
+	HOLES_SHARE = 8,      /* of the budget, for what is known to be free */
+	FORGOTTEN_SHARE = 16, /* of the file: from there on batches fill pieces, too */
+	HOLE_MEMORY = 72,     /* that a free extent takes in both trees */
 	RESERVE_PAGES = 16,
 	PAGES_SHARE = 16, /* of the file: from there on the table takes a HUGE_BLOCK at once */
 	RESERVE_MIN = 2, /* with one leaf's place a delete goes on, a checkpoint at a time; and one to spare */
@@ -22,8 +26,18 @@ enum {
 int space_init(struct space *sp, struct store *s)
 {
 	sp->store = s;
+	sp->holes_most = s->budget / HOLES_SHARE / HOLE_MEMORY;
 	int err = ps_root_open(&s->memory, &sp->root);
+	if (!err)
+		ps_root_set_most(sp->root, sp->holes_most);
 	return err ? err : ps_root_open(&s->memory, &sp->punched);
+}
+
+uint64_t space_forgotten(const struct space *sp)
+{
+	struct ps_allocator_stats stats;
+	sp->root->ops->stats(sp->root, &stats);
+	return stats.forgotten;
 }
 
 void space_done(struct space *sp)
@@ -222,6 +236,20 @@ static int alloc_pages(struct space *sp, uint64_t len, struct ps_extent *extent)
 	return err;
 }
 
+/* Pieces are as many as there is memory for, nearly: what is filled need not be forgotten. */
+static bool pieces_are_many(const struct space *sp)
+{
+	struct ps_allocator_stats stats;
+	sp->root->ops->stats(sp->root, &stats);
+	return stats.free_extents > sp->holes_most / 2;
+}
+
+/* As well, and enough was forgotten to be worth a page write for each object. */
+static bool much_is_forgotten(const struct space *sp)
+{
+	return pieces_are_many(sp) && space_forgotten(sp) > sp->end / FORGOTTEN_SHARE;
+}
+
 /* With no page left: much is free, and worth a page write for each object. */
 static bool lies_in_pieces(const struct space *sp)
 {
@@ -236,6 +264,8 @@ static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *p
 	uint64_t want = MAX((uint64_t)PAGE, MIN((uint64_t)OPEN_BYTES, sp->end / 16 & ~(uint64_t)(PAGE - 1)));
 	piece->len = 0;
 	close_open_pages(sp);
+	if (pieces_are_many(sp) && root_alloc(sp, len, piece) == PS_OK)
+		return PS_OK;
 	if (alloc_pages(sp, want, &sp->open) == PS_OK || root_alloc(sp, PAGE, &sp->open) == PS_OK) {
 		pool_populate(&sp->store->pool, sp->open);
 		return PS_OK;
@@ -294,8 +324,8 @@ int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *
 /* As the open pages are found: the more side by side the better. */
 int space_alloc_pages(struct space *sp, uint64_t bytes, struct ps_extent *extent)
 {
-	int err = sp->below ? PS_ENOTSUP : PS_ENOSPC;
 	space_reclaim(sp);
+	int err = sp->below || much_is_forgotten(sp) ? PS_ENOTSUP : PS_ENOSPC;
 	for (uint64_t len = bytes; len && err == PS_ENOSPC; len = len / 2 & ~(uint64_t)(PAGE - 1))
 		err = alloc_pages(sp, len, extent);
 	if (err == PS_ENOSPC)
@@ -644,12 +674,19 @@ void space_reclaim(struct space *sp)
 		fill_reserve(sp);
 }
 
+/* By bytes of the file, and by memory: the queue's, and as much that it can move to `held`. */
+static uint64_t flush_load(const struct space *sp)
+{
+	uint64_t bytes = MAX(sp->end / GROW_SHARE, (uint64_t)sp->store->options.flush_bytes);
+	uint64_t items = sp->store->budget / QUEUE_SHARE / sizeof(*sp->queue);
+	return MAX(sp->queue_bytes / bytes, sp->queue_count / items);
+}
+
 unsigned space_wants_flush(struct space *sp)
 {
-	uint64_t most = MAX(sp->end / GROW_SHARE, (uint64_t)sp->store->options.flush_bytes);
-	if (sp->queue_bytes > most)
+	if (flush_load(sp))
 		space_reclaim(sp);
-	return (unsigned)MIN(sp->queue_bytes / most, (uint64_t)UINT32_MAX);
+	return (unsigned)MIN(flush_load(sp), (uint64_t)UINT32_MAX);
 }
 
 /* ---- knowing it ---------------------------------------------------------------------------------------------------------- */

@@ -33,6 +33,7 @@ struct space {
 	struct rebuild *rebuild;
 	_Atomic(bool) unknown; /* it stands: for a look without the lock */
 	uint64_t named_end;  /* as far as the entries of the log's records reach */
+	uint64_t holes_most; /* that the root remembers */
 	uint64_t end;        /* of the space; file bytes below are allocated */
 	uint64_t file_bytes; /* the file's size */
 	struct freed *queue; /* ring, a power of two */
@@ -56,6 +57,8 @@ struct space {
 	struct ps_allocator *punched; /* as a set of "free" extents: what has no space behind it */
 };
 
+/* Free bytes that the root has forgotten, for want of memory: they are found at the next open. */
+uint64_t space_forgotten(const struct space *sp);
 int space_init(struct space *sp, struct store *s);
 void space_done(struct space *sp);
 /* Knows its free space after this; under store.lock. */

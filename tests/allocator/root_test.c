@@ -366,6 +366,41 @@ static void what_finds_a_way_leaves_the_last_sentence_alone(void **state)
 	assert_string_equal(ps_last_error_message(), "what was to be said");
 }
 
+/* By length, then by place; what is forgotten is in use to all but the figures, until a list is loaded. */
+static void beyond_the_most_the_smallest_are_forgotten(void **state)
+{
+	const struct ps_extent list[] = {
+	    {0, 64}, {PAGE, 32}, {2 * PAGE, 32}, {3 * PAGE, 128}, {4 * PAGE, PAGE}};
+	struct ps_extent extent;
+	(void)state;
+	only_free(list, 5);
+	ps_root_set_most(a, 3);
+	assert_int_equal(stats().free_extents, 3);
+	assert_int_equal(stats().forgotten, 64);
+	assert_int_equal(stats().free, 64 + 128 + PAGE);
+	expect_extent(alloc_ok(32), 0, 32);
+	/* What is left of one counts; so does what a free brings. */
+	expect_extent(alloc_ok(80), 3 * PAGE, 80);
+	assert_int_equal(stats().free_extents, 3);
+	assert_int_equal(a->ops->free(a, (struct ps_extent){8 * PAGE, 16}, NULL), PS_OK);
+	assert_int_equal(stats().free_extents, 3);
+	assert_int_equal(stats().forgotten, 64 + 16);
+	assert_int_equal(a->ops->free(a, (struct ps_extent){9 * PAGE, PAGE}, &extent), PS_OK);
+	expect_extent(extent, 9 * PAGE, PAGE);
+	assert_int_equal(stats().forgotten, 64 + 16 + 32);
+	assert_int_equal(a->ops->check(a), PS_OK);
+	/* The end goes while it is known to be free. */
+	ps_root_set_most(a, 1);
+	assert_int_equal(stats().free_extents, 1);
+	assert_int_equal(a->ops->mark(a, (struct ps_extent){4 * PAGE, 16}), PS_ECORRUPT);
+	assert_int_equal(a->ops->mark(a, (struct ps_extent){9 * PAGE, PAGE}), PS_OK);
+	assert_int_equal(a->ops->alloc(a, 16, &extent), PS_ENOSPC);
+	ps_root_set_most(a, 0);
+	assert_int_equal(ps_root_load(a, SPACE, list, 5), PS_OK);
+	assert_int_equal(stats().forgotten, 0);
+	assert_int_equal(stats().free_extents, 5);
+}
+
 /* Each call is repeated with its 1st, 2nd, … allocation failing until it has enough. */
 static void every_failed_allocation_leaves_all_as_it_was(void **state)
 {
@@ -420,6 +455,7 @@ int main(void)
 	    TEST(find_gives_the_extent_at_or_above),
 	    TEST(a_load_is_checked_and_refused_whole),
 	    TEST(frees_go_on_after_an_alloc_found_no_memory),
+	    TEST(beyond_the_most_the_smallest_are_forgotten),
 	    TEST(what_finds_a_way_leaves_the_last_sentence_alone),
 	    TEST(every_failed_allocation_leaves_all_as_it_was),
 	};
