@@ -185,11 +185,6 @@ int pool_extend(struct pool *pool, uint64_t end)
 
 /* ---- memory of frames ------------------------------------------------------------------------------------------ */
 
-static uint64_t state_bytes(uint64_t state)
-{
-	return (state >> PAGE_COUNT_SHIFT) * PAGE;
-}
-
 /* Room for frames; those that are the first in their part of the file bring memory for the states of
  * all of it with them. That stays in use, and counted, until the store is closed. */
 static int count_memory(struct pool *pool, uint64_t place, uint64_t len)
@@ -274,53 +269,6 @@ static void forget_frames(struct pool *pool, uint64_t place, uint64_t bytes)
 	atomic_fetch_sub_explicit(&pool->frame_bytes, bytes, memory_order_relaxed);
 }
 
-/* ---- huge pages (huge.h) ---- */
-
-static void split_blocks(struct pool *pool, uint64_t place, uint64_t bytes)
-{
-	for (uint64_t at = place, end = place + bytes; at < end; at = (at / HUGE_BLOCK + 1) * HUGE_BLOCK) {
-		_Atomic(uint8_t) *joined = pool_joined(pool, at);
-		uint8_t tries = atomic_load_explicit(joined, memory_order_relaxed);
-		if (!tries)
-			continue;
-		atomic_store_explicit(joined, (uint8_t)(tries - 1), memory_order_relaxed);
-		huge_split(pool_address(pool, at),
-		           (size_t)(MIN((at / HUGE_BLOCK + 1) * HUGE_BLOCK, end) - at));
-	}
-}
-
-void pool_give_memory(struct pool *pool, uint64_t place, uint64_t bytes)
-{
-	split_blocks(pool, place, bytes);
-	(void)madvise(pool_address(pool, place), bytes, MADV_DONTNEED);
-}
-
-/* Where the extent ends that reaches into the block, or its beginning: an extent's state is in its first page. */
-static uint64_t behind_first(const struct pool *pool, uint64_t block)
-{
-	uint64_t back = MIN((uint64_t)CHUNK, block & pool->region_mask);
-	for (uint64_t at = block - back; at < block; at += PAGE) {
-		uint64_t state = atomic_load_explicit(pool_state(pool, at), memory_order_relaxed);
-		if (state & PAGE_RESIDENT && at + state_bytes(state) > block)
-			return at + state_bytes(state);
-	}
-	return block;
-}
-
-bool pool_block_full(const struct pool *pool, uint64_t block)
-{
-	for (uint64_t at = behind_first(pool, block); at < block + HUGE_BLOCK;) {
-		uint64_t state = atomic_load_explicit(pool_state(pool, at), memory_order_relaxed);
-		if (state & PAGE_RESIDENT)
-			at += MAX(state_bytes(state), (uint64_t)PAGE);
-		else if (state & PAGE_SPARE)
-			at += PAGE;
-		else
-			return false;
-	}
-	return true;
-}
-
 /* Counted as frames; when as much has come as a block holds, one may be whole. */
 static void add_frames(struct pool *pool, uint64_t bytes)
 {
@@ -362,7 +310,7 @@ static bool try_evict(struct pool *pool, uint64_t place, bool *keep)
 		if (atomic_compare_exchange_weak(state, &old, (old | PAGE_LOCKED) & ~(PAGE_RESIDENT | PAGE_LISTED)))
 			break;
 	}
-	drop_frames(pool, place, state_bytes(old));
+	drop_frames(pool, place, pool_state_bytes(old));
 	atomic_store(state, 0);
 	*keep = false;
 	return true;
@@ -619,7 +567,7 @@ uint64_t pool_pinned_bytes(struct pool *pool)
 	for (size_t i = 0; i < pool->ring_count; i++) {
 		uint64_t place = pool->ring[(pool->ring_head + i) & (pool->ring_size - 1)];
 		uint64_t state = atomic_load(pool_state(pool, place));
-		bytes += state & PAGE_PINS ? state_bytes(state) : 0;
+		bytes += state & PAGE_PINS ? pool_state_bytes(state) : 0;
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return bytes;
@@ -712,13 +660,13 @@ void pool_dirty(struct pool *pool, uint64_t frame)
 	uint64_t old = atomic_fetch_or(state, PAGE_DIRTY);
 	assert(pool->dirty_count < pool->dirty_size);
 	pool->dirty[pool->dirty_count++] = frame & ~(uint64_t)(PAGE - 1);
-	atomic_fetch_add_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
+	atomic_fetch_add_explicit(&pool->dirty_bytes, pool_state_bytes(old), memory_order_relaxed);
 }
 
 static void undirty(struct pool *pool, uint64_t old)
 {
 	if (old & PAGE_DIRTY)
-		atomic_fetch_sub_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
+		atomic_fetch_sub_explicit(&pool->dirty_bytes, pool_state_bytes(old), memory_order_relaxed);
 }
 
 void pool_discard(struct pool *pool, uint64_t frame)
@@ -733,7 +681,7 @@ void pool_discard(struct pool *pool, uint64_t frame)
 		if (atomic_compare_exchange_weak(state, &old, ((old - 1) | PAGE_LOCKED) & ~PAGE_RESIDENT))
 			break;
 	}
-	drop_frames(pool, frame, state_bytes(old));
+	drop_frames(pool, frame, pool_state_bytes(old));
 	atomic_store(state, old & PAGE_LISTED);
 	wake_waiters(pool);
 }
@@ -758,9 +706,9 @@ void pool_unlock_frame(struct pool *pool, uint64_t frame, uint64_t gone, bool dr
 	uint64_t old = atomic_load(state);
 	if (drop && old & PAGE_RESIDENT) {
 		undirty(pool, old);
-		forget_frames(pool, frame, state_bytes(old));
-		if (!spare_frames_keep(pool, frame, state_bytes(old)))
-			give_back_frames(pool, frame, state_bytes(old));
+		forget_frames(pool, frame, pool_state_bytes(old));
+		if (!spare_frames_keep(pool, frame, pool_state_bytes(old)))
+			give_back_frames(pool, frame, pool_state_bytes(old));
 	}
 	if (!drop)
 		clear_verified(pool, gone);
@@ -775,7 +723,7 @@ bool pool_release(struct pool *pool, struct ps_extent extent)
 			return false;
 		uint64_t state = atomic_load(pool_state(pool, at));
 		pool_unlock_frame(pool, at, at, true);
-		at += state & PAGE_RESIDENT ? MAX(state_bytes(state), (uint64_t)PAGE) : PAGE;
+		at += state & PAGE_RESIDENT ? MAX(pool_state_bytes(state), (uint64_t)PAGE) : PAGE;
 	}
 	return true;
 }
@@ -789,7 +737,7 @@ size_t pool_copy_dirty(struct pool *pool, uint64_t place, uint8_t *to, size_t ro
 	*too_large = false;
 	if (!(old & PAGE_DIRTY) || !(old & PAGE_RESIDENT))
 		return 0;
-	size_t bytes = (size_t)state_bytes(old);
+	size_t bytes = (size_t)pool_state_bytes(old);
 	if (bytes > room) {
 		*too_large = true;
 		return 0;
@@ -806,7 +754,7 @@ void pool_dirty_again(struct pool *pool, uint64_t place)
 {
 	uint64_t old = atomic_fetch_or(pool_state(pool, place), PAGE_DIRTY);
 	if (!(old & PAGE_DIRTY))
-		atomic_fetch_add_explicit(&pool->dirty_bytes, state_bytes(old), memory_order_relaxed);
+		atomic_fetch_add_explicit(&pool->dirty_bytes, pool_state_bytes(old), memory_order_relaxed);
 }
 
 void pool_set_patched(struct pool *pool, uint64_t frame)

@@ -34,6 +34,10 @@ struct blob {
 #define PAGE_VERIFIED ((uint64_t)1 << 30) /* all of it: made in memory, or an extent of its own */
 #define PAGE_SPARE ((uint64_t)1 << 31)    /* absent, its memory is still there (spare_frames.h) */
 #define PAGE_COUNT_SHIFT 32             /* pages of the extent */
+static inline uint64_t pool_state_bytes(uint64_t state)
+{
+	return (state >> PAGE_COUNT_SHIFT) * PAGE;
+}
 
 struct pool_region {
 	uint8_t *frames;

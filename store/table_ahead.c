@@ -37,8 +37,7 @@ struct reading {
 	struct wave wave[WAVES];
 };
 
-/* ---- which leaves
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- which leaves ---- */
 
 static size_t bitmap_bytes(uint64_t leaves)
 {
@@ -100,9 +99,7 @@ static void list_leaves(struct reading *r, const struct table_ahead *a)
 	qsort(r->leaves, r->count, sizeof(*r->leaves), by_place);
 }
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 /* The next leaves by place, as long as they lie close to each other. */
 static void next_range(struct reading *r, struct range *range, uint8_t *buffer)
