@@ -319,23 +319,30 @@ static int name_object(const struct wanted *w, int err)
 	               (unsigned long long)w->offset, (unsigned long long)(w->offset + w->len), sentence);
 }
 
+static bool has_newer(ps_state_lookup *l, const struct view *before)
+{
+	struct view *now = hold_view(l);
+	release_view(l, now);
+	return now != before;
+}
+
 /* What was wrong comes back with its sentence, if there is no newer manifest, which the network is asked for
- * where it has lost something since there were `losses`; or that the network as a whole is wrong. */
+ * where it has lost something since there were `losses`; or that the network as a whole is wrong. Newer than
+ * `before`, that is: another call may have taken it while this one waited to. */
 static int try_newer(ps_state_lookup *l, const struct view *before, unsigned long long losses, int err,
                      bool *newer)
 {
 	char sentence[PS_CACHE_SENTENCE];
 	int judged = err;
-	struct view *now = hold_view(l);
-	*newer = now != before;
-	release_view(l, now);
+	*newer = has_newer(l, before);
 	if (!*newer && atomic_load(&l->loader.losses) != losses)
 		judged = judge_loss(l, err);
 	if (judged != err)
 		return judged;
 	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
-	int renewed = *newer ? PS_OK : ps_state_lookup_renew(l, newer);
-	return renewed || !*newer ? ps_fail(err, "%s", sentence) : err;
+	if (!*newer && ps_state_lookup_renew(l, NULL) == PS_OK)
+		*newer = has_newer(l, before);
+	return *newer ? err : ps_fail(err, "%s", sentence);
 }
 
 static int look(ps_state_lookup *l, struct wanted *w)

@@ -563,6 +563,56 @@ static void what_several_want_is_fetched_once(void **state)
 	world_free(&w);
 }
 
+struct late_reader {
+	pthread_t thread;
+	pthread_barrier_t *together;
+	ps_state_lookup *l;
+	ps_id id;
+	uint64_t interval;
+	int err;
+};
+
+static void *find_late(void *arg)
+{
+	struct late_reader *r = arg;
+	struct ps_cut_object o;
+	(void)pthread_barrier_wait(r->together);
+	r->err = ps_state_lookup_find(r->l, r->id, r->interval, &o);
+	return NULL;
+}
+
+/* All look for what only a newer manifest has: one of them reads it, and those that waited for that go on. */
+static void a_manifest_that_another_thread_has_taken_is_newer(void **state)
+{
+	enum { ROUNDS = 10 };
+	struct world w;
+	struct late_reader readers[READERS];
+	pthread_barrier_t together;
+	ps_id id;
+	(void)state;
+	world_new(&w, "mem", 87);
+	assert_ok(ps_put(w.s, "wanted", 6, &id));
+	(void)push_now(&w);
+	ps_state_lookup *l = lookup_open(w.b->r, 0);
+	assert_int_equal(pthread_barrier_init(&together, NULL, READERS), 0);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		assert_ok(ps_replace(w.s, id, "later!", 6));
+		uint64_t now = push_now(&w).state;
+		for (unsigned i = 0; i < READERS; i++) {
+			readers[i] =
+			    (struct late_reader){.together = &together, .l = l, .id = id, .interval = now};
+			assert_int_equal(pthread_create(&readers[i].thread, NULL, find_late, &readers[i]), 0);
+		}
+		for (unsigned i = 0; i < READERS; i++) {
+			(void)pthread_join(readers[i].thread, NULL);
+			assert_int_equal(readers[i].err, PS_OK);
+		}
+	}
+	(void)pthread_barrier_destroy(&together);
+	ps_state_lookup_free(l);
+	world_free(&w);
+}
+
 /* A network that hangs: who stops the lookup gets its readers back. */
 static void a_read_that_hangs_is_stopped(void **state)
 {
@@ -721,6 +771,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(objects_in_order_are_fetched_ahead),
 	    cmocka_unit_test(a_large_object_is_fetched_ahead),
 	    cmocka_unit_test(threads_read_what_was_pushed),
+	    cmocka_unit_test(a_manifest_that_another_thread_has_taken_is_newer),
 	    cmocka_unit_test(what_several_want_is_fetched_once),
 	    cmocka_unit_test(a_read_that_hangs_is_stopped),
 	    cmocka_unit_test(what_is_wanted_together_is_fetched_together),
