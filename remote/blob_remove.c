@@ -32,10 +32,13 @@ static int forget_record(ps_remote *r, const struct ps_record *record, const str
 	return ps_index_commit(txn);
 }
 
+/* No head may name it, and it has no pads of others, as a conflict copy has that was written anew before a
+ * head had it. */
 static bool never_left(const struct ps_record *record)
 {
 	bool named =
 	    !ps_version_none(&record->base) || (record->flags & (PS_RECORD_SENT | PS_RECORD_BORROWED));
+	named |= record->sets[PS_SET_BASE].count > 0;
 	for (uint32_t i = 0; i < record->sets[PS_SET_CURRENT].count && !named; i++)
 		named = record->sets[PS_SET_CURRENT].slots[i].named != 0;
 	return !named;
@@ -273,12 +276,15 @@ static int move_value(struct ps_operation *op, const char *to_key)
 	return ps_operation_end(&target);
 }
 
-/* This machine wrote it last, in pads that no head names: nobody else frees them. The address of a public
- * value shows them, so nobody else changes that key before it has heard of it. */
+/* This machine wrote it last, in pads that no head names, nor one that is on its way: nobody else frees them.
+ * What was sent of it before is of no matter. The address of a public value shows them, so nobody else
+ * changes that key before it has heard of it. */
 static bool is_own(const ps_remote *r, const struct ps_record *record)
 {
 	const struct ps_slots *current = &record->sets[PS_SET_CURRENT];
-	bool own = (record->flags & PS_RECORD_DIRTY) && !(record->flags & PS_RECORD_SENT) &&
+	bool sent =
+	    (record->flags & PS_RECORD_SENT) && ps_version_compare(&record->sent, &record->version) == 0;
+	bool own = (record->flags & PS_RECORD_DIRTY) && !sent &&
 	           memcmp(record->version.machine, r->machine.id, PS_MACHINE) == 0;
 	for (uint32_t i = 0; i < current->count && own; i++)
 		own = ps_manager_named(record, PS_SET_CURRENT, &current->slots[i]) == 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "remote/public.h"
 #include "remote/public_internal.h"
 
 static bool all; /* the long way */
@@ -178,6 +179,86 @@ static void a_rename_leaves_an_unfinished_put(void **state)
 		value_expect(t.b, "moved", &t.first);
 		two_done(&t);
 	}
+}
+
+/* ---- renames of what a sync that was cut left on its way ---- */
+
+struct renaming {
+	struct blobs *b;
+	bool removes; /* conflict copies, put again before */
+	unsigned count;
+};
+
+static int rename_one(void *arg, const struct ps_remote_info *info)
+{
+	struct renaming *renaming = arg;
+	struct value other = value_of(1, 80);
+	char to[32];
+	if (!info->exists || strncmp(info->key, "moved", 5) == 0)
+		return 0;
+	if (renaming->removes && strstr(info->key, "conflict")) {
+		put_value(renaming->b, info->key, &other);
+		assert_ok(ps_remote_remove(renaming->b->r, info->key));
+		return 0;
+	}
+	snprintf(to, sizeof(to), "moved%s %u", info->size < PAD ? "" : " value", renaming->count++);
+	assert_ok(ps_remote_rename(renaming->b->r, info->key, to));
+	return 0;
+}
+
+/* From that request on no answer comes. */
+static bool sync_cut(struct two *t, enum ps_mem_fault fault, unsigned request)
+{
+	struct ps_mem_rule rule = {.fault = fault, .first = request};
+	ps_mem_world *world = blobs_world(t->a);
+	unsigned number;
+	assert_ok(ps_mem_rule_add(world, &rule, &number));
+	bool cut = ps_remote_sync(t->b->r, NULL, NULL, NULL) != PS_OK;
+	ps_mem_rule_remove(world, 0);
+	return cut;
+}
+
+static void put_changes(struct two *t)
+{
+	struct ps_remote_put options = {.size = sizeof(options), .mode = PS_REMOTE_SMALL};
+	struct value other = value_of(2, 60);
+	put_value(t->b, "new", &other);
+	assert_ok(ps_remote_put(t->b->r, "empty", "", 0, &options));
+	assert_ok(ps_remote_put_public(t->b->r, "public", "shown", 5, &options));
+	put_value(t->a, "key", &t->of_a);
+	(void)sync_machine(t->a);
+	/* The later version keeps the name; what is there becomes a copy. */
+	for (unsigned i = 0; i < 3; i++)
+		put_value(t->b, "key", &t->of_b);
+}
+
+/* Whether the head came to be or not, what is under each key may be moved before it is known. */
+static bool rename_after_a_cut(enum ps_mem_fault fault, unsigned request)
+{
+	struct two t;
+	two_new(&t);
+	(void)sync_machine(t.b);
+	put_value(t.b, "other", &t.first);
+	(void)sync_machine(t.b);
+	(void)sync_machine(t.a);
+	put_changes(&t);
+	bool cut = sync_cut(&t, fault, request);
+	struct renaming renaming = {.b = t.b, .removes = fault == PS_MEM_LOSE_REPLY};
+	assert_ok(ps_remote_list(t.b->r, NULL, rename_one, &renaming));
+	(void)sync_machine(t.b);
+	assert_int_equal(count_keys(t.b, "moved"), renaming.count);
+	value_expect_somewhere(t.b, "moved value", &t.of_b);
+	two_done(&t);
+	return cut;
+}
+
+static void a_rename_goes_on_before_a_head_is_settled(void **state)
+{
+	static const enum ps_mem_fault faults[] = {PS_MEM_LOSE_REPLY, PS_MEM_VANISH};
+	(void)state;
+	for (size_t f = 0; f < 2; f++)
+		for (unsigned request = 1; rename_after_a_cut(faults[f], request); request++)
+			;
 }
 
 /* The other way round: who has joined moves the value, and its maker changes it. */
@@ -561,6 +642,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_rename_outlives_a_change_of_the_old_key_elsewhere),
 	    cmocka_unit_test(a_cut_rename_gives_way_to_changes),
 	    cmocka_unit_test(a_rename_leaves_an_unfinished_put),
+	    cmocka_unit_test(a_rename_goes_on_before_a_head_is_settled),
 	    cmocka_unit_test(who_joined_shares_nothing_with_the_head),
 	    cmocka_unit_test(a_change_that_keeps_pads_outlives_a_removal_elsewhere),
 	    cmocka_unit_test(a_change_elsewhere_outlives_a_removal),
