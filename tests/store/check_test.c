@@ -145,7 +145,7 @@ static void space_that_nobody_has_is_found(void **state)
 static void a_damaged_page_is_reported_once(void **state)
 {
 	struct world *w = *state;
-	static uint8_t zeros[PAGE];
+	static _Alignas(PAGE) uint8_t zeros[PAGE];
 	uint64_t slot = id_slot(w->id[OBJECTS / 3]);
 	struct table_node *g;
 	struct table_leaf *l;
