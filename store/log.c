@@ -260,6 +260,8 @@ static int lead(struct log *log)
 	pthread_mutex_unlock(&log->lock);
 	seal_block(log, b, lsn);
 	int err = write_block(log, b, lsn, packs);
+	if (err) /* the reason first: who sees the log's error tells it */
+		store_fail(log->store, err, "a log write failed");
 	pthread_mutex_lock(&log->lock);
 	if (!err) {
 		log->chain = ps_get64(((struct disk_log_block *)(void *)b->bytes)->checksum);
@@ -271,8 +273,6 @@ static int lead(struct log *log)
 		log->error = err;
 	}
 	pthread_mutex_unlock(&log->lock);
-	if (err)
-		store_fail(log->store, err, "a log write failed");
 	return err;
 }
 
