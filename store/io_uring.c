@@ -331,11 +331,48 @@ static int uring_wait(struct ps_io *io, struct ps_io_request *request)
 	return io_request_result(&uring->file, request);
 }
 
+/* Rings are mapped by liburing, which the thread sanitizer does not see: one ring's memory may be where another
+ * one's was a moment ago, in another thread. For the sanitizer alone the two are put in order. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RINGS_IN_ORDER
+#endif
+#endif
+
+#ifdef RINGS_IN_ORDER
+static pthread_mutex_t mapping_rings = PTHREAD_MUTEX_INITIALIZER;
+
+static int map_ring(struct io_uring *ring)
+{
+	pthread_mutex_lock(&mapping_rings);
+	int result = io_uring_queue_init(DEPTH, ring, 0);
+	pthread_mutex_unlock(&mapping_rings);
+	return result;
+}
+
+static void unmap_ring(struct io_uring *ring)
+{
+	pthread_mutex_lock(&mapping_rings);
+	io_uring_queue_exit(ring);
+	pthread_mutex_unlock(&mapping_rings);
+}
+#else
+static int map_ring(struct io_uring *ring)
+{
+	return io_uring_queue_init(DEPTH, ring, 0);
+}
+
+static void unmap_ring(struct io_uring *ring)
+{
+	io_uring_queue_exit(ring);
+}
+#endif
+
 static void uring_close(struct ps_io *io)
 {
 	struct uring_file *uring = uring_of(io);
 	assert(uring->in_kernel == 0 && !uring->backlog && !uring->deferred); /* every request has been waited for */
-	io_uring_queue_exit(&uring->ring);
+	unmap_ring(&uring->ring);
 	pthread_cond_destroy(&uring->finished);
 	pthread_mutex_destroy(&uring->lock);
 	io_file_close(&uring->file, sizeof(*uring));
@@ -370,14 +407,14 @@ static int move_ring(struct io_uring *ring)
 int io_uring_start(struct io_file *file)
 {
 	struct uring_file *uring = (struct uring_file *)(void *)file;
-	int result = io_uring_queue_init(DEPTH, &uring->ring, 0);
+	int result = map_ring(&uring->ring);
 	if (result == 0) {
 		result = move_ring(&uring->ring);
 		/* A child after fork has nothing to do with the queues. */
 		if (result == 0)
 			result = io_uring_ring_dontfork(&uring->ring);
 		if (result != 0)
-			io_uring_queue_exit(&uring->ring);
+			unmap_ring(&uring->ring);
 	}
 	if (result != 0) {
 		(void)ps_fail_errno(-result, "%s: io_uring", file->path);
