@@ -116,7 +116,7 @@ static int lane_error(struct get *get, const struct get_lane *lane)
 {
 	const struct ps_task *task = &lane->fetch.read.task;
 	const uint8_t *name = lane->fetch.read.slot.name.bytes;
-	int err = task->error != PS_OK ? task->error : PS_EUNAVAILABLE;
+	int err = ps_task_error(task);
 	return ps_fail(err, "\"%.64s\": chunk %u (pad %02x%02x%02x%02x): %.200s", get->shown, lane->chunk,
 	               name[0], name[1], name[2], name[3], task->sentence);
 }

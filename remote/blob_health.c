@@ -115,8 +115,7 @@ static int look_round(struct patient *p, struct examined *all, size_t count, str
 		const struct ps_pad_look *look = &looks[at++];
 		e->looked = look->task.fate == PS_FATE_DONE;
 		if (!e->looked) {
-			keep_error(e, ps_fail(look->task.error != PS_OK ? look->task.error : PS_EUNAVAILABLE,
-			                      "%s", look->task.sentence));
+			keep_error(e, ps_fail(ps_task_error(&look->task), "%s", look->task.sentence));
 			continue;
 		}
 		e->there = look->there;
@@ -167,8 +166,8 @@ static int read_all(struct patient *p, struct examined *all, size_t count)
 			continue;
 		const struct ps_task *task = &reads[at++].task;
 		if (task->fate != PS_FATE_DONE)
-			keep_error(&all[i], ps_fail(task->error != PS_OK ? task->error : PS_EUNAVAILABLE,
-			                            "chunk %u: %.200s", all[i].chunk, task->sentence));
+			keep_error(&all[i], ps_fail(ps_task_error(task), "chunk %u: %.200s", all[i].chunk,
+			                            task->sentence));
 	}
 	if (reads)
 		ps_memory_free(memory, reads, count * sizeof(*reads));
@@ -231,9 +230,8 @@ static int take_away(struct patient *p, const struct examined *e, struct ps_pad_
 		return ps_fail(PS_ENOTSUP, "this network deletes without comparing what it deletes");
 	int err = ps_pads_send(&p->h->op, &removal, 1, PS_VERIFY_HEAD);
 	if (err == PS_OK && removal.settle.task.fate != PS_FATE_DONE)
-		err =
-		    ps_fail(removal.settle.task.error != PS_OK ? removal.settle.task.error : PS_EUNAVAILABLE,
-		            "the damaged record is still there: %.180s", removal.settle.task.sentence);
+		err = ps_fail(ps_task_error(&removal.settle.task),
+		              "the damaged record is still there: %.180s", removal.settle.task.sentence);
 	send->expected = (struct ps_pad_identity){0};
 	return err;
 }

@@ -62,7 +62,7 @@ static int recycle(struct put *put, struct put_lane *lane, unsigned status, int 
 /* Not there, although it was sent again and again: lost, if the network said that it had it. */
 static int fail_with(const struct ps_task *task, bool written)
 {
-	int err = task->error != PS_OK ? task->error : PS_EUNAVAILABLE;
+	int err = ps_task_error(task);
 	if (err == PS_ENOTFOUND)
 		err = written ? PS_ELOST : PS_EUNAVAILABLE;
 	return ps_fail(err, "%s", task->sentence);

@@ -101,7 +101,7 @@ static int failed(struct copy_lane *lane, int err, const char *sentence)
 
 static int task_failed(struct copy_lane *lane, const struct ps_task *task)
 {
-	return failed(lane, task->error != PS_OK ? task->error : PS_EUNAVAILABLE, task->sentence);
+	return failed(lane, ps_task_error(task), task->sentence);
 }
 
 /* What the first network does not give: the others are copied all the same. */
@@ -160,13 +160,7 @@ static void look_ended(struct ps_fetch *fetch)
 	ps_lanes_back(&lane->c->lanes, &lane->lane);
 }
 
-static int seen(struct ps_fetch *fetch)
-{
-	(void)fetch;
-	return PS_OK;
-}
-
-static const struct ps_fetch_ops look_ops = {seen, look_ended};
+static const struct ps_fetch_ops look_ops = {NULL, look_ended};
 
 static int begin_look(struct copy_lane *lane)
 {
@@ -447,8 +441,7 @@ static int ask(struct single *single, ps_group *group, ps_network *network, enum
 static int head_failed(const struct single *single)
 {
 	const struct ps_task *task = &single->fetch.task;
-	return ps_fail(task->error != PS_OK ? task->error : PS_EUNAVAILABLE, "the copy's head: %.220s",
-	               task->sentence);
+	return ps_fail(ps_task_error(task), "the copy's head: %.220s", task->sentence);
 }
 
 int copy_fetch_theirs(struct copy *c)

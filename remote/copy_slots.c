@@ -44,9 +44,7 @@ static int copy_one(struct copy_slots *cs, const struct ps_pad_header_look *look
 {
 	struct copy_pad pad = {.role = (uint8_t)look->plan.role, .part = (uint32_t)cs->at.n};
 	if (look->fetch.task.fate != PS_FATE_DONE)
-		return bad_slot(cs,
-		                look->fetch.task.error != PS_OK ? look->fetch.task.error : PS_EUNAVAILABLE,
-		                look->fetch.task.sentence);
+		return bad_slot(cs, ps_task_error(&look->fetch.task), look->fetch.task.sentence);
 	if (!is_this(cs, look))
 		return bad_slot(cs, PS_EAUTH, "what is there is no slot of this store, or of another place");
 	ps_slot_new(&pad.slot, &look->plan.serial, &look->name, PS_PAD_PRIVATE, PS_PAD_MEDIUM);

@@ -115,8 +115,7 @@ int ps_fallback_record(struct ps_operation *op, const struct ps_pad_slot *slot, 
 	ps_raw_pad_init(&wanted.fetch);
 	int err = fetch(op, &wanted);
 	if (err == PS_OK && task->fate != PS_FATE_DONE)
-		err = ps_fail(task->error != PS_OK ? task->error : PS_EUNAVAILABLE, "the fallback: %.200s",
-		              task->sentence);
+		err = ps_fail(ps_task_error(task), "the fallback: %.200s", task->sentence);
 	if (err == PS_OK) {
 		*record = ps_pad_record_for(r->network, wanted.fetch.record);
 		err = *record ? PS_OK : ps_fail(PS_ENOMEM, "no memory for a record");

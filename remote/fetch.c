@@ -54,7 +54,7 @@ static enum ps_task_answer fetch_finish(struct ps_task *task, struct ps_net_requ
 		return again(task);
 	if (request->outcome != PS_NET_DONE)
 		return PS_TASK_FAILED; /* with the request's own error */
-	int err = fetch->ops->opened(fetch);
+	int err = fetch->ops->opened ? fetch->ops->opened(fetch) : PS_OK;
 	if (err == PS_OK) {
 		ps_group_count(task->group, PS_PROGRESS_FETCHED, 1);
 		return PS_TASK_DONE;

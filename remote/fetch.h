@@ -11,7 +11,8 @@ struct ps_fetch;
 /* As the functions of a task (remote/task.h). */
 struct ps_fetch_ops {
 	/* Verifies and takes what came: the record or range in fetch->task.request.buffer, its identity, size
-	 * and token in the request. An error is that of what came, with this thread's sentence. */
+	 * and token in the request. An error is that of what came, with this thread's sentence. NULL: a head,
+	 * of which the request says all. */
 	int (*opened)(struct ps_fetch *fetch);
 	/* The end, with task.fate and task.error: PS_ENOTFOUND where nothing is there. */
 	void (*ended)(struct ps_fetch *fetch);

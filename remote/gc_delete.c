@@ -77,9 +77,7 @@ static int take_fates(struct batch *b)
 		default:
 			b->found[i]->spared = true;
 			if (err == PS_OK)
-				err = ps_fail(settle->task.error != PS_OK ? settle->task.error
-				                                          : PS_EUNAVAILABLE,
-				              "%s", settle->task.sentence);
+				err = ps_fail(ps_task_error(&settle->task), "%s", settle->task.sentence);
 		}
 	}
 	return err;

@@ -108,7 +108,7 @@ static void keep_error(struct ps_group *group, const struct ps_task *task)
 	bool of_itself = task->fate == PS_FATE_FAILED || task->fate == PS_FATE_UNKNOWN;
 	if (group->error != PS_OK || !of_itself || (task->error != PS_OK && task->error == reason_of(group)))
 		return;
-	group->error = task->error != PS_OK ? task->error : PS_EUNAVAILABLE;
+	group->error = ps_task_error(task);
 	snprintf(group->sentence, sizeof(group->sentence), "%s", task->sentence);
 }
 

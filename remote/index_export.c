@@ -77,7 +77,7 @@ static int write_at(const struct out *o, const void *data, size_t len, uint64_t 
 /* What is lost may only have been replaced: then it is read from the newer head's. */
 static int pad_failed(struct out *o, const struct ps_task *task)
 {
-	int err = task->error != PS_OK ? task->error : PS_EUNAVAILABLE;
+	int err = ps_task_error(task);
 	o->moved = err == PS_ELOST || err == PS_EROLLBACK || err == PS_EFORK || err == PS_ESUPERSEDED ||
 	           err == PS_EAUTH;
 	return ps_fail(err, "the index on the network: %.300s", task->sentence);

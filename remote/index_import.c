@@ -55,19 +55,13 @@ static void rest(struct in *in, struct in_pad *pad)
 	in->idle = pad;
 }
 
-static int seen(struct ps_fetch *fetch)
-{
-	(void)fetch;
-	return PS_OK;
-}
-
 static void look_ended(struct ps_fetch *fetch)
 {
 	struct in_pad *pad = ((struct in_look *)(void *)fetch)->pad;
 	ps_lanes_back(&pad->in->tasks.lanes, &pad->lane);
 }
 
-static const struct ps_fetch_ops look_ops = {seen, look_ended};
+static const struct ps_fetch_ops look_ops = {NULL, look_ended};
 
 static int seal(struct ps_settle *settle)
 {
@@ -120,8 +114,7 @@ static int finished(struct in_pad *pad, uint64_t *counted)
 static int failed(struct in_pad *pad, const struct ps_task *task)
 {
 	rest(pad->in, pad);
-	return ps_fail(task->error != PS_OK ? task->error : PS_EUNAVAILABLE, "the index: %.300s",
-	               task->sentence);
+	return ps_fail(ps_task_error(task), "the index: %.300s", task->sentence);
 }
 
 /* Never over what came later: it is of an index that went on. */

@@ -75,7 +75,7 @@ static int result(struct pad_fetch *f)
 	const struct ps_task *task = &f->fetch.fetch.task;
 	if (task->fate == PS_FATE_DONE || f->gone)
 		return PS_OK;
-	int err = task->error != PS_OK ? task->error : PS_EUNAVAILABLE;
+	int err = ps_task_error(task);
 	return ps_fail(err == PS_ERANGE ? PS_EAUTH : err, "the index pad of a public value: %.200s",
 	               task->sentence);
 }

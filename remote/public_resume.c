@@ -105,8 +105,7 @@ static int read_chunk(struct copying *c)
 	read.to = read.slot.length;
 	int err = ps_pads_read(c->op, &read, 1);
 	if (err == PS_OK && read.task.fate != PS_FATE_DONE)
-		err = ps_fail(read.task.error != PS_OK ? read.task.error : PS_EUNAVAILABLE, "%s",
-		              read.task.sentence);
+		err = ps_fail(ps_task_error(&read.task), "%s", read.task.sentence);
 	c->len = read.slot.length;
 	c->given = 0;
 	c->number++;
@@ -250,8 +249,8 @@ int public_carry_out(struct ps_operation *op, struct put *put, struct public_int
 		return err;
 	if (sent.settle.settled == PS_SETTLED_CONFLICT)
 		return lose(op, put, intent);
-	return ps_fail(sent.settle.task.error != PS_OK ? sent.settle.task.error : PS_EUNAVAILABLE,
-	               "the address of \"%.64s\": %.200s", put->record.name, sent.settle.task.sentence);
+	return ps_fail(ps_task_error(&sent.settle.task), "the address of \"%.64s\": %.200s", put->record.name,
+	               sent.settle.task.sentence);
 }
 
 /* ---- where it was cut off ---- */

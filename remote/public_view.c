@@ -86,8 +86,8 @@ static int read_node(struct ps_operation *op, const struct public_view *view, un
 	ps_chunk_description(chunk_of(&view->manifest, level, number), description);
 	int err = ps_pads_read(op, &read, 1);
 	if (err == PS_OK && read.task.fate != PS_FATE_DONE)
-		err = ps_fail(read.task.error != PS_OK ? read.task.error : PS_EUNAVAILABLE,
-		              "a list of a public value's pads: %.200s", read.task.sentence);
+		err = ps_fail(ps_task_error(&read.task), "a list of a public value's pads: %.200s",
+		              read.task.sentence);
 	return err;
 }
 

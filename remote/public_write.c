@@ -343,8 +343,7 @@ int ps_public_look(struct ps_operation *op, const struct ps_record *record, stru
 	if (err != PS_OK)
 		return err;
 	if (look.task.fate != PS_FATE_DONE)
-		return ps_fail(look.task.error != PS_OK ? look.task.error : PS_EUNAVAILABLE, "%s",
-		               look.task.sentence);
+		return ps_fail(ps_task_error(&look.task), "%s", look.task.sentence);
 	if (look.there && ps_identity_same(&look.identity, &ours))
 		return PS_OK;
 	if (look.there && look.identity.counter == ours.counter)

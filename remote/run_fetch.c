@@ -134,7 +134,7 @@ static int wait_for(struct sync_source *source, struct part_read *part)
 		return err;
 	const struct ps_task *task = &part->read.task;
 	if (task->fate != PS_FATE_DONE)
-		return ps_fail(task->error != PS_OK ? task->error : PS_EUNAVAILABLE, "%s", task->sentence);
+		return ps_fail(ps_task_error(task), "%s", task->sentence);
 	source->s->result.fetched_bytes += ps_pad_record_bytes(part->read.slot.length);
 	return PS_OK;
 }

@@ -239,7 +239,7 @@ static int take_one_back(struct sync_parts *parts)
 	const struct ps_task *task = &part->settle.task;
 	note_status(part);
 	if (task->fate != PS_FATE_DONE)
-		err = ps_fail(task->error != PS_OK ? task->error : PS_EUNAVAILABLE, "%s", task->sentence);
+		err = ps_fail(ps_task_error(task), "%s", task->sentence);
 	if (err != PS_OK && another_may_do(part) && part->tries++ < parts->s->r->options.max_recycles) {
 		err = send_elsewhere(part);
 		if (err == PS_OK)

@@ -127,8 +127,7 @@ static int tell_look(struct ps_scan *scan, size_t at)
 	struct ps_scan_pad pad = {
 	    .name = scan->wanted[at].name, .size = scan->wanted[at].size, .named = scan->wanted_named[at]};
 	if (look->fetch.task.fate != PS_FATE_DONE && !look->gone)
-		return ps_fail(look->fetch.task.error != PS_OK ? look->fetch.task.error : PS_EUNAVAILABLE,
-		               "%s", look->fetch.task.sentence);
+		return ps_fail(ps_task_error(&look->fetch.task), "%s", look->fetch.task.sentence);
 	classify(scan, look, &pad);
 	return scan->looked(scan->arg, &pad);
 }

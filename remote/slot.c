@@ -105,7 +105,7 @@ static int made(const struct ps_remote_slot_at *at, const struct ps_pad_send *se
 		return PS_OK;
 	if (send->settle.settled == PS_SETTLED_CONFLICT || send->settle.settled == PS_SETTLED_OLDER)
 		return failed_at(at, PS_EEXIST, "another one is there");
-	return failed_at(at, task->error != PS_OK ? task->error : PS_EUNAVAILABLE, task->sentence);
+	return failed_at(at, ps_task_error(task), task->sentence);
 }
 
 static int create(struct ps_operation *op, const struct ps_remote_slot_at *at, enum ps_remote_slot_kind kind,
@@ -232,7 +232,7 @@ static int fetched(const struct slot_fetch *f)
 		return failed_at(f->at, PS_ENOTFOUND, "nothing is there");
 	if (f->too_big)
 		return failed_at(f->at, PS_EAUTH, "what is there is larger than a slot");
-	return failed_at(f->at, task->error != PS_OK ? task->error : PS_EUNAVAILABLE, task->sentence);
+	return failed_at(f->at, ps_task_error(task), task->sentence);
 }
 
 static int fetch(struct slot_fetch *f, struct ps_operation *op, const struct ps_pad_name *name)
@@ -290,8 +290,7 @@ static int task_failed(const struct ps_task *task)
 {
 	if (task->fate == PS_FATE_DONE)
 		return PS_OK;
-	return ps_fail(task->error != PS_OK ? task->error : PS_EUNAVAILABLE, "a slot's removal: %.200s",
-	               task->sentence);
+	return ps_fail(ps_task_error(task), "a slot's removal: %.200s", task->sentence);
 }
 
 static void send_away(struct removal *rm, const struct ps_pad_name *name,

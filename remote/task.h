@@ -7,6 +7,7 @@
 #ifndef PS_TASK_H
 #define PS_TASK_H
 
+#include "base/error.h"
 #include "remote/network.h"
 
 enum ps_task_answer {
@@ -72,5 +73,11 @@ struct ps_task {
 	bool begun, prepared, has_token, recalled;
 	uint64_t due_ns, sent_ns, late_ns;
 };
+
+/* Of one that ended and is not done: what it failed with, or that nothing could be told. */
+static inline int ps_task_error(const struct ps_task *task)
+{
+	return task->error != PS_OK ? task->error : PS_EUNAVAILABLE;
+}
 
 #endif
