@@ -153,10 +153,13 @@ static void read_copy(void *session, struct peer_read *r)
 static void sync_sqlite(void *store)
 {
 	struct store *s = store;
+	/* A writer may be at a checkpoint of its own, and then this one would be refused as busy at once. */
+	pthread_mutex_lock(&s->writer);
 	/* With synchronous=OFF a checkpoint alone would not flush. */
 	run(s->db, "PRAGMA synchronous=FULL");
 	check(s->db, sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL),
 	      "checkpoint");
+	pthread_mutex_unlock(&s->writer);
 }
 
 static void compact(void *store)
