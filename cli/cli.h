@@ -95,10 +95,14 @@ const struct argp_option *cli_fetch_options(void);
 /* Fills cli from argv, argv[0] being the command's name; exits with CLI_USAGE on a mistake. */
 void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli);
 void cli_help(const struct cli_group *group, const struct cli_command *command);
+/* Options that stand before the command as well; their input is the struct cli. The last has no argp. */
+const struct argp_child *cli_store_argps(void);
 /* A decimal or 0x id; PS_EINVAL with a sentence. */
 PS_CHECKED int cli_parse_id(const char *text, ps_id *id);
 /* "64M", "1.5G", "4096": PS_EINVAL with a sentence. */
 PS_CHECKED int cli_parse_size(const char *text, uint64_t *bytes);
+/* A decimal number; PS_EINVAL with a sentence. */
+PS_CHECKED int cli_parse_number(const char *text, uint64_t *number);
 
 /* The only three functions that know which Storer is behind STORE; unit tests bring their own. */
 PS_CHECKED int cli_open_store(const struct cli *cli, int mode, ps_storer **s);
@@ -118,9 +122,6 @@ PS_CHECKED int cli_attach(struct cli *cli, ps_storer *s);
 /* Before the store is closed, and after it. */
 void cli_attachment_stop(const struct cli *cli);
 PS_CHECKED int cli_attachment_free(struct cli *cli);
-
-/* A decimal number; PS_EINVAL with a sentence. */
-PS_CHECKED int cli_parse_number(const char *text, uint64_t *number);
 
 /* The exit code that fits a ps_error. */
 int cli_exit_code(int err);
