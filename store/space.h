@@ -85,6 +85,7 @@ int space_queue_reserve(struct space *sp, size_t more);
 void space_free_later(struct space *sp, const struct freed *freed);
 void space_reclaim(struct space *sp);
 bool space_settle(struct space *sp);
+void space_fill_reserve(struct space *sp);
 void space_hold(struct space *sp, uint64_t slot);
 void space_unhold(struct space *sp, uint64_t slot);
 void space_give_reserve(struct space *sp);
