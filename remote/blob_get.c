@@ -124,8 +124,7 @@ static int lane_error(struct get *get, const struct get_lane *lane)
 static void rest_lane(struct get *get, struct get_lane *lane)
 {
 	lane->done = false;
-	lane->next_idle = get->idle;
-	get->idle = lane;
+	ps_lane_rest(&get->idle, &lane->lane);
 }
 
 static int give_lane(struct get *get, struct get_lane *lane)
@@ -233,12 +232,11 @@ static int fetch_all(struct get *get)
 {
 	int err = PS_OK;
 	while (err == PS_OK && get->given < get->slots_count) {
-		struct get_lane *lane = get->idle;
-		if (!lane || get->asked == get->slots_count) {
+		if (!get->idle || get->asked == get->slots_count) {
 			err = go_on(get);
 			continue;
 		}
-		get->idle = lane->next_idle;
+		struct get_lane *lane = (struct get_lane *)(void *)ps_lane_take(&get->idle);
 		err = ps_operation_fail(&get->op, ask(get, lane));
 	}
 	return err;
@@ -283,7 +281,8 @@ void get_close_lanes(struct get *get)
 		if (get->all[i].own)
 			ps_memory_free(&get->r->memory, get->all[i].own, get->chunk_bytes);
 	ps_memory_free(&get->r->memory, get->all, get->lanes_count * sizeof(*get->all));
-	get->all = get->idle = NULL;
+	get->all = NULL;
+	get->idle = NULL;
 	ps_lanes_done(&get->lanes);
 }
 

@@ -8,8 +8,7 @@ enum { FIRST_PADS = 16, MOST_PADS = 1 << 16 };
 
 void put_rest_lane(struct put *put, struct put_lane *lane)
 {
-	lane->next_idle = put->idle;
-	put->idle = lane;
+	ps_lane_rest(&put->idle, &lane->lane);
 }
 
 static void chunk_done(struct put *put, struct put_lane *lane)
@@ -313,8 +312,7 @@ static int send_all(struct put *put)
 			err = put_go_on(put);
 		if (err != PS_OK)
 			break;
-		struct put_lane *lane = put->idle;
-		put->idle = lane->next_idle;
+		struct put_lane *lane = (struct put_lane *)(void *)ps_lane_take(&put->idle);
 		err = read_chunk(put, lane);
 		if (err == PS_OK && (lane->len > 0))
 			err = put_use_chunk(put, lane);

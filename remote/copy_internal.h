@@ -45,7 +45,8 @@ struct copy {
 	struct ps_remote_plan spent; /* so far */
 	/* Pads on their way. */
 	struct ps_lanes lanes, single; /* single: for one request that is waited for */
-	struct copy_lane *all, *idle;
+	struct copy_lane *all;
+	struct ps_lane *idle;
 	uint32_t lanes_count, on_way;
 };
 

@@ -27,7 +27,6 @@ struct copy_send {
 
 struct copy_lane {
 	struct ps_lane lane; /* first */
-	struct copy_lane *next_idle;
 	struct copy *c;
 	struct copy_pad pad;
 	enum step step;
@@ -78,8 +77,7 @@ static void rest(struct copy_lane *lane)
 	ps_net_buffer_release(lane->get.fetch.record);
 	ps_net_buffer_release(lane->send.record);
 	lane->get.fetch.record = lane->send.record = NULL;
-	lane->next_idle = c->idle;
-	c->idle = lane;
+	ps_lane_rest(&c->idle, &lane->lane);
 	c->on_way--;
 }
 
@@ -361,8 +359,7 @@ int copy_add(struct copy *c, const struct copy_pad *pad)
 		err = take_one(c);
 	if (err != PS_OK)
 		return err;
-	struct copy_lane *lane = c->idle;
-	c->idle = lane->next_idle;
+	struct copy_lane *lane = (struct copy_lane *)(void *)ps_lane_take(&c->idle);
 	c->on_way++;
 	lane->pad = *pad;
 	lane->tries = 0;
@@ -490,8 +487,7 @@ int copy_begin(struct copy *c)
 	c->idle = NULL;
 	for (uint32_t i = 0; i < c->lanes_count; i++) {
 		c->all[i].c = c;
-		c->all[i].next_idle = c->idle;
-		c->idle = &c->all[i];
+		ps_lane_rest(&c->idle, &c->all[i].lane);
 	}
 	return PS_OK;
 }
@@ -501,6 +497,7 @@ void copy_end(struct copy *c)
 	if (c->all)
 		ps_memory_free(&c->r->memory, c->all, c->lanes_count * sizeof(*c->all));
 	ps_memory_free(&c->r->memory, c->later.all, c->later.capacity * sizeof(*c->later.all));
-	c->all = c->idle = NULL;
+	c->all = NULL;
+	c->idle = NULL;
 	c->later = (struct copy_pads){0};
 }

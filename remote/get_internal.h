@@ -8,8 +8,7 @@
 struct get;
 
 struct get_lane {
-	struct ps_lane lane;
-	struct get_lane *next_idle;
+	struct ps_lane lane; /* first */
 	struct get *get;
 	struct get_read {
 		struct ps_pad_read read; /* first: a task */
@@ -43,7 +42,7 @@ struct get {
 	/* Lanes. */
 	struct ps_lanes lanes;
 	struct get_lane *all;
-	struct get_lane *idle;
+	struct ps_lane *idle;
 	uint32_t lanes_count, on_way;
 };
 

@@ -20,7 +20,6 @@ enum { MOST_TRIES = 8 };
 struct out_pad {
 	struct ps_raw_pad fetch; /* first: a task */
 	struct ps_lane lane;
-	struct out_pad *next_idle;
 	struct sync_tasks *tasks;
 	uint64_t offset;
 };
@@ -33,7 +32,8 @@ struct out {
 	struct ps_file_temp *temp;
 	const char *path;
 	struct sync_tasks tasks;
-	struct out_pad *all, *idle;
+	struct out_pad *all;
+	struct ps_lane *idle;
 	uint64_t pads;
 	uint32_t lanes, largest;
 	bool moved; /* what failed may have failed because another head is there by now */
@@ -56,8 +56,7 @@ static void rest(struct out *o, struct out_pad *pad)
 {
 	ps_net_buffer_release(pad->fetch.record);
 	pad->fetch.record = NULL;
-	pad->next_idle = o->idle;
-	o->idle = pad;
+	ps_lane_rest(&o->idle, &pad->lane);
 }
 
 static int write_at(const struct out *o, const void *data, size_t len, uint64_t offset)
@@ -108,8 +107,7 @@ static int fetch_pad(struct out *o, const struct ps_pad_slot *slot, unsigned rol
 		err = take_back(o);
 	if (err != PS_OK)
 		return err;
-	struct out_pad *pad = o->idle;
-	o->idle = pad->next_idle;
+	struct out_pad *pad = pad_of(ps_lane_take(&o->idle));
 	*pad = (struct out_pad){.fetch = {.r = o->s.r,
 	                                  .network = o->s.r->network,
 	                                  .slot = *slot,
@@ -176,7 +174,8 @@ static void end_lanes(struct out *o)
 {
 	sync_tasks_end(&o->tasks, drop_pad, o);
 	ps_memory_free(&o->s.r->memory, o->all, o->lanes * sizeof(*o->all));
-	o->all = o->idle = NULL;
+	o->all = NULL;
+	o->idle = NULL;
 }
 
 static int write_header(struct out *o)

@@ -24,7 +24,6 @@ struct in_pad {
 	struct in_look look;
 	struct in_send send;
 	struct ps_lane lane;
-	struct in_pad *next_idle;
 	struct in *in;
 	struct ps_index_file_pad at;
 	struct ps_pad_identity there; /* what the network has; none: nothing */
@@ -36,7 +35,8 @@ struct in {
 	struct ps_index_file file;
 	struct sync_head theirs; /* the network's */
 	struct sync_tasks tasks;
-	struct in_pad *all, *idle;
+	struct in_pad *all;
+	struct ps_lane *idle;
 	uint64_t pads, bytes;
 	uint32_t lanes, largest;
 	struct ps_remote_index_result result;
@@ -51,8 +51,7 @@ static struct in_pad *pad_of(struct ps_lane *lane)
 
 static void rest(struct in *in, struct in_pad *pad)
 {
-	pad->next_idle = in->idle;
-	in->idle = pad;
+	ps_lane_rest(&in->idle, &pad->lane);
 }
 
 static void look_ended(struct ps_fetch *fetch)
@@ -195,8 +194,7 @@ static int put_back(struct in *in, const struct ps_index_file_pad *at)
 		err = take_back(in);
 	if (err != PS_OK)
 		return err;
-	struct in_pad *pad = in->idle;
-	in->idle = pad->next_idle;
+	struct in_pad *pad = pad_of(ps_lane_take(&in->idle));
 	*pad = (struct in_pad){.in = in, .at = *at};
 	err = begin_look(pad);
 	if (err != PS_OK)

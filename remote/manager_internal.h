@@ -210,6 +210,18 @@ int ps_operation_end(struct ps_operation *op) __attribute__((warn_unused_result)
 struct ps_lane {
 	struct ps_lane *next;
 };
+/* Those that have no task: a stack, the operation's thread's. */
+static inline void ps_lane_rest(struct ps_lane **idle, struct ps_lane *lane)
+{
+	lane->next = *idle;
+	*idle = lane;
+}
+static inline struct ps_lane *ps_lane_take(struct ps_lane **idle) /* there is one */
+{
+	struct ps_lane *lane = *idle;
+	*idle = lane->next;
+	return lane;
+}
 struct ps_lanes {
 	struct ps_clock *clock;
 	pthread_mutex_t lock;

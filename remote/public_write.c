@@ -46,13 +46,13 @@ static int send_node(struct put *put, unsigned level, uint32_t first, uint32_t f
 		err = put_go_on(put);
 	if (err != PS_OK)
 		return err;
-	struct put_lane *lane = put->idle;
+	struct put_lane *lane = (struct put_lane *)(void *)put->idle;
 	struct pads pads = pads_of(put);
 	if (!lane->own)
 		lane->own = ps_memory_alloc(&put->r->memory, put->chunk_bytes);
 	if (!lane->own)
 		return ps_fail(PS_ENOMEM, "no memory for a chunk of %u bytes", put->chunk_bytes);
-	put->idle = lane->next_idle;
+	(void)ps_lane_take(&put->idle);
 	ps_manifest_encode_node(level, first, count, lane->own);
 	encode_entries(put->r, &pads, from, count, lane->own + PS_MANIFEST_NODE);
 	lane->data = lane->own;

@@ -18,8 +18,7 @@ struct put;
 
 /* One chunk on its way. */
 struct put_lane {
-	struct ps_lane lane;
-	struct put_lane *next_idle;
+	struct ps_lane lane; /* first */
 	struct put *put;
 	struct put_write {
 		struct ps_settle settle; /* first: a task */
@@ -108,7 +107,7 @@ struct put {
 	/* Lanes. */
 	struct ps_lanes lanes;
 	struct put_lane *all;
-	struct put_lane *idle;
+	struct ps_lane *idle;
 	uint32_t lanes_count, on_way;
 	uint64_t lane_bytes;
 };

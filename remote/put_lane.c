@@ -161,8 +161,7 @@ int put_lanes_init(struct put *put)
 	}
 	for (uint32_t i = 0; i < put->lanes_count; i++) {
 		put->all[i].put = put;
-		put->all[i].next_idle = put->idle;
-		put->idle = &put->all[i];
+		ps_lane_rest(&put->idle, &put->all[i].lane);
 	}
 	return PS_OK;
 }
