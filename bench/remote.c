@@ -1,5 +1,6 @@
 /* Remote stores: a large value on dir: beside its two halves in a row, a small one, a sync of one change
  * among many keys, and memory. */
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,6 +313,63 @@ static void measure_sync(struct stage *s)
 	report(s->b, "sync of one change, mem:", "ms", &time, GOAL_NONE, 0);
 }
 
+static double mib(uint64_t bytes)
+{
+	return (double)bytes / (1 << 20);
+}
+
+/* As the next process does it, the look at the network's head with it. Resident: the process has so much more
+ * afterwards, all of it, the local index's own store as well, which is not counted. */
+static void measure_open(struct stage *s)
+{
+	struct figure time = {0}, resident = {0};
+	for (unsigned i = 0; i < s->b->rounds; i++) {
+		MUST(ps_remote_close(s->r));
+		(void)malloc_trim(0);
+		size_t before = remote_resident_bytes();
+		double start = now();
+		stage_reopen(s);
+		figure_add(&time, (now() - start) * 1e3);
+		figure_add(&resident, mib(MAX(remote_resident_bytes(), before) - before));
+	}
+	report(s->b, "open with that index, mem:", "ms", &time, GOAL_NONE, 0);
+	report(s->b, "open, memory resident", "MiB", &resident, GOAL_NONE, 0);
+	report_one(s->b, "open, memory counted", "MiB", mib(stage_stats(s).memory), GOAL_NONE, 0);
+}
+
+struct listed {
+	struct stage *s;
+	uint64_t count;
+	size_t resident;
+	uint64_t counted;
+};
+
+static int see_listed(void *arg, const struct ps_remote_info *info)
+{
+	struct listed *l = arg;
+	if (info->exists && l->count++ % 65536 == 0) {
+		l->resident = MAX(l->resident, remote_resident_bytes());
+		l->counted = MAX(l->counted, stage_stats(l->s).memory);
+	}
+	return 0;
+}
+
+static void measure_list(struct stage *s)
+{
+	struct listed l = {.s = s};
+	size_t before = remote_resident_bytes();
+	uint64_t counted = stage_stats(s).memory;
+	double start = now();
+	MUST(ps_remote_list(s->r, NULL, see_listed, &l));
+	report_one(s->b, "list of all keys", "ms", (now() - start) * 1e3, GOAL_NONE, 0);
+	if (l.count < s->b->count)
+		die("a list has %llu keys", (unsigned long long)l.count);
+	report_one(s->b, "list, more memory resident", "MiB", mib(MAX(l.resident, before) - before),
+	           GOAL_NONE, 0);
+	report_one(s->b, "list, more memory counted", "MiB", mib(MAX(l.counted, counted) - counted),
+	           GOAL_NONE, 0);
+}
+
 static void measure_index(const struct bench *b)
 {
 	struct ps_remote_sync_result result;
@@ -326,6 +384,8 @@ static void measure_index(const struct bench *b)
 	report_one(b, "first sync of all keys, mem:", "s", now() - start, GOAL_NONE, 0);
 	report_one(b, "keys in the index", "", (double)result.sent, GOAL_NONE, 0);
 	measure_sync(&s);
+	measure_open(&s);
+	measure_list(&s);
 	stage_close(&s);
 }
 

@@ -55,10 +55,15 @@ void stage_open(struct stage *s, const struct bench *b, const char *name, const 
 
 void stage_join(struct stage *s, const struct stage *first, const char *name)
 {
-	struct ps_remote_key key = {.user_key = s->key};
 	*s = *first;
 	make_folder(s, name);
 	make_options(s, first->options.max_inflight, 0);
+	stage_reopen(s);
+}
+
+void stage_reopen(struct stage *s)
+{
+	struct ps_remote_key key = {.user_key = s->key};
 	MUST(ps_remote_open(s->url, &key, &s->options, &s->r));
 }
 

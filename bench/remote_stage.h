@@ -24,6 +24,8 @@ void stage_open(struct stage *s, const struct bench *b, const char *name, const 
                 uint64_t inflight);
 /* Another machine, which has the key of `first` and nothing else. */
 void stage_join(struct stage *s, const struct stage *first, const char *name);
+/* Opens what was closed by hand. */
+void stage_reopen(struct stage *s);
 void stage_close(struct stage *s);
 struct ps_remote_stats stage_stats(const struct stage *s);
 
