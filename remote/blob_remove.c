@@ -206,23 +206,20 @@ static int move_contents(ps_remote *r, struct ps_record *from, struct ps_record 
 		ps_slots_done(slots, from->memory);
 	}
 	from->flags &= (uint16_t) ~(PS_RECORD_PUBLIC | PS_RECORD_UPDATING);
-	if (left) {
+	if (left)
 		from->flags |= PS_RECORD_GIVEN;
+	/* Also what it was moved to before a head had it there: the key that gave it still goes with it. */
+	if (left || (from->flags & PS_RECORD_TAKEN))
 		to->flags |= PS_RECORD_TAKEN;
-	}
 	from->index_pad = (struct ps_pad_slot){0};
 	from->next = (struct ps_content){0};
 	return PS_OK;
 }
 
-static int commit_rename(ps_remote *r, struct ps_record *from, const struct ps_record *to, bool forget)
+static int commit_both(ps_remote *r, const struct ps_record *from, const struct ps_record *to, bool forget)
 {
-	struct ps_version version = ps_manager_version(r, from);
-	struct ps_slots none = {0};
 	ps_index_txn *txn;
-	int err = forget ? PS_OK : ps_record_bury(from, &version, ps_remote_wall_ns(r), &none);
-	if (err == PS_OK)
-		err = ps_index_begin(r->index, &txn);
+	int err = ps_index_begin(r->index, &txn);
 	if (err != PS_OK)
 		return err;
 	(void)!ps_txn_put(txn, to);
@@ -231,6 +228,19 @@ static int commit_rename(ps_remote *r, struct ps_record *from, const struct ps_r
 	else
 		(void)!ps_txn_put(txn, from);
 	return ps_index_commit(txn);
+}
+
+static int commit_rename(ps_remote *r, struct ps_record *from, const struct ps_record *to, bool forget)
+{
+	struct ps_version version = ps_manager_version(r, from);
+	struct ps_slots none = {0};
+	int err = forget ? PS_OK : ps_record_bury(from, &version, ps_remote_wall_ns(r), &none);
+	if (err != PS_OK)
+		return err;
+	ps_manager_move(r); /* before it can be seen in part */
+	err = commit_both(r, from, to, forget);
+	ps_manager_moved(r);
+	return err;
 }
 
 /* The tombstone of a value that was removed may be there. */

@@ -269,6 +269,30 @@ void ps_manager_set_alone(ps_remote *r, bool alone)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void ps_manager_move(ps_remote *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->moving++;
+	r->moves++;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void ps_manager_moved(ps_remote *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->moving--;
+	pthread_mutex_unlock(&r->lock);
+}
+
+uint64_t ps_manager_moves(ps_remote *r, bool *under_way)
+{
+	pthread_mutex_lock(&r->lock);
+	uint64_t moves = r->moves;
+	*under_way = r->moving > 0;
+	pthread_mutex_unlock(&r->lock);
+	return moves;
+}
+
 struct ps_version ps_manager_version(const ps_remote *r, const struct ps_record *record)
 {
 	struct ps_version version = {.counter = record->version.counter + 1};

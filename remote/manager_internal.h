@@ -72,6 +72,9 @@ struct ps_remote {
 	 * under way and may do so. */
 	bool alone;
 	uint64_t sharers;
+	/* Commits that give a value another name and note the move in both records: under way, and begun so
+	 * far. Who has read one of the two before and the other after has half of it. */
+	uint64_t moving, moves;
 	/* The highest number of a head that may be on the network by now: what a head may name is held until
 	 * those up to it are history. 0: there was none yet. The sync's to raise, durably, before it sends.
 	 */
@@ -290,6 +293,11 @@ bool ps_manager_may_share(ps_remote *r);
 void ps_manager_shared(ps_remote *r);
 uint64_t ps_manager_sharers(ps_remote *r);
 void ps_manager_set_alone(ps_remote *r, bool alone); /* the sync's */
+/* Around the commit of a move, with both keys. */
+void ps_manager_move(ps_remote *r);
+void ps_manager_moved(ps_remote *r);
+/* Commits of moves that have begun so far; *under_way: some of them have not ended. */
+uint64_t ps_manager_moves(ps_remote *r, bool *under_way);
 struct ps_version ps_manager_version(const ps_remote *r, const struct ps_record *record);
 double ps_manager_price(const ps_remote *r, const struct ps_remote_plan *plan, uint64_t up, uint64_t down);
 

@@ -246,12 +246,24 @@ static int send_head(struct ps_sync *s, struct ps_head *next, bool *conflict)
 	return err;
 }
 
+/* sync_write_run, and whether the run may have one of two records that go together without the other: a call
+ * had that, or a rename came in between, so that one was read before it (or not at all) and one after. */
+static int write_run(struct ps_sync *s, struct ps_head *next, struct sync_run *run, bool *found, bool *parted)
+{
+	bool moving, still_moving;
+	uint64_t before = ps_manager_moves(s->r, &moving);
+	int err = sync_write_run(s, next, run, found);
+	bool moved = moving || ps_manager_moves(s->r, &still_moving) != before;
+	*parted = s->moves_sent && (s->moves_left || moved);
+	return err;
+}
+
 /* A head, if there is anything for it; *again: other calls had what has to be in it. */
 static int send_once(struct ps_sync *s, bool *conflict, bool *again)
 {
 	struct sync_run run = {0};
 	struct ps_head next = {0};
-	bool found;
+	bool found = false, parted = false;
 	s->skipped = s->skipped_known = s->moves_sent = s->moves_left = false;
 	uint64_t before = s->result.sent;
 	int err = ps_head_next(&s->base.head, s->base.hash, s->r->machine.id, s->r->machine.name,
@@ -263,10 +275,11 @@ static int send_once(struct ps_sync *s, bool *conflict, bool *again)
 	if (s->drops)
 		err = sync_drop_machine(s, &next);
 	if (err == PS_OK)
-		err = sync_write_run(s, &next, &run, &found);
-	bool parted = s->moves_sent && s->moves_left;
+		err = write_run(s, &next, &run, &found, &parted);
 	*again = err == PS_OK && (parted || (s->skipped_known && heard_of_others(s)));
-	s->moves_stay = parted; /* the next time */
+	/* The next time. One rename is hardly ever followed by another; with many, none of them goes. */
+	s->moves_stay = parted && (s->moves_left || s->moves_met);
+	s->moves_met = parted;
 	if (err == PS_OK && (found || s->drops) && !*again)
 		err = send_head(s, &next, conflict);
 	else if (err == PS_OK && found)

@@ -68,8 +68,8 @@ struct ps_sync {
 	bool skipped;       /* something that was changed is not in the run */
 	bool skipped_known; /* and a head has a version of it */
 	/* Of records that share pads by a move (PS_RECORD_MOVES): some are in the run; some are not; none may
-	 * be. */
-	bool moves_sent, moves_left, moves_stay;
+	 * be; some were in the run before, which could not be used for that. */
+	bool moves_sent, moves_left, moves_stay, moves_met;
 	const char *drops; /* a machine that the next head does not list any more; NULL: none */
 	uint64_t left;     /* ps_head_left of the head that is being settled */
 	bool rebuilds;     /* runs that are no more are this machine's to let go */

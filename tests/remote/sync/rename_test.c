@@ -255,10 +255,43 @@ static void a_rename_waits_for_a_call_on_either_name(void **state)
 	}
 }
 
+/* The name in between was in no head, so it leaves no record; but the first one still goes with the last. */
+static void a_rename_of_what_was_just_renamed_waits_as_well(void **state)
+{
+	struct world w = {.a = blobs_new("mem"), .busy = -1, .seed = 1, .numbers = 10};
+	struct contents c = {1, 2};
+	(void)state;
+	w.now.key[0] = c;
+	fill(&c, w.bytes);
+	assert_ok(ps_remote_put(w.a->r, "key 0", w.bytes, LEN, NULL));
+	(void)sync_machine(w.a);
+	check(&w);
+	c = (struct contents){3, 4}; /* in pads of its own, that no head names */
+	fill(&c, w.bytes);
+	assert_ok(ps_remote_put(w.a->r, "key 0", w.bytes, LEN, &replace));
+	assert_ok(ps_remote_rename(w.a->r, "key 0", "key 1"));
+	assert_ok(ps_remote_rename(w.a->r, "key 1", "key 2"));
+	w.now.key[2] = c;
+	c = (struct contents){5, 6};
+	fill(&c, w.bytes);
+	w.busy = 2;
+	w.at = 0;
+	assert_ok(ps_remote_put_stream(w.a->r, "key 2", LEN, read_source, &w, &replace));
+	assert_int_equal(w.net.key[0].number, 1);
+	w.busy = -1;
+	w.now.key[0] = (struct contents){0};
+	w.now.key[2] = c;
+	(void)sync_machine(w.a);
+	check(&w);
+	blobs_check_exactly(w.a);
+	blobs_free(w.a);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_rename_waits_for_a_call_on_either_name),
+	    cmocka_unit_test(a_rename_of_what_was_just_renamed_waits_as_well),
 	    cmocka_unit_test(each_value_is_there_once_whoever_is_changing_what),
 	};
 	if (argc > 1)
