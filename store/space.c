@@ -167,7 +167,7 @@ static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *exten
 	err = grow(sp, len);
 	/* The file cannot grow: what is free below has to be known now. */
 	if (err == PS_ENOSPC && sp->rebuild && (err = rebuild_finish(sp)) == PS_OK) {
-		retry_held(sp);
+		space_retry_held(sp);
 		return root_alloc(sp, len, extent);
 	}
 	if (err == PS_ENOSPC && sp->pages.len) {
@@ -178,7 +178,7 @@ static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *exten
 	/* A copy in progress holds freed space back only as long as writers can do without. */
 	if (err == PS_ENOSPC && sp->store->cut) {
 		cut_drop(sp->store);
-		retry_held(sp);
+		space_retry_held(sp);
 		err = PS_OK;
 	}
 	return err ? err : root_alloc(sp, len, extent);

@@ -84,6 +84,8 @@ unsigned space_wants_flush(struct space *sp);
 int space_queue_reserve(struct space *sp, size_t more);
 void space_free_later(struct space *sp, const struct freed *freed);
 void space_reclaim(struct space *sp);
+/* What was held is looked at again: what has become free meanwhile can be had. Under store.lock. */
+void space_retry_held(struct space *sp);
 bool space_settle(struct space *sp);
 void space_fill_reserve(struct space *sp);
 void space_hold(struct space *sp, uint64_t slot);

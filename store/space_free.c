@@ -125,7 +125,7 @@ void space_free_now(struct space *sp, struct ps_extent extent)
 	space_free_slot_now(sp, 0, extent);
 }
 
-static void retry_held(struct space *sp)
+void space_retry_held(struct space *sp)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < sp->held_count; i++) {
@@ -152,7 +152,7 @@ void space_reclaim(struct space *sp)
 		sp->queue_count--;
 	}
 	if (sp->held_count && (sp->held_count < 16 || ++sp->reclaims % 64 == 0) && !sp->store->cut)
-		retry_held(sp);
+		space_retry_held(sp);
 	if (sp->reserve_count < sp->reserve_want)
 		space_fill_reserve(sp);
 }
@@ -161,7 +161,7 @@ void space_reclaim(struct space *sp)
 bool space_settle(struct space *sp)
 {
 	space_reclaim(sp);
-	retry_held(sp);
+	space_retry_held(sp);
 	return !sp->pending_bytes;
 }
 
