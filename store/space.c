@@ -1,7 +1,6 @@
 /* Which bytes of the file are free, and when what was freed may be used again.
  *
- * Free space is derived: from the snapshot of a clean close, else from the table (rebuild.c). How it becomes
- * free is space_free.c's. */
+ * Free space is derived: from the snapshot of a clean close, else from the table (rebuild.c). How it becomes free is space_free.c's. */
 #include <sys/param.h>
 
 #include "store/base_internal.h"
@@ -19,8 +18,7 @@ enum {
 	HOLE_MEMORY = 72,     /* that a free extent takes in both trees */
 	RESERVE_PAGES = 16,
 	PAGES_SHARE = 16, /* of the file: from there on the table takes a HUGE_BLOCK at once */
-	RESERVE_MIN =
-	    2, /* with one leaf's place a delete goes on, a checkpoint at a time; and one to spare */
+	RESERVE_MIN = 2, /* with one leaf's place a delete goes on, a checkpoint at a time; and one to spare */
 };
 
 int space_init(struct space *sp, struct store *s)
@@ -56,8 +54,7 @@ void space_done(struct space *sp)
 	ps_memory_free(m, sp->held, sp->held_size * sizeof(*sp->held));
 }
 
-/* ---- growth
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- growth ------------------------------------------------------------------------------------------------------ */
 
 /* Large steps in a load. Where space comes free as well, they begin small again: what is new would be filled
  * before the holes are. */
@@ -71,8 +68,7 @@ static uint64_t grow_step(const struct space *sp)
 
 static int mark_fences(struct space *sp, uint64_t from, uint64_t to)
 {
-	for (uint64_t fence = MAX((from + SPACE_FENCE - 1) / SPACE_FENCE, 1U) * SPACE_FENCE; fence < to;
-	     fence += SPACE_FENCE) {
+	for (uint64_t fence = MAX((from + SPACE_FENCE - 1) / SPACE_FENCE, 1U) * SPACE_FENCE; fence < to; fence += SPACE_FENCE) {
 		int err = sp->root->ops->mark(sp->root, (struct ps_extent){fence, PAGE});
 		if (err)
 			return err;
@@ -80,8 +76,7 @@ static int mark_fences(struct space *sp, uint64_t from, uint64_t to)
 	return PS_OK;
 }
 
-/* Space for a part of a hole, and for what lies behind it as when the file grows: the next extents come from
- * there. */
+/* Space for a part of a hole, and for what lies behind it as when the file grows: the next extents come from there. */
 static int fill_hole(struct space *sp, struct ps_extent hole, uint64_t from, uint64_t *to)
 {
 	const struct ps_io *io = sp->store->io;
@@ -98,8 +93,7 @@ static int back_with_space(struct space *sp, struct ps_extent extent, bool has_s
 	struct ps_extent hole;
 	while (ps_root_find(sp->punched, extent.offset, &hole) && hole.offset < extent.offset + extent.len) {
 		uint64_t from = MAX(hole.offset, extent.offset & ~(uint64_t)(PAGE - 1));
-		uint64_t to = MIN(hole.offset + hole.len,
-		                  (extent.offset + extent.len + PAGE - 1) & ~(uint64_t)(PAGE - 1));
+		uint64_t to = MIN(hole.offset + hole.len, (extent.offset + extent.len + PAGE - 1) & ~(uint64_t)(PAGE - 1));
 		int err = has_space ? PS_OK : fill_hole(sp, hole, from, &to);
 		if (!err)
 			err = sp->punched->ops->mark(sp->punched, (struct ps_extent){from, to - from});
@@ -138,8 +132,7 @@ static int grow(struct space *sp, uint64_t at_least)
 	return mark_fences(sp, old, sp->end);
 }
 
-/* ---- allocation
- * -------------------------------------------------------------------------------------------------- */
+/* ---- allocation -------------------------------------------------------------------------------------------------- */
 
 static int root_alloc(struct space *sp, uint64_t len, struct ps_extent *extent)
 {
@@ -317,11 +310,10 @@ int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *
 	bool ignored;
 	uint64_t rounded = extent_len(len);
 	space_reclaim(sp);
-	int err = rounded < PAGE ? alloc_small(sp, rounded, extent, empty ? empty : &ignored)
-	                         : alloc_or_grow(sp, rounded, extent);
+	int err = rounded < PAGE ? alloc_small(sp, rounded, extent, empty ? empty : &ignored) : alloc_or_grow(sp, rounded, extent);
 	if (err == PS_ENOSPC)
 		return ps_fail(PS_ENOSPC, "%s: no space for %llu bytes (file is %llu bytes)", sp->store->path,
-		               (unsigned long long)len, (unsigned long long)sp->end);
+			       (unsigned long long)len, (unsigned long long)sp->end);
 	return err;
 }
 
@@ -392,8 +384,7 @@ int space_alloc_slot(struct space *sp, unsigned class, struct ps_extent *extent,
 static void free_frame(struct space *sp, const struct ps_class_geometry *g, uint64_t frame)
 {
 	for (uint32_t i = 0; i < g->slots_per_frame; i++)
-		(void)sp->slots->ops->free(
-		    sp->slots, (struct ps_extent){frame + (uint64_t)i * g->slot_bytes, g->slot_bytes}, NULL);
+		(void)sp->slots->ops->free(sp->slots, (struct ps_extent){frame + (uint64_t)i * g->slot_bytes, g->slot_bytes}, NULL);
 }
 
 int space_alloc_frame(struct space *sp, unsigned class, uint64_t *frame)
@@ -424,8 +415,7 @@ static int enter_slabs(struct space *sp, const struct ps_class_geometry *g, cons
 	for (uint64_t slab = ps_class_slab(g, run->first); slab <= last && !err; slab += g->slab_bytes)
 		err = back_with_space(sp, (struct ps_extent){slab, g->slab_bytes}, false);
 	for (uint64_t i = 0; err && i < run->count; i++)
-		(void)sp->slots->ops->free(
-		    sp->slots, (struct ps_extent){ps_run_place(g, run->first, i), g->slot_bytes}, NULL);
+		(void)sp->slots->ops->free(sp->slots, (struct ps_extent){ps_run_place(g, run->first, i), g->slot_bytes}, NULL);
 	return err;
 }
 
@@ -519,13 +509,10 @@ void space_give_reserve(struct space *sp)
 	close_table_pages(sp);
 	sp->reserve_want = 0;
 	while (sp->reserve_count)
-		(void)sp->root->ops->free(sp->root,
-		                          (struct ps_extent){sp->reserve[--sp->reserve_count], PAGE}, NULL);
+		(void)sp->root->ops->free(sp->root, (struct ps_extent){sp->reserve[--sp->reserve_count], PAGE}, NULL);
 }
 
-/* ---- knowing it
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- knowing it ---------------------------------------------------------------------------------------------------------- */
 
 int space_ensure(struct space *sp)
 {
@@ -539,15 +526,12 @@ int space_ensure(struct space *sp)
 	sp->ready = true;
 	/* A small store's is all known after this. What fails is tried again by later steps. */
 	(void)rebuild_step(sp);
-	sp->reserve_want =
-	    (unsigned)MIN(MAX(sp->end / (256 << 10), (uint64_t)RESERVE_MIN), (uint64_t)RESERVE_PAGES);
+	sp->reserve_want = (unsigned)MIN(MAX(sp->end / (256 << 10), (uint64_t)RESERVE_MIN), (uint64_t)RESERVE_PAGES);
 	space_fill_reserve(sp);
 	return PS_OK;
 }
 
-/* ---- compaction
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- compaction ----------------------------------------------------------------------------------------------------------- */
 
 /* What is kept aside is taken anew, lower down if it can be. */
 void space_give_reserve_back(struct space *sp)

@@ -1,5 +1,5 @@
-/* The file's space: what is free, and when what was freed may be used again (space.c, holes.c, rebuild.c,
- * snapshot.c). Under store.lock where nothing else is said. */
+/* The file's space: what is free, and when what was freed may be used again (space.c, holes.c, rebuild.c, snapshot.c). Under store.lock
+ * where nothing else is said. */
 #ifndef PS_SPACE_H
 #define PS_SPACE_H
 
@@ -15,11 +15,11 @@ struct store;
 
 /* What a commit gave back, waiting until the commit is durable and nobody holds it. */
 struct freed {
-	uint64_t buffer;         /* number of the log buffer whose durability it waits for */
-	uint64_t slot;           /* that it belonged to; for SLOT items the slot itself */
+	uint64_t buffer; /* number of the log buffer whose durability it waits for */
+	uint64_t slot;   /* that it belonged to; for SLOT items the slot itself */
 	struct ps_extent extent; /* len 0: the slot itself may be used again */
 	unsigned class;          /* whose slot the extent is; 0: the root's */
-	uint32_t interval;       /* in which the extent was written, or later; 0: not known */
+	uint32_t interval; /* in which the extent was written, or later; 0: not known */
 };
 
 /* A page at each GiB stays unused, so that no extent spans two regions of address space. */
@@ -29,21 +29,21 @@ struct space {
 	struct store *store;
 	struct ps_allocator *root;
 	struct ps_allocator *slots; /* of the file's classes, on top of the root; NULL: it has none */
-	bool ready; /* there is an allocator; while `rebuild` stands it knows only the file's tail */
+	bool ready;          /* there is an allocator; while `rebuild` stands it knows only the file's tail */
 	struct rebuild *rebuild;
 	_Atomic(bool) unknown; /* it stands: for a look without the lock */
-	uint64_t named_end;    /* as far as the entries of the log's records reach */
-	uint64_t holes_most;   /* that the root remembers */
-	uint64_t end;          /* of the space; file bytes below are allocated */
-	uint64_t file_bytes;   /* the file's size */
-	struct freed *queue;   /* ring, a power of two */
+	uint64_t named_end;  /* as far as the entries of the log's records reach */
+	uint64_t holes_most; /* that the root remembers */
+	uint64_t end;        /* of the space; file bytes below are allocated */
+	uint64_t file_bytes; /* the file's size */
+	struct freed *queue; /* ring, a power of two */
 	size_t queue_size, queue_head, queue_count;
 	struct freed *held; /* durable, but pinned or held */
 	size_t held_count, held_size;
 	uint64_t pending_bytes, queue_bytes;
 	uint64_t grown; /* bytes, since space was last freed */
 	unsigned reclaims;
-	bool overlapping;   /* two live extents share bytes: free space cannot be known */
+	bool overlapping; /* two live extents share bytes: free space cannot be known */
 	_Atomic(bool) lost; /* what an unreadable map named was not given back: the next open finds it */
 	_Atomic(uint32_t) holds[HOLDS]; /* readers of large objects, by hash of the slot */
 	uint64_t below;                /* compaction: allocate below this where it can be had; 0: none runs */
@@ -52,8 +52,8 @@ struct space {
 	struct ps_extent pages;        /* where the table's next pages come from */
 	uint64_t reserve[RESERVE_MAX]; /* pages for the table when nothing else is left */
 	unsigned reserve_count, reserve_want;
-	bool sparse;                  /* the file had holes when it was opened */
-	uint64_t trimmed;             /* bytes written when small pieces were last given back */
+	bool sparse;           /* the file had holes when it was opened */
+	uint64_t trimmed;      /* bytes written when small pieces were last given back */
 	struct ps_allocator *punched; /* as a set of "free" extents: what has no space behind it */
 };
 
@@ -69,11 +69,9 @@ int space_alloc(struct space *sp, uint64_t len, struct ps_extent *extent, bool *
 int space_alloc_slot(struct space *sp, unsigned class, struct ps_extent *extent, bool *empty);
 /* `count` slots side by side: all or none. PS_ENOSPC without a sentence. */
 int space_alloc_slots(struct space *sp, unsigned class, uint64_t count, struct ps_run *run);
-/* All slots of a frame that nothing lies in. PS_ENOTSUP: slots of frames in use come first. PS_ENOSPC without
- * a sentence. */
+/* All slots of a frame that nothing lies in. PS_ENOTSUP: slots of frames in use come first. PS_ENOSPC without a sentence. */
 int space_alloc_frame(struct space *sp, unsigned class, uint64_t *frame);
-/* Free pages side by side for small contents, `bytes` of them or fewer. PS_ENOTSUP: what is free lies in
- * pieces, and is to be used first. */
+/* Free pages side by side for small contents, `bytes` of them or fewer. PS_ENOTSUP: what is free lies in pieces, and is to be used first. */
 int space_alloc_pages(struct space *sp, uint64_t bytes, struct ps_extent *extent);
 /* One piece of len bytes for a large object; PS_ENOTSUP: only in pieces of CHUNK, one by one. */
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent);
@@ -90,16 +88,13 @@ void space_reclaim(struct space *sp);
 void space_retry_held(struct space *sp);
 bool space_settle(struct space *sp);
 void space_fill_reserve(struct space *sp);
-/* What waited for pins and holds, as far as they are gone. */
-void space_retry_held(struct space *sp);
 void space_hold(struct space *sp, uint64_t slot);
 void space_unhold(struct space *sp, uint64_t slot);
 void space_give_reserve(struct space *sp);
 void space_give_reserve_back(struct space *sp);
 int space_cut_tail(struct space *sp, uint64_t *end);
 int space_cut_punched(struct space *sp, uint64_t end);
-/* Gives all free extents of at least `least` bytes, or free frames of slabs, back to the file system; the
- * file's size stays. Takes store.lock. */
+/* Gives all free extents of at least `least` bytes, or free frames of slabs, back to the file system; the file's size stays. Takes store.lock. */
 int space_punch(struct store *s, uint64_t least);
 int space_punch_slabs(struct store *s);
 /* The free end of the file, but for a little, and large holes. Takes store.lock. */
@@ -114,8 +109,7 @@ int space_ensure_read(struct store *s);
 int rebuild_begin(struct space *sp);
 int rebuild_step(struct space *sp);
 int rebuild_finish(struct space *sp);
-/* A step, its reads without the lock; false if there is nothing more to do, or nothing that can be done now.
- */
+/* A step, its reads without the lock; false if there is nothing more to do, or nothing that can be done now. */
 bool rebuild_help(struct store *s);
 void rebuild_drop(struct space *sp);
 /* Was in use when the walk began: what is freed of it waits for the walk's end. */

@@ -1,5 +1,5 @@
-/* What becomes free: what a commit frees waits in a queue until the commit is durable, and longer while a
- * frame is pinned, an object is held by a reader, or a cut stands. */
+/* What becomes free: what a commit frees waits in a queue until the commit is durable, and longer while a frame is pinned, an object
+ * is held by a reader, or a cut stands. */
 #include <sys/param.h>
 
 #include "store/base_internal.h"
@@ -52,8 +52,7 @@ void space_unhold(struct space *sp, uint64_t slot)
 
 static bool is_held(struct space *sp, const struct freed *f)
 {
-	return atomic_load(&sp->holds[hold_index(f->slot)]) != 0 ||
-	       (f->extent.len && sp->store->cut && cut_holds(sp->store, f));
+	return atomic_load(&sp->holds[hold_index(f->slot)]) != 0 || (f->extent.len && sp->store->cut && cut_holds(sp->store, f));
 }
 
 static bool release(struct space *sp, const struct freed *f)
@@ -91,8 +90,7 @@ int space_queue_reserve(struct space *sp, size_t more)
 	need += sp->held_count;
 	if (need <= sp->held_size)
 		return PS_OK;
-	struct freed *held =
-	    ps_memory_resize(m, sp->held, sp->held_size * sizeof(*held), need * 2 * sizeof(*held));
+	struct freed *held = ps_memory_resize(m, sp->held, sp->held_size * sizeof(*held), need * 2 * sizeof(*held));
 	if (!held)
 		return ps_fail(PS_ENOMEM, "%s: no memory for freed space", sp->store->path);
 	sp->held = held;
@@ -112,8 +110,8 @@ void space_free_later(struct space *sp, const struct freed *freed)
 
 void space_free_slot_now(struct space *sp, unsigned class, struct ps_extent extent)
 {
-	/* What cannot go now (a frame that a checkpoint still reads, no memory) waits; what does not find
-	 * room there is found again at the next open. */
+	/* What cannot go now (a frame that a checkpoint still reads, no memory) waits; what does not find room there is
+	 * found again at the next open. */
 	if (free_extent(sp, class, extent))
 		return;
 	if (space_queue_reserve(sp, 1) == PS_OK)
@@ -137,8 +135,7 @@ void space_retry_held(struct space *sp)
 	sp->held_count = kept;
 }
 
-/* Frees what may be used again. Held extents are looked at each time while they are few, now and then when
- * many. */
+/* Frees what may be used again. Held extents are looked at each time while they are few, now and then when many. */
 void space_reclaim(struct space *sp)
 {
 	if (!sp->ready || (!sp->queue_count && !sp->held_count && sp->reserve_count >= sp->reserve_want))
@@ -160,8 +157,7 @@ void space_reclaim(struct space *sp)
 		space_fill_reserve(sp);
 }
 
-/* Nobody works on the store any more: what waited for pins and holds goes. False if something still has to
- * wait. */
+/* Nobody works on the store any more: what waited for pins and holds goes. False if something still has to wait. */
 bool space_settle(struct space *sp)
 {
 	space_reclaim(sp);
