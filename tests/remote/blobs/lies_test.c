@@ -372,6 +372,85 @@ static void a_call_that_hangs_can_be_ended(void **state)
 	blobs_free(b);
 }
 
+/* ---- ended at any request ---- */
+
+struct hanging {
+	ps_mem_world *world;
+	unsigned rule;
+};
+
+static int end_when_one_hangs(void *arg, const struct ps_remote_progress *progress)
+{
+	const struct hanging *h = arg;
+	(void)progress;
+	return ps_mem_rule_hits(h->world, h->rule) > 0;
+}
+
+static int put_other(struct blobs *b)
+{
+	return put(b, "key", other);
+}
+
+static int get_other(struct blobs *b)
+{
+	return get(b, "key", other);
+}
+
+static int sync_all(struct blobs *b)
+{
+	return ps_remote_sync(b->r, NULL, NULL, NULL);
+}
+
+static int check_all(struct blobs *b)
+{
+	return ps_remote_health_check(b->r, NULL, NULL);
+}
+
+static int purge_all(struct blobs *b)
+{
+	return ps_remote_purge(b->r, NULL, NULL, NULL);
+}
+
+/* The k-th request of a call hangs, and the call is ended; what it left, the same call goes on with. */
+static void end_at_each_request(struct blobs *b, int (*call)(struct blobs *b))
+{
+	struct hanging h = {.world = blobs_world(b)};
+	bool hit = true;
+	b->r->options.progress = end_when_one_hangs;
+	b->r->options.progress_arg = &h;
+	for (uint64_t k = 1; hit; k++) {
+		const struct ps_mem_rule hang = {.fault = PS_MEM_HANG, .first = k, .count = 1};
+		assert_ok(ps_mem_rule_add(h.world, &hang, &h.rule));
+		int err = call(b);
+		hit = ps_mem_rule_hits(h.world, h.rule) > 0;
+		clear_rules(b);
+		assert_error(err, hit ? PS_ECANCELED : PS_OK);
+		blobs_check(b);
+	}
+	b->r->options.progress = NULL;
+}
+
+static void any_call_can_be_ended_at_any_request(void **state)
+{
+	struct blobs *b = new_blobs();
+	(void)state;
+	b->options.timeout_ms = FOR_EVER_MS;
+	blobs_reopen(b);
+	assert_ok(put(b, "key", value));
+	assert_ok(put(b, "gone", other));
+	end_at_each_request(b, put_other);
+	assert_ok(get(b, "key", other));
+	end_at_each_request(b, get_other);
+	end_at_each_request(b, sync_all);
+	assert_ok(ps_remote_remove(b->r, "gone"));
+	end_at_each_request(b, sync_all);
+	end_at_each_request(b, check_all);
+	b->r->options.free_keep = 1;
+	end_at_each_request(b, purge_all);
+	assert_ok(get(b, "key", other));
+	blobs_free(b);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -384,6 +463,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_value_that_only_the_writers_view_has_is_lost_for_others),
 	    cmocka_unit_test(any_mixture_of_lies_gives_right_bytes_or_an_error),
 	    cmocka_unit_test(a_call_that_hangs_can_be_ended),
+	    cmocka_unit_test(any_call_can_be_ended_at_any_request),
 	};
 	if (argc > 1)
 		seeds = strtoull(argv[1], NULL, 10);
