@@ -186,10 +186,9 @@ static int seal_again(struct patient *p, const struct examined *e, struct ps_pad
 	uint8_t description[PS_CHUNK_DESCRIPTION];
 	if (o->contents(o->contents_arg, p->record.name, (uint64_t)e->chunk * p->chunk_bytes, payload,
 	                slot->length) != 0)
-		return ps_fail(PS_ENOTFOUND, "nobody has the contents of chunk %u", e->chunk);
+		return ps_fail(PS_ENOTFOUND, "nobody has its contents");
 	if (sodium_is_zero(slot->nonce, sizeof(slot->nonce)))
-		return ps_fail(PS_ENOTSUP, "chunk %u was written by another machine, which can repair it",
-		               e->chunk);
+		return ps_fail(PS_ENOTSUP, "another machine wrote it, and can repair it");
 	ps_chunk_description(e->chunk, description);
 	return ps_manager_seal(p->h->r, &send->slot, PS_ROLE_DATA, description, sizeof(description), payload,
 	                       slot->length, &send->sealed);

@@ -255,9 +255,10 @@ int copy_check_missing(struct copy *c)
 {
 	if (c->result.missing == 0)
 		return PS_OK;
-	return ps_fail(
-	    PS_ELOST, "%s: %llu pads are lost or wrong; the copy has all others, and not what refers to them",
-	    ps_network_url(c->r->network), (unsigned long long)c->result.missing);
+	return ps_fail(PS_ELOST,
+	               "%s: %llu pad%s lost or wrong; the copy has all others, and not what refers to them",
+	               ps_network_url(c->r->network), (unsigned long long)c->result.missing,
+	               c->result.missing == 1 ? " is" : "s are");
 }
 
 /* First all that takes nothing from the copy's head: names that are not there yet. */

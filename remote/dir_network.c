@@ -115,7 +115,8 @@ static int check_marker(const struct dir_network *n)
 	char text[sizeof(DIR_MARKER)] = "";
 	int fd = openat(n->root, DIR_MARKER_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return ps_fail_errno(errno, "%s: no network is there (%s)", n->base.url, DIR_MARKER_NAME);
+		return ps_fail_errno(errno, errno == ENOENT ? "%s: no network is there (%s)" : "%s: %s",
+		                     n->base.url, DIR_MARKER_NAME);
 	ssize_t got = read(fd, text, sizeof(text));
 	close(fd);
 	if (got < 0)

@@ -179,8 +179,8 @@ int index_find(ps_index *index, unsigned kind, const char *name, size_t name_len
 		ps_id found = ps_id_table_next(&index->names, hash, &step);
 		pthread_mutex_unlock(&index->lock);
 		if (found == PS_ID_NONE)
-			return ps_fail(PS_ENOTFOUND, "no key \"%.*s\"", (int)(name_len < 64 ? name_len : 64),
-			               name);
+			return ps_fail(PS_ENOTFOUND, "there is no value under \"%.*s\"",
+			               (int)(name_len < 64 ? name_len : 64), name);
 		err = index_read_prefix(index, found, record);
 		if (err == PS_OK && record->kind == kind &&
 		    ps_name_compare(record->name, record->name_len, name, name_len) == 0) {

@@ -125,13 +125,13 @@ static int run_drill(struct drill *d)
 
 static int say_drill(const struct drill *d)
 {
-	char bytes[32];
+	char bytes[32], values[32];
 
 	cli_json(d->cli, json_pack("{s:b, s:I, s:I, s:I, s:I}", "ok", d->wrong == 0, "values",
 	                           (json_int_t)d->values, "bytes", (json_int_t)d->bytes, "wrong",
 	                           (json_int_t)d->wrong, "not_synced", (json_int_t)d->not_synced));
-	cli_say(d->cli, "%" PRIu64 " values, %s, from key and network alone; findings: %" PRIu64, d->values,
-	        cli_size_text(d->bytes, bytes), d->wrong);
+	cli_say(d->cli, "%s, %s, from key and network alone; findings: %" PRIu64,
+	        remote_values_text(d->values, values), cli_size_text(d->bytes, bytes), d->wrong);
 	if (d->not_synced > 0)
 		cli_warn(d->cli, "not synced, and lost if this machine were: %" PRIu64, d->not_synced);
 	return d->wrong > 0 ? CLI_DAMAGED : CLI_DONE;

@@ -19,13 +19,13 @@ static void left_out(void *arg, const char *name, int err, const char *sentence)
 
 static int say_export(struct cli *cli, const struct ps_remote_export_result *ex)
 {
-	char bytes[32];
+	char bytes[32], values[32];
 
 	cli_json(cli, json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "ok", ex->damaged + ex->refused == 0,
 	                        "values", (json_int_t)ex->values, "same", (json_int_t)ex->same, "bytes",
 	                        (json_int_t)ex->bytes, "damaged", (json_int_t)ex->damaged, "refused",
 	                        (json_int_t)ex->refused));
-	cli_say(cli, "%" PRIu64 " values written, %s; %" PRIu64 " were there already", ex->values,
+	cli_say(cli, "%s written, %s; %" PRIu64 " there already", remote_values_text(ex->values, values),
 	        cli_size_text(ex->bytes, bytes), ex->same);
 	if (ex->damaged > 0)
 		cli_warn(cli, "%" PRIu64 " values cannot be read whole, and were left out", ex->damaged);

@@ -19,7 +19,7 @@ static int import_run(struct cli *cli, ps_remote *r)
 {
 	struct ps_remote_import options = {.size = sizeof(options), .finding = skipped, .finding_arg = cli};
 	struct ps_remote_import_result im;
-	char bytes[32];
+	char bytes[32], values[32];
 	int err = ps_remote_import(r, cli->operands[0], &options, &im);
 
 	if (err != PS_OK)
@@ -27,7 +27,7 @@ static int import_run(struct cli *cli, ps_remote *r)
 	cli_json(cli, json_pack("{s:I, s:I, s:I, s:I, s:I}", "values", (json_int_t)im.values, "same",
 	                        (json_int_t)im.same, "bytes", (json_int_t)im.bytes, "sent_bytes",
 	                        (json_int_t)im.sent_bytes, "skipped", (json_int_t)im.skipped));
-	cli_say(cli, "%" PRIu64 " values stored, %s; %" PRIu64 " were the same already", im.values,
+	cli_say(cli, "%s stored, %s; %" PRIu64 " the same already", remote_values_text(im.values, values),
 	        cli_size_text(im.bytes, bytes), im.same);
 	return CLI_DONE;
 }

@@ -55,6 +55,8 @@ enum {
 	KEY_GOAL,
 };
 
+enum { NAME_MOST = 1024 }; /* bytes, as the library has it */
+
 /* Which network, what it is to the command, and its key. */
 #define NETWORK(what)                                                                                        \
 	{"network", KEY_NETWORK, "URL", 0, what " (default: PADSTONE_NETWORK)", 2},                          \
@@ -612,6 +614,30 @@ static bool parse_text(int key, char *arg, struct cli *cli)
 	       (key >= KEY_COMPARE_WITH && key <= KEY_TO);
 }
 
+/* What stands at this place in the usage, or last. */
+static const char *operand_at(const char *usage, int place)
+{
+	const char *next;
+
+	while (place-- > 0 && (next = strchr(usage, ' ')) != NULL)
+		usage = next + 1;
+	return usage;
+}
+
+static void check_names(const struct cli *cli, struct argp_state *state)
+{
+	static const char *const names[] = {"NAME", "[NAME]", "OLD", "NEW"};
+
+	for (int i = 0; i < cli->operand_count; i++) {
+		const char *usage = operand_at(cli->command->operands, i);
+		size_t len = strlen(cli->operands[i]);
+
+		for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++)
+			if (strncmp(usage, names[n], strlen(names[n])) == 0 && (len == 0 || len > NAME_MOST))
+				argp_error(state, "a name has 1 to %d bytes, not %zu", NAME_MOST, len);
+	}
+}
+
 static void end_of_operands(const struct cli *cli, struct argp_state *state)
 {
 	const struct cli_command *command = cli->command;
@@ -621,6 +647,7 @@ static void end_of_operands(const struct cli *cli, struct argp_state *state)
 	if (command->max_operands >= 0 && cli->operand_count > command->max_operands)
 		argp_error(state, "too many operands; expected %s",
 		           *command->operands != '\0' ? command->operands : "none");
+	check_names(cli, state);
 	bool gives = command->run == cli_run_remote_get || command->run == cli_run_remote_fetch;
 	if (cli->json && gives && cli->output == NULL)
 		argp_error(state, "--json needs -o FILE: without it standard output carries the value");

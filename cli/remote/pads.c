@@ -58,6 +58,7 @@ static void found(void *arg, const char *name, uint64_t pad, int error, const ch
 
 static int say_health(struct cli *cli, const struct ps_remote_health_result *h)
 {
+	char pads[32];
 	uint64_t bad = h->lost + h->wrong > h->repaired ? h->lost + h->wrong - h->repaired : 0;
 
 	cli_json(cli, json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "ok", bad == 0 && h->unknown == 0,
@@ -66,9 +67,10 @@ static int say_health(struct cli *cli, const struct ps_remote_health_result *h)
 	                        (json_int_t)h->wrong, "repaired", (json_int_t)h->repaired, "unknown",
 	                        (json_int_t)h->unknown));
 	cli_say(cli,
-	        "%" PRIu64 " pads: %" PRIu64 " sound (%" PRIu64 " newly confirmed), %" PRIu64
-	        " lost, %" PRIu64 " wrong, %" PRIu64 " repaired, %" PRIu64 " unknown",
-	        h->looked, h->sound, h->confirmed, h->lost, h->wrong, h->repaired, h->unknown);
+	        "%s: %" PRIu64 " sound (%" PRIu64 " newly confirmed), %" PRIu64 " lost, %" PRIu64
+	        " wrong, %" PRIu64 " repaired, %" PRIu64 " unknown",
+	        remote_pads_text(h->looked, pads), h->sound, h->confirmed, h->lost, h->wrong, h->repaired,
+	        h->unknown);
 	return bad > 0 ? CLI_DAMAGED : h->unknown > 0 ? CLI_FAILED : CLI_DONE;
 }
 
@@ -107,6 +109,7 @@ int cli_run_remote_health(struct cli *cli)
 static int purge_run(struct cli *cli, ps_remote *r)
 {
 	struct ps_remote_purge_result p;
+	char pads[32];
 	int err = ps_remote_purge(r, NULL, NULL, &p);
 
 	if (err != PS_OK)
@@ -114,8 +117,8 @@ static int purge_run(struct cli *cli, ps_remote *r)
 	cli_json(cli, json_pack("{s:I, s:I, s:I, s:I}", "settled", (json_int_t)p.settled, "deleted",
 	                        (json_int_t)p.deleted, "forgotten", (json_int_t)p.forgotten, "waiting",
 	                        (json_int_t)p.waiting));
-	cli_say(cli, "%" PRIu64 " pads deleted, %" PRIu64 " forgotten, %" PRIu64 " no longer in doubt",
-	        p.deleted, p.forgotten, p.settled);
+	cli_say(cli, "%s deleted, %" PRIu64 " forgotten, %" PRIu64 " no longer in doubt",
+	        remote_pads_text(p.deleted, pads), p.forgotten, p.settled);
 	if (p.waiting > 0)
 		cli_say(cli,
 		        "%" PRIu64 " wait to be looked at again: run purge once more in an hour or later",

@@ -211,14 +211,14 @@ static void usage_json(const struct ps_remote_usage *u, json_t *object)
 static void say_usage(const struct cli *cli, const struct ps_remote_usage *u)
 {
 	const struct ps_remote_requests *r = &u->requests;
-	char time[32], bytes[32];
+	char time[32], bytes[32], values[32];
 
 	if (u->drill_ns == 0)
 		cli_say(cli, "no drill from this machine (`padstone remote drill')");
 	else
-		cli_say(cli, "last drill %s: %" PRIu64 " values, %s; findings: %" PRIu64,
-		        remote_time_text(u->drill_ns, time), u->drill_values,
-		        cli_size_text(u->drill_bytes, bytes), u->drill_wrong);
+		cli_say(cli, "last drill %s: %s, %s; findings: %" PRIu64, remote_time_text(u->drill_ns, time),
+		        remote_values_text(u->drill_values, values), cli_size_text(u->drill_bytes, bytes),
+		        u->drill_wrong);
 	cli_say(cli,
 	        "requests from this machine since %s: %" PRIu64 " get, %" PRIu64 " range, %" PRIu64
 	        " head, %" PRIu64 " create, %" PRIu64 " replace, %" PRIu64 " remove, %" PRIu64 " list",

@@ -191,6 +191,7 @@ int cli_run_remote_estimate(struct cli *cli)
 static int reserve_run(struct cli *cli, ps_remote *r)
 {
 	const struct ps_remote_progress *last = &cli->remote.watch->last;
+	char shown[32];
 	uint64_t pads = 0;
 	int err = cli_parse_number(cli->operands[0], &pads);
 
@@ -199,7 +200,7 @@ static int reserve_run(struct cli *cli, ps_remote *r)
 	if (err == PS_OK) {
 		cli_json(cli, json_pack("{s:I, s:I}", "pads", (json_int_t)pads, "new_pads",
 		                        (json_int_t)last->plan.new_pads));
-		cli_say(cli, "%" PRIu64 " pads are free or more, %" PRIu64 " were made", pads,
+		cli_say(cli, "at least %s free; %" PRIu64 " made", remote_pads_text(pads, shown),
 		        last->plan.new_pads);
 	}
 	return remote_ended(cli, err, NULL, "the same command goes on where it was");

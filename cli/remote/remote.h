@@ -2,7 +2,6 @@
 #ifndef PS_CLI_REMOTE_H
 #define PS_CLI_REMOTE_H
 
-
 #include <padstone/public.h>
 
 #include "cli/cli.h"
@@ -78,6 +77,7 @@ const char *remote_shown(const char *text, char out[REMOTE_SHOWN]);
 const char *remote_time_text(uint64_t time_ns, char out[32]);
 /* "1 pad", "120 pads" */
 const char *remote_pads_text(uint64_t pads, char out[32]);
+const char *remote_values_text(uint64_t values, char out[32]);
 void remote_say_plan(struct cli *cli, const char *name, const struct ps_remote_plan *plan);
 const char *remote_mode_text(int mode);
 

@@ -83,6 +83,12 @@ const char *remote_pads_text(uint64_t pads, char out[32])
 	return out;
 }
 
+const char *remote_values_text(uint64_t values, char out[32])
+{
+	(void)snprintf(out, 32, "%" PRIu64 " value%s", values, values == 1 ? "" : "s");
+	return out;
+}
+
 const char *remote_time_text(uint64_t time_ns, char out[32])
 {
 	time_t when = (time_t)(time_ns / 1000000000);
@@ -258,6 +264,8 @@ static const char *hint_of_address(int err)
 static const char *hint_of_copy(int err)
 {
 	switch (err) {
+	case PS_ENOENT:
+		return "Is the URL right? --create makes the folder or bucket of a new copy.";
 	case PS_EEXIST:
 		return "Take another folder or bucket for the copy: this one is in use.";
 	case PS_EROLLBACK:
@@ -294,6 +302,8 @@ const char *cli_remote_hint(const struct cli *cli, int err)
 		return "Let each of them sync, then run it again. One that never comes back: `padstone "
 		       "remote "
 		       "drop-machine'; one that has nothing to tell: --ignore-silent.";
+	if (err == PS_ENOTFOUND && cli->command->run == cli_run_remote_drop_machine)
+		return "`padstone remote machines' lists those that there are.";
 	if (strchr(cli->command->name, ' ') == NULL && hint_of_push(cli, err) != NULL)
 		return hint_of_push(cli, err);
 	if (hint != NULL)

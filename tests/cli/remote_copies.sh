@@ -71,6 +71,7 @@ second_network() {
 	says "says how" "--to URL"
 	expect 1 "copy to itself" remote copy --to dir:./net
 	expect 3 "copy to a folder that is none" remote copy --to dir:copy
+	says "says what makes it" "--create"
 	expect 0 "dry run" remote copy --json --to dir:copy --create --dry-run
 	holds "says pads" grep -q new_pads out
 	expect 0 "copy" remote copy --json --to dir:copy --create --rates 0.01,0,0,0 --max-cost 100

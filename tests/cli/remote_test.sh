@@ -66,6 +66,10 @@ usage() {
 		esac
 	done
 	expect 2 "a size that is none" remote estimate much
+	expect 2 "a name that is none" remote put "" b
+	says "says what a name has" "1 to 1024 bytes"
+	expect 2 "a new name that is none" remote mv a ""
+	expect 2 "a name that is too long" remote get "$(printf %1025s x)"
 	expect 2 "get --json without a file" remote get --json a
 }
 
@@ -187,6 +191,8 @@ pads() {
 	expect 0 "reading all" remote health --json --read
 	member ok true
 	expect 0 "a share of it" remote health --share 0.5 piped
+	expect 3 "health of nothing" remote health nothing
+	says "says that there is no such value" "no value under"
 	expect 0 "verify" remote verify --json
 	member findings 0
 	expect 0 "purge" remote purge --json
@@ -262,6 +268,7 @@ for line in sys.stdin:
 	expect 0 "who has written" remote machines --json
 	id=$(grep '"self":false' out | grep -o '"id":"[0-9a-f]*"' | cut -d'"' -f4)
 	expect 3 "nobody of that name" remote drop-machine nobody
+	says "says what lists them" "padstone remote machines"
 	expect 0 "one that never comes back" remote drop-machine "$id"
 	expect 0 "one less" remote machines --json
 	holds "is not listed" sh -c "! grep -q $id out"
