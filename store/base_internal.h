@@ -157,6 +157,7 @@ struct table_pointer {
 #define LEAF_TOUCHED ((uint64_t)8)  /* an object in it was used since contents that are used least last left (evict.c) */
 #define LEAF_LOCKED ((uint64_t)16)  /* being evicted */
 #define LEAF_WRITING ((uint64_t)32) /* a checkpoint writes it: stays */
+#define LEAF_PATCHED ((uint64_t)64) /* not in memory, and recovery noted entries for it (table_redo.c): as good as dirty */
 #define LEAF_SEQ ((uint64_t)256)
 #define LEAF_VERSION (~(LEAF_USED | LEAF_TOUCHED | LEAF_DIRTY | LEAF_WRITING)) /* moves on when an entry changes or the leaf goes */
 
@@ -209,7 +210,8 @@ struct table {
 	uint64_t join_hand, evictions_seen; /* of the thread that calls store_join */
 	_Atomic(uint64_t) resident_bytes, dirty_bytes; /* of leaves */
 	_Atomic(uint64_t) objects, live_bytes;
-	uint64_t uncounted, uncounted_end; /* slots that objects and live_bytes do not know yet (store.lock; rebuild.c) */
+	_Atomic(uint64_t) uncounted, uncounted_end; /* slots that objects and live_bytes do not know yet (changed under store.lock; rebuild.c) */
+	struct table_redo *redo; /* after a crash, until the first checkpoint; NULL (table.lock) */
 	bool damaged; /* some page could not be read: nothing may be called free */
 	_Atomic(uint64_t) unknown; /* slots, whole leaves: of those below, leaves that are nowhere are unknown, not empty */
 	uint64_t unknown_objects, unknown_bytes; /* part of objects and live_bytes (store.lock); as the SUMS entry has them */
@@ -284,9 +286,32 @@ int table_find_leaf(struct table *t, uint64_t slot, struct table_node **g, struc
 void table_copy_leaf(struct table_node *g, unsigned leaf, uint8_t *page);
 /* Recovery's table_set: nothing is allocated. table_reserve_places makes good for it before the first write. */
 int table_recover(struct table *t, uint64_t slot, const struct entry *e);
-/* The page of a leaf in a known group, read by someone else: in memory from now on, if it is that leaf and there is room. At recovery. */
+/* The table has this slot, and all below it. */
+void table_reach(struct table *t, uint64_t slot);
+/* The last entry that the log has for a slot, and the bytes that ride with it. */
+struct redo_note {
+	uint64_t slot;
+	struct entry entry;
+	const uint8_t *bytes;
+	uint32_t nbytes;
+	uint32_t next; /* of the same leaf: position + 1 */
+};
+/* Recovery's other way (table_redo.c): all entries are noted first, in the log's order, then given to their leaves, which are not read for
+ * it. False: there would be too many, or there is no memory. */
+struct log_operation;
+bool table_redo_begin(struct table *t, uint64_t operations);
+int table_redo_note(struct table *t, const struct log_operation *op);
+/* *notes are the table's. */
+int table_redo_spread(struct table *t, const struct redo_note **notes, size_t *count);
+/* Under table.lock: the leaf has been read and is not RESIDENT yet. */
+void table_redo_apply(struct table *t, struct table_node *g, unsigned leaf);
+/* Before a checkpoint, under checkpoint.lock: all leaves that wait for entries have them; damaged ones lose theirs. */
+int table_redo_finish(struct table *t);
+void table_redo_done(struct table *t);
+/* The page of a leaf in a known group, read by someone else: in memory from now on, if it is that leaf and there is room. With no checkpoint
+ * at work. */
 void table_take_leaf(struct table *t, uint64_t number, const uint8_t *page);
-/* Leaves that recovery is about to change (table_ahead.c): collected by slot, then brought into memory by large reads side by side. None
+/* Leaves that are about to be needed (table_ahead.c): collected by slot, then brought into memory by large reads side by side. None
  * of it fails: what is not in memory after it is read when it is needed. */
 struct table_ahead {
 	struct table *table;

@@ -506,7 +506,9 @@ static void finish(struct run *r)
 static int run_steps(struct run *r)
 {
 	struct store *s = r->s;
-	int err = redo_finish(s);
+	int err = table_redo_finish(&s->table);
+	if (!err)
+		err = redo_finish(s);
 	(void)rebuild_help(s);
 	if (!err)
 		err = fit_ring(s);

@@ -549,10 +549,13 @@ int rebuild_begin(struct space *sp)
 		ps_memory_free(&s->memory, r, sizeof(*r));
 		return err;
 	}
+	/* What is read from now on is not counted for that, but by the walk. */
+	pthread_mutex_lock(&t->lock);
 	atomic_store(&t->objects, t->unknown_objects);
 	atomic_store(&t->live_bytes, t->unknown_bytes);
 	t->uncounted = 0;
 	t->uncounted_end = r->slots;
+	pthread_mutex_unlock(&t->lock);
 	sp->rebuild = r;
 	atomic_store(&sp->unknown, true);
 	return PS_OK;

@@ -287,38 +287,67 @@ static void read_leaves_ahead(struct recovery *r)
 	table_ahead_done(&r->ahead);
 }
 
-static int apply_entry(struct recovery *r, const struct log_operation *op)
+/* The file as far as the entry names it. */
+static int reach_end(struct recovery *r, const struct log_operation *op)
 {
 	struct store *s = r->s;
 	uint64_t end = entry_end(s->classes, &op->entry);
-	int err = pool_extend(&s->pool, end);
 	s->space.named_end = MAX(s->space.named_end, end);
-	if (!err)
-		err = table_recover(&s->table, op->slot, &op->entry);
-	return err;
+	return pool_extend(&s->pool, end);
+}
+
+static int apply_entry(struct recovery *r, const struct log_operation *op)
+{
+	int err = reach_end(r, op);
+	return err ? err : table_recover(&r->s->table, op->slot, &op->entry);
+}
+
+static int note_entry(struct recovery *r, const struct log_operation *op)
+{
+	int err = reach_end(r, op);
+	return err ? err : table_redo_note(&r->s->table, op);
+}
+
+/* At most: what a record is damaged by is said by who applies it. */
+static uint64_t count_operations(const struct recovery *r)
+{
+	uint64_t operations = 0;
+	for (uint64_t at = 0; at < r->end;) {
+		const struct disk_log_block *h = (const struct disk_log_block *)(const void *)(r->bytes + at);
+		struct log_record record;
+		size_t next = sizeof(*h), length = ps_get32(h->length);
+		while (next < length && log_decode_record(r->bytes + at, length, &next, &record) == PS_OK)
+			operations += record.operations;
+		at += block_span(h);
+	}
+	return operations;
 }
 
 /* ---- redo ------------------------------------------------------------------------------------------------------------------------ */
 
-static int add_patch(struct recovery *r, const struct log_operation *op)
+static int add_patch(struct store *s, uint64_t slot, const struct entry *e, const uint8_t *bytes)
 {
-	struct store *s = r->s;
-	struct entry now;
 	struct redo *redo = redo_of(s);
-	if (!op->nbytes)
-		return PS_OK;
-	int err = table_get(&s->table, op->slot, &now);
-	/* Bytes of a version that is gone: their place may be another's by now. */
-	if (err || !entry_equal(&now, &op->entry))
-		return err == PS_ECORRUPT ? PS_OK : err;
 	struct patch *patches = redo ? ps_memory_grow(&s->memory, redo->patches, redo->count, &redo->size, sizeof(*patches)) : NULL;
 	if (!patches)
 		return ps_fail(PS_ENOMEM, "%s: no memory for recovery", s->path);
 	redo->patches = patches;
-	ps_id id = id_make(op->slot, entry_generation(&op->entry));
-	redo->patches[redo->count++] = (struct patch){entry_blob(id, &op->entry), id, op->bytes};
-	pool_set_patched(&s->pool, pool_frame(&s->pool, entry_class(&op->entry), entry_place(&op->entry)));
+	ps_id id = id_make(slot, entry_generation(e));
+	redo->patches[redo->count++] = (struct patch){entry_blob(id, e), id, bytes};
+	pool_set_patched(&s->pool, pool_frame(&s->pool, entry_class(e), entry_place(e)));
 	return PS_OK;
+}
+
+static int patch_operation(struct recovery *r, const struct log_operation *op)
+{
+	struct entry now;
+	if (!op->nbytes)
+		return PS_OK;
+	int err = table_get(&r->s->table, op->slot, &now);
+	/* Bytes of a version that is gone: their place may be another's by now. */
+	if (err || !entry_equal(&now, &op->entry))
+		return err == PS_ECORRUPT ? PS_OK : err;
+	return add_patch(r->s, op->slot, &op->entry, op->bytes);
 }
 
 static int by_place(const void *a, const void *b)
@@ -364,6 +393,9 @@ static int finish_patch(struct store *s, const struct patch *p)
 	bool current = !err && entry_place(&e) == p->blob.place && e.w[2] == p->blob.checksum && entry_generation(&e) == id_generation(p->id);
 	if (current)
 		err = pool_pin(&s->pool, &p->blob, p->id, &data);
+	/* Its leaf is damaged: nobody reaches it. */
+	if (err == PS_ECORRUPT && !current)
+		err = PS_OK;
 	if (current && !err) {
 		pthread_mutex_lock(&s->lock);
 		err = pool_dirty_reserve(&s->pool, 1);
@@ -435,6 +467,28 @@ static int verify_last(struct recovery *r)
 	return PS_OK;
 }
 
+static int apply_at_once(struct recovery *r)
+{
+	read_leaves_ahead(r);
+	int err = each_record(r, 0, r->end, true, apply_entry);
+	return err ? err : each_record(r, 0, r->end, false, patch_operation);
+}
+
+/* Of each slot only the last entry counts, and so do only its bytes. */
+static int apply_noted(struct recovery *r)
+{
+	const struct redo_note *notes;
+	size_t count = 0;
+	int err = each_record(r, 0, r->end, true, note_entry);
+	if (!err)
+		err = table_redo_spread(&r->s->table, &notes, &count);
+	for (size_t i = 0; i < count && !err; i++) {
+		if (notes[i].nbytes)
+			err = add_patch(r->s, notes[i].slot, &notes[i].entry, notes[i].bytes);
+	}
+	return err;
+}
+
 static int replay(struct recovery *r)
 {
 	struct store *s = r->s;
@@ -444,10 +498,8 @@ static int replay(struct recovery *r)
 		err = verify_last(r);
 	if (err)
 		return err;
-	read_leaves_ahead(r);
-	err = each_record(r, 0, r->end, true, apply_entry);
-	if (!err)
-		err = each_record(r, 0, r->end, false, add_patch);
+	bool noted = table_redo_begin(&s->table, count_operations(r));
+	err = noted ? apply_noted(r) : apply_at_once(r);
 	if (err)
 		return err;
 	if (s->redo && s->redo->count)

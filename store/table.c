@@ -50,6 +50,7 @@ void table_done(struct table *t)
 	if (!t->store)
 		return;
 	struct ps_memory *m = &t->store->memory;
+	table_redo_done(t);
 	node_free(t, t->root);
 	for (int i = 0; t->chunks && i < GROUP_CHUNKS; i++) {
 		struct group_chunk *chunk = atomic_load(&t->chunks[i]);
@@ -320,11 +321,13 @@ static void populate_ahead(const struct table_node *g, unsigned leaf)
 		(void)madvise((void *)(g->entries + (size_t)leaf * LEAF_WORDS), (size_t)AHEAD * PAGE, MADV_POPULATE_WRITE);
 }
 
-static void make_resident(struct table *t, _Atomic(uint64_t) *state)
+/* Its entries are in place; what the log has for them is newer. */
+static void make_resident(struct table *t, struct table_node *g, unsigned leaf)
 {
+	table_redo_apply(t, g, leaf);
 	if ((atomic_fetch_add(&t->resident_bytes, PAGE) + PAGE) % HUGE_BLOCK == 0)
 		store_wants_join(t->store);
-	atomic_fetch_or_explicit(state, LEAF_RESIDENT | LEAF_USED, memory_order_release);
+	atomic_fetch_or_explicit(&g->leaf[leaf].state, LEAF_RESIDENT | LEAF_USED, memory_order_release);
 }
 
 static int load_leaf(struct table *t, struct table_node *g, unsigned leaf)
@@ -341,23 +344,25 @@ static int load_leaf(struct table *t, struct table_node *g, unsigned leaf)
 		if (!err && (err = fill_leaf(t, g, leaf)) != PS_OK)
 			budget_give(t->store, PAGE);
 		if (!err)
-			make_resident(t, state);
+			make_resident(t, g, leaf);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return err;
 }
 
-/* Recovery is alone: nothing else loads or evicts. */
 void table_take_leaf(struct table *t, uint64_t number, const uint8_t *page)
 {
 	struct table_node *g = table_known_group(t, number / FANOUT);
 	unsigned leaf = (unsigned)(number % FANOUT);
-	_Atomic(uint64_t) *state = &g->leaf[leaf].state;
-	if (atomic_load(state) & LEAF_RESIDENT || XXH3_64bits_withSeed(page, PAGE, page_seed(0, number)) != g->child[leaf].checksum ||
-	    !leaf_sound(t->store, page, number * FANOUT) || budget_take(t->store, PAGE) != PS_OK)
-		return;
-	entries_store(g, leaf, page);
-	make_resident(t, state);
+	bool sound = XXH3_64bits_withSeed(page, PAGE, page_seed(0, number)) == g->child[leaf].checksum &&
+	             leaf_sound(t->store, page, number * FANOUT);
+	pthread_mutex_lock(&t->lock);
+	bool there = atomic_load(&g->leaf[leaf].state) & (LEAF_RESIDENT | LEAF_LOCKED);
+	if (sound && !there && budget_take(t->store, PAGE) == PS_OK) {
+		entries_store(g, leaf, page);
+		make_resident(t, g, leaf);
+	}
+	pthread_mutex_unlock(&t->lock);
 }
 
 static bool try_evict_leaf(struct table *t, struct table_node *g, unsigned leaf)
@@ -539,16 +544,19 @@ int table_prepare(struct table *t, uint64_t slot, bool use_reserve)
 		if (atomic_compare_exchange_weak(&l->state, &state, state | LEAF_DIRTY | LEAF_USED))
 			break;
 	}
+	/* It was PATCHED: it stands in the list. */
+	if (state & LEAF_DIRTY)
+		return PS_OK;
 	t->dirty[t->dirty_count++] = g->number * FANOUT + leaf;
 	atomic_fetch_add_explicit(&t->dirty_bytes, PAGE, memory_order_relaxed);
 	return PS_OK;
 }
 
-/* Only writers change the figures, under store.lock; others read them at any time. */
+/* Changed under store.lock, or with a leaf that is being read under table.lock. */
 static void count(_Atomic(uint64_t) *figure, uint64_t less, uint64_t more)
 {
-	uint64_t now = atomic_load_explicit(figure, memory_order_relaxed);
-	atomic_store_explicit(figure, now - less + more, memory_order_relaxed);
+	if (less != more)
+		atomic_fetch_add_explicit(figure, more - less, memory_order_relaxed);
 }
 
 /* What was unknown is in the figures; ahead of the walk that counts it is not yet to be. */
@@ -579,6 +587,12 @@ static void count_objects(struct table *t, uint64_t slot, const struct entry *ol
 	count(&t->live_bytes, was ? entry_size(old) : 0, is ? entry_size(e) : 0);
 }
 
+void table_reach(struct table *t, uint64_t slot)
+{
+	if (slot >= atomic_load(&t->slots))
+		atomic_store(&t->slots, slot + 1);
+}
+
 void table_set(struct table *t, uint64_t slot, const struct entry *e)
 {
 	struct table_node *g = table_known_group(t, slot / GROUP_SLOTS);
@@ -591,8 +605,7 @@ void table_set(struct table *t, uint64_t slot, const struct entry *e)
 	for (int i = 0; i < ENTRY_WORDS; i++)
 		atomic_store_explicit(&to[i], e->w[i], memory_order_release);
 	atomic_fetch_add(state, LEAF_SEQ);
-	if (slot >= atomic_load(&t->slots))
-		atomic_store(&t->slots, slot + 1);
+	table_reach(t, slot);
 }
 
 struct table_node *table_group(struct table *t, uint64_t number)
@@ -616,8 +629,7 @@ int table_recover(struct table *t, uint64_t slot, const struct entry *e)
 	struct table_node *g;
 	struct table_leaf *l;
 	unsigned leaf = (unsigned)(slot / FANOUT % FANOUT);
-	if (slot >= atomic_load(&t->slots))
-		atomic_store(&t->slots, slot + 1);
+	table_reach(t, slot);
 	int err = find_leaf(t, slot, &g, &l);
 	if (!err && !(atomic_load(&l->state) & LEAF_RESIDENT))
 		err = load_leaf(t, g, leaf);
@@ -639,7 +651,7 @@ int table_reserve_places(struct table *t)
 	for (size_t i = 0; i < t->dirty_count; i++) {
 		struct table_node *g = table_known_group(t, t->dirty[i] / FANOUT);
 		struct table_leaf *l = &g->leaf[t->dirty[i] % FANOUT];
-		if (!(atomic_load(&l->state) & LEAF_DIRTY))
+		if (!(atomic_load(&l->state) & (LEAF_DIRTY | LEAF_PATCHED)))
 			continue;
 		int err = l->new_place ? PS_OK : space_alloc_page(&t->store->space, true, &l->new_place);
 		if (!err)

@@ -9,7 +9,7 @@ static bool leaf_may_have_changed(const struct table_node *g, unsigned leaf, uin
 	uint64_t state = atomic_load(&g->leaf[leaf].state);
 	if (!since)
 		return state & LEAF_RESIDENT || g->child[leaf].place[0];
-	return state & LEAF_DIRTY || g->child[leaf].checkpoint > since;
+	return state & (LEAF_DIRTY | LEAF_PATCHED) || g->child[leaf].checkpoint > since;
 }
 
 static bool node_may_have_changed(const struct table_node *n, unsigned i, uint64_t since)
