@@ -13,6 +13,7 @@ struct ps_log_behind {
 	struct ps_cut_info info;
 	uint64_t interval; /* of the state */
 	uint64_t groups;
+	struct ps_log_end end;
 	struct ps_cut_object object; /* of the state, the next one; its slot is below */
 	const uint8_t *bytes;
 	uint64_t slot; /* NO_SLOT: there are no more, or nobody has looked */
@@ -70,6 +71,7 @@ int ps_log_behind_new(struct ps_memory *memory, ps_remote *r, const struct ps_pu
 	int err = ps_log_run_new(memory, &b->run);
 	if (!err && ps_log_place_there(&m->log))
 		err = ps_log_walk(&walk);
+	b->end = (struct ps_log_end){walk.place.at, walk.pads, walk.bytes, walk.fenced};
 	if (!err)
 		err = ps_log_run_sort(b->run);
 	if (err) {
@@ -92,6 +94,11 @@ void ps_log_behind_free(struct ps_log_behind *b)
 uint64_t ps_log_behind_groups(const struct ps_log_behind *b)
 {
 	return b->groups;
+}
+
+struct ps_log_end ps_log_behind_end(const struct ps_log_behind *b)
+{
+	return b->end;
 }
 
 /* ---- both ---- */

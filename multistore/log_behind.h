@@ -16,6 +16,13 @@ PS_CHECKED int ps_log_behind_new(struct ps_memory *memory, ps_remote *r, const s
 void ps_log_behind_free(struct ps_log_behind *behind); /* NULL is fine */
 /* Groups that count. */
 uint64_t ps_log_behind_groups(const struct ps_log_behind *behind);
+/* Where it ended, and what was read until there, what does not count included. */
+struct ps_log_end {
+	struct ps_remote_slot_at at; /* the first slot that is not of the log */
+	uint64_t pads, bytes;        /* bytes: of packs */
+	bool fenced;
+};
+struct ps_log_end ps_log_behind_end(const struct ps_log_behind *behind);
 
 /* As ps_state_reader_next and _piece, of the state under it. behind NULL: nothing else. */
 PS_CHECKED int ps_log_behind_next(struct ps_log_behind *behind, ps_state_reader *state,

@@ -112,6 +112,21 @@ PS_CHECKED PS_API int ps_push_copy(ps_remote *r, const char *url, const struct p
  * push that was cut off. By the same rule. */
 PS_CHECKED PS_API int ps_push_gc(ps_remote *r, const struct ps_remote_gc *options, struct ps_remote_gc_result *result);
 
+struct ps_push_verify_result {
+	uint64_t state, commit; /* the newest state; the last commit that a clone has, the log's included */
+	uint64_t log_groups;    /* that count behind the state */
+	uint64_t log_pads, log_bytes; /* all that were read */
+	uint32_t fenced;        /* 1: the log ends at a fence: another file has taken over */
+};
+/* Reads the log behind the newest state as a clone does, and keeps nothing: all its pads are there, authentic, each behind the one before, and what
+ * they hold joins the state. Beyond what a clone sees: none is missing before others that are there, and none is a pad of something else in this
+ * machine's index. (Packs are values: ps_remote_health looks at their pads.) What others pushed is taken before. PS_OK also where nothing was pushed, as far
+ * as this machine's index knows, or no log is shipped; result (may be NULL) is zero where nothing was pushed. A log that has lost its last pads is a
+ * shorter one, to everybody but its writer.
+ * PS_ELOST: a pad in the middle is gone, what is behind it counts no more; PS_EFORK, PS_EAUTH, PS_ECORRUPT: one is not what it should be; the next
+ * push of the holder carries what it had. PS_EBUSY: pushes came again and again. A key that only reads cannot tell what lies behind the end. */
+PS_CHECKED PS_API int ps_push_verify(ps_remote *r, ps_remote_progress_fn progress, void *progress_arg, struct ps_push_verify_result *result);
+
 /* How far the network of an attached store (struct ps_multi_options) is behind it. */
 struct ps_remote_status {
 	uint64_t state, commit; /* of the last push: its number, the last commit in it; 0: there was none */

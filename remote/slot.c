@@ -26,7 +26,7 @@ static int check_place(const struct ps_remote_slot_at *at)
 	               (unsigned long long)at->epoch);
 }
 
-static void serial_of(const ps_remote *r, const struct ps_remote_slot_at *at, struct ps_serial *serial)
+void ps_remote_slot_serial(const ps_remote *r, const struct ps_remote_slot_at *at, struct ps_serial *serial)
 {
 	struct place_fields fields = {ps_set64(at->epoch), ps_set64(at->n)};
 	uint8_t hash[PS_KEY];
@@ -40,7 +40,7 @@ int ps_remote_slot_name(ps_remote *r, const struct ps_remote_slot_at *at, struct
 	int err = check_place(at);
 	if (err != PS_OK)
 		return err;
-	serial_of(r, at, &serial);
+	ps_remote_slot_serial(r, at, &serial);
 	return ps_pad_name(r->keys, &serial, name);
 }
 
@@ -51,7 +51,7 @@ bool ps_remote_slot_is(const ps_remote *r, const struct ps_pad_plan *plan)
 	if (plan->class != PS_PAD_PRIVATE || (plan->role != PS_ROLE_LOG && plan->role != PS_ROLE_FENCE) ||
 	    at.epoch == 0 || at.n == 0)
 		return false;
-	serial_of(r, &at, &serial);
+	ps_remote_slot_serial(r, &at, &serial);
 	return memcmp(&serial, &plan->serial, sizeof(serial)) == 0;
 }
 
@@ -116,7 +116,7 @@ static int create(struct ps_operation *op, const struct ps_remote_slot_at *at, e
 	struct ps_pad_name name;
 	struct ps_pad_send send = {.role = role_of(kind), .len = len};
 	bool reads_back = ps_manager_verify(r, 0) == PS_VERIFY_READ;
-	serial_of(r, at, &serial);
+	ps_remote_slot_serial(r, at, &serial);
 	int err = ps_remote_slot_name(r, at, &name);
 	if (err != PS_OK)
 		return err;
@@ -169,7 +169,7 @@ static int check_header(const struct slot_fetch *f, const struct ps_pad_header *
 	                                   .role = header->plan.role,
 	                                   .newer = true,
 	                                   .identity.counter = 0};
-	serial_of(f->r, f->at, &expected.serial);
+	ps_remote_slot_serial(f->r, f->at, &expected.serial);
 	memcpy(expected.network, f->r->network_id, sizeof(expected.network));
 	int err = ps_pad_check(header, &expected);
 	bool fits = header->plan.epoch == f->at->epoch && header->plan.counter == f->at->n &&

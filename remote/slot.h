@@ -63,6 +63,14 @@ PS_CHECKED int ps_remote_slot_read(ps_remote *r, const struct ps_remote_slot_at 
 PS_CHECKED int ps_remote_slot_remove(ps_remote *r, const struct ps_remote_slot_at *from, uint64_t end,
                                      ps_remote_progress_fn progress, void *arg);
 
+/* For checks. The first one that is there of PS_SLOT_BATCH slots from `at` on; *n 0: none is. All are looked
+ * at at the same time. PS_EREADONLY: a key that only reads cannot tell their names. */
+PS_CHECKED int ps_remote_slot_behind(ps_remote *r, const struct ps_remote_slot_at *at,
+                                     ps_remote_progress_fn progress, void *arg, uint64_t *n);
+/* PS_ECORRUPT: the local index has the pad of a slot from from->n to before `end` as a pad of something else.
+ * Asks no network. */
+PS_CHECKED int ps_remote_slot_apart(ps_remote *r, const struct ps_remote_slot_at *from, uint64_t end);
+
 /* ---- which of them count: what the layer that writes them knows, and this one does not ---- */
 
 /* Of epoch from.epoch those from number from.n on, of later epochs up to `last` all; and fences always. */

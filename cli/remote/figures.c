@@ -2,6 +2,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include <padstone/push.h>
+
 #include "base/fail.h"
 #include "cli/remote/remote.h"
 
@@ -69,15 +71,44 @@ static void found(void *arg, const char *finding)
 	cli_say(v->cli, "%s", shown);
 }
 
+/* Where a store was pushed, its log is read as well. */
+static void say_verified(struct cli *cli, uint64_t findings, const struct ps_push_verify_result *log)
+{
+	char bytes[32];
+	json_t *object = json_pack("{s:b, s:I}", "ok", 1, "findings", (json_int_t)findings);
+
+	if (log->state > 0) {
+		json_object_set_new(object, "state", json_integer((json_int_t)log->state));
+		json_object_set_new(object, "commit", json_integer((json_int_t)log->commit));
+		json_object_set_new(object, "log_groups", json_integer((json_int_t)log->log_groups));
+		json_object_set_new(object, "log_pads", json_integer((json_int_t)log->log_pads));
+		json_object_set_new(object, "log_bytes", json_integer((json_int_t)log->log_bytes));
+		json_object_set_new(object, "fenced", json_boolean(log->fenced));
+	}
+	cli_json(cli, object);
+	if (log->log_pads > 0)
+		cli_say(cli,
+		        "The log behind state %" PRIu64 " is whole: %" PRIu64
+		        " pads (%s), up to commit %" PRIu64 "%s",
+		        log->state, log->log_pads, cli_size_text(log->log_bytes, bytes), log->commit,
+		        log->fenced ? ", where another file has taken over" : "");
+	else if (log->state > 0)
+		cli_say(cli, "There is no log behind state %" PRIu64 ".", log->state);
+}
+
 static int verify_run(struct cli *cli, ps_remote *r)
 {
 	struct verification v = {.cli = cli};
+	struct ps_push_verify_result log = {0};
 	int err = ps_remote_verify(r, found, &v);
 
 	if (err != PS_OK)
 		return remote_fail(cli, err, NULL);
-	cli_json(cli, json_pack("{s:b, s:I}", "ok", 1, "findings", (json_int_t)v.findings));
 	cli_say(cli, "No pad is in two places, and all counts agree.");
+	err = ps_push_verify(r, NULL, NULL, &log);
+	if (err != PS_OK)
+		return remote_ended(cli, err, NULL, "nothing was changed");
+	say_verified(cli, v.findings, &log);
 	return CLI_DONE;
 }
 

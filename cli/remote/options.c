@@ -237,7 +237,8 @@ const struct cli_command cli_pads_commands[] = {
     {"remote-status", "STORE",
      "Show how far a network is behind a store, and who pushes it.\v"
      "Exit status 1 if it is behind by more than --max-lag: by the time since the last push, if anything was "
-     "changed since. A store that is open elsewhere is busy.",
+     "changed since. What the file knows is told also where the network cannot be asked; the exit status is "
+     "that failure's then, if it is not 1. A store that is open elsewhere is busy.",
      status_options, 0, 0, cli_run_remote_status},
     {0}};
 
@@ -340,8 +341,13 @@ const struct cli_command cli_remote_commands[] = {
      "Show what the network sees of the store.\v"
      "Counts, sizes, what headers say without a key, and what follows from it. Reads only.",
      audit_options, 0, 0, cli_run_remote_audit},
-    {"remote verify", "", "Compare this machine's index with itself; asks no network.", NULL, 0, 0,
-     cli_run_remote_verify},
+    {"remote verify", "",
+     "Compare this machine's index with itself, and read the log of a pushed store.\v"
+     "The index: no pad stands in two places, and all counts agree; that asks no network. The log: what was "
+     "shipped behind "
+     "the newest state is all there, authentic and in its order. Exit status 5 if something is not. "
+     "`padstone remote health' looks at the pads of values.",
+     NULL, 0, 0, cli_run_remote_verify},
     {"remote drill", "",
      "Restore all from key and network alone, and compare.\v"
      "As a machine would that has nothing else: every value is fetched, verified and thrown away; names that "

@@ -9,6 +9,7 @@ struct remote_watch;
 struct secret;
 struct ps_remote_index_result;
 struct ps_remote_rebuild_result;
+struct ps_remote_status;
 struct cli_remote_options {
 	const char *network, *key; /* or from the environment; network: as it is once it is looked for */
 	uint64_t up, down;         /* bytes a second; 0: no limit */
@@ -40,6 +41,7 @@ struct cli_remote_options {
 	struct secret *secret; /* of the key file, while a store is open */
 	struct ps_remote_rebuild_result *rebuilt;
 	struct ps_remote_index_result *put_back;
+	struct ps_remote_status *standing; /* of a store: NULL once it was told */
 	struct remote_watch *watch; /* of the open store's operations */
 };
 

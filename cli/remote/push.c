@@ -186,7 +186,8 @@ static void say_lag(const struct cli *cli, const struct ps_remote_status *st)
 		        remote_time_text(st->pushed_ns, time), st->state,
 		        cli_size_text(st->pushed_bytes, bytes));
 	if (st->commits == 0)
-		cli_say(cli, "nothing was changed since");
+		cli_say(cli, st->pushed_ns == 0 ? "nothing was ever changed in it"
+		                                : "nothing was changed since");
 	else if (st->lag_ns != UINT64_MAX)
 		cli_say(cli, "%" PRIu64 " commits since, behind by %.0f s", st->commits, seconds(st->lag_ns));
 }
@@ -226,15 +227,21 @@ static void say_usage(const struct cli *cli, const struct ps_remote_usage *u)
 	        r->remove, r->list);
 }
 
+static json_t *lag_json(const struct ps_remote_status *st)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "state", (json_int_t)st->state, "commit",
+	                 (json_int_t)st->commit, "commits", (json_int_t)st->commits, "pushed_bytes",
+	                 (json_int_t)st->pushed_bytes, "pushed", time_or_null(st->pushed_ns), "lag",
+	                 st->commits ? time_or_null(st->lag_ns) : json_real(0));
+}
+
 static void say_status(struct cli *cli, const struct ps_remote_status *st, const struct ps_push_holder *h,
                        const struct ps_remote_usage *u)
 {
 	char time[32];
-	json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "state", (json_int_t)st->state, "commit",
-	                           (json_int_t)st->commit, "commits", (json_int_t)st->commits, "pushed_bytes",
-	                           (json_int_t)st->pushed_bytes, "pushed", time_or_null(st->pushed_ns), "lag",
-	                           st->commits ? time_or_null(st->lag_ns) : json_real(0));
+	json_t *object = lag_json(st);
 
+	json_object_set_new(object, "reached", json_true());
 	if (h->epoch > 0) {
 		json_object_set_new(object, "holder", json_string(h->text));
 		json_object_set_new(object, "held_since", json_real(seconds(h->since_ns)));
@@ -263,26 +270,45 @@ static int look_at_store(const struct cli *cli, struct ps_remote_status *st)
 
 static int status_run(struct cli *cli, ps_remote *r)
 {
-	struct ps_remote_status st = {0};
 	struct ps_push_holder holder = {.epoch = 0};
 	struct ps_remote_usage usage;
-	int err = look_at_store(cli, &st);
+	int err = ps_remote_sync(r, NULL, NULL, NULL);
 
-	if (err != PS_OK)
-		return cli_fail(cli, err, NULL);
-	err = ps_remote_sync(r, NULL, NULL, NULL);
 	if (err == PS_OK)
 		err = ps_push_holder(r, &holder);
 	if (err == PS_OK || err == PS_ENOTFOUND)
 		err = ps_remote_usage(r, &usage);
 	if (err != PS_OK)
 		return remote_fail(cli, err, NULL);
-	say_status(cli, &st, &holder, &usage);
-	return cli->remote.limits_lag && seconds(st.lag_ns) > (double)cli->remote.max_lag ? CLI_FAILED
-	                                                                                  : CLI_DONE;
+	say_status(cli, cli->remote.standing, &holder, &usage);
+	cli->remote.standing = NULL;
+	return CLI_DONE;
 }
 
+/* Whoever watches a store wants to know how far it is behind above all when the network cannot be asked. */
+static void say_alone(struct cli *cli, const struct ps_remote_status *st)
+{
+	json_t *object = lag_json(st);
+
+	json_object_set_new(object, "reached", json_false());
+	cli_json(cli, object);
+	say_lag(cli, st);
+}
+
+/* What the file knows is looked at first: no network is asked for that. */
 int cli_run_remote_status(struct cli *cli)
 {
-	return remote_with(cli, REMOTE_OPEN, status_run);
+	struct ps_remote_status st = {0};
+	int err = look_at_store(cli, &st), result;
+
+	if (err != PS_OK)
+		return cli_fail(cli, err, NULL);
+	cli->remote.standing = &st;
+	result = remote_with(cli, REMOTE_OPEN, status_run);
+	if (result == CLI_USAGE)
+		return result;
+	if (cli->remote.standing != NULL)
+		say_alone(cli, &st);
+	return cli->remote.limits_lag && seconds(st.lag_ns) > (double)cli->remote.max_lag ? CLI_FAILED
+	                                                                                  : result;
 }

@@ -103,13 +103,43 @@ expect 0 "the same, with no limit" "$tool" remote-status earlier
 expect 0 "another change" "$tool" import --delete s before
 expect 0 "it is behind" "$tool" remote-status --json s
 holds "by some commits" test "$(figure commits)" -ge 1
+holds "the network was asked" grep -q '"reached":true' out
+behind=$(figure commits)
+# Its network is away: what the file knows is told all the same.
+mv net gone
+expect 3 "a network that is away" "$tool" remote-status --json s
+holds "as far behind as before" test "$(figure commits)" = "$behind"
+holds "the network was not asked" grep -q '"reached":false' out
+expect 3 "not too far behind" "$tool" remote-status --max-lag 1000000 s
+expect 1 "too far behind" "$tool" remote-status --max-lag 0 --json s
+holds "which lag that is" python3 -c 'import json
+r = json.loads(open("out").read().splitlines()[-1])
+assert r["lag"] > 0 and r["commits"] > 0 and r["state"] > 0 and r["pushed"] > 0, r'
+expect 1 "the same in words" "$tool" remote-status --max-lag 0 s
+holds "the lag" grep -q "^$behind commits since, behind by" out
+mv gone net
+expect 0 "a store that was never pushed" "$tool" create alone
+expect 0 "its status" "$tool" remote-status --json alone
+holds "no lag is known" python3 -c 'import json
+r = json.loads(open("out").read())
+assert r["state"] == 0 and r["pushed"] is None and r["reached"], r'
+expect 0 "there is nothing to be behind with" "$tool" remote-status --max-lag 0 alone
+expect 0 "until there is" "$tool" put alone key
+expect 1 "then it is as far behind as can be" "$tool" remote-status --max-lag 1000000 alone
+expect 0 "in words" "$tool" remote-status alone
+holds "never" grep -q "^never pushed" out
+expect 0 "a key that only reads" "$tool" key read-only key reading
+expect 0 "it tells the same" "$tool" remote-status --key reading --json s
+holds "as far behind" test "$(figure commits)" = "$behind"
+expect 0 "and reads the log" "$tool" remote verify --key reading
 expect 0 "a clone that takes over" "$tool" clone --take-over taken
 expect 1 "who held it is fenced" "$tool" push s
 says "what to do" "padstone export"
 expect 0 "the new holder" "$tool" push taken
 expect 0 "what was pushed" "$tool" clone c
 comes_back c tree
-expect 0 "the pads" "$tool" remote verify
+expect 0 "the pads" "$tool" remote verify --json
+holds "and the log" grep -q '"log_pads":0' out
 
 holds "JSON lines are JSON" python3 -c 'import json
 for line in open("json"): json.loads(line)'

@@ -8,6 +8,7 @@
 
 #include "multistore/log.h"
 #include "multistore/push_internal.h"
+#include "remote/slot_internal.h"
 #include "tests/multistore/push_fixture.h"
 
 enum { AGE_S = 1000, SEEN_MOST = 16 };
@@ -308,6 +309,122 @@ static void what_a_log_has_left_is_collected(void **state)
 	collect_what_is_left(false);
 }
 
+/* ---- a log is verified ---- */
+
+static struct ps_push_verify_result verify(const struct logged *l)
+{
+	struct ps_push_verify_result result = {0};
+	assert_ok(ps_push_verify(l->w.b->r, NULL, NULL, &result));
+	return result;
+}
+
+static struct ps_pad_name name_of(const struct logged *l, uint64_t n)
+{
+	const struct ps_remote_slot_at at = {1, n};
+	struct ps_pad_name name;
+	assert_ok(ps_remote_slot_name(l->w.b->r, &at, &name));
+	return name;
+}
+
+/* More than one pad takes. */
+static void ship_much(struct logged *l)
+{
+	size_t len = 3 * ps_remote_slot_most(l->w.b->r);
+	uint8_t *bytes = blobs_bytes(len, 1);
+	ps_id id;
+	assert_ok(ps_put(l->w.s, bytes, len, &id));
+	test_free(bytes);
+	ship(l);
+}
+
+static void a_log_is_verified(void **state)
+{
+	struct logged l;
+	(void)state;
+	logged_new(&l, 13);
+	struct ps_push_verify_result found = verify(&l);
+	assert_int_equal(found.state + found.log_pads, 0);
+	push(&l);
+	found = verify(&l);
+	assert_true(found.state > 0 && found.commit > 0 && found.log_pads == 0);
+	ship(&l);
+	ship_much(&l);
+	struct ps_push_verify_result more = verify(&l);
+	assert_int_equal(more.state, found.state);
+	assert_int_equal(more.log_groups, 2);
+	assert_in_range(more.log_pads, 5, 8);
+	assert_true(more.commit > found.commit && more.log_bytes > 0 && !more.fenced);
+	push(&l);
+	found = verify(&l);
+	assert_int_equal(found.log_pads + found.log_groups, 0);
+	assert_true(found.state > more.state);
+	logged_free(&l);
+}
+
+/* Each damage alone: what it is found as. A last pad that is lost only its writer knows of. */
+static void what_is_wrong_with_a_log_is_found(void **state)
+{
+	struct logged l;
+	ps_mem_snapshot *whole;
+	struct ps_pad_identity identity;
+	size_t len;
+	(void)state;
+	logged_new(&l, 17);
+	push(&l);
+	for (unsigned i = 0; i < 4; i++)
+		ship(&l);
+	ps_mem_world *world = blobs_world(l.w.b);
+	const struct ps_pad_name second = name_of(&l, 2), third = name_of(&l, 3), last = name_of(&l, 4);
+	size_t cap = 2 * ps_remote_slot_most(l.w.b->r);
+	uint8_t *bytes = test_malloc(cap);
+	assert_int_equal(verify(&l).log_pads, 4);
+	assert_ok(ps_mem_snapshot_take(world, 0, &whole));
+
+	blobs_lose(l.w.b, &second);
+	assert_error(ps_push_verify(l.w.b->r, NULL, NULL, NULL), PS_ELOST);
+	assert_non_null(strstr(ps_last_error_message(), "log pad 2 of epoch 1"));
+	assert_ok(ps_mem_restore(world, 0, whole));
+
+	blobs_lose(l.w.b, &last);
+	assert_int_equal(verify(&l).log_pads, 3);
+	assert_ok(ps_mem_restore(world, 0, whole));
+
+	assert_ok(ps_mem_look(world, 0, &third, &identity, bytes, cap, &len));
+	assert_true(len <= cap);
+	assert_ok(ps_mem_set(world, 0, &second, &identity, bytes, len));
+	assert_error(ps_push_verify(l.w.b->r, NULL, NULL, NULL), PS_EAUTH);
+	bytes[len / 2] ^= 1;
+	assert_ok(ps_mem_set(world, 0, &third, &identity, bytes, len));
+	assert_error(ps_push_verify(l.w.b->r, NULL, NULL, NULL), PS_EAUTH);
+	assert_ok(ps_mem_restore(world, 0, whole));
+	assert_int_equal(verify(&l).log_pads, 4);
+	test_free(bytes);
+	ps_mem_snapshot_free(whole);
+	logged_free(&l);
+}
+
+/* The index has a pad of the log as one that is free. */
+static void no_pad_of_a_log_is_another_ones(void **state)
+{
+	const struct ps_remote_slot_at at = {1, 1};
+	struct ps_pad_slot slot;
+	struct ps_serial serial;
+	struct logged l;
+	ps_index_txn *txn;
+	(void)state;
+	logged_new(&l, 19);
+	push(&l);
+	ship(&l);
+	const struct ps_pad_name name = name_of(&l, 1);
+	ps_remote_slot_serial(l.w.b->r, &at, &serial);
+	ps_slot_new(&slot, &serial, &name, PS_PAD_PRIVATE, PS_PAD_MEDIUM);
+	assert_ok(ps_index_begin(l.w.b->r->index, &txn));
+	assert_ok(ps_txn_add_spare(txn, &slot, 0));
+	assert_ok(ps_index_commit(txn));
+	assert_error(ps_push_verify(l.w.b->r, NULL, NULL, NULL), PS_ECORRUPT);
+	logged_free(&l);
+}
+
 /* ---- copies ---- */
 
 static bool is_seen(const struct picture *now, const struct picture *p)
@@ -380,6 +497,7 @@ static void a_copy_has_the_log_of_a_taken_store(void **state)
 	assert_ok(blobs_start(other, false));
 	snprintf(path, sizeof(path), "%s.other", l.w.path);
 	assert_ok(ps_clone(other->r, path, &take, NULL));
+	assert_true(verify(&l).fenced);
 	copy_whole(&l, 2);
 	assert_int_equal(unlink(path), 0);
 	snprintf(other->url, sizeof(other->url), "%s", l.url);
@@ -429,6 +547,9 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(so_it_is_when_a_push_was_cut_off),
 	    cmocka_unit_test(so_it_is_after_gc_when_the_machine_burned),
 	    cmocka_unit_test(what_a_log_has_left_is_collected),
+	    cmocka_unit_test(a_log_is_verified),
+	    cmocka_unit_test(what_is_wrong_with_a_log_is_found),
+	    cmocka_unit_test(no_pad_of_a_log_is_another_ones),
 	    cmocka_unit_test(a_copy_has_the_log),
 	    cmocka_unit_test(a_copy_has_the_log_of_a_taken_store),
 	    cmocka_unit_test(a_copy_that_was_cut_off_is_a_prefix),
