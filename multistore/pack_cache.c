@@ -3,6 +3,7 @@
 #include "multistore/pack_cache.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
@@ -14,6 +15,7 @@ enum { BUCKETS = 4096 };
 struct ps_pack_cache {
 	struct ps_memory *memory;
 	size_t budget;
+	atomic_uint marks;    /* that are set: mostly none, and then nobody looks for one */
 	pthread_mutex_t lock; /* guards what follows, and of entries all but a value that is there */
 	pthread_cond_t changed;
 	size_t weight; /* of what nobody holds */
@@ -59,6 +61,8 @@ static void remove_from_bucket(struct ps_pack_cache *c, struct ps_cached *e)
 
 static void free_entry(struct ps_pack_cache *c, struct ps_cached *e)
 {
+	if (e->mark)
+		atomic_fetch_sub(&c->marks, 1);
 	if (e->state == PS_CACHED_THERE && e->key.block == PS_CACHE_INDEX)
 		ps_pack_index_done(&e->index);
 	else if (e->state == PS_CACHED_THERE)
@@ -189,6 +193,31 @@ void ps_pack_cache_release(struct ps_pack_cache *c, struct ps_cached *e)
 	pthread_mutex_lock(&c->lock);
 	let_go(c, e);
 	pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- marks ---- */
+
+void ps_pack_cache_mark(struct ps_pack_cache *c, struct ps_cached *e, uint32_t mark)
+{
+	pthread_mutex_lock(&c->lock);
+	e->mark = mark;
+	atomic_fetch_add(&c->marks, 1);
+	pthread_mutex_unlock(&c->lock);
+}
+
+uint32_t ps_pack_cache_take_mark(struct ps_pack_cache *c, const struct ps_cache_key *key)
+{
+	if (atomic_load_explicit(&c->marks, memory_order_relaxed) == 0)
+		return 0;
+	pthread_mutex_lock(&c->lock);
+	struct ps_cached *e = find(c, key);
+	uint32_t mark = e ? e->mark : 0;
+	if (mark) {
+		e->mark = 0;
+		atomic_fetch_sub(&c->marks, 1);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return mark;
 }
 
 /* ---- life ---- */

@@ -26,6 +26,7 @@ struct ps_cached {
 	};
 	size_t weight;
 	uint32_t holders;
+	uint32_t mark; /* 0: none */
 	enum ps_cached_state state;
 	int err;
 	char sentence[PS_CACHE_SENTENCE];
@@ -54,5 +55,10 @@ void ps_pack_cache_loaded(struct ps_pack_cache *cache, struct ps_cached *held, s
 /* With this thread's sentence; the caller does not hold it any more. Who comes next tries again. */
 void ps_pack_cache_failed(struct ps_pack_cache *cache, struct ps_cached *held, int err);
 void ps_pack_cache_release(struct ps_pack_cache *cache, struct ps_cached *held); /* NULL is fine */
+
+/* Whoever comes to it first is told this number (not 0), once. It is held. */
+void ps_pack_cache_mark(struct ps_pack_cache *cache, struct ps_cached *held, uint32_t mark);
+/* 0: it is not there, or not marked; it may be being loaded. */
+uint32_t ps_pack_cache_take_mark(struct ps_pack_cache *cache, const struct ps_cache_key *key);
 
 #endif

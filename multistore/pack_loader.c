@@ -9,7 +9,8 @@
 
 enum {
 	AHEAD_BYTES = 4 << 20, /* of blocks in one request */
-	AHEAD_SHARE = 4,       /* of what is kept, so that it is still there when it is asked for */
+	AHEAD_SHARE =
+	    4, /* of what is kept: one that is read and the next one are there until they are asked for */
 };
 
 /* ---- life ---- */
@@ -19,7 +20,7 @@ int ps_pack_loader_init(struct ps_pack_loader *l, struct ps_memory *memory, ps_r
 	l->memory = memory;
 	l->r = r;
 	l->ahead_bytes = cache_bytes / AHEAD_SHARE < AHEAD_BYTES ? cache_bytes / AHEAD_SHARE : AHEAD_BYTES;
-	int err = ps_pack_streams_init(&l->streams, (uint32_t)(cache_bytes / 2 / PACK_BLOCK));
+	int err = ps_pack_streams_init(&l->streams, (uint32_t)(cache_bytes / AHEAD_SHARE / PACK_BLOCK));
 	if (err)
 		return err;
 	err = ps_pack_fetchers_init(&l->fetchers);
@@ -298,26 +299,6 @@ static int load_claimed(struct ps_pack_loader *l, struct claimed *c)
 	return err;
 }
 
-int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block,
-                       uint32_t wanted, struct ps_cached **held)
-{
-	struct claimed c = {.index = index, .first = block};
-	struct ps_cache_key key = key_of(&index->tail.about, block);
-	bool load = false;
-	int err = ps_pack_cache_hold(l->cache, &key, &c.held[0], &load);
-	if (!err && load) {
-		c.count = 1;
-		uint32_t last = ps_pack_streams_follow(&l->streams, index, block, wanted);
-		claim_more(l, &c, wanted, AHEAD_BYTES);
-		claim_more(l, &c, last, l->ahead_bytes);
-		ps_pack_streams_went(&l->streams, index, block, block + c.count);
-		err = load_claimed(l, &c);
-	}
-	if (!err)
-		*held = c.held[0];
-	return err;
-}
-
 struct blocks_fetch {
 	struct ps_pack_fetch fetch; /* first */
 	struct ps_pack_loader *l;
@@ -335,39 +316,107 @@ static void fetch_blocks(struct ps_pack_fetch *fetch)
 	ps_memory_free(l->memory, f, sizeof(*f));
 }
 
-/* From this block on, in one request. How many blocks were looked at; 0: there is no memory for it. */
-static uint32_t begin_range(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t first,
-                            uint32_t last)
+/* From *first on, in one request; *first is then behind what it asks for. False: that block is there, or
+ * being fetched, and was passed over; or there is no memory, and all were. `ahead`: nobody has asked for them
+ * yet. */
+static bool begin_range(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t *first,
+                        uint32_t last, bool ahead)
 {
-	struct ps_cache_key block = key_of(&index->tail.about, first),
+	struct ps_cache_key block = key_of(&index->tail.about, *first),
 	                    end = key_of(&index->tail.about, PS_CACHE_INDEX);
 	struct blocks_fetch *f = ps_memory_alloc(l->memory, sizeof(*f));
-	if (!f)
-		return 0;
-	*f = (struct blocks_fetch){{.run = fetch_blocks}, l, NULL, {.index = index, .first = first}};
-	f->c.held[0] = ps_pack_cache_claim(l->cache, &block);
-	if (!f->c.held[0]) {
+	struct ps_cached *held = f ? ps_pack_cache_claim(l->cache, &block) : NULL;
+	if (!held) {
 		ps_memory_free(l->memory, f, sizeof(*f));
-		return 1;
+		*first = f ? *first + 1 : last + 1;
+		return false;
 	}
+	*f = (struct blocks_fetch){
+	    {.run = fetch_blocks}, l, NULL, {.index = index, .first = *first, .count = 1}};
+	f->c.held[0] = held;
 	f->index = ps_pack_cache_peek(l->cache, &end); /* the caller's: it is there */
-	f->c.count = 1;
-	claim_more(l, &f->c, last, AHEAD_BYTES);
-	uint32_t count = f->c.count;
+	claim_more(l, &f->c, last, ahead ? l->ahead_bytes : AHEAD_BYTES);
+	*first += f->c.count;
+	if (ahead)
+		ps_pack_cache_mark(l->cache, held, *first);
 	ps_pack_fetchers_add(&l->fetchers, &f->fetch);
-	return count;
+	return true;
 }
 
 void ps_pack_begin_blocks(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t first,
                           uint32_t last)
 {
-	for (uint32_t count = 1; first <= last && count > 0; first += count)
-		count = begin_range(l, index, first, last);
+	while (first <= last)
+		(void)begin_range(l, index, &first, last, false);
+}
+
+/* ---- ahead ----
+ *
+ * Who goes through a pack finds a mark at the first block of the range that was begun for him: from there on
+ * the one behind that is on its way, while he reads this one. */
+
+static void begin_next(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t first)
+{
+	uint32_t last, from = first;
+	bool begun = false;
+	if (first >= index->tail.blocks || atomic_load(&l->stopped) ||
+	    ps_pack_index_end(index, first) - index->lines[first].offset > l->ahead_bytes ||
+	    !ps_pack_streams_next(&l->streams, index, first, &last))
+		return;
+	while (first <= last && !begun)
+		begun = begin_range(l, index, &first, last, true);
+	ps_pack_streams_went(&l->streams, index, from, first);
+}
+
+static void come_to(struct ps_pack_loader *l, const struct ps_pack_index *index,
+                    const struct ps_cache_key *key)
+{
+	uint32_t next = ps_pack_cache_take_mark(l->cache, key);
+	if (next > 0)
+		begin_next(l, index, next);
+}
+
+/* What failed ahead of everybody may be there for who asks for it: once more, where the network answers at
+ * once. */
+static int hold(struct ps_pack_loader *l, const struct ps_cache_key *key, struct ps_cached **held, bool *load)
+{
+	int err = ps_pack_cache_hold(l->cache, key, held, load);
+	return ps_loss_is(err) ? ps_pack_cache_hold(l->cache, key, held, load) : err;
+}
+
+static int load_range(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t wanted,
+                      struct claimed *c)
+{
+	uint32_t last = ps_pack_streams_follow(&l->streams, index, c->first, wanted);
+	c->count = 1;
+	claim_more(l, c, wanted, AHEAD_BYTES);
+	claim_more(l, c, last, l->ahead_bytes);
+	ps_pack_streams_went(&l->streams, index, c->first, c->first + c->count);
+	int err = load_claimed(l, c);
+	if (!err) /* what is waited for comes first */
+		begin_next(l, index, c->first + c->count);
+	return err;
+}
+
+int ps_pack_load_block(struct ps_pack_loader *l, const struct ps_pack_index *index, uint32_t block,
+                       uint32_t wanted, struct ps_cached **held)
+{
+	struct claimed c = {.index = index, .first = block};
+	struct ps_cache_key key = key_of(&index->tail.about, block);
+	bool load = false;
+	come_to(l, index, &key);
+	int err = hold(l, &key, &c.held[0], &load);
+	if (!err && load)
+		err = load_range(l, index, wanted, &c);
+	if (!err)
+		*held = c.held[0];
+	return err;
 }
 
 struct ps_cached *ps_pack_peek_block(struct ps_pack_loader *l, const struct ps_pack_index *index,
                                      uint32_t block)
 {
 	struct ps_cache_key key = key_of(&index->tail.about, block);
+	come_to(l, index, &key);
 	return ps_pack_cache_peek(l->cache, &key);
 }

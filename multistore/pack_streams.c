@@ -83,6 +83,27 @@ uint32_t ps_pack_streams_follow(struct ps_pack_streams *s, const struct ps_pack_
 	return wanted >= last ? wanted : last - wanted < ahead ? last : wanted + ahead;
 }
 
+bool ps_pack_streams_next(struct ps_pack_streams *s, const struct ps_pack_index *index, uint32_t block,
+                          uint32_t *last)
+{
+	uint32_t count = 0;
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; i < PS_PACK_STREAMS && count == 0; i++) {
+		struct ps_pack_stream *t = &s->stream[i];
+		if (t->ahead == 0 || block >= index->tail.blocks || !goes_on(t, &index->tail.about, block))
+			continue;
+		advance(t, 0);
+		t->used = ++s->clock;
+		uint32_t most = share(s), left = index->tail.blocks - block;
+		count = t->ahead < most ? t->ahead : most;
+		count = count < left ? count : left;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (count > 0)
+		*last = block + count - 1;
+	return count > 0;
+}
+
 void ps_pack_streams_went(struct ps_pack_streams *s, const struct ps_pack_index *index, uint32_t block,
                           uint32_t next)
 {
