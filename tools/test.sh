@@ -9,6 +9,7 @@ jobs=${PS_JOBS:-$(nproc)}
 passed=0
 failed=0
 skipped=0
+again=
 
 say() {
 	printf '\n== %s\n' "$*"
@@ -50,6 +51,30 @@ make_build() {
 		cmake --build "$folder" --parallel "$jobs" >>"$folder.log" 2>&1
 }
 
+# The names of the tests with a status, "run" or "fail", in a JUnit file.
+names() {
+	sed -n "s/.*<testcase name=\"\([^\"]*\)\".* status=\"$1\".*/\1/p" "$2"
+}
+
+# Tests on an engine (a real Ceph cluster) depend on how fast servers are that are not ours: those that failed run once more, alone,
+# and count by that. Our own have one try.
+try_engines_again() {
+	folder=$1
+	first=$2
+	second=${first%.xml}_again.xml
+	bad=$(names fail "$first" | paste -s -d '|')
+	rm -f "$second"
+	[ -z "$bad" ] || ctest --test-dir "$folder" -R "^($bad)\$" -L engine --no-tests=ignore --output-on-failure --timeout 900 \
+		--output-junit "$second"
+	[ -f "$second" ] || return 0
+	for name in $(names run "$second"); do
+		echo "engine test $name failed once and passed alone"
+		again="$again $name"
+		failed=$((failed - 1))
+		passed=$((passed + 1))
+	done
+}
+
 # run_tests NAME TITLE [ctest options]
 run_tests() {
 	folder=$build/$1
@@ -61,23 +86,24 @@ run_tests() {
 	ctest --test-dir "$folder" --parallel "$((jobs + 1))" --output-on-failure --timeout 900 --output-junit "$report" "$@"
 	if [ -f "$report" ]; then
 		count "$report"
+		try_engines_again "$folder" "$report"
 	else
 		fail "$title: ctest did not run"
 	fi
 }
 
-# build_and_test NAME TITLE CC CXX LABELS [cmake options]
+# build_and_test NAME TITLE CC CXX CHOICE [cmake options]: CHOICE is what ctest gets to choose the tests by.
 build_and_test() {
 	name=$1
 	title=$2
 	compiler=$3
 	plus=$4
-	labels=$5
+	choice=$5
 	shift 5
 	say "$title: building (log in $build/$name.log)"
 	if make_build "$name" "$compiler" "$plus" "$@"; then
 		say "$title: testing"
-		run_tests "$name" "$title" -L "$labels"
+		run_tests "$name" "$title" $choice
 	else
 		tail -n 40 "$build/$name.log"
 		fail "$title: does not build"
@@ -88,13 +114,18 @@ say "what is needed"
 sh tools/setup.sh || { fail "setup"; echo "$passed passed, $failed failed"; exit 1; }
 mkdir -p "$build" || exit 1
 
-build_and_test gcc "gcc, optimised, all tests" gcc g++ '.' -DCMAKE_BUILD_TYPE=RelWithDebInfo
-build_and_test clang "clang, quick tests" clang clang++ quick -DCMAKE_BUILD_TYPE=RelWithDebInfo
-build_and_test asan "address and undefined behaviour sanitizers, quick tests" clang clang++ quick \
-	-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DPS_SANITIZE=address -DPS_BENCH=OFF
-build_and_test tsan "thread sanitizer, quick tests" clang clang++ quick \
-	-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DPS_SANITIZE=thread -DPS_BENCH=OFF
+build_and_test gcc "gcc, optimised, all tests" gcc g++ "-L ." -DCMAKE_BUILD_TYPE=RelWithDebInfo
+# What looks at sources only (label source) has been done once by now.
+quick="-L quick -LE source"
+build_and_test clang "clang, quick tests" clang clang++ "$quick" -DCMAKE_BUILD_TYPE=RelWithDebInfo
+# Under sanitizers only what runs is built, and with no more for a debugger than lines.
+lean="-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DCMAKE_C_FLAGS_DEBUG=-gline-tables-only -DPS_BENCH=OFF -DPS_LONG_TESTS=OFF"
+build_and_test asan "address and undefined behaviour sanitizers, quick tests" clang clang++ "$quick" $lean -DPS_SANITIZE=address
+build_and_test tsan "thread sanitizer, quick tests" clang clang++ "$quick" $lean -DPS_SANITIZE=thread
 
+for name in $again; do
+	printf '\nengine test %s failed once and passed alone' "$name"
+done
 result="$passed passed, $failed failed"
 [ "$skipped" -eq 0 ] || result="$result, $skipped skipped"
 printf '\n%s\n' "$result"

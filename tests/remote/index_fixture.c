@@ -45,6 +45,12 @@ uint64_t test_seed(uint64_t standard)
 	return seed;
 }
 
+uint64_t test_one_in(void)
+{
+	const char *given = getenv("PS_ONE_IN");
+	return given ? strtoull(given, NULL, 10) : 1;
+}
+
 struct ps_version version_of(uint64_t counter, uint8_t machine)
 {
 	struct ps_version version = {.counter = counter};

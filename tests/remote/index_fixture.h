@@ -36,6 +36,8 @@ uint64_t roll_below(struct dice *dice, uint64_t n);
 void roll_bytes(struct dice *dice, void *out, size_t len);
 /* The seed from PS_SEED or the default; printed. */
 uint64_t test_seed(uint64_t standard);
+/* Of a long row of the same with other numbers: each (1), or what PS_ONE_IN says. */
+uint64_t test_one_in(void);
 
 struct ps_version version_of(uint64_t counter, uint8_t machine);
 /* A new pad, generated. */

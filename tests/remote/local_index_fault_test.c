@@ -480,7 +480,7 @@ static void every_fault_leaves_all_or_nothing(void **state)
 		for (enum fault fault = 0; fault < FAULTS; fault++) {
 			uint64_t kth = 1;
 			while (kth < MOST_FAULTS && meet(w, &actions[a], &states, fault, kth))
-				kth++;
+				kth += test_one_in();
 			assert_in_range(kth, 1, MOST_FAULTS - 1);
 			print_message("%s, %s: %llu\n", actions[a].name, fault_names[fault],
 			              (unsigned long long)kth - 1);
@@ -496,7 +496,7 @@ static void an_open_that_fails_leaves_all_as_it_was(void **state)
 	struct states states = learn(w, &actions[sizeof(actions) / sizeof(actions[0]) - 1]);
 	for (enum fault fault = 0; fault < FAULTS; fault++) {
 		bool met = true;
-		for (uint64_t kth = 1; met; kth++) {
+		for (uint64_t kth = 1; met; kth += test_one_in()) {
 			reset(w);
 			arm(w, fault, kth);
 			int err = try_open(w, false);
