@@ -9,7 +9,7 @@ static int export_run(struct cli *cli, ps_remote *r)
 {
 	struct ps_remote_index_result result;
 	const char *path = cli->operands[0];
-	char bytes[32], shown[REMOTE_SHOWN];
+	char bytes[32], pads[32], shown[REMOTE_SHOWN];
 	int err = ps_remote_export_index(r, path, cli->remote.replace, NULL, NULL, &result);
 	json_t *object;
 
@@ -20,8 +20,8 @@ static int export_run(struct cli *cli, ps_remote *r)
 	                   "unsynced", (json_int_t)result.unsynced);
 	cli_json_name(object, "output", path);
 	cli_json(cli, object);
-	cli_say(cli, "%s: head %s, %" PRIu64 " pads, %s", remote_shown(path, shown), result.code, result.pads,
-	        cli_size_text(result.bytes, bytes));
+	cli_say(cli, "%s: head %s, %s, %s", remote_shown(path, shown), result.code,
+	        remote_pads_text(result.pads, pads), cli_size_text(result.bytes, bytes));
 	if (result.unsynced > 0)
 		cli_warn(cli,
 		         "%" PRIu64 " values were changed since, and the file does not have that: sync first",
@@ -37,13 +37,14 @@ int cli_run_remote_export_index(struct cli *cli)
 static int import_run(struct cli *cli, ps_remote *r)
 {
 	const struct ps_remote_index_result *result = cli->remote.put_back;
+	char pads[32];
 
 	(void)r;
 	cli_json(cli, json_pack("{s:I, s:s, s:I, s:I, s:I}", "head", (json_int_t)result->head, "head_code",
 	                        result->code, "pads", (json_int_t)result->pads, "restored",
 	                        (json_int_t)result->restored, "kept", (json_int_t)result->kept));
-	cli_say(cli, "Head %s: %" PRIu64 " pads put back, %" PRIu64 " were there", result->code,
-	        result->restored, result->kept);
+	cli_say(cli, "Head %s: %s put back, %" PRIu64 " were there", result->code,
+	        remote_pads_text(result->restored, pads), result->kept);
 	return CLI_DONE;
 }
 

@@ -302,6 +302,8 @@ const char *cli_remote_hint(const struct cli *cli, int err)
 		return "Let each of them sync, then run it again. One that never comes back: `padstone "
 		       "remote "
 		       "drop-machine'; one that has nothing to tell: --ignore-silent.";
+	if (err == PS_EEXIST && cli->command->run == cli_run_remote_export_index)
+		return "--replace writes over it.";
 	if (err == PS_ENOTFOUND && cli->command->run == cli_run_remote_drop_machine)
 		return "`padstone remote machines' lists those that there are.";
 	if (strchr(cli->command->name, ' ') == NULL && hint_of_push(cli, err) != NULL)

@@ -366,6 +366,7 @@ headless() {
 	member unsynced 1
 	expect 0 "sync" remote sync
 	expect 1 "again" remote export-index index
+	says "says what writes over it" "--replace"
 	expect 0 "replaced when told" remote export-index --json --replace index
 	member unsynced 0
 	head=$(find net -type f ! -name lock -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
