@@ -238,9 +238,8 @@ int table_init(struct table *t, struct store *s);
 void table_done(struct table *t);
 /* Attaches the tree that the superblock names. */
 int table_attach(struct table *t, const struct disk_superblock *sb);
-/* The entry of a slot, as one; any thread, no lock. *version is for table_unchanged. FREE for slots never used. Counts as use of it. */
-int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *version);
-bool table_unchanged(struct table *t, uint64_t slot, uint64_t version);
+/* The entry of a slot, as one; any thread, no lock. FREE for slots never used. Counts as use of it. */
+int table_read(struct table *t, uint64_t slot, struct entry *e);
 /* For writers, under store.lock. Prepare makes the leaf resident and dirty and reserves what its checkpoint needs; set
  * cannot fail after it. */
 int table_prepare(struct table *t, uint64_t slot, bool use_reserve);
@@ -757,7 +756,7 @@ struct entry unknown_sums_after(const struct store *s, const struct change *chan
 
 /* ---- objects ---------------------------------------------------------------------------------------------------- */
 
-int object_entry(struct store *s, ps_id id, struct entry *e, uint64_t *version);
+int object_entry(struct store *s, ps_id id, struct entry *e);
 int object_read(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len, enum object_use use);
 struct blob entry_blob(ps_id id, const struct entry *e);
 int not_found(struct store *s, ps_id id);

@@ -388,9 +388,8 @@ int base_batch_write_at(ps_batch *batch, ps_id id, uint64_t off, const void *dat
 
 static int start_from_live(struct store *s, struct change *c, const struct delta *first)
 {
-	uint64_t version;
 	space_hold(&s->space, id_slot(c->id));
-	int err = object_entry(s, c->id, &c->expected, &version);
+	int err = object_entry(s, c->id, &c->expected);
 	struct entry base = c->expected;
 	c->has_expected = true;
 	if (!err)

@@ -133,11 +133,10 @@ void change_keep_resident(struct store *s, struct change *c, const struct entry 
 static void keep_if_resident(struct store *s, struct change *c)
 {
 	struct entry old;
-	uint64_t version;
 	if (c->kind != CHANGE_SET || c->stream)
 		return;
 	space_hold(&s->space, id_slot(c->id));
-	if (table_read(&s->table, id_slot(c->id), &old, &version) == PS_OK)
+	if (table_read(&s->table, id_slot(c->id), &old) == PS_OK)
 		change_keep_resident(s, c, &old, 0);
 	space_unhold(&s->space, id_slot(c->id));
 }
@@ -198,13 +197,12 @@ static int give_one(void *arg, struct ps_extent extent, const struct blob *blob,
  * found again when the free space is next derived. */
 int change_expect(struct store *s, struct change *c)
 {
-	uint64_t version;
 	struct {
 		struct store *s;
 		struct change *c;
 	} to = {s, c};
 	space_hold(&s->space, id_slot(c->id));
-	int err = object_entry(s, c->id, &c->expected, &version);
+	int err = object_entry(s, c->id, &c->expected);
 	if (!err && entry_kind(&c->expected) == ENTRY_MAP) {
 		c->has_expected = true;
 		err = map_extents(s, c->id, &c->expected, give_one, &to);

@@ -33,24 +33,24 @@ static void wait_for_batches(struct store *s)
 }
 
 /* Under no lock: makes room for the leaf. */
-static int read_table(struct store *s, uint64_t slot, struct entry *e, uint64_t *version)
+static int read_table(struct store *s, uint64_t slot, struct entry *e)
 {
 	struct budget_patience patience = {0};
 	int err;
 	do
-		err = table_read(&s->table, slot, e, version);
+		err = table_read(&s->table, slot, e);
 	while (err == PS_ENOMEM && budget_relieve(s, &patience));
 	return err;
 }
 
-int object_entry(struct store *s, ps_id id, struct entry *e, uint64_t *version)
+int object_entry(struct store *s, ps_id id, struct entry *e)
 {
 	wait_for_batches(s);
-	int err = read_table(s, id_slot(id), e, version);
+	int err = read_table(s, id_slot(id), e);
 	if (!err && entry_kind(e) == ENTRY_UNKNOWN) {
 		err = unknown_get(s, id_slot(id), e);
 		if (!err)
-			err = read_table(s, id_slot(id), e, version);
+			err = read_table(s, id_slot(id), e);
 	}
 	return err ? err : lives(e, id) ? PS_OK : not_found(s, id);
 }
@@ -58,9 +58,8 @@ int object_entry(struct store *s, ps_id id, struct entry *e, uint64_t *version)
 /* Under a hold: the entry and all that hangs from it stay as they are. */
 static int hold_entry(struct store *s, ps_id id, struct entry *e)
 {
-	uint64_t version;
 	space_hold(&s->space, id_slot(id));
-	int err = object_entry(s, id, e, &version);
+	int err = object_entry(s, id, e);
 	if (err)
 		space_unhold(&s->space, id_slot(id));
 	return err;
@@ -239,9 +238,8 @@ static int snapshot_entries(struct store *s, size_t n, struct ps_get_many *reqs,
 			pthread_mutex_lock(&s->lock);
 		uint32_t before = atomic_load(&s->commit_sequence);
 		for (size_t i = 0; i < n; i++) {
-			uint64_t version;
 			reqs[i].len = 0;
-			reqs[i].status = table_read(&s->table, id_slot(reqs[i].id), &entries[i], &version);
+			reqs[i].status = table_read(&s->table, id_slot(reqs[i].id), &entries[i]);
 			if (!reqs[i].status && entry_kind(&entries[i]) != ENTRY_UNKNOWN && !lives(&entries[i], reqs[i].id))
 				reqs[i].status = not_found(s, reqs[i].id);
 		}

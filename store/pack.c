@@ -237,12 +237,11 @@ static void pack_class(struct packing *p, unsigned class)
 static bool can_pack(struct store *s, const struct change *c)
 {
 	struct entry now;
-	uint64_t version;
 	if (!c->nbytes || c->nbytes >= PAGE || c->placed || entry_kind(&c->entry) != ENTRY_DATA)
 		return false;
 	if (c->kind == CHANGE_NEW)
 		return true;
-	return c->kind == CHANGE_SET && table_read(&s->table, id_slot(c->id), &now, &version) == PS_OK &&
+	return c->kind == CHANGE_SET && table_read(&s->table, id_slot(c->id), &now) == PS_OK &&
 	       entry_kind(&now) != ENTRY_RESERVED;
 }
 

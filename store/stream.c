@@ -45,14 +45,13 @@ static size_t buffer_room(const struct store *s, uint64_t size)
 static int writer_setup(struct store *s, struct base_writer *w, ps_id id)
 {
 	struct entry e;
-	uint64_t version;
 	w->room = buffer_room(s, w->size);
 	w->buffer = ps_memory_alloc(&s->memory, w->room);
 	if (!w->buffer)
 		return ps_fail(PS_ENOMEM, "%s: no memory for a writer", s->path);
 	w->is_new = id == PS_ID_NONE;
 	w->id = id;
-	int err = w->is_new ? store_take_id(s, &w->id) : object_entry(s, id, &e, &version);
+	int err = w->is_new ? store_take_id(s, &w->id) : object_entry(s, id, &e);
 	if (err) {
 		ps_memory_free(&s->memory, w->buffer, w->room);
 		return err;
@@ -169,13 +168,12 @@ int base_writer_abort(ps_writer *writer)
 int base_open_reader(ps_storer *st, ps_id id, ps_reader **out)
 {
 	struct store *s = store_of(st);
-	uint64_t version;
 	struct base_reader *r = ps_session_new(st, PS_SESSION_READER);
 	if (!r)
 		return ps_fail(PS_ENOMEM, "%s: no memory for a reader", s->path);
 	r->id = id;
 	space_hold(&s->space, id_slot(id));
-	int err = object_entry(s, id, &r->entry, &version);
+	int err = object_entry(s, id, &r->entry);
 	if (err) {
 		space_unhold(&s->space, id_slot(id));
 		ps_session_free(r);

@@ -436,13 +436,12 @@ static void load_entry(struct table_node *g, uint64_t slot, struct entry *e)
 }
 
 /* `marks` are set in the leaf's state, without a store where they are. */
-static inline int read_entry(struct table *t, uint64_t slot, struct entry *e, uint64_t *version, uint64_t marks)
+static inline int read_entry(struct table *t, uint64_t slot, struct entry *e, uint64_t marks)
 {
 	struct table_node *g;
 	struct table_leaf *leaf;
 	if (slot >= atomic_load_explicit(&t->slots, memory_order_acquire)) {
 		*e = (struct entry){0};
-		*version = 0;
 		return PS_OK;
 	}
 	int err = find_leaf(t, slot, &g, &leaf);
@@ -458,27 +457,19 @@ static inline int read_entry(struct table *t, uint64_t slot, struct entry *e, ui
 			continue;
 		if ((before & marks) != marks)
 			atomic_fetch_or_explicit(&leaf->state, marks, memory_order_relaxed);
-		*version = before & LEAF_VERSION;
 		return PS_OK;
 	}
 	return err;
 }
 
-int table_read(struct table *t, uint64_t slot, struct entry *e, uint64_t *version)
+int table_read(struct table *t, uint64_t slot, struct entry *e)
 {
-	return read_entry(t, slot, e, version, LEAF_USED | LEAF_TOUCHED);
-}
-
-bool table_unchanged(struct table *t, uint64_t slot, uint64_t version)
-{
-	struct table_node *g = table_known_group(t, slot / GROUP_SLOTS);
-	return g && (atomic_load_explicit(&g->leaf[slot / FANOUT % FANOUT].state, memory_order_acquire) & LEAF_VERSION) == version;
+	return read_entry(t, slot, e, LEAF_USED | LEAF_TOUCHED);
 }
 
 int table_get(struct table *t, uint64_t slot, struct entry *e)
 {
-	uint64_t version;
-	return read_entry(t, slot, e, &version, LEAF_USED);
+	return read_entry(t, slot, e, LEAF_USED);
 }
 
 /* ---- writing (store.lock held) ------------------------------------------------------------------------------------------ */

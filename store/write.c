@@ -98,8 +98,7 @@ int base_prime(ps_storer *st, uint64_t size, ps_id *id)
 	struct store *s = store_of(st);
 	struct change c;
 	struct entry e;
-	uint64_t version;
-	int err = object_entry(s, PS_ID_PRIME, &e, &version);
+	int err = object_entry(s, PS_ID_PRIME, &e);
 	if (err == PS_ENOTFOUND) {
 		change_init(&c, CHANGE_NEW, PS_ID_PRIME);
 		c.has_expected = true;
@@ -118,10 +117,9 @@ static int replace_once(struct store *s, const void *data, size_t len, ps_id *id
 {
 	struct change c;
 	struct entry e;
-	uint64_t version;
 	int err = store_writable(s);
 	if (!err)
-		err = object_entry(s, *id, &e, &version);
+		err = object_entry(s, *id, &e);
 	if (err)
 		return err;
 	change_init(&c, CHANGE_SET, *id);
@@ -156,9 +154,8 @@ int base_delete_object(ps_storer *st, ps_id id)
 /* off + len past the end grows the object; len 0 with `resize` sets its size. */
 static int range_once(struct store *s, struct change *c, uint64_t off, const void *data, size_t len, bool resize)
 {
-	uint64_t version;
 	space_hold(&s->space, id_slot(c->id));
-	int err = object_entry(s, c->id, &c->expected, &version);
+	int err = object_entry(s, c->id, &c->expected);
 	c->has_expected = true;
 	struct entry base = c->expected;
 	uint64_t size = resize ? off : MAX(entry_size(&base), off + len);
@@ -187,9 +184,8 @@ static int change_part(struct store *s, ps_id id, uint64_t off, const void *data
 int base_write_at(ps_storer *st, ps_id id, uint64_t off, const void *data, size_t len)
 {
 	struct entry e;
-	uint64_t version;
 	if (!len)
-		return object_entry(store_of(st), id, &e, &version);
+		return object_entry(store_of(st), id, &e);
 	return change_part(store_of(st), id, off, data, len, false);
 }
 

@@ -199,8 +199,7 @@ static void contents_change_after_they_were_packed(void **state)
 static uint64_t page_of(struct world *w, ps_id id)
 {
 	struct entry e;
-	uint64_t version;
-	OK(object_entry(w->base, id, &e, &version));
+	OK(object_entry(w->base, id, &e));
 	return entry_place(&e) / PAGE;
 }
 
@@ -243,8 +242,7 @@ static void tail_is_given_out_only_when_the_write_of_its_page_has_ended(void **s
 static uint64_t packed_place(struct world *w, ps_id id)
 {
 	struct entry e;
-	uint64_t version;
-	OK(object_entry(w->base, id, &e, &version));
+	OK(object_entry(w->base, id, &e));
 	uint64_t state = atomic_load(pool_state(&w->base->pool, entry_frame(w->base, &e)));
 	return state & PAGE_DIRTY ? 0 : entry_place(&e);
 }
