@@ -198,33 +198,53 @@ static __attribute__((noinline)) int read_object(struct store *s, ps_id id, uint
 	return err ? store_end_call(s, err) : PS_OK;
 }
 
-int base_get(ps_storer *st, ps_id id, void *buf, size_t cap, size_t *len)
+/* Of what is wanted at `off` the object has so much. */
+static inline size_t reach(uint64_t size, uint64_t off, size_t len)
+{
+	return off >= size ? 0 : (size_t)MIN(size - off, (uint64_t)len);
+}
+
+/* What no copy without a pin could be had of, or is long. */
+static __attribute__((noinline)) int read_pinned(struct store *s, ps_id id, uint64_t off, void *buf, size_t len, size_t *got, bool whole)
 {
 	struct resident r;
-	if (resident_pin(store_of(st), id, &r)) {
-		bool fits = r.len <= cap;
+	if (resident_pin(s, id, &r)) {
+		bool fits = !whole || r.len <= len;
+		size_t step = reach(r.len, off, len);
 		if (fits) {
-			memcpy(buf, r.data, r.len);
-			*len = r.len;
+			memcpy(buf, r.data + (step ? off : 0), step);
+			*got = step;
 		}
 		resident_unpin(&r);
 		if (fits)
 			return PS_OK;
 	}
-	return read_object(store_of(st), id, 0, buf, cap, len, true);
+	return read_object(s, id, off, buf, len, got, whole);
+}
+
+int base_get(ps_storer *st, ps_id id, void *buf, size_t cap, size_t *len)
+{
+	struct store *s = store_of(st);
+	struct resident r;
+	if (resident_find(s, id, &r) && r.len <= cap && resident_copy(&s->pool, &r, 0, buf, r.len)) {
+		*len = r.len;
+		return PS_OK;
+	}
+	return read_pinned(s, id, 0, buf, cap, len, true);
 }
 
 int base_read_at(ps_storer *st, ps_id id, uint64_t off, void *buf, size_t len, size_t *got)
 {
+	struct store *s = store_of(st);
 	struct resident r;
-	if (resident_pin(store_of(st), id, &r)) {
-		size_t step = off >= r.len ? 0 : (size_t)MIN(r.len - off, (uint64_t)len);
-		memcpy(buf, r.data + MIN(off, r.len), step);
-		resident_unpin(&r);
-		*got = step;
-		return PS_OK;
+	if (resident_find(s, id, &r) && off < r.len) {
+		size_t step = reach(r.len, off, len);
+		if (resident_copy(&s->pool, &r, off, buf, step)) {
+			*got = step;
+			return PS_OK;
+		}
 	}
-	return read_object(store_of(st), id, off, buf, len, got, false);
+	return read_pinned(s, id, off, buf, len, got, false);
 }
 
 /* ---- many reads ---------------------------------------------------------------------------------------------------- */

@@ -14,19 +14,11 @@
 #include <sys/param.h>
 #include <sched.h>
 
+#include "base/sanitizers.h"
 #include "store/base_internal.h"
 #include "store/mapping.h"
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SMALL_REGIONS 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SMALL_REGIONS 1
-#endif
-#endif
-#ifndef SMALL_REGIONS
-#define SMALL_REGIONS 0
-#endif
+enum { SMALL_REGIONS = PS_THREAD_SANITIZER || PS_ADDRESS_SANITIZER };
 enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
 enum {
 	FRAME_MAX = 8 * PAGE, /* that small objects share */
@@ -290,6 +282,13 @@ static void drop_frames(struct pool *pool, uint64_t place, uint64_t bytes)
 	give_back_frames(pool, place, bytes);
 }
 
+/* The frame is locked and not resident any more, its bytes are still there. Who copies them without a pin hears of it (resident.h);
+ * of a frame whose objects are gone their entries tell. */
+static void announce_removal(struct pool *pool)
+{
+	atomic_fetch_add(&pool->removals, 1);
+}
+
 static bool try_evict(struct pool *pool, uint64_t place, bool *keep)
 {
 	_Atomic(uint64_t) *state = pool_state(pool, place);
@@ -310,6 +309,7 @@ static bool try_evict(struct pool *pool, uint64_t place, bool *keep)
 		if (atomic_compare_exchange_weak(state, &old, (old | PAGE_LOCKED) & ~(PAGE_RESIDENT | PAGE_LISTED)))
 			break;
 	}
+	announce_removal(pool);
 	drop_frames(pool, place, pool_state_bytes(old));
 	atomic_store(state, 0);
 	*keep = false;
@@ -681,6 +681,7 @@ void pool_discard(struct pool *pool, uint64_t frame)
 		if (atomic_compare_exchange_weak(state, &old, ((old - 1) | PAGE_LOCKED) & ~PAGE_RESIDENT))
 			break;
 	}
+	announce_removal(pool);
 	drop_frames(pool, frame, pool_state_bytes(old));
 	atomic_store(state, old & PAGE_LISTED);
 	wake_waiters(pool);

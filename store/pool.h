@@ -60,6 +60,8 @@ struct pool {
 	uint64_t region_mask; /* within a region */
 	_Atomic(uint64_t) mapped; /* file bytes that have frames' address space, from 0; grows under store.lock */
 	uint64_t frame_mask[256]; /* of a class: what all places of a frame have in common */
+	_Atomic(uint64_t) removals; /* of frames whose entries stay as they are: moves on before the first byte goes */
+	uint64_t apart[7];          /* each copy looks at it: not on the line of what changes all the time */
 	_Atomic(uint64_t) frame_bytes, dirty_bytes, ahead_bytes; /* ahead: being read for later (prefetch.c) */
 	pthread_mutex_t lock;
 	pthread_cond_t unlocked;
