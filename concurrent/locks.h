@@ -9,8 +9,8 @@
 #include <padstone/storer.h>
 
 #include "base/memory.h"
-#include "concurrent/sync.h"
-#include "concurrent/thread_index.h"
+#include "base/sync.h"
+#include "base/thread_index.h"
 
 enum { CACHE_LINE = 64, LOCK_BUCKETS_DEFAULT = 4096 };
 

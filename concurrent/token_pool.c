@@ -9,7 +9,7 @@
 
 #include "base/fail.h"
 #include "base/tokens.h"
-#include "concurrent/sync.h"
+#include "base/sync.h"
 
 enum { KIND_BITS = 20, BACKGROUND_TURN = 8 };
 

@@ -440,6 +440,7 @@ struct event_queue {
 	struct noted_event items[EVENTS_MAX];
 };
 
+struct known_run; /* large objects that are in memory (known_runs.h) */
 struct redo; /* bytes in the log that their pages do not have yet (redo.c) */
 
 struct store {
@@ -494,6 +495,7 @@ struct store {
 	struct ps_cut *cut; /* those that stand (cut.c), the newest first; guarded by store.lock */
 	const struct ps_commit_watch *watch; /* likewise (watch.c) */
 	struct residency residency;
+	_Atomic(struct known_run *) known_runs; /* NULL before the first */
 };
 
 int ps_base_open_io(struct ps_io *io, bool created, const struct ps_base_options *opts, ps_storer **s);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "store/base_internal.h"
+#include "store/known_runs.h"
 
 enum {
 	LOG_MIN = 8 << 10,
@@ -130,6 +131,7 @@ static void release_store(struct store *s)
 	pthread_mutex_destroy(&s->thread_lock);
 	pthread_cond_destroy(&s->thread_wake);
 	residency_done(s);
+	known_runs_done(s);
 	budget_done(&s->calls);
 	ps_memory_done(&s->memory);
 	free(s);

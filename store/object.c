@@ -8,6 +8,8 @@
 
 #include "store/resident.h"
 
+#include "store/known_runs.h"
+
 int not_found(struct store *s, ps_id id)
 {
 	return ps_fail(PS_ENOTFOUND, "%s: object 0x%llx does not exist", s->path, (unsigned long long)id);
@@ -338,14 +340,14 @@ int base_get_many(ps_storer *st, size_t n, struct ps_get_many *reqs)
 
 /* ---- views ------------------------------------------------------------------------------------------------------------ */
 
-enum view_kind { VIEW_EMPTY = 0, VIEW_PINNED = 1, VIEW_CHUNKS = 2, VIEW_ASSEMBLED = 3 };
+enum view_kind { VIEW_EMPTY = 0, VIEW_PINNED = 1, VIEW_CHUNKS = 2, VIEW_ASSEMBLED = 3, VIEW_IN_SLOT = 4 };
 
-/* A view of one extent is counted by its pin alone: close looks for pins. */
+/* A view of one extent is counted by its pin alone, however that is made: close looks for pins. */
 static void view_fill(struct ps_view *v, ps_storer *st, ps_id id, const void *data, size_t len, enum view_kind kind,
 		      uint64_t a, uint64_t b)
 {
 	*v = (struct ps_view){data, len, id, st, {kind, a, b, 0}};
-	if (kind != VIEW_PINNED)
+	if (kind != VIEW_PINNED && kind != VIEW_IN_SLOT)
 		atomic_fetch_add_explicit(&st->sessions, 1, memory_order_relaxed);
 }
 
@@ -415,11 +417,15 @@ static int view_held(struct store *s, ps_id id, const struct entry *e, uint64_t 
 			return err;
 	}
 	if (entry_kind(e) == ENTRY_MAP) {
+		struct run_mark mark = known_runs_mark(s);
 		prefetch_chunks(s, id, e, off, len);
 		int err = pin_chunks(s, id, e, off / CHUNK, (off + len - 1) / CHUNK, &place, &count);
 		if (err && !fault_heals(s, e, err))
 			return err;
 		if (count) {
+			if (count == (entry_size(e) + CHUNK - 1) / CHUNK)
+				known_runs_note(s, id, e, place, &mark);
+			pin_slots_consider(&s->pool);
 			view_fill(v, &s->storer, id, pool_address(&s->pool, place) + off % CHUNK, len, VIEW_CHUNKS, place, count);
 			return PS_OK;
 		}
@@ -460,17 +466,49 @@ static __attribute__((noinline)) int view_object(struct store *s, ps_id id, uint
 	return err ? store_end_call(s, err) : PS_OK;
 }
 
-int base_view_at(ps_storer *st, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
+/* A large object that is in memory, in one piece. */
+static bool view_run(struct store *s, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
+{
+	struct run run;
+	if (!known_run_pin(s, id, &run))
+		return false;
+	if (whole || (len && off + len <= run.size)) {
+		view_fill(v, &s->storer, id, run.data + off, whole ? (size_t)run.size : len, VIEW_IN_SLOT,
+			  (uint64_t)(uintptr_t)run.slot, 0);
+		return true;
+	}
+	pin_slot_release(run.slot);
+	return false;
+}
+
+static __attribute__((noinline)) int view_pinned(struct store *s, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
 {
 	struct resident r;
-	if (resident_pin(store_of(st), id, &r)) {
+	if (resident_pin(s, id, &r)) {
 		if (whole || (len && off + len <= r.len)) {
-			view_fill(v, st, id, whole ? r.data : r.data + off, whole ? (size_t)r.len : len, VIEW_PINNED, r.frame, 0);
+			view_fill(v, &s->storer, id, r.data + off, whole ? (size_t)r.len : len, VIEW_PINNED, r.frame, 0);
+			pin_slots_consider(&s->pool);
 			return PS_OK;
 		}
 		resident_unpin(&r);
 	}
-	return view_object(store_of(st), id, off, len, whole, v);
+	if (view_run(s, id, off, len, whole, v))
+		return PS_OK;
+	return view_object(s, id, off, len, whole, v);
+}
+
+int base_view_at(ps_storer *st, ps_id id, uint64_t off, size_t len, bool whole, struct ps_view *v)
+{
+	struct store *s = store_of(st);
+	struct resident r;
+	_Atomic(uint64_t) *slot = resident_find(s, id, &r) ? resident_name(&s->pool, &r) : NULL;
+	if (slot && (whole || (len && off + len <= r.len))) {
+		view_fill(v, st, id, r.data + off, whole ? (size_t)r.len : len, VIEW_IN_SLOT, (uint64_t)(uintptr_t)slot, 0);
+		return PS_OK;
+	}
+	if (slot)
+		pin_slot_release(slot);
+	return view_pinned(s, id, off, len, whole, v);
 }
 
 static __attribute__((noinline)) void release_others(struct store *s, const struct ps_view *v)
@@ -478,6 +516,7 @@ static __attribute__((noinline)) void release_others(struct store *s, const stru
 	switch ((enum view_kind)v->hidden[0]) {
 	case VIEW_EMPTY:
 	case VIEW_PINNED:
+	case VIEW_IN_SLOT:
 		break;
 	case VIEW_CHUNKS:
 		unpin_chunks(s, v->hidden[1], v->hidden[2]);
@@ -492,7 +531,9 @@ static __attribute__((noinline)) void release_others(struct store *s, const stru
 
 int base_view_release(ps_storer *st, struct ps_view *v)
 {
-	if (v->hidden[0] == VIEW_PINNED)
+	if (v->hidden[0] == VIEW_IN_SLOT)
+		pin_slot_release((_Atomic(uint64_t) *)(uintptr_t)v->hidden[1]);
+	else if (v->hidden[0] == VIEW_PINNED)
 		pool_unpin(&store_of(st)->pool, v->hidden[1]);
 	else
 		release_others(store_of(st), v);

@@ -17,6 +17,7 @@
 #include "base/sanitizers.h"
 #include "store/base_internal.h"
 #include "store/mapping.h"
+#include "store/pin_slots.h"
 
 enum { SMALL_REGIONS = PS_THREAD_SANITIZER || PS_ADDRESS_SANITIZER };
 enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
@@ -51,6 +52,7 @@ int pool_init(struct pool *pool, struct store *s)
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->unlocked, NULL);
 	spare_frames_init(&pool->spare);
+	pin_slots_init(pool);
 	pool->regions = ps_memory_zalloc(&s->memory, POOL_REGIONS * sizeof(*pool->regions));
 	return pool->regions ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory for the buffer manager", s->path);
 }
@@ -100,6 +102,7 @@ void pool_done(struct pool *pool)
 	ps_memory_free(&s->memory, pool->ring, pool->ring_size * sizeof(*pool->ring));
 	ps_memory_free(&s->memory, pool->dirty, pool->dirty_size * sizeof(*pool->dirty));
 	spare_frames_done(pool);
+	pin_slots_done(pool);
 	pthread_mutex_destroy(&pool->lock);
 	pthread_cond_destroy(&pool->unlocked);
 }
@@ -289,6 +292,14 @@ static void announce_removal(struct pool *pool)
 	atomic_fetch_add(&pool->removals, 1);
 }
 
+/* The frame was locked to leave, and a view has it: it is as it was. Under pool.lock. */
+static void put_back(struct pool *pool, _Atomic(uint64_t) *state, uint64_t was)
+{
+	atomic_fetch_or(state, was & (PAGE_RESIDENT | PAGE_LISTED));
+	atomic_fetch_and(state, ~PAGE_LOCKED);
+	pthread_cond_broadcast(&pool->unlocked);
+}
+
 static bool try_evict(struct pool *pool, uint64_t place, bool *keep)
 {
 	_Atomic(uint64_t) *state = pool_state(pool, place);
@@ -309,7 +320,12 @@ static bool try_evict(struct pool *pool, uint64_t place, bool *keep)
 		if (atomic_compare_exchange_weak(state, &old, (old | PAGE_LOCKED) & ~(PAGE_RESIDENT | PAGE_LISTED)))
 			break;
 	}
+	/* Before the slots are looked through: who names many frames looks at nothing else. */
 	announce_removal(pool);
+	if (pin_slots_name(pool, place)) {
+		put_back(pool, state, old);
+		return false;
+	}
 	drop_frames(pool, place, pool_state_bytes(old));
 	atomic_store(state, 0);
 	*keep = false;
@@ -560,19 +576,6 @@ int pool_pin(struct pool *pool, const struct blob *b, ps_id id, const uint8_t **
 	return PS_OK;
 }
 
-uint64_t pool_pinned_bytes(struct pool *pool)
-{
-	uint64_t bytes = 0;
-	pthread_mutex_lock(&pool->lock);
-	for (size_t i = 0; i < pool->ring_count; i++) {
-		uint64_t place = pool->ring[(pool->ring_head + i) & (pool->ring_size - 1)];
-		uint64_t state = atomic_load(pool_state(pool, place));
-		bytes += state & PAGE_PINS ? pool_state_bytes(state) : 0;
-	}
-	pthread_mutex_unlock(&pool->lock);
-	return bytes;
-}
-
 /* ---- writers ----------------------------------------------------------------------------------------------------- */
 
 /* No byte of an object that is gone comes to lie behind one that is put there. */
@@ -695,8 +698,13 @@ bool pool_lock_frame(struct pool *pool, uint64_t frame)
 	_Atomic(uint64_t) *state = pool_state(pool, frame);
 	uint64_t old = atomic_load(state);
 	while (!(old & (PAGE_PINS | PAGE_LOCKED))) {
-		if (atomic_compare_exchange_weak(state, &old, old | PAGE_LOCKED))
+		if (!atomic_compare_exchange_weak(state, &old, old | PAGE_LOCKED))
+			continue;
+		if (!(old & PAGE_RESIDENT) || !pin_slots_name(pool, frame))
 			return true;
+		atomic_fetch_and(state, ~PAGE_LOCKED);
+		wake_waiters(pool);
+		return false;
 	}
 	return false;
 }

@@ -62,6 +62,10 @@ struct pool {
 	uint64_t frame_mask[256]; /* of a class: what all places of a frame have in common */
 	_Atomic(uint64_t) removals; /* of frames whose entries stay as they are: moves on before the first byte goes */
 	uint64_t apart[7];          /* each copy looks at it: not on the line of what changes all the time */
+	_Atomic(uint64_t) pinning; /* enum pinning, and how often frames were asked for (pin_slots.h) */
+	uint64_t slots_number;     /* what names in slots begin with */
+	_Atomic(bool) slots_left;  /* since they were closed: names of this pool may be in them */
+	pthread_mutex_t slots_lock;
 	_Atomic(uint64_t) frame_bytes, dirty_bytes, ahead_bytes; /* ahead: being read for later (prefetch.c) */
 	pthread_mutex_t lock;
 	pthread_cond_t unlocked;

@@ -1,109 +1,13 @@
 /* Group commit in every order of its steps: three threads put durably into a base store on the simulated
- * disk. Mutexes and conditions of the library are wrapped and run on the scheduler, so a step is what lies
- * between two of them. usage: commit_schedule_test PREEMPTIONS */
-#include <pthread.h>
+ * disk. A step is what lies between two uses of mutexes and conditions. usage: commit_schedule_test PREEMPTIONS */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "concurrent/sync.h"
 #include "store/base_internal.h"
+#include "tests/concurrent/scheduled_mutexes.h"
 #include "tests/concurrent/scheduler.h"
 #include "tests/support/sim_disk.h"
-
-int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
-int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
-int __real_clock_gettime(clockid_t clock, struct timespec *now);
-int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
-int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
-int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
-int __wrap_pthread_cond_broadcast(pthread_cond_t *condition);
-int __wrap_sched_yield(void);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
-
-/* ---- mutexes and conditions by their addresses ---- */
-
-enum { MUTEXES = 64 };
-
-static struct mutex {
-	pthread_mutex_t *key;
-	struct sync_latch latch;
-} mutexes[MUTEXES];
-
-static struct sleeper {
-	pthread_cond_t *condition; /* NULL: awake */
-	struct sync_place place;
-} sleepers[SCHEDULE_THREADS];
-
-static uint64_t fake_us;
-
-static struct sync_latch *latch_of(pthread_mutex_t *mutex)
-{
-	for (unsigned i = 0; i < MUTEXES; i++) {
-		if (!mutexes[i].key)
-			mutexes[i].key = mutex;
-		if (mutexes[i].key == mutex)
-			return &mutexes[i].latch;
-	}
-	abort();
-}
-
-int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
-{
-	if (!schedule_is_exploring())
-		return __real_pthread_mutex_lock(mutex);
-	sync_latch_take(latch_of(mutex));
-	return 0;
-}
-
-int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
-{
-	if (!schedule_is_exploring())
-		return __real_pthread_mutex_unlock(mutex);
-	sync_latch_drop(latch_of(mutex));
-	return 0;
-}
-
-/* Nobody runs between the release and the sleep but by a choice of the scheduler, and then the wake-up is not
- * lost: the sleeper is listed before. */
-int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
-{
-	struct sleeper *self = &sleepers[schedule_thread()];
-	sync_place_init(&self->place);
-	self->condition = condition;
-	sync_latch_drop(latch_of(mutex));
-	(void)sync_sleep(&self->place, SYNC_NO_DEADLINE);
-	sync_latch_take(latch_of(mutex));
-	return 0;
-}
-
-int __wrap_pthread_cond_broadcast(pthread_cond_t *condition)
-{
-	for (unsigned i = 0; schedule_is_exploring() && i < SCHEDULE_THREADS; i++) {
-		if (sleepers[i].condition == condition) {
-			sleepers[i].condition = NULL;
-			sync_wake(&sleepers[i].place);
-		}
-	}
-	return 0;
-}
-
-int __wrap_sched_yield(void)
-{
-	schedule_yield();
-	return 0;
-}
-
-/* Time passes by being asked for: the same in each order. */
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
-{
-	if (!schedule_is_exploring())
-		return __real_clock_gettime(clock, now);
-	fake_us += 10;
-	*now = (struct timespec){(time_t)(fake_us / 1000000), (long)(fake_us % 1000000) * 1000};
-	return 0;
-}
 
 /* ---- the scenarios ---- */
 
@@ -124,10 +28,8 @@ static void begin(void)
 	                                        .log_bytes = 64 << 10,
 	                                        .initial_bytes = 256 << 10,
 	                                        .memory_budget = 8 << 20};
-	memset(mutexes, 0, sizeof(mutexes));
-	memset(sleepers, 0, sizeof(sleepers));
+	scheduled_mutexes_reset();
 	memset(made, 0, sizeof(made));
-	fake_us = 1000000;
 	if (!disk)
 		disk = sim_disk_new(NULL, 0);
 	sim_disk_reset(disk, NULL, 0);

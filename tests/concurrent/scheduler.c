@@ -7,8 +7,8 @@
 #include <string.h>
 #include <ucontext.h>
 
-#include "concurrent/sync.h"
-#include "concurrent/thread_index.h"
+#include "base/sync.h"
+#include "base/thread_index.h"
 
 enum { STACK_BYTES = 512 << 10, STEPS_MAX = 4096, OPTIONS_MAX = 2 * SCHEDULE_THREADS };
 
@@ -29,6 +29,7 @@ static const struct scenario *scenario;
 static unsigned running, bound, used;
 static bool exploring;
 static const char *wrong;
+static void (*interrupted)(void);
 
 /* The choices of this order; those before `depth` were made by the one before it and are made again. */
 static struct choice {
@@ -45,6 +46,11 @@ unsigned schedule_thread(void)
 bool schedule_is_exploring(void)
 {
 	return exploring;
+}
+
+void schedule_on_interrupt(void (*fn)(void))
+{
+	interrupted = fn;
 }
 
 void schedule_fail(const char *what)
@@ -160,7 +166,7 @@ void schedule_yield(void)
 		switch_to(&options[n > 1 ? choose(n) : 0]);
 }
 
-/* ---- what concurrent/sync.h asks for ---- */
+/* ---- what base/sync.h asks for ---- */
 
 void sync_latch_take(struct sync_latch *latch)
 {
@@ -213,6 +219,8 @@ bool sync_can_interrupt(void)
 void sync_interrupt_threads(void)
 {
 	sync_step();
+	if (interrupted)
+		interrupted();
 }
 
 const struct thread_self *thread_self(void)

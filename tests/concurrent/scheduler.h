@@ -27,6 +27,8 @@ struct scenario {
 bool schedule_explore(const struct scenario *scenario, unsigned preemptions);
 /* From a thread of a scenario: this order is wrong. */
 void schedule_fail(const char *what);
+/* From a scenario's begin: called where a thread makes all others complete what they have stored. */
+void schedule_on_interrupt(void (*fn)(void));
 /* Which thread of the scenario is running. */
 unsigned schedule_thread(void);
 /* Between a scenario's begin and its end. */

@@ -13,7 +13,7 @@
 
 #include <padstone/padstone.h>
 
-#include "concurrent/sync.h"
+#include "base/sync.h"
 #include "tests/concurrent/layers.h"
 
 enum { SHORT_MS = 60, LONG_MS = 120000, NS_PER_MS = 1000000 };

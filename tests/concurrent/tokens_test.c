@@ -20,7 +20,7 @@
 #include <padstone/padstone.h>
 
 #include "base/tokens.h"
-#include "concurrent/sync.h"
+#include "base/sync.h"
 
 #define OK(call) assert_int_equal((call), PS_OK)
 #define FAILS(code, call) assert_int_equal((call), (code))

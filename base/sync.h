@@ -3,8 +3,8 @@
  * Every step that another thread can see is preceded by sync_step(), which is nothing in the library. The
  * scheduler of tests/concurrent compiles the same sources with PS_SCHEDULE and takes each step in every
  * order. */
-#ifndef PS_CONCURRENT_SYNC_H
-#define PS_CONCURRENT_SYNC_H
+#ifndef PS_BASE_SYNC_H
+#define PS_BASE_SYNC_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* Which thread this is: a number that is never used again, and a small index that is while the thread lives.
  */
-#ifndef PS_CONCURRENT_THREAD_INDEX_H
-#define PS_CONCURRENT_THREAD_INDEX_H
+#ifndef PS_BASE_THREAD_INDEX_H
+#define PS_BASE_THREAD_INDEX_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* Indexes are bits of a few words: a thread takes the lowest free one at its first call and gives it back
  * when it ends. */
-#include "concurrent/thread_index.h"
+#include "base/thread_index.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

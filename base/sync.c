@@ -1,5 +1,5 @@
 /* Latches that yield, and sleep on a futex. */
-#include "concurrent/sync.h"
+#include "base/sync.h"
 
 #include <errno.h>
 #include <linux/futex.h>

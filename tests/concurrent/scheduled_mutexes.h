@@ -1,0 +1,8 @@
+/* Mutexes, conditions and the clock of the library on the scheduler: linked with --wrap for each of them. */
+#ifndef CONCURRENT_SCHEDULED_MUTEXES_H
+#define CONCURRENT_SCHEDULED_MUTEXES_H
+
+/* From a scenario's begin: nothing is locked, nobody waits, and the time is the same in each order. */
+void scheduled_mutexes_reset(void);
+
+#endif
