@@ -50,12 +50,14 @@ static void committed(void *arg, uint64_t commit, uint64_t bytes)
 		ps_shipper_committed(a->shipper, commit, bytes);
 }
 
-/* By the shipper's thread. */
+/* By the shipper's thread. A log that has no beginning is due a push at once: until then all would be lost
+ * with the machine. One that waits because more was changed than it takes is not, unless commits wait for it.
+ */
 static void log_stands(void *arg)
 {
 	struct ps_attached *a = arg;
 	pthread_mutex_lock(&a->lock);
-	a->log_stands = true;
+	a->log_stands = a->awaits_log || a->state == 0;
 	wake(a);
 	pthread_mutex_unlock(&a->lock);
 }
@@ -272,7 +274,7 @@ static int make_shipper(struct ps_attached *a, ps_storer *s)
 	a->shipping.log.s = s;
 	a->shipping.log.r = a->r;
 	a->shipping.log.clock = a->clock;
-	if (a->awaits_log) {
+	if (a->awaits_log || a->push_ns || a->push_bytes) {
 		a->shipping.wants_push = log_stands;
 		a->shipping.arg = a;
 	}

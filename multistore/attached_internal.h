@@ -58,7 +58,7 @@ struct ps_attached {
 	uint32_t failures; /* in a row */
 	uint64_t retry_at;
 	bool stopped;    /* no background pushes until one by a caller succeeds */
-	bool log_stands; /* it waits for a push, and commits for it */
+	bool log_stands; /* it waits for a push, and commits for it; or there was none yet */
 	int error;
 	char sentence[ATTACHED_SENTENCE];
 	/* Evictions, where local_bytes says. */

@@ -67,7 +67,8 @@ struct ps_multi_options {
 	const struct ps_remote_options *remote_options; /* all else of the network; NULL: defaults */
 	struct ps_remote *remote; /* instead of these four: open, and for longer than the store */
 	uint32_t push_seconds; /* pushed in the background so long after the first commit that is not pushed;
-	                          0: not for that */
+	                          0: not for that. The first time as soon as the log is due, if one is
+	                          shipped: it begins behind a push */
 	uint64_t push_bytes;   /* or once so many bytes of contents are not pushed; 0: not for that */
 	/* Behind a push, what is committed is shipped as a log, so that a lost machine loses no more than
 	 * this. */

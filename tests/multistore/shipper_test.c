@@ -7,13 +7,13 @@
 #include "tests/multistore/hand_clock.h"
 #include "tests/multistore/push_fixture.h"
 
-enum { LONG_MS = 120000 };
+enum { LONG_MS = 120000, LONG_S = 100000 };
 
-static void attach_by(struct world *w, int32_t log_ms, struct ps_clock *clock)
+static void attach_with(struct world *w, int32_t log_ms, uint32_t push_seconds, struct ps_clock *clock)
 {
 	const struct ps_base_options base = stack_base();
 	const struct ps_multi_options options = {
-	    .size = sizeof(options), .remote = w->b->r, .log_ms = log_ms};
+	    .size = sizeof(options), .remote = w->b->r, .log_ms = log_ms, .push_seconds = push_seconds};
 	const struct ps_attached_seams seams = {.clock = clock, .seed = 7};
 	struct ps_attached *a;
 	ps_storer *multi;
@@ -22,6 +22,11 @@ static void attach_by(struct world *w, int32_t log_ms, struct ps_clock *clock)
 	w->s = multi;
 	if (w->concurrent)
 		assert_ok(ps_concurrent_open(multi, NULL, &w->s));
+}
+
+static void attach_by(struct world *w, int32_t log_ms, struct ps_clock *clock)
+{
+	attach_with(w, log_ms, 0, clock);
 }
 
 static void attach(struct world *w, int32_t log_ms)
@@ -63,6 +68,27 @@ static void what_was_waited_for_is_in_a_clone(void **state)
 		expect_clone(&w, w.b->r, 0, &p);
 		picture_free(&p);
 	}
+	world_free(&w);
+}
+
+/* The log has nothing to begin behind: the first push does not wait its seconds. */
+static void a_new_store_is_pushed_as_soon_as_its_log_is_due(void **state)
+{
+	struct world w;
+	struct picture p;
+	(void)state;
+	world_new(&w, "mem", 4);
+	assert_ok(ps_close(w.s));
+	attach_with(&w, LONG_MS, LONG_S, &ps_system_clock);
+	change_some(&w, 10);
+	assert_ok(ps_remote_wait(w.s, LONG_MS));
+	assert_int_equal(status_of(&w).log_groups, 0);
+	change_some(&w, 10);
+	assert_ok(ps_remote_wait(w.s, LONG_MS));
+	assert_int_equal(status_of(&w).log_groups, 1); /* and not a second push */
+	picture_take(&p, w.s);
+	expect_clone(&w, w.b->r, 0, &p);
+	picture_free(&p);
 	world_free(&w);
 }
 
@@ -183,6 +209,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_was_waited_for_is_in_a_clone),
+	    cmocka_unit_test(a_new_store_is_pushed_as_soon_as_its_log_is_due),
 	    cmocka_unit_test(it_comes_by_itself),
 	    cmocka_unit_test(a_network_that_is_away_takes_nothing_back),
 	    cmocka_unit_test(a_store_is_closed_while_it_ships),
