@@ -1,5 +1,6 @@
 /* What a push costs: bytes and requests.
- * usage: push_figures_test [MEBIBYTES]: of the bulk load */
+ * usage: push_figures_test [MEBIBYTES [MEBIBYTES]]: of the bulk load; of a store that is overwritten (by
+ * hand: 64 take a minute) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 
 #include "tests/multistore/push_fixture.h"
 
-static size_t bulk = 24;
+static size_t bulk = 24, overwritten;
 
 enum { OBJECT = 1024, SMALL = 8000, SCATTERED = 1000, CHANGE = 100, SMALL_PUSHES = 20, INDEX_RUNS = 8 };
 
@@ -91,6 +92,60 @@ static void a_bulk_load_is_sent_once_and_little_changes_cost_little(void **state
 	world_free(&w);
 }
 
+/* ---- overwritten ---- */
+
+enum { TIMES = 5, PARTS = 100 };
+
+static void shuffle(struct dice *dice, ps_id *ids, size_t count)
+{
+	for (size_t i = count; i > 1; i--) {
+		size_t other = (size_t)roll_below(dice, i);
+		ps_id id = ids[i - 1];
+		ids[i - 1] = ids[other];
+		ids[other] = id;
+	}
+}
+
+static void replace_all(struct world *w, const ps_id *ids, size_t count)
+{
+	uint8_t bytes[OBJECT];
+	for (size_t i = 0; i < count; i++) {
+		blobs_fill(bytes, sizeof(bytes), roll(&w->dice));
+		assert_ok(ps_replace(w->s, ids[i], bytes, sizeof(bytes)));
+	}
+}
+
+/* Each object five times, in another order each time, pushed after each hundredth of them. */
+static void a_store_overwritten_five_times_costs_at_most_six_times_the_changes(void **state)
+{
+	struct world w;
+	size_t objects = overwritten * 1024, part = objects / PARTS;
+	ps_id *ids = malloc((objects + 1) * sizeof(*ids));
+	uint8_t bytes[OBJECT] = {0};
+	uint64_t sent = 0, requests = 0;
+	(void)state;
+	figures_new(&w);
+	for (size_t i = 0; i < objects; i++)
+		assert_ok(ps_put(w.s, bytes, sizeof(bytes), &ids[i]));
+	(void)push_now(&w);
+	for (unsigned push = 0; push < TIMES * PARTS && objects > 0; push++) {
+		if (push % PARTS == 0)
+			shuffle(&w.dice, ids, objects);
+		replace_all(&w, ids + push % PARTS * part, part);
+		struct ps_push_result r = push_now(&w);
+		sent += r.sent_bytes;
+		requests += r.requests;
+	}
+	double changed = (double)(TIMES * PARTS * part) * OBJECT;
+	if (objects > 0)
+		print_message("overwritten: %.1f MiB changed, %.1f sent (%.2f of it) in %llu requests\n",
+		              changed / 1048576, (double)sent / 1048576, (double)sent / changed,
+		              (unsigned long long)requests);
+	assert_true((double)sent <= 6 * changed);
+	free(ids);
+	world_free(&w);
+}
+
 /* ---- large objects ---- */
 
 enum { PLACES = 16, PLACE_BYTES = 65536 };
@@ -155,8 +210,11 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(of_a_large_object_what_was_written_is_sent),
 	    cmocka_unit_test(a_bulk_load_is_sent_once_and_little_changes_cost_little),
+	    cmocka_unit_test(a_store_overwritten_five_times_costs_at_most_six_times_the_changes),
 	};
 	if (argc > 1)
 		bulk = strtoull(argv[1], NULL, 10);
+	if (argc > 2)
+		overwritten = strtoull(argv[2], NULL, 10);
 	return cmocka_run_group_tests_name("what pushes cost", tests, NULL, NULL);
 }
