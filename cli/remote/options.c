@@ -342,7 +342,7 @@ const struct cli_command cli_remote_commands[] = {
      "Counts, sizes, what headers say without a key, and what follows from it. Reads only.",
      audit_options, 0, 0, cli_run_remote_audit},
     {"remote verify", "",
-     "Compare this machine's index with itself, and read the log of a pushed store.\v"
+     "Check this machine's index, and the log of a pushed store.\v"
      "The index: no pad stands in two places, and all counts agree; that asks no network. The log: what was "
      "shipped behind "
      "the newest state is all there, authentic and in its order. Exit status 5 if something is not. "
