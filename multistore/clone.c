@@ -201,7 +201,7 @@ static int open_base(const struct clone *c, ps_storer **base)
 		memcpy(&options, c->options.base, c->options.base->size);
 	options.mode = PS_OPEN_CREATE_NEW;
 	options.log_bytes = options.log_bytes ? options.log_bytes : log_bytes(c, options.memory_budget);
-	return ps_base_open(c->temporary, &options, base);
+	return ps_restore_open(c->temporary, &options, base);
 }
 
 /* Small contents go to classes, as in a store that multi opens for the first time. */

@@ -136,6 +136,6 @@ int base_backup(ps_storer *st, const char *path, ps_progress_fn fn, void *arg)
 	options.memory_budget = MAX(s->budget / 4, (uint64_t)48 << 20);
 	int err = ps_new_file_begin(path, temporary);
 	if (!err)
-		err = ps_base_open(temporary, &options, &to);
+		err = ps_restore_open(temporary, &options, &to);
 	return err ? err : ps_new_file_end(temporary, path, copy_to(s, to, fn, arg));
 }

@@ -314,7 +314,7 @@ static void init_io_memory(void)
 	ps_memory_init(&io_memory, NULL);
 }
 
-int ps_base_open(const char *path, const struct ps_base_options *opts, ps_storer **out)
+static int open_file(const char *path, const struct ps_base_options *opts, bool draft, ps_storer **out)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct ps_base_options known = {0};
@@ -332,6 +332,7 @@ int ps_base_open(const char *path, const struct ps_base_options *opts, ps_storer
 		return err;
 	pthread_once(&once, init_io_memory);
 	fill_io_options(&how, path, &known);
+	how.draft = draft;
 	err = ps_io_open(&io_memory, &how, &io, &created);
 	if (err == PS_EBUSY && path)
 		return busy(path);
@@ -348,6 +349,16 @@ int ps_base_open(const char *path, const struct ps_base_options *opts, ps_storer
 	if (err && created && !known.use_fd)
 		(void)unlink(path);
 	return err;
+}
+
+int ps_base_open(const char *path, const struct ps_base_options *opts, ps_storer **out)
+{
+	return open_file(path, opts, false, out);
+}
+
+int ps_restore_open(const char *temporary, const struct ps_base_options *opts, ps_storer **out)
+{
+	return open_file(temporary, opts, true, out);
 }
 
 /* ---- closing --------------------------------------------------------------------------------------------------------------- */
@@ -424,6 +435,15 @@ static int finish_writing(struct store *s)
 	return err ? err : write_clean(s);
 }
 
+/* The one flush of a draft, behind its last write. Nobody else has the file any more. */
+static int finish_draft(struct store *s)
+{
+	if (!s->io->draft)
+		return PS_OK;
+	s->io->draft = false;
+	return s->io->ops->flush(s->io);
+}
+
 /* Views of one extent are not counted among the sessions: their pins show. A checkpoint has pins of its own while it writes. */
 static bool has_pinned_views(struct store *s)
 {
@@ -440,6 +460,8 @@ int base_close(ps_storer *st)
 		return ps_fail(PS_EBUSY, "ps_close: views of %s are open", s->path);
 	store_stop_thread(s);
 	int err = s->read_only ? PS_OK : finish_writing(s);
+	if (!err)
+		err = finish_draft(s);
 	store_tell_events(s);
 	struct ps_io *io = s->io;
 	release_store(s);

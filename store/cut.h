@@ -9,6 +9,7 @@
 
 #include "store/storer_impl.h"
 
+struct ps_base_options;
 struct ps_cut;
 struct ps_restore;
 
@@ -78,6 +79,10 @@ PS_CHECKED int ps_cut_unchanged(struct ps_cut *cut, ps_id first, ps_id last, uin
 void ps_cut_skip(struct ps_cut *cut, ps_id last);
 void ps_cut_end(struct ps_cut *cut);
 
+/* Makes a store for a restore in a new file, whose name is not its own yet: nothing that happens to it is durable, whatever a call says, before
+ * ps_close returns PS_OK; then all of it is, by one flush. What a crash leaves under that name is to be deleted. As ps_base_open with
+ * PS_OPEN_CREATE_NEW. */
+PS_CHECKED int ps_restore_open(const char *temporary, const struct ps_base_options *options, ps_storer **s);
 /* Fills a store that has no object and never had one: objects in the order of slots, each id once. What readers see before the end is a
  * part of it; nobody else can write (PS_EREADONLY), and a restore that was aborted, failed or cut off leaves it so for ever: a file to be
  * deleted. PS_EEXIST: there are objects. PS_EBUSY: another restore. Ids that the store gives later continue those of the source. */

@@ -59,6 +59,10 @@ struct ps_io {
 	bool direct;        /* O_DIRECT is in force */
 	uint32_t alignment; /* of offsets, lengths and (direct) buffers: 512 or 4096 */
 	const char *path;   /* for sentences; owned by the implementation */
+	/* A new file that nobody opens before it has its own name, and that is thrown away after a crash: flushes are left
+	 * out, and `sync` means nothing. Its owner flushes once when it is no draft any more (ps_restore_open). Changed only
+	 * while no other thread uses the file. */
+	bool draft;
 	/* Whose tokens requests, flushes and changes of the file's space hold while they are in flight; NULL: none are
 	 * asked for. Atomic: a store's thread may be at work when its owner sets it. What waits for a token is not
 	 * started: with a pool, requests that are not alone begin when the first of them is waited for. */
@@ -99,6 +103,7 @@ struct ps_io_open {
 	bool create;           /* make the file if it is not there */
 	bool exclusive;        /* PS_EEXIST if it is there */
 	bool buffered;         /* do not try O_DIRECT */
+	bool draft;            /* the new file is one */
 	uint32_t mode;         /* of a new file; 0: 0600 */
 };
 

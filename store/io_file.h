@@ -49,6 +49,8 @@ void io_request_finish(struct ps_io_request *request, int errnum);
 int io_request_result(struct io_file *file, const struct ps_io_request *request);
 /* The bytes behind the file's end, `moved` bytes into a read, are zeros. */
 void io_request_zero_rest(struct ps_io_request *request, size_t moved);
+/* Of a write, for pwritev2() and its like. */
+int io_write_flags(const struct io_file *file, const struct ps_io_request *request);
 int io_file_flush(struct ps_io *io);
 int io_file_allocate(struct ps_io *io, uint64_t offset, uint64_t len);
 int io_file_punch(struct ps_io *io, uint64_t offset, uint64_t len);

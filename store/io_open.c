@@ -293,7 +293,8 @@ int ps_io_open(struct ps_memory *memory, const struct ps_io_open *how, struct ps
 		return err;
 	}
 	choose_direct(file, how->buffered);
-	if (made)
+	file->io.draft = made && how->draft;
+	if (made && !how->draft)
 		err = sync_directory(file);
 	if (err == PS_OK)
 		err = choose_method(file, how->kind);

@@ -77,13 +77,18 @@ void io_request_zero_rest(struct ps_io_request *request, size_t moved)
 	memset((char *)request->data + moved, 0, request->len - moved);
 }
 
-static ssize_t transfer_once(int fd, const struct ps_io_request *request, size_t moved)
+int io_write_flags(const struct io_file *file, const struct ps_io_request *request)
+{
+	return request->op == PS_IO_WRITE_SYNC && !file->io.draft ? RWF_DSYNC : 0;
+}
+
+static ssize_t transfer_once(const struct io_file *file, const struct ps_io_request *request, size_t moved)
 {
 	struct iovec part = {(char *)request->data + moved, request->len - moved};
 	off_t offset = (off_t)(request->offset + moved);
 	if (request->op == PS_IO_READ)
-		return preadv2(fd, &part, 1, offset, 0);
-	return pwritev2(fd, &part, 1, offset, request->op == PS_IO_WRITE_SYNC ? RWF_DSYNC : 0);
+		return preadv2(file->fd, &part, 1, offset, 0);
+	return pwritev2(file->fd, &part, 1, offset, io_write_flags(file, request));
 }
 
 void io_file_run(struct io_file *file, struct ps_io_request *request, size_t moved)
@@ -94,7 +99,7 @@ void io_file_run(struct io_file *file, struct ps_io_request *request, size_t mov
 	int again = 0;
 	moved -= moved % grain;
 	while (moved < request->len) {
-		ssize_t n = transfer_once(file->fd, request, moved);
+		ssize_t n = transfer_once(file, request, moved);
 		if (n < 0 && (errno == EINTR || (errno == EAGAIN && again++ < AGAIN_MAX))) {
 			sched_yield();
 			continue;
@@ -147,6 +152,8 @@ int io_file_flush(struct ps_io *io)
 {
 	struct io_file *file = io_file_of(io);
 	struct ps_tokens *tokens = ps_io_tokens(io);
+	if (io->draft)
+		return PS_OK;
 	atomic_fetch_add_explicit(&file->flushes, 1, memory_order_relaxed);
 	ps_tokens_take(tokens, PS_TOKEN_DISK);
 	int errnum = fdatasync(file->fd) == 0 ? 0 : errno;

@@ -61,8 +61,8 @@ static void prepare(struct uring_file *uring, struct ps_io_request *request)
 		io_uring_prep_read(sqe, uring->file.fd, request->data, len, request->offset);
 	else
 		io_uring_prep_write(sqe, uring->file.fd, request->data, len, request->offset);
-	if (request->op == PS_IO_WRITE_SYNC)
-		sqe->rw_flags = RWF_DSYNC;
+	if (request->op != PS_IO_READ)
+		sqe->rw_flags = io_write_flags(&uring->file, request);
 	io_uring_sqe_set_data(sqe, request);
 }
 
