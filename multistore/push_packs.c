@@ -57,6 +57,8 @@ static void *send_pack(void *arg)
 {
 	struct sender *s = arg;
 	(void)ps_tokens_set_class(s->class);
+	if (s->class == PS_TOKEN_BACKGROUND)
+		ps_thread_stand_back();
 	const struct ps_remote_put options = {
 	    .size = sizeof(options), .progress = still_wanted, .progress_arg = s};
 	s->err = ps_remote_put_stream(s->r, s->name, PS_SIZE_UNKNOWN, read_pipe, s, &options);

@@ -1,6 +1,7 @@
 /* Pushes and clones: histories by chance, each kept state compared with the store as it was.
  * usage: push_test SCHEME [HISTORIES] */
 #include <dirent.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,17 @@ static void a_large_object_spans_packs(void **state)
 	world_free(&w);
 }
 
+/* By way of the linker's --wrap: how many threads have ever stood back. */
+static atomic_uint stood_back;
+
+void __real_ps_thread_stand_back(void);
+void __wrap_ps_thread_stand_back(void);
+void __wrap_ps_thread_stand_back(void)
+{
+	atomic_fetch_add(&stood_back, 1);
+	__real_ps_thread_stand_back();
+}
+
 /* Threads of this process that leave processors to others. */
 static unsigned threads_that_stand_back(void)
 {
@@ -88,7 +100,8 @@ static unsigned threads_that_stand_back(void)
 	return count;
 }
 
-/* It seals in workers of its own; the caller's thread and what callers put are as before. */
+/* It seals in workers of its own, and has a thread for each pack; the caller's thread and what callers put
+ * are as before. */
 static void a_push_leaves_processors_to_others(void **state)
 {
 	struct world w;
@@ -101,6 +114,7 @@ static void a_push_leaves_processors_to_others(void **state)
 	w.options.urgent = 1;
 	(void)push_now(&w);
 	assert_int_equal(threads_that_stand_back(), 0);
+	atomic_store(&stood_back, 0);
 	assert_null(w.b->r->background);
 	w.options.urgent = 0;
 	w.options.pack_bytes = 100000;
@@ -109,6 +123,7 @@ static void a_push_leaves_processors_to_others(void **state)
 	struct ps_push_result r = push_now(&w);
 	assert_true(r.packs > 9);
 	assert_true(threads_that_stand_back() >= w.b->options.workers);
+	assert_true(atomic_load(&stood_back) >= w.b->options.workers + r.packs);
 	assert_int_equal(ps_tokens_class(), PS_TOKEN_FOREGROUND);
 	ps_workers_figures(w.b->r->background, &background);
 	assert_true(background.by_op[PS_NET_CREATE] + background.by_op[PS_NET_REPLACE] > r.packs);
