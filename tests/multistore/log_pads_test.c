@@ -201,10 +201,13 @@ static void every_pad_is_accounted_for(void **state)
 	}
 	expect_accounted(&l, 0);
 	l.w.options.history = 0;
-	push(&l);
-	push(&l);
-	assert_true(let_go(&l) > 0); /* packs that are in no state any more, but in the network's head */
-	expect_accounted(&l, 0);
+	uint64_t waited = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		push(&l);
+		waited += let_go(&l);
+		expect_accounted(&l, 0);
+	}
+	assert_true(waited > 0); /* packs that are in no state any more, but in the network's head */
 	(void)sync_machine(l.w.b);
 	assert_int_equal(let_go(&l), 0);
 	expect_accounted(&l, 0);
