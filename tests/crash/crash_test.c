@@ -42,7 +42,7 @@ static const struct mode modes[] = {
       .nest_one_in = 97,
       .nest_again_one_in = 61,
       .write_one_in = 13},
-     1100000,
+     1010000,
      40},
 };
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { DEPTHS = 3, TIME_ONE_IN = 8 };
+enum { DEPTHS = 3, TIME_ONE_IN = 128 };
 
 /* One exploration: of a script's trace, or of what a recovery wrote. */
 struct level {

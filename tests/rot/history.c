@@ -230,13 +230,13 @@ static bool look_at(const struct history *h, ps_storer *s, size_t object, struct
 		look->damaged++;
 		if (!ps_last_error_message()[0])
 			return wrong(why, id, "damage without a sentence", f->err);
-		return look_otherwise(s, id, f, why);
+		return look->brief || look_otherwise(s, id, f, why);
 	}
 	if (f->err != PS_OK && f->err != PS_ENOTFOUND)
 		return wrong(why, id, "get", f->err);
 	if (!narrow(h, object, look, bytes, len, why))
 		return false;
-	return f->err == PS_ENOTFOUND || look_otherwise(s, id, f, why);
+	return f->err == PS_ENOTFOUND || look->brief || look_otherwise(s, id, f, why);
 }
 
 struct listing {
@@ -288,6 +288,15 @@ bool history_look_at(const struct history *h, ps_storer *s, uint64_t objects, si
 	return true;
 }
 
+bool history_check(ps_storer *s, struct look *look, char why[HISTORY_WHY])
+{
+	look->check = ps_check(s, PS_CHECK_FULL, NULL, NULL);
+	if (look->check != PS_OK && look->check != PS_ECORRUPT)
+		return wrong(why, PS_ID_NONE, "check", look->check);
+	return look->check == PS_ECORRUPT || !look->damaged ||
+	       wrong(why, PS_ID_NONE, "check found no damage where reads did", look->check);
+}
+
 bool history_look(const struct history *h, ps_storer *s, size_t low, size_t high, struct look *look,
                   char why[HISTORY_WHY])
 {
@@ -298,11 +307,5 @@ bool history_look(const struct history *h, ps_storer *s, size_t low, size_t high
 		if (!look_at(h, s, i, look, why))
 			return false;
 	}
-	if (!look_at_list(h, s, look, why))
-		return false;
-	look->check = ps_check(s, PS_CHECK_FULL, NULL, NULL);
-	if (look->check != PS_OK && look->check != PS_ECORRUPT)
-		return wrong(why, PS_ID_NONE, "check", look->check);
-	return look->check == PS_ECORRUPT || !look->damaged ||
-	       wrong(why, PS_ID_NONE, "check found no damage where reads did", look->check);
+	return look_at_list(h, s, look, why) && history_check(s, look, why);
 }

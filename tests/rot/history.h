@@ -50,6 +50,7 @@ struct look {
 	size_t low, high; /* the commits that explain all that was found */
 	int check;        /* what ps_check (full) said */
 	size_t damaged;   /* objects that cannot be read */
+	bool brief;       /* set by the caller: each object is only got, not also read in part */
 	struct found found[HISTORY_OBJECTS];
 };
 
@@ -63,5 +64,8 @@ bool history_look(const struct history *h, ps_storer *s, size_t low, size_t high
  * check. What look has of other objects is left as it is. */
 bool history_look_at(const struct history *h, ps_storer *s, uint64_t objects, size_t low, size_t high,
                      struct look *look, char why[HISTORY_WHY]);
+
+/* What a full check says, in look->check; false if it contradicts what was read. */
+bool history_check(ps_storer *s, struct look *look, char why[HISTORY_WHY]);
 
 #endif

@@ -15,8 +15,16 @@
 
 #include "store/base_format.h"
 #include "tests/rot/rot_image.h"
+#include "tests/rot/standing.h"
 
-enum { QUICK_STEP = 1597, WRITE_ONE_IN = 61, WHOLE_ONE_IN = 7, MANY = 10 };
+enum {
+	QUICK_STEP = 1597,
+	WRITE_ONE_IN = 61,
+	WHOLE_ONE_IN = 31,
+	OPEN_ONE_IN = 7,
+	SOUND_ONE_IN = 3001,
+	MANY = 10
+};
 
 static struct images images;
 static struct sim_disk *disk;
@@ -24,14 +32,29 @@ static uint64_t bit_step = QUICK_STEP;
 
 struct counts {
 	uint64_t states, refused, damaged, harmless;
+	uint64_t standing; /* of the states: read in a store that was open already */
 	unsigned wrong;
 };
 
 static void say(const char *what, const struct counts *c)
 {
-	print_message("%s: %llu states: %llu refused, %llu with damage found, %llu harmless\n", what,
+	print_message("%s: %llu states: %llu refused, %llu with damage found, %llu harmless", what,
 	              (unsigned long long)c->states, (unsigned long long)c->refused,
 	              (unsigned long long)c->damaged, (unsigned long long)c->harmless);
+	print_message(c->standing ? "; %llu in an open store\n" : "\n", (unsigned long long)c->standing);
+}
+
+static void tell(struct counts *c, const char *what, const char *why)
+{
+	print_error("%s: %s\n", what, why);
+	c->wrong++;
+}
+
+static void count(struct counts *c, const struct rot_verdict *v)
+{
+	c->refused += v->open != PS_OK;
+	c->damaged += v->open == PS_OK && v->damaged;
+	c->harmless += v->open == PS_OK && v->harmless;
 }
 
 static void judge(struct counts *c, const char *what, const uint8_t *bytes, uint64_t size,
@@ -40,14 +63,10 @@ static void judge(struct counts *c, const char *what, const uint8_t *bytes, uint
 	char why[HISTORY_WHY] = "";
 	struct rot_verdict v;
 	c->states++;
-	if (!rot_judge(disk, &images.history, bytes, size, limits, &v, why)) {
-		print_error("%s: %s\n", what, why);
-		c->wrong++;
-		return;
-	}
-	c->refused += v.open != PS_OK;
-	c->damaged += v.open == PS_OK && v.damaged;
-	c->harmless += v.open == PS_OK && v.harmless;
+	if (rot_judge(disk, &images.history, bytes, size, limits, &v, why))
+		count(c, &v);
+	else
+		tell(c, what, why);
 }
 
 /* Nothing newer stands behind the last block of a log: with it goes its commit, as with a torn write. */
@@ -81,56 +100,105 @@ static void images_are_sound(void **state)
 
 /* Who reads a sector of the undamaged store. */
 struct reader {
-	bool any;         /* opening, reading, checking, writing or closing: in other sectors no bit counts */
+	bool any; /* opening, reading, checking, writing or closing: in other sectors no bit counts, nor where
+	             a write comes first */
 	bool opening;     /* opening and closing: then damage may reach everything */
 	uint64_t objects; /* reading these, each in a store of which nothing was read before */
+	bool again;       /* reading one of these once more in an open store, or if there are none a check */
 };
 
-static void watch(const struct image *image, const struct rot_limits *limits, bool *seen)
+static void watch(const struct image *image, const struct rot_limits *limits, uint8_t *touched)
 {
 	struct counts c = {0};
-	memset(seen, 0, image->size / SECTOR * sizeof(*seen));
-	sim_disk_watch_reads(disk, seen, image->size / SECTOR);
+	memset(touched, SIM_UNTOUCHED, image->size / SECTOR);
+	sim_disk_watch(disk, touched, image->size / SECTOR);
 	judge(&c, "as it was", image->bytes, image->size, limits);
-	sim_disk_watch_reads(disk, NULL, 0);
+	sim_disk_watch(disk, NULL, 0);
 	assert_int_equal(c.wrong, 0);
+}
+
+static void find_read_again(struct reader *readers, struct standing *standing)
+{
+	for (size_t object = 0; object <= images.history.objects; object++) {
+		uint64_t bit = object < images.history.objects ? (uint64_t)1 << object : 0;
+		const uint8_t *touched = standing_reads(standing, bit);
+		for (size_t i = 0; i < standing->sectors; i++)
+			readers[i].again |=
+			    touched[i] == SIM_READ && (bit ? readers[i].objects & bit : !readers[i].objects);
+	}
 }
 
 static struct reader *readers_of(const struct image *image, struct rot_limits limits)
 {
 	size_t count = image->size / SECTOR;
 	struct reader *readers = calloc(count, sizeof(*readers));
-	bool *seen = calloc(count, sizeof(*seen));
-	assert_true(readers && seen && images.history.objects <= 64);
+	uint8_t *touched = malloc(count);
+	assert_true(readers && touched && images.history.objects <= 64);
 	for (int write = 0; write < 2; write++) {
 		limits.write = write;
-		watch(image, &limits, seen);
+		watch(image, &limits, touched);
 		for (size_t i = 0; i < count; i++)
-			readers[i].any |= seen[i];
+			readers[i].any |= touched[i] == SIM_READ;
 	}
 	limits.write = false;
 	limits.reach_only = true;
-	watch(image, &limits, seen);
+	watch(image, &limits, touched);
 	for (size_t i = 0; i < count; i++)
-		readers[i].opening = seen[i];
+		readers[i].opening = touched[i] == SIM_READ;
 	for (size_t object = 0; object < images.history.objects; object++) {
 		limits.reach = (uint64_t)1 << object;
-		watch(image, &limits, seen);
+		watch(image, &limits, touched);
 		for (size_t i = 0; i < count; i++)
-			readers[i].objects |= seen[i] ? limits.reach : 0;
+			readers[i].objects |= touched[i] == SIM_READ ? limits.reach : 0;
 	}
-	free(seen);
+	free(touched);
 	return readers;
 }
 
-/* A bit that only reads of some objects come by cannot change what other calls do before one of these reads:
+/* A bit that only reads of some objects come by, or only a check, cannot change what other calls do before:
  * so these are enough, and only now and then everything is looked at, by which it shows that nobody else was
- * reached. */
-static void limit_reach(struct rot_limits *limits, const struct reader *reader, uint64_t state)
+ * reached. Nor can it change how the store opens: most of them need no open of their own. True for those. */
+static bool limit_reach(struct rot_limits *limits, const struct reader *reader, uint64_t state)
 {
 	limits->write = state % WRITE_ONE_IN == 0;
 	limits->reach = reader->opening ? 0 : reader->objects;
-	limits->reach_only = limits->reach != 0 && !limits->write && state % WHOLE_ONE_IN != 0;
+	bool whole = reader->opening || limits->write || state % WHOLE_ONE_IN == 0;
+	limits->reach_only = limits->reach != 0 && !whole;
+	return reader->again && !whole && (!limits->reach || state % OPEN_ONE_IN != 0);
+}
+
+static void judge_standing(struct counts *c, const char *what, struct standing *standing,
+                           const struct rot_limits *limits, uint64_t sector)
+{
+	char why[HISTORY_WHY] = "";
+	struct rot_verdict v;
+	c->states++;
+	c->standing++;
+	if (standing_judge(standing, limits, sector, &v, why))
+		count(c, &v);
+	else
+		tell(c, what, why);
+}
+
+static void judge_bit(struct counts *c, struct standing *standing, const uint8_t *bytes, uint64_t bit,
+                      const struct reader *reader, struct rot_limits *limits)
+{
+	char what[80];
+	bool stands = limit_reach(limits, reader, c->states);
+	snprintf(what, sizeof(what), "bit %llu of byte %llu", (unsigned long long)bit % 8,
+	         (unsigned long long)bit / 8);
+	if (stands)
+		judge_standing(c, what, standing, limits, bit / 8 / SECTOR);
+	else
+		judge(c, what, bytes, standing->sectors * SECTOR, limits);
+}
+
+/* Nothing of all that was found stays behind in the store. */
+static void judge_soundness(struct counts *c, struct standing *standing)
+{
+	char why[HISTORY_WHY] = "";
+	if (!standing_is_sound(standing, why))
+		tell(c, "the open store, all bits as they were", why);
 }
 
 /* All of its bits at once; it is never read, so that stands for each of them. */
@@ -155,10 +223,12 @@ static void any_bit_flipped(void **state)
 	const struct image *image = *state;
 	uint8_t *bytes = copy_of(image);
 	struct counts c = {0};
+	struct standing standing;
 	struct rot_limits limits = limits_of(image);
-	char what[80];
 	limits.must_open = image == &images.clean;
 	struct reader *readers = readers_of(image, limits);
+	standing_open(&standing, &images.history, image, bytes);
+	find_read_again(readers, &standing);
 	for (uint64_t bit = 0; bit < image->size * 8 && c.wrong < MANY; bit += bit_step) {
 		uint64_t sector = bit / 8 / SECTOR;
 		if (!readers[sector].any) {
@@ -167,17 +237,18 @@ static void any_bit_flipped(void **state)
 			continue;
 		}
 		bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
-		limit_reach(&limits, &readers[sector], c.states);
-		snprintf(what, sizeof(what), "bit %llu of byte %llu", (unsigned long long)bit % 8,
-		         (unsigned long long)bit / 8);
-		judge(&c, what, bytes, image->size, &limits);
+		judge_bit(&c, &standing, bytes, bit, &readers[sector], &limits);
 		bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		if (c.states % SOUND_ONE_IN == 0)
+			judge_soundness(&c, &standing);
 	}
+	judge_soundness(&c, &standing);
+	standing_close(&standing);
 	free(readers);
 	free(bytes);
 	say("bits", &c);
 	assert_int_equal(c.wrong, 0);
-	assert_true(c.damaged > 0 && c.harmless > 0);
+	assert_true(c.damaged > 0 && c.harmless > 0 && c.standing > 0);
 }
 
 static bool in_log(const struct image *image, uint64_t block)

@@ -29,8 +29,8 @@ struct sim_disk {
 	bool fail_forever, flush_failed;
 	uint64_t changes_after;
 	struct ps_io_stats stats;
-	bool *seen; /* sectors that were read, or NULL */
-	uint64_t seen_count;
+	uint8_t *touched; /* how sectors were first, or NULL */
+	uint64_t touched_count;
 };
 
 static void *grown(void *memory, size_t bytes)
@@ -104,11 +104,26 @@ static void read_bytes(const struct sim_disk *disk, uint64_t offset, uint8_t *to
 	}
 }
 
+static void touch(struct sim_disk *disk, uint64_t offset, uint64_t end, uint8_t how)
+{
+	for (uint64_t i = offset / SIM_SECTOR; i < disk->touched_count && i * SIM_SECTOR < end; i++) {
+		if (disk->touched[i] == SIM_UNTOUCHED)
+			disk->touched[i] = how;
+	}
+}
+
+void sim_disk_watch(struct sim_disk *disk, uint8_t *touched, uint64_t count)
+{
+	disk->touched = touched;
+	disk->touched_count = touched ? count : 0;
+}
+
 /* from NULL: zeros. */
 static void write_bytes(struct sim_disk *disk, uint64_t offset, const uint8_t *from, uint64_t len)
 {
 	uint64_t end = offset + len;
 	make_room(disk, end);
+	touch(disk, offset, end, SIM_WRITTEN);
 	for (uint64_t part; offset < end; offset += part) {
 		part = part_in_page(offset, end);
 		uint8_t *page = page_to_write(disk, offset / PAGE, part == PAGE);
@@ -124,6 +139,7 @@ static void write_bytes(struct sim_disk *disk, uint64_t offset, const uint8_t *f
 static void set_size(struct sim_disk *disk, uint64_t size)
 {
 	if (size < disk->size) {
+		touch(disk, size, disk->size, SIM_WRITTEN);
 		if (disk->base_end > size)
 			disk->base_end = size;
 		for (uint64_t offset = size, part; offset < disk->size; offset += part) {
@@ -201,17 +217,7 @@ static void run_read(struct sim_disk *disk, const struct ps_io_request *request)
 	disk->stats.reads++;
 	disk->stats.bytes_read += request->len;
 	read_bytes(disk, request->offset, request->data, request->len);
-	for (uint64_t at = request->offset; disk->seen && at < request->offset + request->len;
-	     at += SIM_SECTOR) {
-		if (at / SIM_SECTOR < disk->seen_count)
-			disk->seen[at / SIM_SECTOR] = true;
-	}
-}
-
-void sim_disk_watch_reads(struct sim_disk *disk, bool *seen, uint64_t count)
-{
-	disk->seen = seen;
-	disk->seen_count = count;
+	touch(disk, request->offset, request->offset + request->len, SIM_READ);
 }
 
 static void sim_submit(struct ps_io *io, struct ps_io_request *const *requests, size_t n)

@@ -71,8 +71,11 @@ uint64_t sim_disk_faults(const struct sim_disk *disk); /* how many were made to 
  * that means it when it says read-only makes none. */
 uint64_t sim_disk_changes_after_failed_flush(const struct sim_disk *disk);
 
-/* From now on notes in seen[sector] which of the first `count` sectors are read; NULL ends it. */
-void sim_disk_watch_reads(struct sim_disk *disk, bool *seen, uint64_t count);
+/* From now on notes in touched[sector] how the first `count` sectors, those that are still untouched, are
+ * touched first; NULL ends it. What is written before it is read does not depend on what the image has there.
+ */
+enum { SIM_UNTOUCHED, SIM_READ, SIM_WRITTEN };
+void sim_disk_watch(struct sim_disk *disk, uint8_t *touched, uint64_t count);
 
 /* Flushes and the sync of writes succeed and make nothing durable: they are missing in the trace. */
 void sim_disk_lie(struct sim_disk *disk, bool on);
