@@ -59,7 +59,6 @@ static void *work(void *arg)
 		int err = PS_OK;
 		if (atomic_exchange(&s->relaxed_waiting, false))
 			err = log_sync(&s->log);
-		store_prewrite(s);
 		if (!err && atomic_exchange(&s->checkpoint_due, false))
 			err = checkpoint_if_wanted(s);
 		if (err)

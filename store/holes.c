@@ -248,7 +248,6 @@ void space_trim(struct store *s)
 	uint64_t tail = 0;
 	pthread_mutex_lock(&s->lock);
 	bool known = s->writing && s->space.ready && !s->space.rebuild;
-	prewrite_give_back(&s->space);
 	bool has_tail = known && has_free_tail(&s->space, &tail);
 	bool all = known && !s->space.below && much_was_written(s);
 	uint64_t least = all ? MAX(s->space.end / PIECE_SHARE, (uint64_t)HOLE_MIN)

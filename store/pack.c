@@ -14,9 +14,7 @@
 enum {
 	ROOT_PAGES = 64, /* that one request to the root asks for at most */
 	ROOMY = 128,     /* bytes behind the last content: with fewer a page is full */
-	LEAST_BYTES = 32 << 10,
-	PREWRITE_MOST =
-	    128 << 10, /* all of a batch: for more, zeros cost more than the journal's commit does */
+	LEAST_BYTES = 32 << 10
 };
 
 struct packing {
@@ -116,10 +114,8 @@ static bool take_room(struct packing *p, size_t at, size_t end)
 {
 	struct store *s = p->s;
 	uint64_t bytes = 0, most = MIN((uint64_t)ROOT_PAGES * PAGE, s->budget / 64);
-	bool first = at == p->first[0];
 	for (; at < end && bytes < most; at++)
 		bytes += extent_len(change_at(p, at)->nbytes);
-	bool small = first && at == end && bytes <= PREWRITE_MOST;
 	bytes = MAX(bytes & ~(uint64_t)(PAGE - 1), (uint64_t)PAGE);
 	pthread_mutex_lock(&s->lock);
 	int err = store_begin_writing(s);
@@ -127,8 +123,6 @@ static bool take_room(struct packing *p, size_t at, size_t end)
 		err = space_alloc_pages(&s->space, bytes, &p->room);
 	if (err)
 		p->room.len = 0;
-	if (small)
-		prewrite_want(&s->space);
 	s->uncommitted_bytes += p->room.len;
 	pthread_mutex_unlock(&s->lock);
 	return !err;

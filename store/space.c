@@ -152,13 +152,11 @@ static int root_alloc(struct space *sp, uint64_t len, struct ps_extent *extent)
 	return err;
 }
 
-/* Those for the table, and those that were written ahead. */
-static void close_kept_pages(struct space *sp)
+static void close_table_pages(struct space *sp)
 {
 	if (sp->pages.len)
 		(void)sp->root->ops->free(sp->root, sp->pages, NULL);
 	sp->pages.len = 0;
-	prewrite_give_back(sp);
 }
 
 static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *extent)
@@ -172,8 +170,8 @@ static int alloc_or_grow(struct space *sp, uint64_t len, struct ps_extent *exten
 		space_retry_held(sp);
 		return root_alloc(sp, len, extent);
 	}
-	if (err == PS_ENOSPC) {
-		close_kept_pages(sp);
+	if (err == PS_ENOSPC && sp->pages.len) {
+		close_table_pages(sp);
 		if (root_alloc(sp, len, extent) == PS_OK)
 			return PS_OK;
 	}
@@ -324,8 +322,6 @@ int space_alloc_pages(struct space *sp, uint64_t bytes, struct ps_extent *extent
 {
 	space_reclaim(sp);
 	int err = sp->below || much_is_forgotten(sp) ? PS_ENOTSUP : PS_ENOSPC;
-	if (err == PS_ENOSPC && prewrite_take(sp, bytes, extent))
-		err = PS_OK;
 	for (uint64_t len = bytes; len && err == PS_ENOSPC; len = len / 2 & ~(uint64_t)(PAGE - 1))
 		err = alloc_pages(sp, len, extent);
 	if (err == PS_ENOSPC)
@@ -433,11 +429,6 @@ int space_alloc_slots(struct space *sp, unsigned class, uint64_t count, struct p
 	return err ? err : enter_slabs(sp, g, run);
 }
 
-int space_alloc_free(struct space *sp, uint64_t len, struct ps_extent *extent)
-{
-	return root_alloc(sp, len, extent);
-}
-
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent)
 {
 	struct ps_allocator_stats stats;
@@ -481,7 +472,7 @@ static int alloc_table_page(struct space *sp, struct ps_extent *extent)
 {
 	space_reclaim(sp);
 	if (sp->below)
-		close_kept_pages(sp);
+		close_table_pages(sp);
 	else if (!sp->pages.len)
 		refill_table_pages(sp);
 	if (!sp->pages.len)
@@ -515,7 +506,7 @@ void space_fill_reserve(struct space *sp)
 void space_give_reserve(struct space *sp)
 {
 	close_open_pages(sp);
-	close_kept_pages(sp);
+	close_table_pages(sp);
 	sp->reserve_want = 0;
 	while (sp->reserve_count)
 		(void)sp->root->ops->free(sp->root, (struct ps_extent){sp->reserve[--sp->reserve_count], PAGE}, NULL);
@@ -556,7 +547,7 @@ void space_give_reserve_back(struct space *sp)
 int space_cut_tail(struct space *sp, uint64_t *end)
 {
 	close_open_pages(sp);
-	close_kept_pages(sp);
+	close_table_pages(sp);
 	if (sp->slots)
 		ps_omni_trim(sp->slots);
 	int err = ps_root_shrink(sp->root, 0, end);

@@ -25,13 +25,6 @@ struct freed {
 /* A page at each GiB stays unused, so that no extent spans two regions of address space. */
 enum { HOLDS = 1024, RESERVE_MAX = 64, SPACE_FENCE = 1 << 30 };
 struct rebuild;
-/* Runs of free pages that were written with zeros, for small batches (prewrite.c). */
-struct prewritten {
-	struct ps_extent run[2]; /* counted in uncommitted_bytes; [0] is used first */
-	bool wanted;             /* the store's thread shall write one */
-	bool writing, given_back; /* it does; what it writes is to go back all the same */
-};
-
 struct space {
 	struct store *store;
 	struct ps_allocator *root;
@@ -57,7 +50,6 @@ struct space {
 	struct ps_extent open;         /* wholly empty pages that small objects fill */
 	uint64_t run_end;              /* of the pages for small contents that were last taken */
 	struct ps_extent pages;        /* where the table's next pages come from */
-	struct prewritten prewritten;
 	uint64_t reserve[RESERVE_MAX]; /* pages for the table when nothing else is left */
 	unsigned reserve_count, reserve_want;
 	bool sparse;           /* the file had holes when it was opened */
@@ -83,8 +75,6 @@ int space_alloc_frame(struct space *sp, unsigned class, uint64_t *frame);
 int space_alloc_pages(struct space *sp, uint64_t bytes, struct ps_extent *extent);
 /* One piece of len bytes for a large object; PS_ENOTSUP: only in pieces of CHUNK, one by one. */
 int space_alloc_run(struct space *sp, uint64_t len, struct ps_extent *extent);
-/* Only where it is free already. PS_ENOSPC. */
-int space_alloc_free(struct space *sp, uint64_t len, struct ps_extent *extent);
 int space_alloc_page(struct space *sp, bool use_reserve, uint64_t *place);
 /* At once: only for what no commit or checkpoint refers to. */
 void space_free_now(struct space *sp, struct ps_extent extent);
@@ -129,13 +119,5 @@ bool rebuild_gives_slot(const struct space *sp, uint64_t slot);
 /* Snapshot of a clean close: PS_ENOTFOUND if there is none to trust. */
 int snapshot_load(struct store *s);
 int snapshot_save(struct store *s, struct disk_superblock *sb);
-
-/* Written ahead (prewrite.c), under store.lock: a small batch takes pages, and more are wanted; some of the first run, `bytes` or less, false if
- * there is none; all are free again. */
-void prewrite_want(struct space *sp);
-bool prewrite_take(struct space *sp, uint64_t bytes, struct ps_extent *extent);
-void prewrite_give_back(struct space *sp);
-/* Writes the run that is wanted. Takes store.lock. One thread at a time. */
-void store_prewrite(struct store *s);
 
 #endif
