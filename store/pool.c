@@ -21,6 +21,7 @@
 
 enum { SMALL_REGIONS = PS_THREAD_SANITIZER || PS_ADDRESS_SANITIZER };
 enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
+static_assert((uint64_t)POOL_REGIONS << REGION_SHIFT <= (uint64_t)PAGE << 32, "a slot names a page by 32 bits (pin_slots.h)");
 enum {
 	FRAME_MAX = 8 * PAGE, /* that small objects share */
 	HUGE_PAGES = HUGE_BLOCK / PAGE,
