@@ -117,7 +117,8 @@ PS_API uint32_t ps_caps(ps_storer *s);
 
 /* A new object with these bytes. PS_ENOSPC, PS_ERANGE, PS_EFULL. data may be NULL if len is 0. */
 PS_CHECKED PS_API int ps_put(ps_storer *s, const void *data, size_t len, ps_id *id);
-/* The whole object, copied. PS_ERANGE, with the true size in *len, if cap is too small. */
+/* The whole object, copied. PS_ERANGE, with the true size in *len, if cap is too small. After an error what is in buf is
+ * of no meaning. */
 PS_CHECKED PS_API int ps_get(ps_storer *s, ps_id id, void *buf, size_t cap, size_t *len);
 /* A range, copied; *got < len only at the object's end (0 at or past it). */
 PS_CHECKED PS_API int ps_read_at(ps_storer *s, ps_id id, uint64_t off, void *buf, size_t len, size_t *got);
