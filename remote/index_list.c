@@ -424,6 +424,34 @@ int ps_index_each_spare(ps_index *index, unsigned status, ps_index_spare_fn fn, 
 	return err;
 }
 
+struct pad_listing {
+	ps_record_slot_fn fn;
+	void *arg;
+};
+
+static int tell_spare_pad(void *arg, const struct ps_spare *spare)
+{
+	const struct pad_listing *l = arg;
+	return l->fn(l->arg, &spare->slot);
+}
+
+static int tell_record_pads(void *arg, const struct ps_record *record)
+{
+	const struct pad_listing *l = arg;
+	return ps_record_each_slot(record, l->fn, l->arg);
+}
+
+int ps_index_each_pad(ps_index *index, ps_record_slot_fn fn, void *arg)
+{
+	struct pad_listing l = {fn, arg};
+	int err = PS_OK;
+	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES && err == PS_OK; status++)
+		err = ps_index_each_spare(index, status, tell_spare_pad, &l);
+	for (unsigned kind = 0; kind < PS_RECORD_KINDS && err == PS_OK; kind++)
+		err = ps_index_list(index, kind, NULL, PS_LIST_SLOTS | PS_LIST_ANY, tell_record_pads, &l);
+	return err;
+}
+
 int ps_index_note(ps_index *index, enum ps_index_note note, uint8_t **bytes, size_t *len)
 {
 	uint8_t *object;

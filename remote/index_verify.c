@@ -30,7 +30,6 @@ static int see_record(struct verification *v, ps_id id, const struct ps_record *
 {
 	struct ps_index *index = v->index;
 	uint64_t hash = index_name_hash(index, record->kind, record->name, record->name_len);
-	int err = PS_OK;
 	v->records++;
 	pthread_mutex_lock(&index->lock);
 	if (!ps_id_table_has(&index->names, hash, id))
@@ -41,13 +40,8 @@ static int see_record(struct verification *v, ps_id id, const struct ps_record *
 		find_locked(v, "is the index's own and not known to be, or known to be and not",
 		            record->name);
 	pthread_mutex_unlock(&index->lock);
-	if (record->flags & PS_RECORD_PUBLIC)
-		err = ps_serial_set_add(&v->serials, &record->index_pad.serial);
-	for (unsigned set = 0; set < PS_SETS; set++)
-		for (uint32_t i = 0; i < record->sets[set].count && err == PS_OK; i++)
-			err = ps_serial_set_add(&v->serials, &record->sets[set].slots[i].serial);
 	index_count_record(&v->figures, record, 1);
-	return err;
+	return ps_record_each_slot(record, ps_serial_set_add_slot, &v->serials);
 }
 
 static void see_note_locked(struct verification *v, const struct index_object *object)

@@ -111,6 +111,9 @@ typedef int (*ps_index_spare_fn)(void *arg, const struct ps_spare *spare);
 /* Pads without a record of this status (free, pending, invalid, generated), in no order. */
 int ps_index_each_spare(ps_index *index, unsigned status, ps_index_spare_fn fn, void *arg)
     __attribute__((warn_unused_result));
+/* Pads without a record, of every status, then those of all records. What goes from one to the other meanwhile may be told twice, or
+ * not at all (ps_index_is_still). */
+int ps_index_each_pad(ps_index *index, ps_record_slot_fn fn, void *arg) __attribute__((warn_unused_result));
 /* From now on spare pads held up to this head counter may be taken. In memory only: said anew after each
  * open. */
 void ps_index_settle(ps_index *index, uint64_t head);

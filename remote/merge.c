@@ -135,17 +135,6 @@ static int make_copy(const struct ps_merge_context *context, const struct ps_rec
 	return ps_record_rename(copy, name, name_len);
 }
 
-static int add_named(struct ps_serial_set *named, const struct ps_record *record)
-{
-	int err = PS_OK;
-	if (record->flags & PS_RECORD_PUBLIC)
-		err = ps_serial_set_add(named, &record->index_pad.serial);
-	for (unsigned set = 0; set < PS_SETS; set++)
-		for (uint32_t i = 0; i < record->sets[set].count && err == PS_OK; i++)
-			err = ps_serial_set_add(named, &record->sets[set].slots[i].serial);
-	return err;
-}
-
 /* What ours has of the version before is ours to free, although theirs replaced it. */
 static bool is_kept(const struct ps_merge_context *context, const struct ps_record *mine)
 {
@@ -164,9 +153,9 @@ static int let_go_rest(const struct ps_merge_context *context, const struct ps_r
 	bool own = (mine->flags & PS_RECORD_DIRTY) && !(mine->flags & PS_RECORD_BORROWED);
 	const bool goes[PS_SETS] = {
 	    [PS_SET_CURRENT] = own || kept, [PS_SET_NEXT] = true, [PS_SET_BASE] = kept};
-	int err = result->put ? add_named(&named, &result->record) : PS_OK;
+	int err = result->put ? ps_record_each_slot(&result->record, ps_serial_set_add_slot, &named) : PS_OK;
 	if (err == PS_OK && result->has_copy)
-		err = add_named(&named, &result->copy);
+		err = ps_record_each_slot(&result->copy, ps_serial_set_add_slot, &named);
 	for (unsigned set = 0; set < PS_SETS && err == PS_OK; set++) {
 		const struct ps_slots *slots = &mine->sets[set];
 		for (uint32_t i = 0; i < slots->count && err == PS_OK && goes[set]; i++)

@@ -18,15 +18,10 @@ static int tell_slots(const struct naming *n, const struct ps_slots *slots)
 	return err;
 }
 
-static int tell_record(void *arg, const struct ps_record *record)
+static int tell_slot(void *arg, const struct ps_pad_slot *slot)
 {
 	const struct naming *n = arg;
-	int err = PS_OK;
-	if (record->flags & PS_RECORD_PUBLIC)
-		err = n->fn(n->arg, &record->index_pad.name);
-	for (unsigned set = 0; set < PS_SETS && err == PS_OK; set++)
-		err = tell_slots(n, &record->sets[set]);
-	return err;
+	return n->fn(n->arg, &slot->name);
 }
 
 /* ---- heads and what they list ---- */
@@ -65,7 +60,7 @@ static int tell_source(struct naming *n, struct sync_source *source)
 		int err = sync_source_next(source, &record, &found);
 		if (err != PS_OK || !found)
 			return err;
-		err = tell_record(n, &record);
+		err = ps_record_each_slot(&record, tell_slot, n);
 		ps_record_done(&record);
 		if (err != PS_OK)
 			return err;
@@ -93,21 +88,9 @@ static int tell_listed(struct naming *n, const struct ps_head *head)
 
 /* ---- this machine's index ---- */
 
-static int tell_spare(void *arg, const struct ps_spare *spare)
-{
-	const struct naming *n = arg;
-	return n->fn(n->arg, &spare->slot.name);
-}
-
 static int tell_index(struct naming *n)
 {
-	ps_index *index = n->s->r->index;
-	int err = PS_OK;
-	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES && err == PS_OK; status++)
-		err = ps_index_each_spare(index, status, tell_spare, n);
-	for (unsigned kind = 0; kind < PS_RECORD_KINDS && err == PS_OK; kind++)
-		err = ps_index_list(index, kind, NULL, PS_LIST_SLOTS | PS_LIST_ANY, tell_record, n);
-	return err;
+	return ps_index_each_pad(n->s->r->index, tell_slot, n);
 }
 
 /* A pad that goes from one place to another while both are read could be told of in neither. */

@@ -64,6 +64,15 @@ void ps_record_done(struct ps_record *record)
 		ps_slots_done(&record->sets[set], record->memory);
 }
 
+int ps_record_each_slot(const struct ps_record *record, ps_record_slot_fn fn, void *arg)
+{
+	int err = record->flags & PS_RECORD_PUBLIC ? fn(arg, &record->index_pad) : PS_OK;
+	for (unsigned set = 0; set < PS_SETS; set++)
+		for (uint32_t i = 0; i < record->sets[set].count && err == PS_OK; i++)
+			err = fn(arg, &record->sets[set].slots[i]);
+	return err;
+}
+
 void ps_record_move(struct ps_record *to, struct ps_record *from)
 {
 	*to = *from;

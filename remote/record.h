@@ -95,6 +95,9 @@ int ps_record_init(struct ps_record *record, struct ps_memory *memory, unsigned 
                    size_t name_len) __attribute__((warn_unused_result));
 /* What a failed init or decode, or zeroed memory, left is fine. */
 void ps_record_done(struct ps_record *record);
+/* Each pad that it has, until fn gives an error, which is the result: a public one's index pad, then the sets'. */
+typedef int (*ps_record_slot_fn)(void *arg, const struct ps_pad_slot *slot);
+int ps_record_each_slot(const struct ps_record *record, ps_record_slot_fn fn, void *arg) __attribute__((warn_unused_result));
 int ps_record_copy(struct ps_record *to, const struct ps_record *from) __attribute__((warn_unused_result));
 void ps_record_move(struct ps_record *to, struct ps_record *from);
 int ps_record_rename(struct ps_record *record, const char *name, size_t name_len)

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "base/memory.h"
-#include "remote/keys.h"
+#include "remote/pad_slot.h"
 
 struct ps_serial_set {
 	struct ps_memory *memory;
@@ -22,6 +22,11 @@ void ps_serial_set_done(struct ps_serial_set *set);
 /* PS_ENOMEM. */
 int ps_serial_set_add(struct ps_serial_set *set, const struct ps_serial *serial)
     __attribute__((warn_unused_result));
+/* As a ps_record_slot_fn: that of the slot, to the set that arg is. */
+static inline int ps_serial_set_add_slot(void *arg, const struct ps_pad_slot *slot)
+{
+	return ps_serial_set_add(arg, &slot->serial);
+}
 /* In order of bytes from now on; a serial that was added twice stands there twice. */
 void ps_serial_set_sort(struct ps_serial_set *set);
 /* Sorts first where that is needed. */

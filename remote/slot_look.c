@@ -68,33 +68,11 @@ struct apart {
 	bool shared;
 };
 
-static int compare_spare(void *arg, const struct ps_spare *spare)
+static int compare(void *arg, const struct ps_pad_slot *slot)
 {
 	struct apart *a = arg;
-	a->shared = a->shared || ps_serial_set_has(&a->slots, &spare->slot.serial);
+	a->shared = a->shared || ps_serial_set_has(&a->slots, &slot->serial);
 	return PS_OK;
-}
-
-static int compare_record(void *arg, const struct ps_record *record)
-{
-	struct apart *a = arg;
-	bool shared =
-	    (record->flags & PS_RECORD_PUBLIC) && ps_serial_set_has(&a->slots, &record->index_pad.serial);
-	for (unsigned set = 0; set < PS_SETS; set++)
-		for (uint32_t i = 0; i < record->sets[set].count; i++)
-			shared = shared || ps_serial_set_has(&a->slots, &record->sets[set].slots[i].serial);
-	a->shared = a->shared || shared;
-	return PS_OK;
-}
-
-static int compare_all(ps_index *index, struct apart *a)
-{
-	int err = PS_OK;
-	for (unsigned status = PS_SLOT_GENERATED; status < PS_SLOT_STATUSES && err == PS_OK; status++)
-		err = ps_index_each_spare(index, status, compare_spare, a);
-	for (unsigned kind = 0; kind < PS_RECORD_KINDS && err == PS_OK; kind++)
-		err = ps_index_list(index, kind, NULL, PS_LIST_SLOTS | PS_LIST_ANY, compare_record, a);
-	return err;
 }
 
 int ps_remote_slot_apart(ps_remote *r, const struct ps_remote_slot_at *from, uint64_t end)
@@ -109,7 +87,7 @@ int ps_remote_slot_apart(ps_remote *r, const struct ps_remote_slot_at *from, uin
 		err = ps_serial_set_add(&a.slots, &serial);
 	}
 	if (err == PS_OK)
-		err = compare_all(r->index, &a);
+		err = ps_index_each_pad(r->index, compare, &a);
 	ps_serial_set_done(&a.slots);
 	if (err == PS_OK && a.shared)
 		err = ps_fail(PS_ECORRUPT,
