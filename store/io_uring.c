@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
+#include "base/sanitizers.h"
 #include "store/io_file.h"
 
 enum { DEPTH = 128, CHUNK_MAX = 1 << 30 };
@@ -333,13 +334,7 @@ static int uring_wait(struct ps_io *io, struct ps_io_request *request)
 
 /* Rings are mapped by liburing, which the thread sanitizer does not see: one ring's memory may be where another
  * one's was a moment ago, in another thread. For the sanitizer alone the two are put in order. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define RINGS_IN_ORDER
-#endif
-#endif
-
-#ifdef RINGS_IN_ORDER
+#if PS_THREAD_SANITIZER
 static pthread_mutex_t mapping_rings = PTHREAD_MUTEX_INITIALIZER;
 
 static int map_ring(struct io_uring *ring)

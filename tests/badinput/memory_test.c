@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "base/sanitizers.h"
+
 enum { BUDGET = 4 << 20, THREADS = 3, ROUNDS = 120, LARGE = 6 << 20 };
 
 struct load {
@@ -134,16 +136,7 @@ static void views_beyond_the_budget_are_refused(void **state)
 
 /* ---- the operating system's figure --------------------------------------------------------------------- */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define COUNTED 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define COUNTED 0
-#endif
-#endif
-#ifndef COUNTED
-#define COUNTED 1
-#endif
+enum { COUNTED = !PS_ADDRESS_SANITIZER && !PS_THREAD_SANITIZER };
 
 static uint64_t resident(void)
 {

@@ -6,21 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/sanitizers.h"
+
 enum { NEEDLE = 32 };
 
 /* Sanitizers turn mlock into nothing: what it does cannot be seen there,
  * and they have more memory than can be searched. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { LOCKS = 0 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum { LOCKS = 0 };
-#else
-enum { LOCKS = 1 };
-#endif
-#else
-enum { LOCKS = 1 };
-#endif
+enum { LOCKS = !PS_ADDRESS_SANITIZER && !PS_THREAD_SANITIZER };
 
 struct needles; /* in locked memory, which no core dump has */
 
