@@ -175,13 +175,9 @@ static const struct scenario scenarios[] = {
 
 int main(int argc, char **argv)
 {
-	unsigned preemptions = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 2;
-	bool good = true;
 	disk = sim_disk_new(NULL, 0);
 	memset(bytes, 7, sizeof(bytes));
-	printf("every order with up to %u preemptions\n", preemptions);
-	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
-		good &= schedule_explore(&scenarios[i], preemptions);
+	bool good = schedule_explore_all(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), argc, argv);
 	sim_disk_free(disk);
 	return good ? 0 : 1;
 }

@@ -348,14 +348,6 @@ static const struct scenario scenarios[] = {
 
 int main(int argc, char **argv)
 {
-	unsigned preemptions = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 2;
-	bool good = true;
 	ps_memory_init(&memory, NULL);
-	printf("every order with up to %u preemptions\n", preemptions);
-	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
-		if (argc > 2 && !strstr(scenarios[i].name, argv[2]))
-			continue;
-		good &= schedule_explore(&scenarios[i], preemptions);
-	}
-	return good ? 0 : 1;
+	return schedule_explore_all(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), argc, argv) ? 0 : 1;
 }

@@ -306,3 +306,16 @@ bool schedule_explore(const struct scenario *s, unsigned preemptions)
 		print_order();
 	return (wrong != NULL) == s->broken;
 }
+
+bool schedule_explore_all(const struct scenario *scenarios, size_t count, int argc, char **argv)
+{
+	unsigned preemptions = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 2;
+	bool good = true;
+	printf("every order with up to %u preemptions\n", preemptions);
+	for (size_t i = 0; i < count; i++) {
+		if (argc > 2 && !strstr(scenarios[i].name, argv[2]))
+			continue;
+		good &= schedule_explore(&scenarios[i], preemptions);
+	}
+	return good;
+}

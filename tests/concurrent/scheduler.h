@@ -9,6 +9,7 @@
 #define CONCURRENT_SCHEDULER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { SCHEDULE_THREADS = 3 };
@@ -25,6 +26,9 @@ struct scenario {
 /* Every order with at most so many preemptions. True if none was wrong, or for a broken scenario if one was.
  */
 bool schedule_explore(const struct scenario *scenario, unsigned preemptions);
+/* A test's main: explores all of them, or those with the second argument in their names, with as many preemptions as the first one says
+ * (2). False if one went wrong. */
+bool schedule_explore_all(const struct scenario *scenarios, size_t count, int argc, char **argv);
 /* From a thread of a scenario: this order is wrong. */
 void schedule_fail(const char *what);
 /* From a scenario's begin: called where a thread makes all others complete what they have stored. */
