@@ -77,16 +77,20 @@ int remote_ended(struct cli *cli, int err, const char *name, const char *rest)
 	return err == PS_OK ? CLI_DONE : remote_fail(cli, err, name);
 }
 
+static const char *count_text(uint64_t count, const char *noun, char out[32])
+{
+	(void)snprintf(out, 32, "%" PRIu64 " %s%s", count, noun, count == 1 ? "" : "s");
+	return out;
+}
+
 const char *remote_pads_text(uint64_t pads, char out[32])
 {
-	(void)snprintf(out, 32, "%" PRIu64 " pad%s", pads, pads == 1 ? "" : "s");
-	return out;
+	return count_text(pads, "pad", out);
 }
 
 const char *remote_values_text(uint64_t values, char out[32])
 {
-	(void)snprintf(out, 32, "%" PRIu64 " value%s", values, values == 1 ? "" : "s");
-	return out;
+	return count_text(values, "value", out);
 }
 
 const char *remote_time_text(uint64_t time_ns, char out[32])
