@@ -2,11 +2,6 @@
 
 enum { BUDGET_SHARE = 256 }; /* of the budget that the notes may take */
 
-struct run_mark known_runs_mark(struct store *s)
-{
-	return (struct run_mark){atomic_load_explicit(&s->pool.removals, memory_order_acquire)};
-}
-
 void known_runs_done(struct store *s)
 {
 	ps_memory_free(&s->memory, atomic_load(&s->known_runs), KNOWN_RUNS * sizeof(struct known_run));
@@ -35,8 +30,7 @@ static bool version_of(struct store *s, ps_id id, const struct entry *e, uint64_
 	if (!resident_leaf(&s->table, id_slot(id), &leaf, &entry))
 		return false;
 	*version = atomic_load_explicit(&leaf->state, memory_order_acquire);
-	for (int i = 0; i < ENTRY_WORDS; i++)
-		now.w[i] = atomic_load_explicit(&entry[i], memory_order_acquire);
+	entry_load(entry, &now);
 	uint64_t after = atomic_load_explicit(&leaf->state, memory_order_acquire);
 	return !(*version & LEAF_SEQ) && *version & LEAF_RESIDENT && !((*version ^ after) & LEAF_VERSION) &&
 	       entry_equal(&now, e);
@@ -48,8 +42,7 @@ static bool in_one_region(const struct pool *pool, uint64_t place, uint64_t size
 	       (size - 1) / CHUNK * (CHUNK / PAGE) <= UINT32_MAX;
 }
 
-void known_runs_note(struct store *s, ps_id id, const struct entry *e, uint64_t place,
-                     const struct run_mark *mark)
+void known_runs_note(struct store *s, ps_id id, const struct entry *e, uint64_t place, uint64_t removals)
 {
 	struct known_run *runs = s->options.verify_reads ? NULL : make_runs(s);
 	uint64_t version;
@@ -63,7 +56,7 @@ void known_runs_note(struct store *s, ps_id id, const struct entry *e, uint64_t 
 	atomic_thread_fence(memory_order_release);
 	atomic_store_explicit(&k->id, id, memory_order_relaxed);
 	atomic_store_explicit(&k->version, version, memory_order_relaxed);
-	atomic_store_explicit(&k->removals, mark->removals, memory_order_relaxed);
+	atomic_store_explicit(&k->removals, removals, memory_order_relaxed);
 	atomic_store_explicit(&k->place, place, memory_order_relaxed);
 	atomic_store_explicit(&k->size, entry_size(e), memory_order_relaxed);
 	atomic_store_explicit(&k->sequence, sequence + 2, memory_order_release);

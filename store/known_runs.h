@@ -22,14 +22,8 @@ struct run {
 	_Atomic(uint64_t) *slot;
 };
 
-/* Before its chunks are pinned; what known_runs_note needs. */
-struct run_mark {
-	uint64_t removals;
-};
-struct run_mark known_runs_mark(struct store *s);
-/* All chunks of the object as e has it lie from `place` on, and are pinned. */
-void known_runs_note(struct store *s, ps_id id, const struct entry *e, uint64_t place,
-                     const struct run_mark *mark);
+/* All chunks of the object as e has it lie from `place` on, and are pinned; `removals`: pool_removals before that. */
+void known_runs_note(struct store *s, ps_id id, const struct entry *e, uint64_t place, uint64_t removals);
 void known_runs_done(struct store *s);
 
 static inline struct known_run *known_run_of(struct known_run *runs, ps_id id)
@@ -74,7 +68,7 @@ static inline bool known_run_pin(struct store *s, ps_id id, struct run *run)
 	 */
 	uint64_t state = atomic_load_explicit(&r.leaf->state, memory_order_acquire);
 	if (((state ^ r.version) & LEAF_VERSION) == 0 && (state & marks) == marks &&
-	    atomic_load_explicit(&s->pool.removals, memory_order_acquire) == removals) {
+	    pool_removals(&s->pool) == removals) {
 		*run = (struct run){pool_address(&s->pool, r.place), r.len, slot};
 		return true;
 	}

@@ -417,14 +417,14 @@ static int view_held(struct store *s, ps_id id, const struct entry *e, uint64_t 
 			return err;
 	}
 	if (entry_kind(e) == ENTRY_MAP) {
-		struct run_mark mark = known_runs_mark(s);
+		uint64_t removals = pool_removals(&s->pool);
 		prefetch_chunks(s, id, e, off, len);
 		int err = pin_chunks(s, id, e, off / CHUNK, (off + len - 1) / CHUNK, &place, &count);
 		if (err && !fault_heals(s, e, err))
 			return err;
 		if (count) {
 			if (count == (entry_size(e) + CHUNK - 1) / CHUNK)
-				known_runs_note(s, id, e, place, &mark);
+				known_runs_note(s, id, e, place, removals);
 			pin_slots_consider(&s->pool);
 			view_fill(v, &s->storer, id, pool_address(&s->pool, place) + off % CHUNK, len, VIEW_CHUNKS, place, count);
 			return PS_OK;

@@ -94,6 +94,11 @@ static inline uint8_t *pool_address(const struct pool *pool, uint64_t place)
 {
 	return pool->regions[place >> pool->region_shift].frames + (place & pool->region_mask);
 }
+/* While it is the same afterwards, no frame has gone under an entry that stayed. */
+static inline uint64_t pool_removals(const struct pool *pool)
+{
+	return atomic_load_explicit(&pool->removals, memory_order_acquire);
+}
 /* Small objects that share pages are read and kept by frames: one page, or the frame of their class. The state of a frame, as of an
  * extent, is its first page's: all calls below that take a frame want its first byte. */
 static inline uint64_t pool_frame(const struct pool *pool, unsigned class, uint64_t place)

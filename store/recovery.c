@@ -244,7 +244,10 @@ static int note_spills(struct store *s, uint64_t lsn, const struct log_record *r
 	return err;
 }
 
-static int each_record(struct recovery *r, uint64_t from, uint64_t to, bool count, operation_fn fn)
+typedef int (*record_fn)(void *arg, uint64_t at, const struct log_record *record);
+
+/* Of whole blocks, whose offsets in the bytes read are `at`. */
+static int each_record(const struct recovery *r, uint64_t from, uint64_t to, record_fn fn, void *arg)
 {
 	int err = PS_OK;
 	for (uint64_t at = from; at < to && !err;) {
@@ -254,16 +257,36 @@ static int each_record(struct recovery *r, uint64_t from, uint64_t to, bool coun
 			struct log_record record;
 			err = log_decode_record(r->bytes + at, length, &record_at, &record);
 			if (!err)
-				err = each_operation(r, &record, fn);
-			if (!err && count) {
-				r->commit = record.commit;
-				r->s->recovered_commits++;
-				err = note_spills(r->s, r->start + at, &record);
-			}
+				err = fn(arg, at, &record);
 		}
 		at += block_span(h);
 	}
 	return err;
+}
+
+struct pass {
+	struct recovery *r;
+	bool count;
+	operation_fn fn;
+};
+
+static int pass_record(void *arg, uint64_t at, const struct log_record *record)
+{
+	const struct pass *pass = arg;
+	struct recovery *r = pass->r;
+	int err = each_operation(r, record, pass->fn);
+	if (err || !pass->count)
+		return err;
+	r->commit = record->commit;
+	r->s->recovered_commits++;
+	return note_spills(r->s, r->start + at, record);
+}
+
+/* `count`: the records are the store's from now on. */
+static int each_logged(struct recovery *r, uint64_t from, uint64_t to, bool count, operation_fn fn)
+{
+	struct pass pass = {r, count, fn};
+	return each_record(r, from, to, pass_record, &pass);
 }
 
 /* Above the mark, extents that a record names may not have reached the disk. */
@@ -282,7 +305,7 @@ static int collect_leaf(struct recovery *r, const struct log_operation *op)
 static void read_leaves_ahead(struct recovery *r)
 {
 	table_ahead_init(&r->ahead, &r->s->table);
-	if (r->ahead.leaves && each_record(r, 0, r->end, false, collect_leaf) == PS_OK)
+	if (r->ahead.leaves && each_logged(r, 0, r->end, false, collect_leaf) == PS_OK)
 		table_ahead_read(&r->ahead);
 	table_ahead_done(&r->ahead);
 }
@@ -308,18 +331,18 @@ static int note_entry(struct recovery *r, const struct log_operation *op)
 	return err ? err : table_redo_note(&r->s->table, op);
 }
 
-/* At most: what a record is damaged by is said by who applies it. */
+static int add_operations(void *arg, uint64_t at, const struct log_record *record)
+{
+	(void)at;
+	*(uint64_t *)arg += record->operations;
+	return PS_OK;
+}
+
+/* Up to the first record that is damaged, which whoever applies it says. */
 static uint64_t count_operations(const struct recovery *r)
 {
 	uint64_t operations = 0;
-	for (uint64_t at = 0; at < r->end;) {
-		const struct disk_log_block *h = (const struct disk_log_block *)(const void *)(r->bytes + at);
-		struct log_record record;
-		size_t next = sizeof(*h), length = ps_get32(h->length);
-		while (next < length && log_decode_record(r->bytes + at, length, &next, &record) == PS_OK)
-			operations += record.operations;
-		at += block_span(h);
-	}
+	(void)!each_record(r, 0, r->end, add_operations, &operations);
 	return operations;
 }
 
@@ -456,7 +479,7 @@ static int verify_last(struct recovery *r)
 	/* What an earlier recovery accepted was flushed before its epoch began: space that it gave back may be in use anew. */
 	if (!r->end || r->start + r->last < ps_get64(r->s->sb.epoch_start))
 		return PS_OK;
-	int err = each_record(r, r->last, r->end, false, collect_named);
+	int err = each_logged(r, r->last, r->end, false, collect_named);
 	if (!err)
 		err = named_verify(r->s, &r->named);
 	named_done(r->s, &r->named);
@@ -470,8 +493,8 @@ static int verify_last(struct recovery *r)
 static int apply_at_once(struct recovery *r)
 {
 	read_leaves_ahead(r);
-	int err = each_record(r, 0, r->end, true, apply_entry);
-	return err ? err : each_record(r, 0, r->end, false, patch_operation);
+	int err = each_logged(r, 0, r->end, true, apply_entry);
+	return err ? err : each_logged(r, 0, r->end, false, patch_operation);
 }
 
 /* Of each slot only the last entry counts, and so do only its bytes. */
@@ -479,7 +502,7 @@ static int apply_noted(struct recovery *r)
 {
 	const struct redo_note *notes;
 	size_t count = 0;
-	int err = each_record(r, 0, r->end, true, note_entry);
+	int err = each_logged(r, 0, r->end, true, note_entry);
 	if (!err)
 		err = table_redo_spread(&r->s->table, &notes, &count);
 	for (size_t i = 0; i < count && !err; i++) {

@@ -149,7 +149,7 @@ static inline __attribute__((always_inline)) bool resident_copy(struct pool *poo
 	/* The thread sanitizer takes a copy that is thrown away for one that counts. */
 	if (PS_THREAD_SANITIZER || len > UNPINNED_MOST)
 		return false;
-	uint64_t removals = atomic_load_explicit(&pool->removals, memory_order_acquire);
+	uint64_t removals = pool_removals(pool);
 	if (!resident_is_there(pool, r))
 		return false;
 	memcpy(buf, r->data + off, len);

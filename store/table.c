@@ -430,9 +430,7 @@ int table_find_leaf(struct table *t, uint64_t slot, struct table_node **g, struc
 
 static void load_entry(struct table_node *g, uint64_t slot, struct entry *e)
 {
-	const _Atomic(uint64_t) *from = g->entries + (slot % GROUP_SLOTS) * ENTRY_WORDS;
-	for (int i = 0; i < ENTRY_WORDS; i++)
-		e->w[i] = atomic_load_explicit(&from[i], memory_order_acquire);
+	entry_load(g->entries + (slot % GROUP_SLOTS) * ENTRY_WORDS, e);
 }
 
 /* `marks` are set in the leaf's state, without a store where they are. */

@@ -81,6 +81,12 @@ struct table {
 };
 
 enum { ENTRY_WORDS = 4, LEAF_WORDS = FANOUT * ENTRY_WORDS };
+/* Words that may be of two entries, unless the leaf's version was the same before and after. */
+static inline void entry_load(const _Atomic(uint64_t) *from, struct entry *e)
+{
+	for (int i = 0; i < ENTRY_WORDS; i++)
+		e->w[i] = atomic_load_explicit(&from[i], memory_order_acquire);
+}
 
 /* The group, if it is in memory. */
 static inline struct table_node *table_known_group(const struct table *t, uint64_t number)
