@@ -39,6 +39,7 @@ struct run {
 	size_t items;
 	uint64_t start, commit, slots, last_buffer, closed_buffer;
 	uint64_t number;
+	uint64_t flushed_end;    /* of the file, as its last flush before the superblock finds it */
 	struct table_node *root; /* as it was when it began: what a later one adds is the next checkpoint's */
 	bool begun; /* it has taken the dirty lists over: from here on it must come to its end */
 };
@@ -357,6 +358,16 @@ static uint64_t busy_ring(struct store *s)
 	return often && !s->fixed_log ? MIN(2 * s->log.ring[0].len, most) : 0;
 }
 
+/* The file's growth is on disk with the next flush, and no sooner: a superblock names no more of it than was there when the
+ * last flush before it began. Else a power cut between the two leaves a file that is shorter than its superblock says. */
+static uint64_t end_now(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	uint64_t end = s->space.end;
+	pthread_mutex_unlock(&s->lock);
+	return end;
+}
+
 /* Writes the new ring, then lets the log go on there. The superblock names both before the first block is written to it. */
 static int move_ring(struct store *s, uint64_t len)
 {
@@ -372,6 +383,7 @@ static int move_ring(struct store *s, uint64_t len)
 	if (err || worse)
 		return PS_OK; /* the old one does */
 	struct ring ring = {.offset = extent.offset, .len = len};
+	uint64_t flushed_end = end_now(s);
 	err = log_write_ring(&s->log, &ring);
 	if (!err)
 		err = s->io->ops->flush(s->io);
@@ -384,7 +396,7 @@ static int move_ring(struct store *s, uint64_t len)
 	if (err)
 		s->log.ring[1] = (struct ring){0};
 	sb = s->sb;
-	sb.file_bytes = ps_set64(s->space.end);
+	sb.file_bytes = ps_set64(MIN(flushed_end, s->space.end));
 	superblock_log(s, &sb);
 	pthread_mutex_unlock(&s->lock);
 	if (!err && (err = superblock_write(s, &sb)) != PS_OK)
@@ -467,7 +479,7 @@ static int write_superblock(struct run *r)
 	sb.height = (uint8_t)root->level;
 	sb.slots = ps_set64(r->slots);
 	sb.crashes = ps_set64(s->crashes);
-	sb.file_bytes = ps_set64(s->space.end);
+	sb.file_bytes = ps_set64(MIN(r->flushed_end, s->space.end)); /* it may have been cut since, too */
 	superblock_log(s, &sb);
 	drop_passed_ring(&sb, r->start);
 	pthread_mutex_unlock(&s->lock);
@@ -526,6 +538,7 @@ static int run_steps(struct run *r)
 	r->slots = atomic_load(&s->table.slots);
 	if (!err)
 		err = write_nodes(r, r->root);
+	r->flushed_end = end_now(s);
 	/* Leaves may hold what the log has not yet on disk: it must be there before the superblock points at them. */
 	if (!err)
 		err = log_wait(&s->log, r->last_buffer);

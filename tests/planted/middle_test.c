@@ -37,7 +37,7 @@ static struct {
 	const struct ps_io_ops *real;
 	struct run *run;
 	const struct other *other;
-	unsigned calls, first, last; /* commits are made before these calls */
+	unsigned calls, first, last; /* commits are made before these calls, and after flushes */
 	bool inside;
 } middle;
 
@@ -73,7 +73,10 @@ static int hooked_flush(struct ps_io *io)
 {
 	if (!middle.inside)
 		come_between();
-	return middle.real->flush(io);
+	int err = middle.real->flush(io);
+	if (!middle.inside && !err)
+		come_between();
+	return err;
 }
 
 static void batch_of(struct run *run, struct batch_op op, enum ps_durability durability)
@@ -104,6 +107,11 @@ static void put_of_pages(struct run *run)
 	batch_of(run, (struct batch_op){BATCH_PUT, 21, 0, 20000}, PS_DURABLE);
 }
 
+static void put_that_grows_the_file(struct run *run)
+{
+	batch_of(run, (struct batch_op){BATCH_PUT, 22, 0, 150000}, PS_RELAXED);
+}
+
 static void relaxed_delete(struct run *run)
 {
 	if (run->ids[2])
@@ -113,7 +121,7 @@ static void relaxed_delete(struct run *run)
 static const struct other others[] = {
     {"relaxed replace", relaxed_replace}, {"durable replace", durable_replace},
     {"put of a page", put_of_a_page},     {"put of pages", put_of_pages},
-    {"relaxed delete", relaxed_delete},
+    {"relaxed delete", relaxed_delete},   {"put that grows the file", put_that_grows_the_file},
 };
 
 static void some_objects(struct run *run)
