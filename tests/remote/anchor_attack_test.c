@@ -1,6 +1,7 @@
 /* What a network may show in place of its newest head, and what may become of this machine's memory of it,
  * over generated histories: rolled back, forked, split, foreign, lost; an anchor and a machine's file damaged
  * in every byte; a machine whose state was put back; heads, runs and records with impossible figures. */
+#include "tests/remote/group_memory.h"
 #include "tests/remote/index_fixture.h"
 
 #include <sodium.h>
@@ -14,8 +15,6 @@
 #include "remote/state.h"
 
 enum { INSTANCES = 24, MOST_HEADS = 400, MACHINES = 3, MOST_FORKS = 8 };
-
-static struct ps_memory memory;
 
 /* ---- histories ---- */
 
@@ -43,7 +42,7 @@ static void machine_of(unsigned number, uint8_t id[PS_MACHINE])
 static void first_head(struct history *h, uint64_t time_ns, uint8_t network)
 {
 	struct ps_head *head = &h->heads[0];
-	ps_head_init(head, &memory);
+	ps_head_init(head, &group_memory);
 	memset(head->network, network, sizeof(head->network));
 	(void)strcpy(head->store, "main");
 	struct ps_head nothing = *head;
@@ -473,7 +472,7 @@ static void make_samples(struct dice *dice, struct sample samples[4])
 {
 	struct ps_record record;
 	struct history *h = two_histories();
-	make_blob(dice, &memory, "a name", 20, &record);
+	make_blob(dice, &group_memory, "a name", 20, &record);
 	samples[0] = (struct sample){"record", NULL, ps_record_bytes(&record), decode_record};
 	samples[0].bytes = malloc(samples[0].len);
 	ps_record_encode(&record, samples[0].bytes);
@@ -483,9 +482,9 @@ static void make_samples(struct dice *dice, struct sample samples[4])
 	first_head(h, 1, 3);
 	grow(h, dice, 30);
 	struct ps_head_run run = {.id = {1}, .head = 1, .bytes = 100, .keys = 3, .base = true};
-	ok(ps_slots_add(&run.pads, &memory, record.sets[PS_SET_CURRENT].slots, 20));
+	ok(ps_slots_add(&run.pads, &group_memory, record.sets[PS_SET_CURRENT].slots, 20));
 	ok(ps_head_add_run(&h->heads[29], &run));
-	ps_slots_done(&run.pads, &memory);
+	ps_slots_done(&run.pads, &group_memory);
 	samples[2] = (struct sample){"head", NULL, ps_head_bytes(&h->heads[29]), decode_head};
 	samples[2].bytes = malloc(samples[2].len);
 	ps_head_encode(&h->heads[29], samples[2].bytes);
@@ -495,7 +494,7 @@ static void make_samples(struct dice *dice, struct sample samples[4])
 	const struct ps_run_about about = {.id = {1}, .store = "main", .head = 3};
 	struct ps_run_figures figures;
 	ps_run_writer *writer;
-	ok(ps_run_writer_new(&memory, &about, 1 << 16, keep_part, &samples[3], &writer));
+	ok(ps_run_writer_new(&group_memory, &about, 1 << 16, keep_part, &samples[3], &writer));
 	ok(ps_run_writer_add(writer, &record));
 	ok(ps_run_writer_finish(writer, &figures));
 	ps_run_writer_free(writer);
@@ -549,17 +548,7 @@ static void impossible_figures_cost_no_memory(void **state)
 
 static int setup(void **state)
 {
-	(void)state;
-	ps_memory_init(&memory, NULL);
-	return sodium_init() < 0;
-}
-
-static int nothing_leaks(void **state)
-{
-	(void)state;
-	assert_int_equal(atomic_load(&memory.used), 0);
-	ps_memory_done(&memory);
-	return 0;
+	return sodium_init() < 0 || memory_begin(state);
 }
 
 int main(void)
@@ -573,5 +562,6 @@ int main(void)
 	    cmocka_unit_test(the_anchor_only_moves_on),
 	    cmocka_unit_test(impossible_figures_cost_no_memory),
 	};
-	return cmocka_run_group_tests_name("anchors and hostile histories", tests, setup, nothing_leaks);
+	return cmocka_run_group_tests_name("anchors and hostile histories", tests, setup,
+	                                   memory_is_given_back);
 }

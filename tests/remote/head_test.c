@@ -11,15 +11,14 @@
 
 #include "base/fail.h"
 #include "remote/head.h"
-
-static struct ps_memory memory;
+#include "tests/remote/group_memory.h"
 
 #define ok(call) assert_int_equal(call, PS_OK)
 
 /* The history that these machines make: "aab" is a's first head, another of a's, and b's. */
 static void make(struct ps_head *head, const char *writers)
 {
-	ps_head_init(head, &memory);
+	ps_head_init(head, &group_memory);
 	memset(head->network, 3, sizeof(head->network));
 	(void)strcpy(head->store, "main");
 	for (size_t i = 0; writers[i]; i++) {
@@ -105,12 +104,12 @@ static void the_first_format_is_read(void **state)
 	for (unsigned several = 0; several < 2; several++) {
 		make(&head, several ? "aabcb" : "aa");
 		size_t len = as_first_format(&head, bytes);
-		ok(ps_head_decode(bytes, len, &memory, &again));
+		ok(ps_head_decode(bytes, len, &group_memory, &again));
 		assert_int_equal(again.alone, several ? 0 : 2);
 		assert_int_equal(again.counter, head.counter);
 		assert_int_equal(again.machines_count, head.machines_count);
 		for (size_t cut = 0; cut < len; cut++)
-			assert_int_not_equal(ps_head_decode(bytes, cut, &memory, &(struct ps_head){0}),
+			assert_int_not_equal(ps_head_decode(bytes, cut, &group_memory, &(struct ps_head){0}),
 			                     PS_OK);
 		ps_head_done(&again);
 		ps_head_done(&head);
@@ -158,21 +157,6 @@ static void codes_are_safe_in_shells_and_old_ones_are_read(void **state)
 	assert_int_equal(seen, 31); /* each of them came */
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	ps_memory_init(&memory, NULL);
-	return 0;
-}
-
-static int nothing_leaks(void **state)
-{
-	(void)state;
-	assert_int_equal(atomic_load(&memory.used), 0);
-	ps_memory_done(&memory);
-	return 0;
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -182,5 +166,5 @@ int main(void)
 	    cmocka_unit_test(an_impossible_moment_alone_is_refused),
 	    cmocka_unit_test(codes_are_safe_in_shells_and_old_ones_are_read),
 	};
-	return cmocka_run_group_tests_name("head", tests, setup, nothing_leaks);
+	return cmocka_run_group_tests_name("head", tests, memory_begin, memory_is_given_back);
 }

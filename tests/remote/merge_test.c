@@ -1,11 +1,11 @@
 /* The merge: each row of its table, and what holds over thousands of random histories. */
+#include "tests/remote/group_memory.h"
 #include "tests/remote/merge_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct ps_memory memory;
 static struct dice dice;
 
 static const char *no_name(void *arg, const uint8_t machine[PS_MACHINE])
@@ -25,7 +25,7 @@ static int taken(void *arg, const char *name, size_t name_len, bool *exists)
 }
 
 static unsigned names_taken;
-static const struct ps_merge_context me = {.memory = &memory,
+static const struct ps_merge_context me = {.memory = &group_memory,
                                            .machine = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
                                            .arg = &names_taken,
                                            .machine_name = no_name,
@@ -34,7 +34,7 @@ static const struct ps_merge_context me = {.memory = &memory,
 static struct ps_record blob(uint64_t counter, uint8_t machine)
 {
 	struct ps_record record;
-	make_blob(&dice, &memory, "key", 1, &record);
+	make_blob(&dice, &group_memory, "key", 1, &record);
 	record.version = record.base = version_of(counter, machine);
 	record.flags = PS_RECORD_COMPLETE;
 	record.published = counter;
@@ -52,7 +52,7 @@ static struct ps_record dirty(struct ps_record record, uint64_t base)
 static struct ps_record tomb(uint64_t counter, uint8_t machine)
 {
 	struct ps_record record = blob(counter, machine);
-	ps_slots_done(&record.sets[PS_SET_CURRENT], &memory);
+	ps_slots_done(&record.sets[PS_SET_CURRENT], &group_memory);
 	record.content = (struct ps_content){0};
 	record.flags = PS_RECORD_TOMBSTONE;
 	return record;
@@ -76,7 +76,7 @@ static void merges_to(struct ps_record mine, struct ps_record theirs, enum ps_me
 		assert_string_equal(result.copy.name, copy);
 		assert_true(result.copy.flags & PS_RECORD_DIRTY);
 	}
-	ps_merge_result_done(&result, &memory);
+	ps_merge_result_done(&result, &group_memory);
 	ps_record_done(&mine);
 	ps_record_done(&theirs);
 }
@@ -119,7 +119,7 @@ static void what_was_left_comes_back(void **state)
 	ok(ps_merge_record(&owner, &mine, &theirs, &result)); /* clean: all of them */
 	assert_int_equal(result.decision, PS_MERGE_ADOPT);
 	assert_int_equal(result.let_go.count, pads);
-	ps_merge_result_done(&result, &memory);
+	ps_merge_result_done(&result, &group_memory);
 	struct ps_version later = version_of(2, 1);
 	struct ps_pad_slot kept = mine.sets[PS_SET_CURRENT].slots[0],
 	                   fresh = new_pad(&dice, kept.class, kept.mode);
@@ -138,10 +138,10 @@ static void what_was_left_comes_back(void **state)
 	assert_true(ps_slot_same_pad(&result.let_go.slots[0], &fresh));
 	assert_true(ps_slot_same_pad(&result.copy.sets[PS_SET_CURRENT].slots[0], &kept));
 	assert_int_equal(result.copy.sets[PS_SET_CURRENT].slots[0].named, 0); /* no head does any more */
-	ps_merge_result_done(&result, &memory);
+	ps_merge_result_done(&result, &group_memory);
 	ok(ps_merge_record(&me, &mine, &theirs, &result)); /* else it is theirs to free */
 	assert_int_equal(result.let_go.count, 0);
-	ps_merge_result_done(&result, &memory);
+	ps_merge_result_done(&result, &group_memory);
 	ps_record_done(&mine);
 	ps_record_done(&theirs);
 }
@@ -155,12 +155,12 @@ static void what_is_left_to_others_keeps_its_name(void **state)
 	(void)state;
 	ok(ps_merge_record(&me, &mine, &theirs, &result));
 	assert_int_equal(result.decision, PS_MERGE_OURS_AND_COPY);
-	ps_merge_result_done(&result, &memory);
+	ps_merge_result_done(&result, &group_memory);
 	joined.left = 2;
 	ok(ps_merge_record(&joined, &mine, &theirs, &result));
 	assert_int_equal(result.decision, PS_MERGE_THEIRS_AND_COPY);
 	assert_false(result.copy.flags & PS_RECORD_BORROWED);
-	ps_merge_result_done(&result, &memory);
+	ps_merge_result_done(&result, &group_memory);
 	ps_record_done(&mine);
 	ps_record_done(&theirs);
 }
@@ -182,7 +182,7 @@ static void a_borrowed_copy_stays_borrowed(void **state)
 		ok(ps_record_check(&result.copy));
 		assert_int_equal(result.let_go.count, 0);
 		assert_int_equal((counter == 1 ? &result.record : &result.copy)->origin_len, 3);
-		ps_merge_result_done(&result, &memory);
+		ps_merge_result_done(&result, &group_memory);
 		ok(ps_merge_borrowed(&me, &mine, &result));
 		assert_int_equal(result.decision, PS_MERGE_VANISH);
 		assert_int_equal(result.let_go.count, 0);
@@ -204,7 +204,7 @@ static void an_update_in_progress_goes_on(void **state)
 	ok(ps_record_check(&result.record));
 	assert_true(ps_slot_same_pad(&result.record.sets[PS_SET_NEXT].slots[0], &slot));
 	assert_int_equal(result.let_go.count, 0);
-	ps_merge_result_done(&result, &memory);
+	ps_merge_result_done(&result, &group_memory);
 	ps_record_done(&mine);
 	ps_record_done(&theirs);
 }
@@ -216,12 +216,12 @@ static void what_the_whole_index_lacks_was_removed(void **state)
 	struct ps_record record = blob(4, 2);
 	ok(ps_merge_absent(&me, &record, &result));
 	assert_int_equal(result.decision, PS_MERGE_VANISH);
-	ps_merge_result_done(&result, &memory);
+	ps_merge_result_done(&result, &group_memory);
 	record = dirty(record, 3);
 	ok(ps_merge_absent(&me, &record, &result));
 	assert_int_equal(result.decision, PS_MERGE_KEEP_OVER_REMOVE);
 	assert_true(ps_version_none(&result.record.base));
-	ps_merge_result_done(&result, &memory);
+	ps_merge_result_done(&result, &group_memory);
 	record = dirty(record, 0);
 	ok(ps_merge_absent(&me, &record, &result));
 	assert_int_equal(result.decision, PS_MERGE_NOTHING);
@@ -270,18 +270,8 @@ static void no_history_loses_an_update(void **state)
 
 static int setup(void **state)
 {
-	(void)state;
-	ps_memory_init(&memory, NULL);
 	dice.state = 5;
-	return 0;
-}
-
-static int nothing_leaks(void **state)
-{
-	(void)state;
-	assert_int_equal(atomic_load(&memory.used), 0);
-	ps_memory_done(&memory);
-	return 0;
+	return memory_begin(state);
 }
 
 int main(void)
@@ -296,5 +286,5 @@ int main(void)
 	    cmocka_unit_test(a_conflict_name_is_unique_and_fits),
 	    cmocka_unit_test(no_history_loses_an_update),
 	};
-	return cmocka_run_group_tests_name("merge", tests, setup, nothing_leaks);
+	return cmocka_run_group_tests_name("merge", tests, setup, memory_is_given_back);
 }

@@ -1,11 +1,10 @@
 /* Pad slots and records: what may become of a pad, what a record's steps let go, and that bytes say the same
  * again. */
+#include "tests/remote/group_memory.h"
 #include "tests/remote/index_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static struct ps_memory memory;
 
 static void a_slot_says_the_same_again(void **state)
 {
@@ -106,7 +105,7 @@ static void a_pad_taken_again_goes_up_and_remembers_what_was_there(void **state)
 
 static void make_full(struct dice *dice, struct ps_record *record)
 {
-	make_blob(dice, &memory, "folder/a key", 3, record);
+	make_blob(dice, &group_memory, "folder/a key", 3, record);
 	record->flags = PS_RECORD_COMPLETE | PS_RECORD_DIRTY | PS_RECORD_PUBLIC | PS_RECORD_UPDATING;
 	record->content.class = PS_PAD_PUBLIC_DATA;
 	for (unsigned i = 0; i < 3; i++)
@@ -133,13 +132,13 @@ static void a_record_says_the_same_again_and_slots_lie_where_it_says(void **stat
 {
 	(void)state;
 	struct dice dice = {test_seed(5)};
-	struct ps_record record, again, prefix = {.memory = &memory};
+	struct ps_record record, again, prefix = {.memory = &group_memory};
 	make_full(&dice, &record);
 	size_t len = ps_record_bytes(&record);
 	uint8_t *bytes = malloc(len);
 	assert_non_null(bytes);
 	ps_record_encode(&record, bytes);
-	ok(ps_record_decode(bytes, len, &memory, &again));
+	ok(ps_record_decode(bytes, len, &group_memory, &again));
 	assert_int_equal(again.flags, record.flags);
 	assert_string_equal(again.name, record.name);
 	for (unsigned set = 0; set < PS_SETS; set++) {
@@ -156,7 +155,7 @@ static void a_record_says_the_same_again_and_slots_lie_where_it_says(void **stat
 	/* Cut anywhere, or longer: refused. */
 	for (size_t cut = 0; cut < len; cut++) {
 		struct ps_record short_one;
-		assert_int_not_equal(ps_record_decode(bytes, cut, &memory, &short_one), PS_OK);
+		assert_int_not_equal(ps_record_decode(bytes, cut, &group_memory, &short_one), PS_OK);
 	}
 	free(bytes);
 	ps_record_done(&record);
@@ -174,7 +173,7 @@ static void what_travels_comes_back_confirmed_and_clean(void **state)
 	uint8_t *bytes = malloc(len);
 	assert_non_null(bytes);
 	ps_record_encode_wire(&record, 12, bytes);
-	ok(ps_record_decode_wire(bytes, len, &memory, &again));
+	ok(ps_record_decode_wire(bytes, len, &group_memory, &again));
 	assert_int_equal(again.flags, PS_RECORD_COMPLETE | PS_RECORD_PUBLIC);
 	assert_int_equal(again.published, 12);
 	assert_int_equal(again.sets[PS_SET_NEXT].count + again.sets[PS_SET_BASE].count, 0);
@@ -186,7 +185,7 @@ static void what_travels_comes_back_confirmed_and_clean(void **state)
 	}
 	ps_record_done(&again);
 	for (size_t cut = 0; cut < len; cut++)
-		refused(ps_record_decode_wire(bytes, cut, &memory, &again), PS_ECORRUPT);
+		refused(ps_record_decode_wire(bytes, cut, &group_memory, &again), PS_ECORRUPT);
 	free(bytes);
 	ps_record_done(&record);
 }
@@ -208,7 +207,7 @@ static void pads_are_let_go_when_no_head_names_them(void **state)
 	struct ps_record record, lost;
 	struct ps_slots let_go = {0};
 	struct ps_version v2 = version_of(2, 7), v3 = version_of(3, 7), v4 = version_of(4, 7);
-	make_blob(&dice, &memory, "k", 2, &record);
+	make_blob(&dice, &group_memory, "k", 2, &record);
 	record.base = record.version; /* synced */
 	record.flags &= (uint16_t)~PS_RECORD_DIRTY;
 	put_next(&dice, &record);
@@ -220,7 +219,7 @@ static void pads_are_let_go_when_no_head_names_them(void **state)
 	assert_int_equal(let_go.count, 1); /* version 2 never left this machine */
 	ok(ps_record_mark_sent(&record));
 	refused(ps_record_mark_sent(&record), PS_EINVAL);
-	ps_slots_done(&let_go, &memory);
+	ps_slots_done(&let_go, &group_memory);
 	put_next(&dice, &record);
 	ok(ps_record_switch(&record, &v4, 3, &let_go));
 	assert_int_equal(let_go.count, 0); /* version 3 may be in a head by now */
@@ -232,23 +231,23 @@ static void pads_are_let_go_when_no_head_names_them(void **state)
 	assert_int_equal(let_go.count, 2); /* version 1's */
 	assert_int_equal(record.sets[PS_SET_BASE].count, 1);
 	assert_true(record.flags & PS_RECORD_DIRTY);
-	ps_slots_done(&let_go, &memory);
+	ps_slots_done(&let_go, &group_memory);
 	ok(ps_record_unsend(&lost, &let_go));
 	assert_int_equal(let_go.count, 1); /* version 3's */
 	assert_int_equal(lost.sets[PS_SET_BASE].count, 2);
 	ok(ps_record_check(&lost));
-	ps_slots_done(&let_go, &memory);
+	ps_slots_done(&let_go, &group_memory);
 	ps_record_done(&lost);
 	struct ps_version v5 = version_of(5, 7);
 	ok(ps_record_bury(&record, &v5, 4, &let_go));
 	assert_int_equal(let_go.count, 1); /* version 4's */
-	ps_slots_done(&let_go, &memory);
+	ps_slots_done(&let_go, &group_memory);
 	ok(ps_record_mark_sent(&record));
 	ok(ps_record_settle(&record, 9, &let_go));
 	assert_int_equal(let_go.count, 1); /* version 3's: the head with the tombstone is there */
 	assert_false(record.flags & PS_RECORD_DIRTY);
 	ok(ps_record_check(&record));
-	ps_slots_done(&let_go, &memory);
+	ps_slots_done(&let_go, &group_memory);
 	ps_record_done(&record);
 }
 
@@ -258,27 +257,12 @@ static void versions_only_go_up(void **state)
 	struct dice dice = {test_seed(8)};
 	struct ps_record record;
 	struct ps_slots let_go = {0};
-	make_blob(&dice, &memory, "k", 1, &record);
+	make_blob(&dice, &group_memory, "k", 1, &record);
 	struct ps_version same = record.version;
 	refused(ps_record_bury(&record, &same, 1, &let_go), PS_EINVAL);
 	put_next(&dice, &record);
 	refused(ps_record_switch(&record, &same, 1, &let_go), PS_EINVAL);
 	ps_record_done(&record);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	ps_memory_init(&memory, NULL);
-	return 0;
-}
-
-static int nothing_leaks(void **state)
-{
-	(void)state;
-	assert_int_equal(atomic_load(&memory.used), 0);
-	ps_memory_done(&memory);
-	return 0;
 }
 
 int main(void)
@@ -294,5 +278,5 @@ int main(void)
 	    cmocka_unit_test(pads_are_let_go_when_no_head_names_them),
 	    cmocka_unit_test(versions_only_go_up),
 	};
-	return cmocka_run_group_tests_name("record", tests, setup, nothing_leaks);
+	return cmocka_run_group_tests_name("record", tests, memory_begin, memory_is_given_back);
 }

@@ -9,9 +9,8 @@
 #include "remote/anchor.h"
 #include "remote/pad.h"
 #include "remote/state.h"
+#include "tests/remote/group_memory.h"
 #include "tests/remote/index_fixture.h"
-
-static struct ps_memory memory;
 
 enum { PARTS = 4096 };
 struct parts {
@@ -55,7 +54,7 @@ static ps_run_writer *writer_to(struct parts *p, uint64_t head, size_t part_byte
 	ps_run_writer *w;
 	p->about =
 	    (struct ps_run_about){.id = {1, (uint8_t)head}, .store = "main", .head = head, .base = head == 1};
-	ok(ps_run_writer_new(&memory, &p->about, part_bytes, keep_part, p, &w));
+	ok(ps_run_writer_new(&group_memory, &p->about, part_bytes, keep_part, p, &w));
 	return w;
 }
 
@@ -70,10 +69,10 @@ static void add_blob(ps_run_writer *w, const char *name, unsigned pads, uint64_t
 {
 	struct dice dice = {counter};
 	struct ps_record record;
-	make_blob(&dice, &memory, name, pads, &record);
+	make_blob(&dice, &group_memory, name, pads, &record);
 	record.version = version_of(counter, 1);
 	if (tombstone) {
-		ps_slots_done(&record.sets[PS_SET_CURRENT], &memory);
+		ps_slots_done(&record.sets[PS_SET_CURRENT], &group_memory);
 		record.content = (struct ps_content){0};
 		record.flags = PS_RECORD_TOMBSTONE | PS_RECORD_DIRTY;
 	}
@@ -84,7 +83,7 @@ static void add_blob(ps_run_writer *w, const char *name, unsigned pads, uint64_t
 static ps_run_reader *reader_of(struct parts *p)
 {
 	ps_run_reader *r;
-	ok(ps_run_reader_new(&memory, &p->about, p->count, give_part, p, &r));
+	ok(ps_run_reader_new(&group_memory, &p->about, p->count, give_part, p, &r));
 	return r;
 }
 
@@ -129,7 +128,7 @@ static void names_out_of_order_are_refused(void **state)
 	struct ps_record record;
 	ps_run_writer *w = writer_to(&p, 3, 4096);
 	add_blob(w, "b", 100, 1, false);
-	make_blob(&dice, &memory, "a", 1, &record);
+	make_blob(&dice, &group_memory, "a", 1, &record);
 	refused(ps_run_writer_add(w, &record), PS_EINVAL);
 	ok(ps_record_rename(&record, "b", 1));
 	refused(ps_run_writer_add(w, &record), PS_EINVAL);
@@ -218,7 +217,7 @@ static void newest_wins_and_old_tombstones_go(void **state)
 		ps_run_merge *merge;
 		char seen[64] = "";
 		bool found = true;
-		ok(ps_run_merge_new(&memory, readers, 3, below, &merge));
+		ok(ps_run_merge_new(&group_memory, readers, 3, below, &merge));
 		while (found) {
 			struct ps_record record;
 			ok(ps_run_merge_next(merge, &record, &found));
@@ -392,7 +391,7 @@ static void make_history(struct ps_head *head, unsigned length)
 {
 	struct dice dice = {8};
 	uint8_t machine[PS_MACHINE] = {5}, hash[32];
-	ps_head_init(head, &memory);
+	ps_head_init(head, &group_memory);
 	memset(head->network, 3, sizeof(head->network));
 	(void)strcpy(head->store, "main");
 	struct ps_head first;
@@ -415,9 +414,9 @@ static void make_history(struct ps_head *head, unsigned length)
 	struct ps_pad_slot pads[3];
 	for (unsigned i = 0; i < 3; i++)
 		pads[i] = pad_of(&dice, PS_SLOT_CONFIRMED);
-	ok(ps_slots_add(&run.pads, &memory, pads, 3));
+	ok(ps_slots_add(&run.pads, &group_memory, pads, 3));
 	ok(ps_head_add_run(head, &run));
-	ps_slots_done(&run.pads, &memory);
+	ps_slots_done(&run.pads, &group_memory);
 }
 
 static void a_head_says_the_same_again_and_nothing_cut(void **state)
@@ -430,15 +429,15 @@ static void a_head_says_the_same_again_and_nothing_cut(void **state)
 	size_t len = ps_head_bytes(&head);
 	uint8_t *bytes = calloc(1, len + 100), *more = malloc(len);
 	ps_head_encode(&head, bytes);
-	ok(ps_head_decode(bytes, len + 100, &memory, &again));
+	ok(ps_head_decode(bytes, len + 100, &group_memory, &again));
 	ps_head_encode(&again, more);
 	assert_memory_equal(bytes, more, len);
 	assert_int_equal(ps_head_settled(&again), 298);
 	ps_head_done(&again);
 	for (size_t cut = 0; cut < len; cut += 3)
-		refused(ps_head_decode(bytes, cut, &memory, &again), PS_ECORRUPT);
+		refused(ps_head_decode(bytes, cut, &group_memory, &again), PS_ECORRUPT);
 	bytes[len + 50] = 1;
-	refused(ps_head_decode(bytes, len + 100, &memory, &again), PS_ECORRUPT);
+	refused(ps_head_decode(bytes, len + 100, &group_memory, &again), PS_ECORRUPT);
 	free(bytes);
 	free(more);
 	ps_head_done(&head);
@@ -543,21 +542,6 @@ static void the_anchor_never_goes_back_and_damage_is_kept(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	ps_memory_init(&memory, NULL);
-	return 0;
-}
-
-static int nothing_leaks(void **state)
-{
-	(void)state;
-	assert_int_equal(atomic_load(&memory.used), 0);
-	ps_memory_done(&memory);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -574,5 +558,5 @@ int main(void)
 	    cmocka_unit_test(a_head_is_judged_by_the_anchor),
 	    cmocka_unit_test(the_anchor_never_goes_back_and_damage_is_kept),
 	};
-	return cmocka_run_group_tests_name("runs and heads", tests, setup, nothing_leaks);
+	return cmocka_run_group_tests_name("runs and heads", tests, memory_begin, memory_is_given_back);
 }

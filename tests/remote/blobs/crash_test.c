@@ -180,26 +180,18 @@ enum { NETWORK_STEPS = 6 }; /* the others ask no network */
 static void a_crash_at_every_local_write(void **state)
 {
 	struct world w;
-	unsigned states = 0;
 	(void)state;
 	world_new(&w, make_base);
-	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
-		states += world_crash_at_local_writes(&w, &steps[i], stride);
-	print_message("%u crashes at local writes\n", states);
+	world_walk_local_writes(&w, steps, sizeof(steps) / sizeof(*steps), stride);
 	world_free(&w);
 }
 
 static void a_crash_at_every_request(void **state)
 {
-	static const enum ps_mem_fault faults[] = {PS_MEM_VANISH, PS_MEM_LOSE_REPLY, PS_MEM_LATE};
 	struct world w;
-	unsigned states = 0;
 	(void)state;
 	world_new(&w, make_base);
-	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
-		for (size_t i = 0; i < NETWORK_STEPS; i++)
-			states += world_crash_at_requests(&w, &steps[i], faults[f], stride);
-	print_message("%u crashes at requests\n", states);
+	world_walk_requests(&w, steps, NETWORK_STEPS, stride);
 	world_free(&w);
 }
 
@@ -233,12 +225,9 @@ static void a_second_crash_while_it_is_repeated(void **state)
 static void no_memory_at_any_place(void **state)
 {
 	struct world w;
-	unsigned states = 0;
 	(void)state;
 	world_new(&w, make_base);
-	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
-		states += world_without_memory(&w, &steps[i], stride);
-	print_message("%u times without memory\n", states);
+	world_walk_memory(&w, steps, sizeof(steps) / sizeof(*steps), stride);
 	world_free(&w);
 }
 

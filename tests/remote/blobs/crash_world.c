@@ -189,3 +189,31 @@ unsigned world_without_memory(struct world *w, const struct step *step, uint64_t
 	}
 	return states;
 }
+
+/* ---- several steps ---- */
+
+void world_walk_local_writes(struct world *w, const struct step *steps, size_t count, uint64_t stride)
+{
+	unsigned states = 0;
+	for (size_t i = 0; i < count; i++)
+		states += world_crash_at_local_writes(w, &steps[i], stride);
+	print_message("%u crashes at local writes\n", states);
+}
+
+void world_walk_requests(struct world *w, const struct step *steps, size_t count, uint64_t stride)
+{
+	static const enum ps_mem_fault faults[] = {PS_MEM_VANISH, PS_MEM_LOSE_REPLY, PS_MEM_LATE};
+	unsigned states = 0;
+	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
+		for (size_t i = 0; i < count; i++)
+			states += world_crash_at_requests(w, &steps[i], faults[f], stride);
+	print_message("%u crashes at requests\n", states);
+}
+
+void world_walk_memory(struct world *w, const struct step *steps, size_t count, uint64_t stride)
+{
+	unsigned states = 0;
+	for (size_t i = 0; i < count; i++)
+		states += world_without_memory(w, &steps[i], stride);
+	print_message("%u times without memory\n", states);
+}

@@ -45,6 +45,10 @@ unsigned world_crash_at_requests(struct world *w, const struct step *step, enum 
                                  uint64_t stride);
 /* Memory that runs out instead. */
 unsigned world_without_memory(struct world *w, const struct step *step, uint64_t stride);
+/* The same for each of `count` steps, and for each kind of crash at a request; says how many there were. */
+void world_walk_local_writes(struct world *w, const struct step *steps, size_t count, uint64_t stride);
+void world_walk_requests(struct world *w, const struct step *steps, size_t count, uint64_t stride);
+void world_walk_memory(struct world *w, const struct step *steps, size_t count, uint64_t stride);
 /* After a crash: the step has left what it may, is repeated, and finishes. `err`: what it ended with. */
 void world_see_after(struct world *w, const struct step *step, int err);
 

@@ -214,26 +214,18 @@ static void make_world(struct world *w)
 static void a_crash_at_every_local_write(void **state)
 {
 	struct world w;
-	unsigned states = 0;
 	(void)state;
 	make_world(&w);
-	for (size_t i = 0; i < STEPS; i++)
-		states += world_crash_at_local_writes(&w, &steps[i], stride);
-	print_message("%u crashes at local writes\n", states);
+	world_walk_local_writes(&w, steps, STEPS, stride);
 	world_free(&w);
 }
 
 static void a_crash_at_every_request(void **state)
 {
-	static const enum ps_mem_fault faults[] = {PS_MEM_VANISH, PS_MEM_LOSE_REPLY, PS_MEM_LATE};
 	struct world w;
-	unsigned states = 0;
 	(void)state;
 	make_world(&w);
-	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f++)
-		for (size_t i = 0; i < STEPS; i++)
-			states += world_crash_at_requests(&w, &steps[i], faults[f], stride);
-	print_message("%u crashes at requests\n", states);
+	world_walk_requests(&w, steps, STEPS, stride);
 	world_free(&w);
 }
 
@@ -309,12 +301,9 @@ static void a_call_can_be_canceled_at_any_event(void **state)
 static void no_memory_at_any_place(void **state)
 {
 	struct world w;
-	unsigned states = 0;
 	(void)state;
 	make_world(&w);
-	for (size_t i = 0; i < STEPS; i++)
-		states += world_without_memory(&w, &steps[i], stride);
-	print_message("%u times without memory\n", states);
+	world_walk_memory(&w, steps, STEPS, stride);
 	world_free(&w);
 }
 
