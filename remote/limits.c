@@ -2,8 +2,13 @@
 
 #include "remote/clock.h"
 
+enum { BACKGROUND_TURN = 8 };
+
 /* Of the full rate: least, growth a second, and how many seconds of a rate a bucket saves. */
 static const double least_share = 1.0 / 64, growth = 1.0 / 20, saved_seconds = 0.1;
+
+/* For who was turned away: as long as buckets save what nobody takes meanwhile. */
+static const uint64_t patience_ns = PS_SECOND_NS / 10;
 
 static double seconds(uint64_t ns)
 {
@@ -72,27 +77,61 @@ static double measured_rate(const struct ps_limits *limits, uint64_t now_ns)
 	return rate > 1 ? rate : 1;
 }
 
-uint64_t ps_limits_admit(struct ps_limits *limits, uint64_t now_ns)
+/* The moment when all buckets have something; 0: they have. */
+static uint64_t filled_ns(const struct ps_limits *limits, uint64_t now_ns)
 {
 	double longest = 0;
-	pthread_mutex_lock(&limits->lock);
-	fill(limits, now_ns);
 	for (int i = 0; i < PS_LIMITS; i++) {
 		const struct ps_bucket *bucket = &limits->buckets[i];
 		double missing = (i == PS_LIMIT_REQUESTS ? 1 : 0) - bucket->has;
 		double wait = bucket->full > 0 ? missing / (bucket->full * limits->figures.share) : 0;
 		longest = wait > longest ? wait : longest;
 	}
-	if (longest > 0) {
+	return longest > 0 ? now_ns + 1 + (uint64_t)(longest * (double)PS_SECOND_NS) : 0;
+}
+
+/* One of the class was turned away, and may come yet. */
+static bool is_awaited(const struct ps_limits *limits, enum ps_token_class class, uint64_t now_ns)
+{
+	return limits->asks_ns[class] > 0 && now_ns < limits->asks_ns[class] + patience_ns;
+}
+
+/* It is the other class's turn: behind the moment at which that one asks. 0: it is not. */
+static uint64_t gives_way_ns(const struct ps_limits *limits, enum ps_token_class class, uint64_t now_ns)
+{
+	bool background = class == PS_TOKEN_BACKGROUND, turn = limits->foreground_run >= BACKGROUND_TURN - 1;
+	enum ps_token_class other = background ? PS_TOKEN_FOREGROUND : PS_TOKEN_BACKGROUND;
+	if (background == turn || !is_awaited(limits, other, now_ns))
+		return 0;
+	return (limits->asks_ns[other] > now_ns ? limits->asks_ns[other] : now_ns) + patience_ns / 16;
+}
+
+static void admit(struct ps_limits *limits, enum ps_token_class class, uint64_t now_ns)
+{
+	bool passes = class == PS_TOKEN_FOREGROUND && is_awaited(limits, PS_TOKEN_BACKGROUND, now_ns);
+	limits->foreground_run = passes ? limits->foreground_run + 1 : 0;
+	limits->asks_ns[class] = 0;
+	if (limits->buckets[PS_LIMIT_REQUESTS].full > 0)
+		limits->buckets[PS_LIMIT_REQUESTS].has -= 1;
+	limits->figures.admitted++;
+	measure(limits, now_ns);
+}
+
+uint64_t ps_limits_admit(struct ps_limits *limits, enum ps_token_class class, uint64_t now_ns)
+{
+	pthread_mutex_lock(&limits->lock);
+	fill(limits, now_ns);
+	uint64_t then_ns = filled_ns(limits, now_ns);
+	if (!then_ns)
+		then_ns = gives_way_ns(limits, class, now_ns);
+	if (then_ns) {
+		limits->asks_ns[class] = then_ns;
 		limits->figures.turned_away++;
 	} else {
-		if (limits->buckets[PS_LIMIT_REQUESTS].full > 0)
-			limits->buckets[PS_LIMIT_REQUESTS].has -= 1;
-		limits->figures.admitted++;
-		measure(limits, now_ns);
+		admit(limits, class, now_ns);
 	}
 	pthread_mutex_unlock(&limits->lock);
-	return longest > 0 ? now_ns + 1 + (uint64_t)(longest * (double)PS_SECOND_NS) : 0;
+	return then_ns;
 }
 
 static void take(struct ps_bucket *bucket, double amount)

@@ -6,13 +6,19 @@
  *
  * When the network asks for fewer requests all rates are halved, once for all that was sent before that, and
  * grow back by a twentieth of the full rate a second. Where there is no limit of requests, the full rate is
- * what was measured, and once it is reached there is no limit again. */
+ * what was measured, and once it is reached there is no limit again.
+ *
+ * Whoever of the foreground was turned away is expected to ask again, and until then the background is turned
+ * away as well, but for every eighth request while it waits, as with tokens (base/tokens.h). Who does not
+ * come is waited for no longer than buckets save. */
 #ifndef PS_LIMITS_H
 #define PS_LIMITS_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/tokens.h"
 
 /* A second; 0: no limit. */
 struct ps_limits_options {
@@ -38,7 +44,9 @@ struct ps_limits {
 	uint64_t halved_ns; /* when last */
 	bool measured;      /* the full rate of requests is a measured one */
 	uint64_t window_ns, window_count;
-	double window_rate; /* of the window before */
+	double window_rate;                 /* of the window before */
+	uint64_t asks_ns[PS_TOKEN_CLASSES]; /* when one that was turned away asks again; 0: none was */
+	unsigned foreground_run;            /* admitted one after another while the background waited */
 	struct ps_limits_figures figures;
 };
 
@@ -46,7 +54,7 @@ struct ps_limits {
 void ps_limits_init(struct ps_limits *limits, const struct ps_limits_options *options, uint64_t now_ns);
 void ps_limits_done(struct ps_limits *limits);
 /* 0: one request is admitted; else the moment when it is worth asking again. Any thread, as all below. */
-uint64_t ps_limits_admit(struct ps_limits *limits, uint64_t now_ns);
+uint64_t ps_limits_admit(struct ps_limits *limits, enum ps_token_class class, uint64_t now_ns);
 /* What was admitted is not sent after all. */
 void ps_limits_withdraw(struct ps_limits *limits);
 /* Bytes of an admitted request; what comes back is charged by the room made for it. */

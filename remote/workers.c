@@ -144,10 +144,11 @@ static bool find_new(struct worker *worker)
 }
 
 /* A worker with a token in hand never waits for another: it goes on when its own requests have ended. */
-static bool may_send(struct worker *worker, uint64_t now_ns, uint64_t *until_ns, bool *token)
+static bool may_send(struct worker *worker, enum ps_token_class class, uint64_t now_ns, uint64_t *until_ns,
+                     bool *token)
 {
 	ps_workers *pool = worker->pool;
-	uint64_t admitted_ns = pool->limits ? ps_limits_admit(pool->limits, now_ns) : 0;
+	uint64_t admitted_ns = pool->limits ? ps_limits_admit(pool->limits, class, now_ns) : 0;
 	if (admitted_ns) {
 		*until_ns = ps_earlier(*until_ns, admitted_ns);
 		return false;
@@ -178,10 +179,14 @@ struct ps_task *ps_workers_take(struct worker *worker, uint64_t now_ns, uint64_t
 	bool due = ps_recycling_due_ns(&pool->recycling) <= now_ns;
 	if (!due)
 		*until_ns = ps_earlier(*until_ns, ps_recycling_due_ns(&pool->recycling));
-	if ((!due && !find_new(worker)) || !may_send(worker, now_ns, until_ns, &token))
+	if (!due && !find_new(worker))
 		return NULL;
-	struct ps_task *task = due ? ps_recycling_take(&pool->recycling) : pool->next_new;
-	if (!due) {
+	struct ps_task *task = due ? pool->recycling.soonest : pool->next_new;
+	if (!may_send(worker, task->group->class, now_ns, until_ns, &token))
+		return NULL;
+	if (due) {
+		(void)ps_recycling_take(&pool->recycling);
+	} else {
 		pool->next_new = NULL;
 		task->begun = true;
 		pool->figures.bytes += task->bytes;

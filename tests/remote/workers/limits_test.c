@@ -12,7 +12,7 @@ static double run(struct ps_limits *limits, unsigned requests, uint64_t up, uint
 	uint64_t began_ns = *now_ns;
 	for (unsigned i = 0; i < requests; i++) {
 		uint64_t then_ns;
-		while ((then_ns = ps_limits_admit(limits, *now_ns)) != 0) {
+		while ((then_ns = ps_limits_admit(limits, PS_TOKEN_FOREGROUND, *now_ns)) != 0) {
 			assert_true(then_ns > *now_ns);
 			*now_ns = then_ns;
 		}
@@ -136,7 +136,7 @@ static void without_a_limit_throttling_halves_what_was_measured(void **state)
 	uint64_t now_ns = PS_SECOND_NS;
 	ps_limits_init(&limits, NULL, now_ns);
 	for (int i = 0; i < 2000; i++) {
-		assert_int_equal(ps_limits_admit(&limits, now_ns), 0);
+		assert_int_equal(ps_limits_admit(&limits, PS_TOKEN_FOREGROUND, now_ns), 0);
 		now_ns += 5 * PS_MS_NS;
 	}
 	ps_limits_throttled(&limits, now_ns, now_ns - 1);
@@ -145,6 +145,89 @@ static void without_a_limit_throttling_halves_what_was_measured(void **state)
 	assert_near(run(&limits, 500, 0, 0, &now_ns), 4.14); /* 100 t + 5 t² = 500 */
 	ps_limits_figures(&limits, now_ns + 20 * PS_SECOND_NS, &figures);
 	assert_true(figures.requests == 0);
+	ps_limits_done(&limits);
+}
+
+/* ---- classes ---- */
+
+/* One that asks whenever it is told to, and again `rest_ns` after it was admitted. */
+struct asker {
+	enum ps_token_class class;
+	uint64_t rest_ns, ask_ns, since_ns;
+	uint64_t admitted, longest_ns; /* that one of its requests waited */
+};
+
+static void ask(struct ps_limits *limits, struct asker *a, uint64_t now_ns)
+{
+	uint64_t then_ns = ps_limits_admit(limits, a->class, now_ns);
+	if (then_ns) {
+		assert_true(then_ns > now_ns);
+		a->ask_ns = then_ns;
+		return;
+	}
+	a->admitted++;
+	a->longest_ns = now_ns - a->since_ns > a->longest_ns ? now_ns - a->since_ns : a->longest_ns;
+	a->since_ns = a->ask_ns = now_ns + a->rest_ns;
+}
+
+/* The first of those that ask at the same moment is the first in the list. */
+static void run_askers(struct ps_limits *limits, struct asker *all, size_t count, uint64_t until_ns)
+{
+	for (;;) {
+		struct asker *next = &all[0];
+		for (size_t i = 1; i < count; i++)
+			next = all[i].ask_ns < next->ask_ns ? &all[i] : next;
+		if (next->ask_ns >= until_ns)
+			return;
+		ask(limits, next, next->ask_ns);
+	}
+}
+
+/* Where the background is always the first to ask. */
+static void the_background_does_not_keep_callers_waiting(void **state)
+{
+	(void)state;
+	struct ps_limits limits;
+	struct ps_limits_options options = {.requests = 50};
+	struct asker all[] = {{.class = PS_TOKEN_BACKGROUND},
+	                      {.class = PS_TOKEN_BACKGROUND},
+	                      {.class = PS_TOKEN_FOREGROUND, .rest_ns = PS_SECOND_NS / 3}};
+	ps_limits_init(&limits, &options, 0);
+	run_askers(&limits, all, 3, 60 * PS_SECOND_NS);
+	assert_true(all[2].longest_ns <= PS_SECOND_NS / 25); /* one that was admitted before, and its own */
+	assert_in_range(all[2].admitted, 160, 180);
+	assert_in_range(all[0].admitted + all[1].admitted + all[2].admitted, 2850, 3010);
+	ps_limits_done(&limits);
+}
+
+static void callers_leave_the_background_its_share(void **state)
+{
+	(void)state;
+	struct ps_limits limits;
+	struct ps_limits_options options = {.requests = 50};
+	struct asker all[] = {
+	    {.class = PS_TOKEN_FOREGROUND}, {.class = PS_TOKEN_FOREGROUND}, {.class = PS_TOKEN_BACKGROUND}};
+	ps_limits_init(&limits, &options, 0);
+	run_askers(&limits, all, 3, 80 * PS_SECOND_NS);
+	assert_in_range(all[2].admitted, 390, 510); /* of 4,000: every eighth while it waits */
+	assert_in_range(all[0].admitted + all[1].admitted + all[2].admitted, 3800, 4010);
+	ps_limits_done(&limits);
+}
+
+/* It was cancelled. */
+static void who_does_not_come_again_is_not_waited_for(void **state)
+{
+	(void)state;
+	struct ps_limits limits;
+	struct ps_limits_options options = {.requests = 50};
+	struct asker gone = {.class = PS_TOKEN_FOREGROUND}, other = {.class = PS_TOKEN_BACKGROUND};
+	ps_limits_init(&limits, &options, 0);
+	while (gone.admitted < 100 || gone.ask_ns == gone.since_ns)
+		ask(&limits, &gone, gone.ask_ns);
+	other.since_ns = other.ask_ns = gone.since_ns;
+	run_askers(&limits, &other, 1, gone.since_ns + PS_SECOND_NS);
+	assert_true(other.longest_ns <= PS_SECOND_NS / 50 + PS_SECOND_NS / 10);
+	assert_in_range(other.admitted, 45, 56);
 	ps_limits_done(&limits);
 }
 
@@ -279,6 +362,9 @@ int main(void)
 	    cmocka_unit_test(throttling_halves_once_a_round_trip_and_grows_back),
 	    cmocka_unit_test(a_halved_rate_is_what_is_sent),
 	    cmocka_unit_test(without_a_limit_throttling_halves_what_was_measured),
+	    cmocka_unit_test(the_background_does_not_keep_callers_waiting),
+	    cmocka_unit_test(callers_leave_the_background_its_share),
+	    cmocka_unit_test(who_does_not_come_again_is_not_waited_for),
 	    cmocka_unit_test(delays_double_to_five_seconds_with_jitter_that_a_seed_repeats),
 	    cmocka_unit_test(what_comes_again_comes_in_the_order_of_time),
 	    cmocka_unit_test(workers_keep_the_limits_of_their_network),
