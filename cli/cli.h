@@ -112,7 +112,8 @@ PS_CHECKED int cli_close_store(ps_storer *s);
 
 /* ---- contents that have left the file (remote/attach.c) ---- */
 
-/* False, and said why: of --network and --key one was given, and the other one is not known. */
+/* False, and said why: of --network and --key one was given, and the other one is not known; or a URL is
+ * none. */
 bool cli_network_is_named(const struct cli *cli);
 /* Network and key are known, by options or from the environment. */
 bool cli_can_fetch(const struct cli *cli);

@@ -64,11 +64,19 @@ static const char *hint_of(const struct cli *cli, int err)
 	}
 }
 
-/* What a network gave that is not ours is damage; a passphrase or key that is not the right one is not. */
+static bool is_away(const struct cli *cli)
+{
+	return cli->remote.elsewhere || (cli->group == NULL && !cli_can_fetch(cli));
+}
+
+/* What a network gave that is not ours is damage; a passphrase or key that is not the right one is not. What
+ * no network can be opened by was typed so. */
 static int exit_of(const struct cli *cli, int err)
 {
-	if (err == PS_EUNAVAILABLE && cli->group == NULL && !cli_can_fetch(cli))
+	if (err == PS_EUNAVAILABLE && is_away(cli))
 		return CLI_AWAY;
+	if (err == PS_EINVAL && cli->remote.stage == CLI_REMOTE_NETWORK)
+		return CLI_USAGE;
 	return err == PS_EAUTH && cli->remote.stage == CLI_REMOTE_OPEN ? CLI_DAMAGED : cli_exit_code(err);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "base/bytes.h"
 #include "base/fail.h"
 #include "base/options.h"
 #include "base/tokens.h"
@@ -271,11 +272,40 @@ static int clean_up(struct push *p, const struct ps_push_manifest *now)
 	return ps_push_note_set(p->s, &p->note);
 }
 
+/* What has left the file comes back from the states that are here; or, of an attached store, from those of
+ * its own network. */
+static bool can_fetch_all(struct push *p)
+{
+	struct ps_attached *a = ps_multi_attached(p->s);
+	return ps_push_manifest_newest(&p->old) || (a && ps_attached_remote(a) != p->r);
+}
+
+/* The first push to a network takes all of the store. Of a file that has not all of it nothing is sent, and
+ * nothing noted: its line of states goes on where it is. */
+static int check_all_here(struct push *p)
+{
+	struct ps_backing_figures f;
+	bool was_pushed = p->note.attempts > 0 || !ps_all_zero(p->note.published, PS_PACK_MARK);
+	if (!was_pushed || can_fetch_all(p))
+		return PS_OK;
+	int err = ps_backing_figures(p->s, &f);
+	uint64_t objects = f.away_objects + f.unknown_objects;
+	if (err || objects == 0)
+		return err;
+	return ps_fail(
+	    PS_EUNAVAILABLE,
+	    "%llu objects have left this file for the network and store name that it was pushed to, "
+	    "and nothing was pushed here: there is nowhere to fetch them from",
+	    (unsigned long long)objects);
+}
+
 static int push_since_last(struct push *p);
 
 static int push_changes(struct push *p)
 {
-	int err = send_cut(p);
+	int err = check_all_here(p);
+	if (!err)
+		err = send_cut(p);
 	if (!err)
 		err = make_manifest(p);
 	if (!err)

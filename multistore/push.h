@@ -46,7 +46,8 @@ struct ps_push_result {
  * export what it has, or push it under another store name. PS_EFORK: the newest state there was not pushed from this store as it is here (another
  * store, a copy, or an older file of this one), or another file was faster; what was there stays: clone, or push under another store name.
  * PS_ECANCELED: progress said so; within a second. PS_EREADONLY: the key, or s, only reads. PS_ERANGE: too many states. PS_EBUSY: a push or a sync is under way, or two backups or cuts are.
- * PS_ENOSPC: writers freed more meanwhile than the cut may hold back (pin_limit). PS_ENOTSUP: s cannot be cut. options and result may be
+ * PS_ENOSPC: writers freed more meanwhile than the cut may hold back (pin_limit). PS_EUNAVAILABLE: also, r is not the network that contents of s have left
+ * its file for, and s is not attached to that: nothing was done. PS_ENOTSUP: s cannot be cut. options and result may be
  * NULL. Any thread. */
 PS_CHECKED PS_API int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, struct ps_push_result *result);
 

@@ -53,6 +53,20 @@ static bool holds_secret(const char *rest)
 	return memchr(rest + 2, '@', strcspn(rest + 2, "/?#")) != NULL;
 }
 
+int ps_network_check_url(const char *url)
+{
+	const char *rest = NULL;
+	const struct scheme *scheme = find_scheme(url, &rest);
+	if (!scheme)
+		return ps_fail(
+		    PS_EINVAL,
+		    "'%.200s' is no network: a URL begins with dir:, s3:, rados: or, for tests, mem:", url);
+	/* A path is what it is. */
+	if (strcmp(scheme->name, "dir") != 0 && holds_secret(rest))
+		return ps_fail(PS_EINVAL, "a %s: URL names no user and holds no secret", scheme->name);
+	return PS_OK;
+}
+
 static int check_options(const struct ps_network_options *options)
 {
 	if (options && options->size != sizeof(*options))
@@ -84,19 +98,14 @@ int ps_network_open(const char *url, const struct ps_network_options *options, p
 		return ps_fail(PS_EINVAL, "ps_network_open: %s is NULL", url ? "network" : "the URL");
 	int err = check_options(options);
 	if (err == PS_OK)
+		err = ps_network_check_url(url);
+	if (err == PS_OK)
 		err = ps_network_full_url(url, full);
 	if (err != PS_OK)
 		return err;
 	const struct scheme *scheme = find_scheme(full, &rest);
-	if (!scheme)
-		return ps_fail(PS_EINVAL,
-		               "ps_network_open: the URL begins with none of mem:, dir:, s3:, rados:");
 	if (!scheme->ops)
-		return ps_fail(PS_ENOTSUP, "ps_network_open: this library was built without %s: networks",
-		               scheme->name);
-	if (holds_secret(rest))
-		return ps_fail(PS_EINVAL, "ps_network_open: a %s: URL names no user and holds no secret",
-		               scheme->name);
+		return ps_fail(PS_ENOTSUP, "this library was built without %s: networks", scheme->name);
 	struct ps_network_options filled = options ? *options : (struct ps_network_options){0};
 	filled.size = sizeof(filled);
 	filled.timeout_ms = filled.timeout_ms ? filled.timeout_ms : DEFAULT_TIMEOUT_MS;

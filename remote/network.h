@@ -162,6 +162,9 @@ enum { PS_NETWORK_URL = 4096 + 8 };
  * path from the root, without links and dots; one that is not there yet has it as far as it is. PS_EINVAL:
  * too long. */
 int ps_network_full_url(const char *url, char full[PS_NETWORK_URL]) __attribute__((warn_unused_result));
+/* Begins as a network's URL does, and holds no secret: PS_EINVAL. What stands behind the scheme is looked at
+ * when it is opened. */
+int ps_network_check_url(const char *url) __attribute__((warn_unused_result));
 /* Opens mem:, dir:, s3: or rados: by its URL. PS_EINVAL (no such scheme, a malformed URL, a secret in it),
  * PS_ENOTSUP (built without), PS_ENOENT, PS_EACCES, PS_EUNAVAILABLE, PS_ENOMEM. */
 int ps_network_open(const char *url, const struct ps_network_options *options, ps_network **network)

@@ -31,7 +31,7 @@ bool cli_can_fetch(const struct cli *cli)
 bool cli_network_is_named(const struct cli *cli)
 {
 	if ((cli->remote.network == NULL && cli->remote.key == NULL) || cli_can_fetch(cli))
-		return true;
+		return remote_urls_are_good(cli);
 	fprintf(stderr, "padstone: %s\n",
 	        is_given(remote_network(cli)) ? "which key? --key FILE or PADSTONE_KEY says it"
 	                                      : "which network? --network URL or PADSTONE_NETWORK says it");

@@ -9,6 +9,7 @@
 #include "base/fail.h"
 #include "cli/key_secret.h"
 #include "cli/remote/remote.h"
+#include "remote/network.h"
 
 const char *remote_network(const struct cli *cli)
 {
@@ -25,12 +26,27 @@ const char *remote_key_path(const struct cli *cli)
 	return cli->remote.key != NULL ? cli->remote.key : getenv("PADSTONE_KEY");
 }
 
+bool remote_urls_are_good(const struct cli *cli)
+{
+	const struct cli_remote_options *o = &cli->remote;
+	const char *const urls[] = {o->network, o->witness, o->fallback, o->copy_to};
+	char shown[REMOTE_SHOWN];
+
+	for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
+		if (urls[i] == NULL || *urls[i] == '\0' || ps_network_check_url(urls[i]) == PS_OK)
+			continue;
+		fprintf(stderr, "padstone: %s\n", remote_shown(ps_last_error_message(), shown));
+		return false;
+	}
+	return true;
+}
+
 static bool network_given(const struct cli *cli)
 {
 	const char *url = cli->remote.network;
 
 	if (url != NULL && *url != '\0')
-		return true;
+		return remote_urls_are_good(cli);
 	fprintf(stderr, "padstone: which network? --network URL or PADSTONE_NETWORK says it, such as "
 	                "dir:/backup/pads\n");
 	return false;

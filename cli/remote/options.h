@@ -22,10 +22,10 @@ struct cli_remote_options {
 	double age_hours; /* 0: the library's */
 	bool is_public, take_over, lazy, full;
 	uint64_t state, history; /* of a store's pushes; state 0: the newest */
-	uint64_t goal; /* of contents that stay in the file */
-	uint64_t max_lag; /* seconds, if limits_lag */
+	uint64_t goal;           /* of contents that stay in the file */
+	uint64_t max_lag;        /* seconds, if limits_lag */
 	bool limits_lag;
-	int level;               /* zstd's; 0: the library's, -1: none */
+	int level; /* zstd's; 0: the library's, -1: none */
 	bool part; /* get --range */
 	uint64_t from, len;
 	double share;
@@ -38,11 +38,13 @@ struct cli_remote_options {
 		CLI_REMOTE_NETWORK, /* about the network, and the state on this machine */
 		CLI_REMOTE_OPEN     /* about what is in the store */
 	} stage;
+	bool elsewhere;        /* contents of the store that is pushed are on another network */
 	struct secret *secret; /* of the key file, while a store is open */
 	struct ps_remote_rebuild_result *rebuilt;
 	struct ps_remote_index_result *put_back;
-	struct ps_remote_status *standing; /* of a store: NULL once it was told */
-	struct remote_watch *watch; /* of the open store's operations */
+	const struct ps_remote_status *standing; /* of a store, as its file has it */
+	bool told;                               /* it was, with what the network says */
+	struct remote_watch *watch;              /* of the open store's operations */
 };
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <padstone/push.h>
 
+#include "base/fail.h"
 #include "cli/remote/remote.h"
 
 /* The operations on single values are many and small: one bar stands for all. */
@@ -35,6 +36,29 @@ static void say_push(struct cli *cli, const struct ps_push_result *p, const stru
 	        cli_size_text(p->sent_bytes, sent), head->code);
 }
 
+/* What has left the file is not on this network: nothing was ever pushed here. */
+static bool is_elsewhere(ps_storer *s, ps_remote *r)
+{
+	struct ps_push_holder holder;
+	struct ps_local_figures figures;
+
+	return ps_push_holder(r, &holder) == PS_ENOTFOUND && ps_local_figures(s, &figures) == PS_OK &&
+	       figures.away_objects > 0;
+}
+
+/* As remote_ended; a network that does not answer is told from one that is the wrong one. */
+static int push_failed(struct cli *cli, ps_remote *r, ps_storer *s, int err)
+{
+	char sentence[512];
+
+	if (err == PS_EUNAVAILABLE) {
+		(void)snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+		cli->remote.elsewhere = is_elsewhere(s, r);
+		err = ps_fail(err, "%s", sentence);
+	}
+	return remote_ended(cli, err, NULL, "the state before is there, whole; the same command goes on");
+}
+
 static int push_store(struct cli *cli, ps_remote *r, ps_storer *s)
 {
 	const struct cli_remote_options *given = &cli->remote;
@@ -57,8 +81,7 @@ static int push_store(struct cli *cli, ps_remote *r, ps_storer *s)
 	if (err == PS_OK)
 		err = ps_remote_head(r, &head);
 	if (err != PS_OK)
-		return remote_ended(cli, err, NULL,
-		                    "the state before is there, whole; the same command goes on");
+		return push_failed(cli, r, s, err);
 	say_push(cli, &result, &head);
 	return CLI_DONE;
 }
@@ -186,8 +209,8 @@ static void say_lag(const struct cli *cli, const struct ps_remote_status *st)
 		        remote_time_text(st->pushed_ns, time), st->state,
 		        cli_size_text(st->pushed_bytes, bytes));
 	if (st->commits == 0)
-		cli_say(cli, st->pushed_ns == 0 ? "nothing was ever changed in it"
-		                                : "nothing was changed since");
+		cli_say(cli,
+		        st->pushed_ns == 0 ? "nothing was ever changed in it" : "nothing was changed since");
 	else if (st->lag_ns != UINT64_MAX)
 		cli_say(cli, "%" PRIu64 " commits since, behind by %.0f s", st->commits, seconds(st->lag_ns));
 }
@@ -281,7 +304,7 @@ static int status_run(struct cli *cli, ps_remote *r)
 	if (err != PS_OK)
 		return remote_fail(cli, err, NULL);
 	say_status(cli, cli->remote.standing, &holder, &usage);
-	cli->remote.standing = NULL;
+	cli->remote.told = true;
 	return CLI_DONE;
 }
 
@@ -307,7 +330,7 @@ int cli_run_remote_status(struct cli *cli)
 	result = remote_with(cli, REMOTE_OPEN, status_run);
 	if (result == CLI_USAGE)
 		return result;
-	if (cli->remote.standing != NULL)
+	if (!cli->remote.told)
 		say_alone(cli, &st);
 	return cli->remote.limits_lag && seconds(st.lag_ns) > (double)cli->remote.max_lag ? CLI_FAILED
 	                                                                                  : result;

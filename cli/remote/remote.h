@@ -29,6 +29,8 @@ PS_CHECKED int remote_open_scratch(struct cli *cli, const char *state, ps_remote
 /* The network and key that are known, or NULL. */
 const char *remote_network(const struct cli *cli);
 const char *remote_key_path(const struct cli *cli);
+/* False, and said why: one of the URLs that were given is none. */
+bool remote_urls_are_good(const struct cli *cli);
 /* For a command that has its store open already: no bar; Ctrl-C ends what it does. The caller closes it. */
 PS_CHECKED int remote_open_beside(struct cli *cli, ps_remote **r);
 

@@ -37,13 +37,30 @@ static void add_where(const char *text, const char *sentence, char *where, size_
 		(void)snprintf(where + at, size - at, "%s%s", at > 0 ? ": " : "", remote_shown(text, shown));
 }
 
+static bool names_key(const struct cli *cli, const char *sentence)
+{
+	const char *path = remote_key_path(cli), *at = path != NULL ? strstr(sentence, path) : NULL;
+
+	return at != NULL && at > sentence && at[-1] == '\'' && at[strlen(path)] == '\'';
+}
+
+/* What it was that failed: the key file, where no network was asked yet, and what was typed says itself. */
+static const char *place_of(const struct cli *cli, int err, const char *sentence)
+{
+	if (cli->remote.stage == CLI_REMOTE_KEY && err != PS_ECANCELED)
+		return remote_key_path(cli);
+	if (cli->remote.stage == CLI_REMOTE_NETWORK && (err == PS_EINVAL || names_key(cli, sentence)))
+		return NULL;
+	return cli->remote.network;
+}
+
 int remote_fail(const struct cli *cli, int err, const char *name)
 {
-	const char *sentence = ps_last_error_message(), *url = cli->remote.network;
+	const char *sentence = ps_last_error_message(), *place = place_of(cli, err, sentence);
 	char where[2 * REMOTE_SHOWN] = "", shown[REMOTE_SHOWN];
 
-	if (url != NULL)
-		add_where(url, sentence, where, sizeof(where));
+	if (place != NULL)
+		add_where(place, sentence, where, sizeof(where));
 	if (name != NULL)
 		add_where(name, sentence, where, sizeof(where));
 	(void)remote_shown(sentence[0] != '\0' ? sentence : ps_strerror(err), shown);
@@ -209,6 +226,10 @@ static const char *hint_of_push(const struct cli *cli, int err)
 {
 	if (cli->remote.stage != CLI_REMOTE_OPEN)
 		return NULL;
+	if (cli->remote.elsewhere)
+		return "`padstone remote copy --to URL', from the network where they are, brings all of it "
+		       "here; `padstone backup', with that network and its key, makes a file that has all, "
+		       "which can be pushed.";
 	switch (err) {
 	case PS_ENOTFOUND:
 		return "`padstone push STORE' brings a store there; `padstone history' lists its states.";

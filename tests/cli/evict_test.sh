@@ -51,6 +51,17 @@ expect 0 "once more" on evict --json s
 holds "nothing more leaves" test "$(figure freed)" = 0
 holds "changed contents stay" test "$(figure dirty_bytes)" -gt 0
 holds "and only these" test "$(figure local_bytes)" = "$(figure dirty_bytes)"
+# What has left is free until it is given back: the store's figures have what its routes have.
+free_of_all() {
+	python3 - out <<'EOF'
+import json, sys
+last = json.loads(open(sys.argv[1]).read().splitlines()[-1])
+assert last["used_bytes"] + last["free_bytes"] == last["file_bytes"], last
+assert last["free_bytes"] >= last["routes"][0]["free_bytes"] > 600000, last
+EOF
+}
+expect 0 "the space" "$tool" stat --json s
+holds "is free" free_of_all
 expect 0 "what is free goes" "$tool" compact s
 expect 0 "the size without" "$tool" stat --json s
 holds "the file system has the space" test "$(figure disk_bytes)" -lt $((before - 600000))
@@ -103,7 +114,17 @@ expect 2 "a key, and which network?" "$tool" get --key key s "$id"
 says "which network" "PADSTONE_NETWORK"
 expect 2 "a network, and which key?" "$tool" get --network dir:net s "$id"
 says "which key" "PADSTONE_KEY"
+expect 2 "a network that is none" "$tool" get --network net --key key s "$id"
+says "what one begins with" "begins with dir:"
 expect 0 "its size needs nothing" "$tool" info s "$id"
+
+# To a second network nothing goes of a file that has not all; what says so says how all of it gets there.
+expect 0 "a second network" "$tool" remote init --create --network dir:second --key key
+expect 7 "it has nothing of what is away" "$tool" push --network dir:second --key key s
+says "where that is" "nothing was pushed here"
+says "one way" "padstone remote copy --to"
+says "and another" "padstone backup"
+expect 0 "the first one has not lost it" on push s
 
 # With one.
 expect 0 "an object" on get -o one s "$id"

@@ -76,6 +76,7 @@ usage() {
 stores() {
 	expect 3 "no key file" remote ls
 	says "says what makes one" "padstone key new"
+	holds "names the file, and no network" sh -c 'grep -qF "key file" err && ! grep -qF "dir:" err'
 	"$tool" key new -q key || exit 1
 	expect 3 "no network" remote ls
 	says "names it" "dir:$work/net"
@@ -98,9 +99,16 @@ stores() {
 	chmod 640 stranger
 	expect 1 "a key file that others may read" "$tool" remote ls --network dir:net --key stranger
 	says "says what to do" "chmod 600"
+	holds "names the file, and no network" sh -c 'grep -qF "stranger" err && ! grep -qF "dir:" err'
 	expect 2 "a URL that is none" "$tool" remote ls --network '' --key key
-	expect 1 "a scheme that is none" "$tool" remote ls --network ftp:net --key key
-	says "says which there are" "rados:"
+	expect 2 "a scheme that is none" "$tool" remote ls --network ftp:net --key key
+	says "says which there are" "'ftp:net' is no network: a URL begins with dir:, s3:, rados:"
+	expect 2 "a copy's that is none" remote copy --to net
+	says "names that one" "'net' is no network"
+	expect 2 "a witness's" remote ls --witness net
+	expect 2 "a folder that has no name" "$tool" remote ls --network dir: --key key
+	expect 2 "a network that holds a secret" "$tool" remote ls --network s3://id:hidden@bucket/x --key key
+	holds "which is not shown" sh -c '! grep -q hidden err'
 }
 
 contents() {
@@ -220,7 +228,7 @@ machines() {
 	member received 0
 	code=$(grep -aoE '"head_code":"[^"]*' out | cut -d'"' -f4)
 	expect 1 "init on another machine" second init
-	expect 1 "another machine, and no head code" second ls --expect-head nonsense
+	expect 2 "another machine, and no head code" second ls --expect-head nonsense
 	expect 5 "another machine, and a code of another history" second ls --expect-head "$other_code"
 	expect 0 "another machine" second ls --expect-head "$code"
 	holds "sees it" grep -q both out

@@ -276,6 +276,61 @@ static void a_fork_can_be_pushed_elsewhere(void **state)
 	two_free(&t);
 }
 
+/* A world whose store has pushed all it had, some of it twice, and let it leave its file. */
+static void evicted_new(struct world *w, uint64_t seed, struct picture *p)
+{
+	world_new(w, "mem", seed);
+	change_some(w, 20);
+	(void)push_now(w);
+	change_some(w, 10);
+	(void)push_now(w);
+	assert_ok(ps_close(w->s));
+	w->s = open_attached(w->b, w->path, PS_OPEN_EXISTING);
+	picture_take(p, w->s);
+	assert_ok(ps_evict(w->s, 0, NULL, NULL, NULL));
+}
+
+static void what_is_away_is_fetched_to_be_pushed_elsewhere(void **state)
+{
+	struct world w;
+	struct picture p;
+	(void)state;
+	evicted_new(&w, 7, &p);
+	struct blobs *other = blobs_new("mem");
+	assert_ok(ps_push(w.s, other->r, NULL, NULL));
+	expect_clone(&w, other->r, 0, &p);
+	picture_free(&p);
+	blobs_free(other);
+	world_free(&w);
+}
+
+/* Where nobody says from where: neither network nor file has anything of that push, and the next one goes
+ * where the last one went. */
+static void what_is_away_cannot_be_pushed_elsewhere_without_its_network(void **state)
+{
+	struct world w;
+	struct picture p;
+	ps_id id;
+	(void)state;
+	evicted_new(&w, 8, &p);
+	picture_free(&p);
+	assert_ok(ps_close(w.s));
+	w.s = open_stack(&w, w.path, PS_OPEN_EXISTING);
+	assert_ok(ps_put(w.s, "here", 4, &id));
+	struct blobs *other = blobs_new("mem");
+	size_t pads = blobs_listed(other);
+	assert_error(ps_push(w.s, other->r, NULL, NULL), PS_EUNAVAILABLE);
+	assert_int_equal(blobs_listed(other), pads);
+	(void)push_now(&w);
+	assert_ok(ps_close(w.s));
+	w.s = open_attached(w.b, w.path, PS_OPEN_EXISTING);
+	picture_take(&p, w.s);
+	expect_clone(&w, w.b->r, 0, &p);
+	picture_free(&p);
+	blobs_free(other);
+	world_free(&w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -287,6 +342,8 @@ int main(void)
 	    cmocka_unit_test(who_is_second_by_a_moment_gives_way),
 	    cmocka_unit_test(a_second_push_of_a_store_is_busy),
 	    cmocka_unit_test(a_fork_can_be_pushed_elsewhere),
+	    cmocka_unit_test(what_is_away_is_fetched_to_be_pushed_elsewhere),
+	    cmocka_unit_test(what_is_away_cannot_be_pushed_elsewhere_without_its_network),
 	};
 	return cmocka_run_group_tests_name("forks of pushes", tests, NULL, NULL);
 }
