@@ -87,9 +87,9 @@ int map_make(ps_storer *s, size_t per_line, size_t lines, struct space_map *map)
 	int err;
 
 	memset(map, 0, sizeof(*map));
-	err = ps_stats(s, &map->stats);
+	err = routes_read(s, &map->routes);
 	if (err == PS_OK)
-		err = routes_read(s, &map->routes);
+		err = ps_stats(s, &map->stats);
 	if (err != PS_OK)
 		return err;
 	map->per_line = per_line;

@@ -28,30 +28,31 @@ int cli_run_create(struct cli *cli)
 	return cli_with_store(cli, PS_OPEN_CREATE_NEW, create_run);
 }
 
+/* SPACE: bytes that a store which is open read-only does not find out. */
 struct figure {
 	const char *key, *label;
 	size_t offset;
-	bool bytes;
+	enum { COUNT, BYTES, SPACE } kind;
 };
-#define FIGURE(member, label, bytes)                                                                         \
+#define FIGURE(member, label, kind)                                                                          \
 	{                                                                                                    \
-#member, label, offsetof(struct ps_stats, member), bytes                                     \
+#member, label, offsetof(struct ps_stats, member), kind                                      \
 	}
 static const struct figure figures[] = {
-    FIGURE(objects, "objects", false),
-    FIGURE(live_bytes, "live bytes", true),
-    FIGURE(file_bytes, "file", true),
-    FIGURE(disk_bytes, "on disk", true),
-    FIGURE(used_bytes, "used", true),
-    FIGURE(free_bytes, "free", true),
-    FIGURE(table_bytes, "object table", true),
-    FIGURE(log_bytes, "commit log", true),
-    FIGURE(pending_bytes, "freed, not yet durable", true),
-    FIGURE(memory_budget, "memory budget", true),
-    FIGURE(memory_used, "memory used", true),
-    FIGURE(last_commit, "last commit", false),
-    FIGURE(last_durable_commit, "last durable commit", false),
-    FIGURE(recovered_commits, "recovered at open", false),
+    FIGURE(objects, "objects", COUNT),
+    FIGURE(live_bytes, "live bytes", BYTES),
+    FIGURE(file_bytes, "file", BYTES),
+    FIGURE(disk_bytes, "on disk", BYTES),
+    FIGURE(used_bytes, "used", SPACE),
+    FIGURE(free_bytes, "free", SPACE),
+    FIGURE(table_bytes, "object table", BYTES),
+    FIGURE(log_bytes, "commit log", BYTES),
+    FIGURE(pending_bytes, "freed, not yet durable", BYTES),
+    FIGURE(memory_budget, "memory budget", BYTES),
+    FIGURE(memory_used, "memory used", BYTES),
+    FIGURE(last_commit, "last commit", COUNT),
+    FIGURE(last_durable_commit, "last durable commit", COUNT),
+    FIGURE(recovered_commits, "recovered at open", COUNT),
 };
 
 static uint64_t figure_value(const struct ps_stats *stats, const struct figure *f)
@@ -62,49 +63,72 @@ static uint64_t figure_value(const struct ps_stats *stats, const struct figure *
 	return value;
 }
 
-static void stat_json(const struct cli *cli, const struct ps_stats *stats, const struct cli_routes *routes)
+struct store_figures {
+	struct ps_stats stats;
+	struct cli_routes routes;
+	bool space_known;
+};
+
+/* Routes first: with them the store finds out what is free. */
+static int read_figures(ps_storer *s, struct store_figures *f)
 {
+	int err = routes_read(s, &f->routes);
+
+	f->space_known = (ps_caps(s) & PS_CAP_READONLY) == 0;
+	return err == PS_OK ? ps_stats(s, &f->stats) : err;
+}
+
+static void stat_json(const struct cli *cli, const struct store_figures *f)
+{
+	const struct ps_stats *stats = &f->stats;
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < sizeof(figures) / sizeof(*figures); i++)
 		json_object_set_new(object, figures[i].key,
-		                    json_integer((json_int_t)figure_value(stats, &figures[i])));
+		                    figures[i].kind == SPACE && !f->space_known
+		                        ? json_null()
+		                        : json_integer((json_int_t)figure_value(stats, &figures[i])));
 	json_object_set_new(object, "io", json_string(stats->io));
 	json_object_set_new(object, "direct_io", json_boolean(stats->direct_io != 0));
 	json_object_set_new(object, "readonly", json_boolean(stats->readonly != 0));
 	json_object_set_new(object, "reason", json_string(stats->reason));
-	routes_json(routes, object);
+	routes_json(&f->routes, object);
 	cli_json(cli, object);
+}
+
+static void stat_print(const struct store_figures *f)
+{
+	char text[32];
+
+	for (size_t i = 0; i < sizeof(figures) / sizeof(*figures); i++) {
+		uint64_t value = figure_value(&f->stats, &figures[i]);
+
+		printf("%-24s ", figures[i].label);
+		if (figures[i].kind == SPACE && !f->space_known)
+			puts("not known: the store cannot be written");
+		else if (figures[i].kind == COUNT)
+			printf("%" PRIu64 "\n", value);
+		else
+			puts(cli_size_text(value, text));
+	}
+	printf("%-24s %s, %s\n", "input and output", f->stats.io, f->stats.direct_io ? "direct" : "buffered");
+	if (f->routes.count > 0) {
+		putchar('\n');
+		routes_print(&f->routes);
+	}
 }
 
 static int stat_run(struct cli *cli, ps_storer *s)
 {
-	struct ps_stats stats;
-	struct cli_routes routes;
-	char text[32];
-	int err = ps_stats(s, &stats);
+	struct store_figures f;
+	int err = read_figures(s, &f);
 
-	if (err == PS_OK)
-		err = routes_read(s, &routes);
 	if (err != PS_OK)
 		return cli_fail(cli, err, NULL);
-	if (cli->json) {
-		stat_json(cli, &stats, &routes);
-		return CLI_DONE;
-	}
-	for (size_t i = 0; i < sizeof(figures) / sizeof(*figures); i++) {
-		uint64_t value = figure_value(&stats, &figures[i]);
-
-		if (figures[i].bytes)
-			printf("%-24s %s\n", figures[i].label, cli_size_text(value, text));
-		else
-			printf("%-24s %" PRIu64 "\n", figures[i].label, value);
-	}
-	printf("%-24s %s, %s\n", "input and output", stats.io, stats.direct_io ? "direct" : "buffered");
-	if (routes.count > 0) {
-		putchar('\n');
-		routes_print(&routes);
-	}
+	if (cli->json)
+		stat_json(cli, &f);
+	else
+		stat_print(&f);
 	return CLI_DONE;
 }
 

@@ -188,6 +188,8 @@ PS_CHECKED PS_API int ps_write_batched(ps_storer *s, size_t n, const ps_id *ids,
 PS_CHECKED PS_API int ps_each(ps_storer *s, ps_id from, ps_each_fn fn, void *arg);
 /* All that was committed before is durable when it returns. */
 PS_CHECKED PS_API int ps_sync(ps_storer *s);
+/* A store does not look for what is free before something is written, or asks for it (ps_compact, ps_multi_routes):
+ * free_bytes is 0 until then, and as long as it is open read-only. */
 PS_CHECKED PS_API int ps_stats(ps_storer *s, struct ps_stats *stats);
 /* Verifies; fn (may be NULL) hears of each damage. PS_OK if there was none, PS_ECORRUPT if there was. Changes
  * nothing. */
