@@ -51,11 +51,11 @@ static char *main_doc(int key, const char *text, void *input)
 		return (char *)(uintptr_t)text;
 	fputs("Commands:\n", out);
 	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
-		fprintf(out, "  %-8s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
+		fprintf(out, "  %-13s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
 	for (const struct cli_command *c = cli_pads_commands; c->name != NULL; c++)
-		fprintf(out, "  %-8s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
+		fprintf(out, "  %-13s %.*s\n", c->name, (int)strcspn(c->doc, "\v"), c->doc);
 	for (const struct cli_group *g = cli_groups; g->name != NULL; g++)
-		fprintf(out, "  %-8s %s\n", g->name, g->doc);
+		fprintf(out, "  %-13s %s\n", g->name, g->doc);
 	fputs("\n`padstone help COMMAND' or `padstone COMMAND --help' says more about one.\n"
 	      "Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 store in use,\n"
 	      "5 damaged data found, 6 no space left, 7 it is on a network: --network and --key.",
@@ -130,6 +130,11 @@ static const struct cli_command *member_or_help(const struct cli_group *group, i
 	return command;
 }
 
+static void no_command(const char *name)
+{
+	fprintf(stderr, "padstone: there is no command '%s'; `padstone --help' lists them\n", name);
+}
+
 static int run_help(int argc, char **argv)
 {
 	static char program[] = "padstone";
@@ -149,7 +154,7 @@ static int run_help(int argc, char **argv)
 	}
 
 	if (argc > 1 && command == NULL) {
-		fprintf(stderr, "padstone: there is no command '%s'\n", argv[1]);
+		no_command(argv[1]);
 		return CLI_USAGE;
 	}
 	if (command != NULL)
@@ -213,8 +218,7 @@ int cli_main(int argc, char **argv)
 	}
 	command = find_command(argv[at], &cli.group);
 	if (command == NULL) {
-		fprintf(stderr, "padstone: there is no command '%s'; `padstone --help' lists them\n",
-		        argv[at]);
+		no_command(argv[at]);
 		return CLI_USAGE;
 	}
 	return run_command(command, argc - at, argv + at, &cli);

@@ -116,8 +116,6 @@ int cli_run_key_new(struct cli *cli)
 	secret_no_core();
 	if (sodium_init() < 0)
 		err = ps_fail(PS_EIO, "libsodium does not start");
-	if (cli->from_words && cli->from_hex)
-		err = ps_fail(PS_EINVAL, "--from-words and --from-hex are two ways; take one");
 	if (err == PS_OK)
 		err = cli->from_words || cli->from_hex ? imported_key(cli, &key) : ps_key_new(NULL, &key);
 	if (err == PS_OK)
@@ -231,13 +229,10 @@ int cli_run_key_passphrase(struct cli *cli)
 {
 	struct secret *old = NULL, *fresh = NULL;
 	struct ps_key *key = NULL;
-	int err = PS_OK;
+	int err;
 
 	secret_no_core();
-	if (cli->remove_passphrase && cli->new_passphrase_file != NULL)
-		err = ps_fail(PS_EINVAL, "--remove and --new-passphrase-file do not go together");
-	if (err == PS_OK)
-		err = open_key(cli, cli->store, &key, &old);
+	err = open_key(cli, cli->store, &key, &old);
 	if (err == PS_OK && !cli->remove_passphrase)
 		err = new_secret(cli->new_passphrase_file, true, &fresh);
 	if (err == PS_OK)

@@ -121,7 +121,10 @@ int secret_from_terminal(const char *prompt, bool twice, struct secret **secret)
 	int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), err;
 
 	if (tty < 0)
-		return ps_fail(PS_EINVAL, "a passphrase is needed, and there is no terminal to ask on");
+		return ps_fail(
+		    PS_EINVAL,
+		    "a passphrase is needed, and there is no terminal to ask on: --passphrase-file, or for "
+		    "a new one --new-passphrase-file, says where it is");
 	err = secret_new(&made);
 	if (err == PS_OK)
 		err = ask(tty, prompt, made);

@@ -171,7 +171,7 @@ const struct cli_command cli_commands[] = {
      "As text, as a picture (--svg), or piece by piece (--json).",
      map_options, 0, 0, cli_run_map},
     {"check", "STORE",
-     "Verify the store and its catalogue; exit with 5 if damage is found.\vChanges nothing.", check_options,
+     "Verify the store and its catalogue (exit status 5: damage).\vChanges nothing.", check_options,
      0, 0, cli_run_check},
     {"compact", "STORE", "Give free space back to the file system.", compact_options, 0, 0, cli_run_compact},
     {"backup", "STORE DEST", "Write a whole copy of the store to the new file DEST.", NULL, 1, 1,
@@ -286,6 +286,10 @@ static void end_of_operands(struct cli *cli, struct argp_state *state)
 		argp_error(state, "too many operands; expected %s", command->operands);
 	if (cli->json && command->run == cli_run_get && cli->output == NULL)
 		argp_error(state, "get --json needs -o FILE: without it standard output carries the object");
+	if (cli->from_words && cli->from_hex)
+		argp_error(state, "--from-words and --from-hex are two ways; take one");
+	if (cli->remove_passphrase && cli->new_passphrase_file != NULL)
+		argp_error(state, "--remove and --new-passphrase-file do not go together");
 }
 
 static error_t parse_key_option(int key, char *arg, struct cli *cli)

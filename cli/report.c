@@ -69,22 +69,40 @@ static bool is_away(const struct cli *cli)
 	return cli->remote.elsewhere || (cli->group == NULL && !cli_can_fetch(cli));
 }
 
-/* What a network gave that is not ours is damage; a passphrase or key that is not the right one is not. What
- * no network can be opened by was typed so. */
+/* What was refused was typed so: a URL, or layers that make no stack. */
+static bool is_as_typed(const struct cli *cli)
+{
+	return cli->remote.stage == CLI_REMOTE_NETWORK || cli->stack != NULL ||
+	       (cli->remote.stage == CLI_REMOTE_OPEN && cli->remote.copy_to != NULL);
+}
+
+/* What a network gave that is not ours is damage; a passphrase or key that is not the right one is not. */
 static int exit_of(const struct cli *cli, int err)
 {
 	if (err == PS_EUNAVAILABLE && is_away(cli))
 		return CLI_AWAY;
-	if (err == PS_EINVAL && cli->remote.stage == CLI_REMOTE_NETWORK)
+	if (err == PS_EINVAL && is_as_typed(cli))
 		return CLI_USAGE;
 	return err == PS_EAUTH && cli->remote.stage == CLI_REMOTE_OPEN ? CLI_DAMAGED : cli_exit_code(err);
 }
 
+/* Where a callback ended the library's call, or what was being fetched was given up: commands that have more
+ * to say of it do so themselves. */
+static bool is_interruption(int err, const char *message)
+{
+	return cli_interrupted() && (err == PS_ECANCELED || err == PS_EUNAVAILABLE) &&
+	       strstr(message, "interrupted") == NULL;
+}
+
 int cli_fail(const struct cli *cli, int err, const char *what)
 {
-	const char *message = ps_last_error_message();
-	const char *hint = cli->group != NULL ? cli->group->hint(cli, err) : hint_of(cli, err);
+	const char *message = ps_last_error_message(), *hint;
 
+	if (is_interruption(err, message)) {
+		err = PS_ECANCELED;
+		message = "interrupted";
+	}
+	hint = cli->group != NULL ? cli->group->hint(cli, err) : hint_of(cli, err);
 	if (message[0] == '\0')
 		message = ps_strerror(err);
 	if (cli->progress != NULL)

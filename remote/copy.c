@@ -384,7 +384,7 @@ static int open_second(struct copy *c, const char *url)
 	                                     .keyring = o->keyring};
 	int err = ps_second_open(c->r, url, &options, &c->to);
 	if (err == PS_OK && strcmp(ps_network_url(c->to.network), ps_network_url(c->r->network)) == 0)
-		err = ps_fail(PS_EINVAL, "ps_remote_copy: %s is the store's own network", url);
+		err = ps_fail(PS_EINVAL, "%s is the store's own network", url);
 	return err;
 }
 

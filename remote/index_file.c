@@ -140,7 +140,7 @@ static int read_header(struct ps_index_file *file)
 	struct ps_index_file_bytes bytes;
 	struct stat st;
 	if (fstat(file->fd, &st) != 0)
-		return ps_fail_errno(errno, "%s", file->path);
+		return ps_fail_errno(errno, "cannot look at '%s'", file->path);
 	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(bytes))
 		return ps_fail(PS_EFORMAT, "%s is no index file", file->path);
 	int err = read_at(file, &bytes, sizeof(bytes), 0);
@@ -208,7 +208,7 @@ int ps_index_file_open(ps_remote *r, const char *path, struct ps_index_file *fil
 	struct verifying v = {r, file};
 	*file = (struct ps_index_file){.path = path, .fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
 	if (file->fd < 0)
-		return ps_fail_errno(errno, "%s", path);
+		return ps_fail_errno(errno, "cannot open '%s'", path);
 	int err = read_header(file);
 	if (err == PS_OK)
 		err = read_head(r, file);

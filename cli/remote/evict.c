@@ -13,6 +13,12 @@ struct eviction {
 	struct ps_local_figures left;
 };
 
+/* What has left may still wait to be free when this is asked. */
+static bool is_worth_compacting(const struct ps_stats *after)
+{
+	return after->disk_bytes + after->pending_bytes > after->used_bytes + WORTH_COMPACTING;
+}
+
 static void say_eviction(struct cli *cli, const struct eviction *e)
 {
 	char freed[32], away[32], here[32], dirty[32], before[32], after[32];
@@ -35,9 +41,7 @@ static void say_eviction(struct cli *cli, const struct eviction *e)
 		        f->dirty_objects, cli_size_text(f->dirty_bytes, dirty));
 	cli_say(cli, "the store took %s of disk and takes %s now%s",
 	        cli_size_text(e->before.disk_bytes, before), cli_size_text(e->after.disk_bytes, after),
-	        e->after.disk_bytes > e->after.used_bytes + WORTH_COMPACTING
-	            ? "; `padstone compact' gives more of it back"
-	            : "");
+	        is_worth_compacting(&e->after) ? "; `padstone compact' gives more of it back" : "");
 }
 
 /* The sync makes what has left free: its space goes back to the file system. */

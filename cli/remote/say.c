@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "cli/remote/remote.h"
+#include "remote/network.h"
 
 /* UTF-8 without control characters, backslashes aside. */
 static bool is_plain(const char *text)
@@ -44,14 +45,32 @@ static bool names_key(const struct cli *cli, const char *sentence)
 	return at != NULL && at > sentence && at[-1] == '\'' && at[strlen(path)] == '\'';
 }
 
-/* What it was that failed: the key file, where no network was asked yet, and what was typed says itself. */
+/* As the library calls it, which is not always how it was given. */
+static bool names_network(const struct cli *cli, const char *sentence)
+{
+	char full[PS_NETWORK_URL];
+
+	return cli->remote.network != NULL && ps_network_full_url(cli->remote.network, full) == PS_OK &&
+	       strstr(sentence, full) != NULL;
+}
+
+/* "cannot open 'FILE'": of files beside the store and its network, all sentences are like this. */
+static bool is_of_local_file(const char *sentence)
+{
+	return strncmp(sentence, "cannot ", strlen("cannot ")) == 0;
+}
+
+/* What it was that failed: the key file, where no network was asked yet; a local file, and what was typed,
+ * say themselves what they are. */
 static const char *place_of(const struct cli *cli, int err, const char *sentence)
 {
+	if (is_of_local_file(sentence))
+		return NULL;
 	if (cli->remote.stage == CLI_REMOTE_KEY && err != PS_ECANCELED)
 		return remote_key_path(cli);
 	if (cli->remote.stage == CLI_REMOTE_NETWORK && (err == PS_EINVAL || names_key(cli, sentence)))
 		return NULL;
-	return cli->remote.network;
+	return names_network(cli, sentence) ? NULL : cli->remote.network;
 }
 
 int remote_fail(const struct cli *cli, int err, const char *name)
@@ -151,8 +170,11 @@ const char *remote_mode_text(int mode)
 	return texts[mode >= PS_REMOTE_SMALL && mode <= PS_REMOTE_LARGE ? mode : 0];
 }
 
+/* Of a file that holds a passphrase, or of a store that is looked at first, there is nothing to say. */
 static const char *hint_of_key(int err)
 {
+	if (strstr(ps_last_error_message(), "key file") == NULL)
+		return NULL;
 	switch (err) {
 	case PS_ENOENT:
 	case PS_EFORMAT:
@@ -166,6 +188,17 @@ static const char *hint_of_key(int err)
 	}
 }
 
+static const char *hint_of_missing(const struct cli *cli)
+{
+	if (is_of_local_file(ps_last_error_message()))
+		return NULL;
+	if (cli->remote.create)
+		return "Is the URL right? --create makes a folder or bucket, and no folder above it.";
+	return cli->command->run == cli_run_remote_copy && cli->remote.stage == CLI_REMOTE_OPEN
+	           ? "Is the URL right? --create makes the folder or bucket of a new copy."
+	           : "Is the URL right? `padstone remote init --create' makes a new folder or bucket.";
+}
+
 static const char *hint_before_open(const struct cli *cli, int err)
 {
 	bool s3 = cli->remote.network != NULL && strncmp(cli->remote.network, "s3:", 3) == 0;
@@ -174,8 +207,7 @@ static const char *hint_before_open(const struct cli *cli, int err)
 	case PS_EACCES:
 		return s3 ? "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, say who asks." : NULL;
 	case PS_ENOENT:
-		return "Is the URL right? `padstone remote init --create' makes the folder or bucket of a "
-		       "new one.";
+		return hint_of_missing(cli);
 	case PS_ENOTFOUND:
 		return "If it was never made, run `padstone remote init' first.";
 	case PS_ELOST:
@@ -286,11 +318,11 @@ static const char *hint_of_address(int err)
 	}
 }
 
-static const char *hint_of_copy(int err)
+static const char *hint_of_copy(const struct cli *cli, int err)
 {
 	switch (err) {
 	case PS_ENOENT:
-		return "Is the URL right? --create makes the folder or bucket of a new copy.";
+		return hint_of_missing(cli);
 	case PS_EEXIST:
 		return "Take another folder or bucket for the copy: this one is in use.";
 	case PS_EROLLBACK:
@@ -321,8 +353,8 @@ const char *cli_remote_hint(const struct cli *cli, int err)
 	if (head && hint_of_head(err) != NULL)
 		return hint_of_head(err);
 	if (cli->command->run == cli_run_remote_copy && cli->remote.stage == CLI_REMOTE_OPEN &&
-	    hint_of_copy(err) != NULL)
-		return hint_of_copy(err);
+	    hint_of_copy(cli, err) != NULL)
+		return hint_of_copy(cli, err);
 	if (err == PS_EBUSY && cli->command->run == cli_run_remote_gc)
 		return "Let each of them sync, then run it again. One that never comes back: `padstone "
 		       "remote "

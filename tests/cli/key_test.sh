@@ -72,7 +72,7 @@ plain() {
 	expect 1 "a wrong word" sh -c "sed 's/^[a-z]*/padstone/' words | '$tool' key new f --from-words"
 	holds "says which" grep -q 'word 1 ' err
 	expect 1 "too few digits" sh -c "cut -c2- digits | '$tool' key new f --from-hex"
-	expect 1 "two ways at once" sh -c "'$tool' key new f --from-hex --from-words <words"
+	expect 2 "two ways at once" sh -c "'$tool' key new f --from-hex --from-words <words"
 	expect 1 "no folder to write to" sh -c "'$tool' key new no/folder/f || exit 1"
 	holds "no file is left of these" sh -c 'test ! -e f && ! ls -A | grep -q "^\.padstone"'
 

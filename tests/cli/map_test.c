@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,7 @@
 
 #include <padstone/padstone.h>
 
+#include "base/fail.h"
 #include "in_process.h"
 #include "store/placement.h"
 
@@ -64,12 +67,17 @@ static int made_up_use_placement(ps_storer *s, struct ps_placement *placement)
 	return PS_OK;
 }
 
+static bool interrupts; /* Ctrl-C, half way through */
+
 static int made_up_each_space(ps_storer *s, ps_space_fn fn, void *arg)
 {
 	(void)s;
-	for (size_t i = 0; i < PIECES; i++)
+	for (size_t i = 0; i < PIECES; i++) {
+		if (interrupts && i == PIECES / 2)
+			assert_int_equal(raise(SIGINT), 0);
 		if (fn(arg, &pieces[i]))
-			return PS_ECANCELED;
+			return ps_fail(PS_ECANCELED, "ended by the caller");
+	}
 	return PS_OK;
 }
 
@@ -238,6 +246,15 @@ static void a_store_without_routes_says_so(void **state)
 	test_store = multi;
 }
 
+/* The last one: a process that was interrupted stays so. */
+static void ctrl_c_is_told_as_such(void **state)
+{
+	(void)state;
+	interrupts = true;
+	assert_int_equal(captured("map", "--json", NULL), 1);
+	shell("grep -q '\"error\":\"PS_ECANCELED\",\"message\":\"interrupted\",\"exit\":1' out");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +264,7 @@ int main(void)
 	    cmocka_unit_test(picture_is_whole_and_says_what_it_shows),
 	    cmocka_unit_test(stat_has_the_table),
 	    cmocka_unit_test(a_store_without_routes_says_so),
+	    cmocka_unit_test(ctrl_c_is_told_as_such),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

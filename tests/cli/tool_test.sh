@@ -199,7 +199,7 @@ expect 0 "json export" "$tool" export --json s2 exported5; holds "parses" json_l
 # Busy: another process has the store open, waiting for its input
 # (a pipe: it can be opened for writing once the tool, store in hand, opens it for reading)
 mkfifo pipe
-"$tool" put s2 pipe >held 2>&1 &
+"$tool" put s2 pipe >held 2>held.err &
 holder=$!
 exec 9>pipe
 printf waiting >&9
