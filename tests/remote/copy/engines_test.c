@@ -4,28 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/remote/ceph_cluster.h"
 #include "tests/remote/copy/copy_fixture.h"
-#include "tests/remote/s3_server.h"
+#include "tests/remote/one_engine.h"
 
 enum { PAD = 128 << 10 };
-
-static struct ceph_cluster *cluster;
-static struct ceph_gateway gateway;
-static struct s3_server *server;
-
-static void engine_url(char url[256])
-{
-	char endpoint[64];
-	if (server) {
-		s3_server_endpoint(server, endpoint, sizeof(endpoint));
-		snprintf(url, 256, "s3://bucket/copy?endpoint=%s", endpoint);
-	} else if (gateway.endpoint[0]) {
-		snprintf(url, 256, "s3://copies/of-a-store?endpoint=%s", gateway.endpoint);
-	} else {
-		snprintf(url, 256, "rados://pads/copy?conf=%s", ceph_cluster_conf(cluster));
-	}
-}
 
 static void change_and_copy(struct pair_of *p, const char *url, uint64_t seed)
 {
@@ -58,7 +40,7 @@ static void a_copy_goes_to_an_engine_and_comes_back(void **state)
 	char url[256];
 	(void)state;
 	pair_new(&p);
-	engine_url(url);
+	engine_url("copy", url);
 	p.a->options.timeout_ms = 20000;
 	blobs_reopen(p.a);
 	blobs_put(p.a, "stays", 3 * PAD + 7, 1);
@@ -96,39 +78,10 @@ static void a_copy_goes_to_an_engine_and_comes_back(void **state)
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(a_copy_goes_to_an_engine_and_comes_back)};
-	if (gateway.endpoint[0]) {
-		setenv("AWS_ACCESS_KEY_ID", gateway.access_key, 1);
-		setenv("AWS_SECRET_ACCESS_KEY", gateway.secret_key, 1);
-		unsetenv("AWS_SESSION_TOKEN");
-	}
 	return cmocka_run_group_tests_name("copies, engines", tests, NULL, NULL);
-}
-
-static int run_scripted(void)
-{
-	s3_server_credentials();
-	server = s3_server_start(0, NULL);
-	if (!server)
-		return EXIT_FAILURE;
-	int failed = run();
-	s3_server_stop(server);
-	return failed;
-}
-
-static int run_on_cluster(bool through_gateway)
-{
-	int failed = 1;
-	if (network_is_skipped(through_gateway ? "s3" : "rados"))
-		return CEPH_SKIPPED;
-	cluster = ceph_cluster_start("memstore", 0);
-	if (cluster && (!through_gateway || ceph_cluster_gateway(cluster, &gateway)))
-		failed = run();
-	ceph_cluster_destroy(cluster);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
-	const char *engine = argc > 1 ? argv[1] : "s3";
-	return strcmp(engine, "s3") == 0 ? run_scripted() : run_on_cluster(strcmp(engine, "radosgw") == 0);
+	return on_one_engine(argc > 1 ? argv[1] : "s3", 0, run);
 }

@@ -4,28 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/remote/ceph_cluster.h"
 #include "tests/remote/gc/gc_fixture.h"
+#include "tests/remote/one_engine.h"
 #include "tests/remote/s3_server.h"
 
 enum { PAD = 128 << 10 };
 
-static struct ceph_cluster *cluster;
-static struct ceph_gateway gateway;
-static struct s3_server *server;
-
 static void fresh_url(char url[256])
 {
 	static unsigned number;
-	char endpoint[64];
-	if (server) {
-		s3_server_endpoint(server, endpoint, sizeof(endpoint));
-		snprintf(url, 256, "s3://bucket/gc-%u?endpoint=%s", number++, endpoint);
-	} else if (gateway.endpoint[0]) {
-		snprintf(url, 256, "s3://leftovers/run-%u?endpoint=%s", number++, gateway.endpoint);
-	} else {
-		snprintf(url, 256, "rados://pads/gc-%u?conf=%s", number++, ceph_cluster_conf(cluster));
-	}
+	char place[32];
+	snprintf(place, sizeof(place), "gc-%u", number++);
+	engine_url(place, url);
 }
 
 /* A store of its own on the engine; what gc_store_new makes only for networks of this process. */
@@ -75,42 +65,14 @@ static void what_is_left_over_goes(void **state)
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_left_over_goes)};
-	if (gateway.endpoint[0]) {
-		setenv("AWS_ACCESS_KEY_ID", gateway.access_key, 1);
-		setenv("AWS_SECRET_ACCESS_KEY", gateway.secret_key, 1);
-		unsetenv("AWS_SESSION_TOKEN");
-	}
 	return cmocka_run_group_tests_name("gc, engines", tests, NULL, NULL);
-}
-
-/* Another server each time: what an endpoint has shown is remembered. */
-static int run_scripted(unsigned flaws)
-{
-	s3_server_credentials();
-	server = s3_server_start(flaws, NULL);
-	if (!server)
-		return EXIT_FAILURE;
-	int failed = run();
-	s3_server_stop(server);
-	return failed;
-}
-
-static int run_on_cluster(bool through_gateway)
-{
-	int failed = 1;
-	if (network_is_skipped(through_gateway ? "s3" : "rados"))
-		return CEPH_SKIPPED;
-	cluster = ceph_cluster_start("memstore", 0);
-	if (cluster && (!through_gateway || ceph_cluster_gateway(cluster, &gateway)))
-		failed = run();
-	ceph_cluster_destroy(cluster);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
 	const char *engine = argc > 1 ? argv[1] : "s3";
-	if (strcmp(engine, "s3") == 0)
-		return run_scripted(0) + run_scripted(S3_IGNORES_DELETE_MATCH); /* which takes every DELETE */
-	return run_on_cluster(strcmp(engine, "radosgw") == 0);
+	int failed = on_one_engine(engine, 0, run);
+	/* And one that takes every DELETE. */
+	return strcmp(engine, "s3") == 0 ? failed + on_one_engine(engine, S3_IGNORES_DELETE_MATCH, run)
+	                                 : failed;
 }
