@@ -58,7 +58,7 @@ static char *main_doc(int key, const char *text, void *input)
 		fprintf(out, "  %-13s %s\n", g->name, g->doc);
 	fputs("\n`padstone help COMMAND' or `padstone COMMAND --help' says more about one.\n"
 	      "Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 store in use,\n"
-	      "5 damaged data found, 6 no space left, 7 it is on a network: --network and --key.",
+	      "5 damaged data found, 6 no space left, 7 needs --network and --key.",
 	      out);
 	if (fclose(out) != 0) {
 		free(doc);

@@ -218,7 +218,7 @@ const struct cli_command cli_pads_commands[] = {
      "first that did, or that took over.",
      push_options, 0, 0, cli_run_push},
     {"clone", "STORE",
-     "Make a store again, in the new file STORE, from network and key.\v"
+     "Make a store again, in the file STORE, from network and key.\v"
      "It has every object of the state, under its id; the file appears when it is whole. With --lazy it is "
      "there at "
      "once and asks the network for what is touched: that works for as long as the state is kept there, so "

@@ -45,13 +45,18 @@ static bool names_key(const struct cli *cli, const char *sentence)
 	return at != NULL && at > sentence && at[-1] == '\'' && at[strlen(path)] == '\'';
 }
 
-/* As the library calls it, which is not always how it was given. */
+/* As the library calls it, which is not always how it was given; or a copy of it. */
 static bool names_network(const struct cli *cli, const char *sentence)
 {
+	const struct cli_remote_options *o = &cli->remote;
+	const char *const urls[] = {o->network, o->copy_to, o->witness, o->fallback};
 	char full[PS_NETWORK_URL];
 
-	return cli->remote.network != NULL && ps_network_full_url(cli->remote.network, full) == PS_OK &&
-	       strstr(sentence, full) != NULL;
+	for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++)
+		if (urls[i] != NULL && ps_network_full_url(urls[i], full) == PS_OK &&
+		    strstr(sentence, full) != NULL)
+			return true;
+	return false;
 }
 
 /* "cannot open 'FILE'": of files beside the store and its network, all sentences are like this. */
@@ -75,9 +80,11 @@ static const char *place_of(const struct cli *cli, int err, const char *sentence
 
 int remote_fail(const struct cli *cli, int err, const char *name)
 {
-	const char *sentence = ps_last_error_message(), *place = place_of(cli, err, sentence);
-	char where[2 * REMOTE_SHOWN] = "", shown[REMOTE_SHOWN];
+	char sentence[REMOTE_SHOWN], where[2 * REMOTE_SHOWN] = "", shown[REMOTE_SHOWN];
+	const char *place;
 
+	(void)snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	place = place_of(cli, err, sentence);
 	if (place != NULL)
 		add_where(place, sentence, where, sizeof(where));
 	if (name != NULL)
