@@ -73,7 +73,9 @@ static const char *place_of(const struct cli *cli, int err, const char *sentence
 		return NULL;
 	if (cli->remote.stage == CLI_REMOTE_KEY && err != PS_ECANCELED)
 		return remote_key_path(cli);
-	if (cli->remote.stage == CLI_REMOTE_NETWORK && (err == PS_EINVAL || names_key(cli, sentence)))
+	if (err == PS_EINVAL && (cli->remote.stage == CLI_REMOTE_NETWORK || cli->remote.copy_to != NULL))
+		return NULL;
+	if (cli->remote.stage == CLI_REMOTE_NETWORK && names_key(cli, sentence))
 		return NULL;
 	return names_network(cli, sentence) ? NULL : cli->remote.network;
 }

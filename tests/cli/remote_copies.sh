@@ -69,7 +69,7 @@ second_network() {
 	expect 0 "sync" remote sync
 	expect 2 "copy to nowhere" remote copy
 	says "says how" "--to URL"
-	expect 1 "copy to itself" remote copy --to dir:./net
+	expect 2 "copy to itself" remote copy --to dir:./net
 	expect 3 "copy to a folder that is none" remote copy --to dir:copy
 	says "says what makes it" "--create"
 	expect 0 "dry run" remote copy --json --to dir:copy --create --dry-run
