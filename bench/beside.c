@@ -1,11 +1,12 @@
 /* What a push leaves to those who use the store meanwhile.
  *
- * A round changes all of the contents, and lets that come to rest; then one user works for a slice alone, and
- * works while ps_push sends what was changed. Which of the two is first changes with the round, and what is
- * counted is what the user does between the call of ps_push and its return. The user is a thread with 1,000
- * objects of 256 bytes of its own among the others, all of them in memory, half gets, half replaces, one
- * after another without a pause. Its replaces are relaxed, so that it wants a processor all the time, or
- * durable, so that it mostly waits for the disk.
+ * All of the contents are changed, and that comes to rest; then one user works alone, and works while ps_push
+ * sends what was changed, as long. Which of the two is first changes each time. So it goes on until pushes
+ * have run for a slice in all: that is a round, and its ratio is that of all that the user has done beside
+ * pushes to all that he has done alone, each by its own time. What is counted is what he does between the
+ * call of ps_push and its return. The user is a thread with 1,000 objects of 256 bytes of its own among the
+ * others, all of them in memory, half gets, half replaces, one after another without a pause. Its replaces
+ * are relaxed, so that it wants a processor all the time, or durable, so that it mostly waits for the disk.
  *
  * The push's network is memory, which stands for one that is elsewhere; and files on the disk that the
  * store's log is on, too, which has to flush for both.
@@ -27,7 +28,7 @@
 #include "multistore/push.h"
 
 enum { OBJECT = 4096, OWN = 1000, OWN_BYTES = 256 };
-static const size_t BULK = (size_t)64 << 20; /* short rounds */
+static const size_t BULK = (size_t)256 << 20; /* as in push.c */
 
 struct world {
 	const struct bench *b;
@@ -35,6 +36,7 @@ struct world {
 	ps_storer *s;
 	ps_id *ids, own[OWN];
 	uint64_t count, version;
+	double rests; /* seconds */
 };
 
 /* ---- the store ---- */
@@ -173,10 +175,9 @@ static struct lap lap_of(struct user *u, void beside(struct world *w))
 	                    to.operations - from.operations};
 }
 
-static void a_slice(struct world *w)
+static void rest(struct world *w)
 {
-	struct timespec time = {(time_t)w->b->seconds,
-	                        (long)((w->b->seconds - (double)(time_t)w->b->seconds) * 1e9)};
+	struct timespec time = {(time_t)w->rests, (long)((w->rests - (double)(time_t)w->rests) * 1e9)};
 	(void)nanosleep(&time, NULL);
 }
 
@@ -185,6 +186,13 @@ static void a_slice(struct world *w)
 struct rounds {
 	struct figure alone, beside, ratio, had, cost, push, push_alone;
 };
+
+static void add_lap(struct lap *sum, const struct lap *lap)
+{
+	sum->seconds += lap->seconds;
+	sum->processor += lap->processor;
+	sum->operations += lap->operations;
+}
 
 static void add_round(struct rounds *r, const struct lap *alone, const struct lap *beside, double mib)
 {
@@ -196,23 +204,40 @@ static void add_round(struct rounds *r, const struct lap *alone, const struct la
 	figure_add(&r->push, mib / beside->seconds);
 }
 
+/* Alone it is as long as the last push was. */
+static void run_pair(struct user *u, bool first, struct lap *alone, struct lap *beside)
+{
+	struct world *w = u->w;
+	struct lap lap;
+	change_all(w);
+	if (first) {
+		lap = lap_of(u, rest);
+		add_lap(alone, &lap);
+	}
+	lap = lap_of(u, push);
+	add_lap(beside, &lap);
+	w->rests = lap.seconds;
+	if (!first) {
+		lap = lap_of(u, rest);
+		add_lap(alone, &lap);
+	}
+}
+
+/* Pairs of pairs: as many begin with a push as without. */
 static void run_round(struct user *u, struct rounds *r)
 {
 	struct world *w = u->w;
-	struct lap alone, beside;
-	bool first = w->version % 4 < 2;
+	struct lap alone = {0}, beside = {0};
+	double mib = (double)w->count * OBJECT / (1 << 20);
+	unsigned pushes = 0;
 	change_all(w);
 	double start = now();
 	push(w);
-	double mib = (double)w->count * OBJECT / (1 << 20);
-	figure_add(&r->push_alone, mib / (now() - start));
-	change_all(w);
-	if (first)
-		alone = lap_of(u, a_slice);
-	beside = lap_of(u, push);
-	if (!first)
-		alone = lap_of(u, a_slice);
-	add_round(r, &alone, &beside, mib);
+	w->rests = now() - start;
+	figure_add(&r->push_alone, mib / w->rests);
+	while (pushes % 2 || beside.seconds < w->b->seconds)
+		run_pair(u, pushes++ % 2 == 0, &alone, &beside);
+	add_round(r, &alone, &beside, mib * pushes);
 }
 
 static void line(const struct bench *b, const char *what, const char *name, const char *unit,
