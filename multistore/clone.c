@@ -140,6 +140,16 @@ static int copy_lazily(struct clone *c)
 	return err;
 }
 
+/* What packs have, some of it replaced by later ones, or what objects have, some of it zeros that no pack
+ * has. */
+static uint64_t contents_of(const struct clone *c)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < c->state->runs; i++)
+		bytes += c->manifest.runs[c->state->run[i]].contents;
+	return bytes < c->reached.live_bytes ? bytes : c->reached.live_bytes;
+}
+
 static int fill(struct clone *c, ps_storer *s)
 {
 	/* As after a crash: ids that the lost store gave out behind the state are not given out again. */
@@ -148,6 +158,8 @@ static int fill(struct clone *c, ps_storer *s)
 	int err = ps_restore_begin(s, &c->restore);
 	if (err)
 		return err;
+	if (!c->options.lazy)
+		ps_restore_expect(c->restore, contents_of(c));
 	err = c->options.lazy ? copy_lazily(c) : copy_all(c);
 	if (!err)
 		err = not_possible(c, ps_restore_finish(c->restore, &info));

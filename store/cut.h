@@ -87,6 +87,9 @@ PS_CHECKED int ps_restore_open(const char *temporary, const struct ps_base_optio
  * part of it; nobody else can write (PS_EREADONLY), and a restore that was aborted, failed or cut off leaves it so for ever: a file to be
  * deleted. PS_EEXIST: there are objects. PS_EBUSY: another restore. Ids that the store gives later continue those of the source. */
 PS_CHECKED int ps_restore_begin(ps_storer *s, struct ps_restore **r);
+/* About so many bytes of contents will come: the file grows to that in few steps, for at each of them it waits for what is being written.
+ * What is too much is cut off at the end; where there is no room for so much it is of no meaning. */
+void ps_restore_expect(struct ps_restore *r, uint64_t bytes);
 /* bytes: of PS_CUT_BYTES, else NULL. PS_EINVAL: not in order, or what no cut gives. */
 PS_CHECKED int ps_restore_object(struct ps_restore *r, const struct ps_cut_object *object, const void *bytes);
 /* Of the last object, which is PS_CUT_CHUNKS; in order. */

@@ -121,6 +121,19 @@ int ps_restore_begin(ps_storer *st, struct ps_restore **r)
 	return err ? store_end_call(s, err) : PS_OK;
 }
 
+static void expect(struct store *s, uint64_t bytes)
+{
+	pthread_mutex_lock(&s->lock);
+	s->space.expected = bytes ? s->space.end + MIN(bytes, UINT64_MAX / 2) : 0;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void ps_restore_expect(struct ps_restore *r, uint64_t bytes)
+{
+	if (r)
+		expect(r->s, bytes);
+}
+
 /* ---- what is not restored ---- */
 
 /* Before any leaf is in memory: from here on those that are nowhere are unknown. */
@@ -418,6 +431,7 @@ void ps_restore_abort(struct ps_restore *r)
 	if (!r)
 		return;
 	struct store *s = r->s;
+	expect(s, 0);
 	if (r->in_chunks) {
 		map_writer_done(&r->map);
 		change_done(s, &r->large);

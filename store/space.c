@@ -12,6 +12,7 @@ enum {
 	GROW_SHARE = 128,  /* the least to grow by */
 	PIECES_SHARE = 64, /* free in the file: runs take pieces of that before it grows */
 	GROW_MAX = 64 << 20,
+	GROW_EXPECTED = 1 << 30,
 	GROW_BLIND = 1 << 20, /* while free space is not known yet: little, for there may be enough */
 	HOLES_SHARE = 8,      /* of the budget, for what is known to be free */
 	FORGOTTEN_SHARE = 16, /* of the file: from there on batches fill pieces, too */
@@ -63,6 +64,8 @@ static uint64_t grow_step(const struct space *sp)
 	uint64_t most =
 	    MAX(MIN(sp->end / 4, (uint64_t)(sp->rebuild ? GROW_BLIND : GROW_MAX)), (uint64_t)GROW_MIN);
 	uint64_t step = MIN(MAX(MAX(sp->end / GROW_SHARE, sp->grown), (uint64_t)GROW_MIN), most);
+	if (sp->expected > sp->end)
+		step = MAX(step, MIN(sp->expected - sp->end, (uint64_t)GROW_EXPECTED));
 	return (step + GROW_MIN - 1) & ~(uint64_t)(GROW_MIN - 1);
 }
 
@@ -111,6 +114,7 @@ static int grow(struct space *sp, uint64_t at_least)
 	uint64_t old = sp->end, more = MAX(grow_step(sp), (at_least + 3 * PAGE) & ~(uint64_t)(PAGE - 1));
 	int err = s->io->ops->allocate(s->io, old, more);
 	if (err == PS_ENOSPC && more > at_least + 2 * PAGE) {
+		sp->expected = 0; /* it is not tried again each time */
 		more = (at_least + 2 * PAGE - 1) & ~(uint64_t)(PAGE - 1);
 		err = s->io->ops->allocate(s->io, old, more);
 	}

@@ -42,6 +42,7 @@ struct space {
 	size_t held_count, held_size;
 	uint64_t pending_bytes, queue_bytes;
 	uint64_t grown; /* bytes, since space was last freed */
+	uint64_t expected; /* where it will end, about: a bulk load has said so; 0: nobody knows */
 	unsigned reclaims;
 	bool overlapping; /* two live extents share bytes: free space cannot be known */
 	_Atomic(bool) lost; /* what an unreadable map named was not given back: the next open finds it */

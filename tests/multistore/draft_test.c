@@ -4,6 +4,7 @@
 #include <liburing.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -15,7 +16,7 @@
 
 enum stage { NOTHING, WRITTEN, FLUSHED, NAMED, SYNCED };
 static _Atomic(enum stage) stage;
-static atomic_uint writes, flushes;
+static atomic_uint writes, flushes, growths;
 
 static bool is_draft(int fd)
 {
@@ -30,6 +31,12 @@ static void note_change(int fd)
 		return;
 	atomic_fetch_add(&writes, 1);
 	atomic_store(&stage, WRITTEN);
+}
+
+static void note_growth(int fd)
+{
+	note_change(fd);
+	atomic_fetch_add(&growths, is_draft(fd));
 }
 
 static void note_flush(int fd)
@@ -56,7 +63,7 @@ static void note_flush(int fd)
 NOTED(ssize_t, pwritev2, note_change, (int fd, const struct iovec *part, int parts, off_t at, int flags),
       (fd, part, parts, at, flags))
 NOTED(int, ftruncate, note_change, (int fd, off_t len), (fd, len))
-NOTED(int, fallocate, note_change, (int fd, int mode, off_t from, off_t len), (fd, mode, from, len))
+NOTED(int, fallocate, note_growth, (int fd, int mode, off_t from, off_t len), (fd, mode, from, len))
 NOTED(int, fdatasync, note_flush, (int fd), (fd))
 NOTED(int, fsync, note_flush, (int fd), (fd))
 
@@ -90,6 +97,7 @@ static void begin(void)
 	atomic_store(&stage, NOTHING);
 	atomic_store(&writes, 0);
 	atomic_store(&flushes, 0);
+	atomic_store(&growths, 0);
 }
 
 static void expect_order(void)
@@ -136,11 +144,38 @@ static void a_backup_is_flushed_once(void **state)
 	world_free(&w);
 }
 
+/* The file system waits for all writes under way each time that the file grows. */
+static void a_clone_grows_its_file_in_few_steps(void **state)
+{
+	enum { OBJECTS = 24, BYTES = 1 << 20, STEPS = 4 };
+	struct world w;
+	char path[300];
+	uint8_t *bytes = malloc(BYTES);
+	ps_id id;
+	(void)state;
+	assert_non_null(bytes);
+	world_new(&w, "mem", 33);
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		memset(bytes, (int)i + 1, BYTES);
+		assert_ok(ps_put(w.s, bytes, BYTES, &id));
+	}
+	(void)push_now(&w);
+	snprintf(path, sizeof(path), "%s/clone", w.b->folder);
+	begin();
+	assert_ok(ps_clone(w.b->r, path, NULL, NULL));
+	expect_order();
+	assert_in_range(atomic_load(&growths), 1, STEPS);
+	assert_int_equal(unlink(path), 0);
+	world_free(&w);
+	free(bytes);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_clone_is_flushed_once),
 	    cmocka_unit_test(a_backup_is_flushed_once),
+	    cmocka_unit_test(a_clone_grows_its_file_in_few_steps),
 	};
 	return cmocka_run_group_tests_name("drafts", tests, NULL, NULL);
 }
