@@ -217,15 +217,25 @@ static int init_sync(ps_run_source *s)
 	return ps_fail(PS_ENOMEM, "no memory for reading ahead");
 }
 
+/* One for each range that can be on its way, where there are so many. */
+static uint32_t threads_of(const ps_run_source *s)
+{
+	uint64_t ranges = 0;
+	for (uint32_t i = 0; i < s->count && ranges < s->places - 1; i++)
+		ranges += s->packs[i].bytes / s->range + 1;
+	return ranges < s->places - 1 ? (uint32_t)ranges : s->places - 1;
+}
+
 /* One thread will do. */
 static int start(ps_run_source *s)
 {
+	uint32_t wanted = threads_of(s);
 	int err = init_sync(s);
 	if (err)
 		return err;
-	while (s->threads < s->places - 1 && ps_thread_start(&s->thread[s->threads], fetch_ranges, s) == 0)
+	while (s->threads < wanted && ps_thread_start(&s->thread[s->threads], fetch_ranges, s) == 0)
 		s->threads++;
-	if (s->threads > 0)
+	if (s->threads > 0 || wanted == 0)
 		return PS_OK;
 	(void)pthread_cond_destroy(&s->changed);
 	(void)pthread_mutex_destroy(&s->lock);

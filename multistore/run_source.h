@@ -8,7 +8,10 @@
 
 typedef struct ps_run_source ps_run_source;
 
-enum { PS_RUN_SOURCE_RANGES = 4 }; /* held at most */
+/* Held at most. Seven of 8 MiB on their way are 28 pads of the usual size: so many that each of the remote's
+ * workers has one to open while others come. With a dozen one worker had begun nearly all of them at times,
+ * and the others had nothing to do. */
+enum { PS_RUN_SOURCE_RANGES = 8 };
 
 /* range: bytes of one request of the remote; so many of them, two to PS_RUN_SOURCE_RANGES, are held, and all
  * but one asked for at a time. The packs stay as they are until it is freed. PS_ENOMEM. */
