@@ -28,7 +28,8 @@ typedef int (*ps_extent_fn)(void *arg, struct ps_extent extent);
 struct ps_allocator;
 struct ps_allocator_ops {
 	const char *name;
-	/* PS_ENOSPC if no free extent is large enough, PS_EINVAL for size 0. */
+	/* PS_ENOSPC if no free extent is large enough, without a sentence: whoever asks tries elsewhere, and
+	 * makes one where he gives up. PS_EINVAL for size 0. */
 	int (*alloc)(struct ps_allocator *a, uint64_t size, struct ps_extent *extent);
 	/* count adjacent pieces of usable_size(size) each, as one extent. */
 	int (*alloc_run)(struct ps_allocator *a, uint64_t size, size_t count, struct ps_extent *extent);

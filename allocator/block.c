@@ -277,7 +277,7 @@ static int run_in_new_slabs(struct ps_block *block, uint64_t count, uint64_t *pl
 	const struct ps_class_geometry *g = block->geometry;
 	uint64_t slabs = count / g->slots_per_slab + (count % g->slots_per_slab > 0), offset;
 	if (slabs > UINT64_MAX / 2 / g->slab_bytes)
-		return ps_fail(PS_ENOSPC, "block allocator: no space for a run of %" PRIu64 " slots", count);
+		return PS_ENOSPC;
 	int err = cut(block, slabs, &offset);
 	if (err != PS_OK)
 		return err;

@@ -203,14 +203,6 @@ static bool best_fit(const struct root *root, const struct request *request, str
 
 /* ---- the calls ---- */
 
-static int no_space(const struct root *root, uint64_t size)
-{
-	return ps_fail(PS_ENOSPC,
-	               "root allocator: no place for %" PRIu64 " bytes (%" PRIu64 " free in %" PRIu64
-	               " extents)",
-	               size, root->free, root->by_offset.count);
-}
-
 static uint64_t root_usable_size(struct ps_allocator *a, uint64_t size)
 {
 	uint64_t multiple = size < PS_ROOT_PAGE ? PS_ROOT_GRANULE : PS_ROOT_PAGE;
@@ -233,7 +225,7 @@ static int take(struct root *root, const struct request *request, struct ps_exte
 	struct ps_extent whole;
 	struct ps_extent part = {0, request->len};
 	if (!best_fit(root, request, &whole, &part.offset))
-		return no_space(root, request->len);
+		return PS_ENOSPC;
 	int err = reserve(root);
 	if (err != PS_OK)
 		return err;
@@ -248,7 +240,7 @@ static int root_alloc(struct ps_allocator *a, uint64_t size, struct ps_extent *e
 	if (size == 0)
 		return ps_fail(PS_EINVAL, "root allocator: a size of 0");
 	if (size > root->space)
-		return no_space(root, size);
+		return PS_ENOSPC;
 	struct request request = request_for(root_usable_size(a, size));
 	return take(root, &request, extent);
 }
@@ -279,7 +271,7 @@ static int root_alloc_run(struct ps_allocator *a, uint64_t size, size_t count, s
 		return ps_fail(PS_EINVAL, "root allocator: a run of %zu pieces of %" PRIu64 " bytes", count,
 		               size);
 	if (count > root->space / piece)
-		return no_space(root, size);
+		return PS_ENOSPC;
 	int err = request_for_run(piece, count, &request);
 	if (err != PS_OK)
 		return err;
@@ -297,7 +289,7 @@ static int take_below(struct root *root, const struct request *request, uint64_t
 	while (pair && pair->first < limit && !place_in(request, extent_at(pair), &part.offset))
 		pair = ps_extent_cursor_next(&cursor);
 	if (!pair || pair->first >= limit || part.len > limit || part.offset > limit - part.len)
-		return no_space(root, request->len);
+		return PS_ENOSPC;
 	struct ps_extent whole = extent_at(pair);
 	int err = reserve(root);
 	if (err != PS_OK)
@@ -315,7 +307,7 @@ static int root_alloc_aligned(struct ps_allocator *a, uint64_t len, uint64_t ali
 		return ps_fail(PS_EINVAL, "root allocator: %" PRIu64 " bytes at multiples of %" PRIu64, len,
 		               align);
 	if (len > root->space)
-		return no_space(root, len);
+		return PS_ENOSPC;
 	struct request request = {len, align, len + align - PS_ROOT_GRANULE, false};
 	return below > 0 ? take_below(root, &request, below, extent) : take(root, &request, extent);
 }
@@ -573,7 +565,7 @@ int ps_root_alloc_below(struct ps_allocator *a, uint64_t size, uint64_t limit, s
 	if (size == 0)
 		return ps_fail(PS_EINVAL, "root allocator: a size of 0");
 	if (size > root->space)
-		return no_space(root, size);
+		return PS_ENOSPC;
 	struct request request = request_for(root_usable_size(a, size));
 	return take_below(root, &request, limit, extent);
 }
