@@ -80,6 +80,8 @@ static struct ps_extent_node *node_take(struct ps_extent_tree *tree, uint32_t le
 
 static void node_drop(struct ps_extent_tree *tree, struct ps_extent_node *node)
 {
+	if (tree->near == node)
+		tree->near = NULL;
 	tree->nodes--;
 	if (tree->spares < SPARES_MOST)
 		spare_push(tree, node);
@@ -166,6 +168,16 @@ static struct ps_extent_node *find_leaf(const struct ps_extent_tree *tree, struc
 	return node;
 }
 
+/* The leaf of the last seek, if the pair's place is among its pairs: behind its first and before its last
+ * one. */
+static struct ps_extent_node *near_leaf(const struct ps_extent_tree *tree, struct ps_extent_pair pair)
+{
+	struct ps_extent_node *leaf = tree->near;
+	bool within =
+	    leaf && pair_less(leaf->pairs[0], pair) && pair_less(pair, leaf->pairs[leaf->count - 1]);
+	return within ? leaf : NULL;
+}
+
 /* The path to the pair's place; false if it is not there. The tree is not empty. */
 static bool find_path(const struct ps_extent_tree *tree, struct ps_extent_pair pair, struct path *path)
 {
@@ -188,10 +200,12 @@ bool ps_extent_tree_contains(const struct ps_extent_tree *tree, struct ps_extent
 	return tree->root && find_path(tree, pair, &path);
 }
 
-const struct ps_extent_pair *ps_extent_tree_seek(const struct ps_extent_tree *tree,
-                                                 struct ps_extent_pair pair, struct ps_extent_cursor *cursor)
+const struct ps_extent_pair *ps_extent_tree_seek(struct ps_extent_tree *tree, struct ps_extent_pair pair,
+                                                 struct ps_extent_cursor *cursor)
 {
-	const struct ps_extent_node *leaf = find_leaf(tree, pair);
+	struct ps_extent_node *leaf = near_leaf(tree, pair);
+	if (!leaf)
+		tree->near = leaf = find_leaf(tree, pair);
 	*cursor = (struct ps_extent_cursor){leaf, 0};
 	if (!leaf)
 		return NULL;
@@ -367,11 +381,28 @@ static int insert_first(struct ps_extent_tree *tree, struct ps_extent_pair pair)
 	return PS_OK;
 }
 
+/* In the leaf of the last seek, where that has room and the pair lies inside of it: no separator hears of it.
+ */
+static bool insert_near(struct ps_extent_tree *tree, struct ps_extent_pair pair)
+{
+	struct ps_extent_node *leaf = near_leaf(tree, pair);
+	if (!leaf || leaf->count == LEAF_MOST)
+		return false;
+	uint32_t index = pairs_below(leaf->pairs, leaf->count, pair);
+	if (pair_equal(leaf->pairs[index], pair))
+		return false;
+	entry_insert(leaf, index, pair, NULL);
+	tree->count++;
+	return true;
+}
+
 int ps_extent_tree_insert(struct ps_extent_tree *tree, struct ps_extent_pair pair)
 {
 	struct path path;
 	if (!tree->root)
 		return insert_first(tree, pair);
+	if (insert_near(tree, pair))
+		return PS_OK;
 	if (find_path(tree, pair, &path))
 		return ps_fail(PS_EEXIST, "extent tree: a pair is there already");
 	if (reserve_nodes(tree, nodes_to_split(tree, &path)) != PS_OK)
@@ -441,9 +472,25 @@ static void remove_at(struct ps_extent_tree *tree, struct path *path)
 	root_lower(tree);
 }
 
+/* Likewise, where the leaf stays full enough. */
+static bool remove_near(struct ps_extent_tree *tree, struct ps_extent_pair pair)
+{
+	struct ps_extent_node *leaf = near_leaf(tree, pair);
+	if (!leaf || leaf->count == LEAF_LEAST)
+		return false;
+	uint32_t index = pairs_below(leaf->pairs, leaf->count, pair);
+	if (!pair_equal(leaf->pairs[index], pair))
+		return false;
+	entry_remove(leaf, index);
+	tree->count--;
+	return true;
+}
+
 int ps_extent_tree_remove(struct ps_extent_tree *tree, struct ps_extent_pair pair)
 {
 	struct path path;
+	if (remove_near(tree, pair))
+		return PS_OK;
 	if (!tree->root || !find_path(tree, pair, &path))
 		return ps_fail(PS_ENOTFOUND, "extent tree: no such pair");
 	remove_at(tree, &path);
@@ -485,10 +532,27 @@ static bool replace_in_place(struct ps_extent_tree *tree, struct path *path, str
 	return true;
 }
 
+/* Likewise, where both lie between the same neighbours. */
+static bool replace_near(struct ps_extent_tree *tree, struct ps_extent_pair old_pair,
+                         struct ps_extent_pair new_pair)
+{
+	struct ps_extent_node *leaf = near_leaf(tree, old_pair);
+	if (!leaf)
+		return false;
+	uint32_t index = pairs_below(leaf->pairs, leaf->count, old_pair);
+	if (!pair_equal(leaf->pairs[index], old_pair) || !pair_less(leaf->pairs[index - 1], new_pair) ||
+	    !pair_less(new_pair, leaf->pairs[index + 1]))
+		return false;
+	leaf->pairs[index] = new_pair;
+	return true;
+}
+
 int ps_extent_tree_replace(struct ps_extent_tree *tree, struct ps_extent_pair old_pair,
                            struct ps_extent_pair new_pair)
 {
 	struct path path;
+	if (replace_near(tree, old_pair, new_pair))
+		return PS_OK;
 	if (!tree->root || !find_path(tree, old_pair, &path))
 		return ps_fail(PS_ENOTFOUND, "extent tree: no such pair");
 	if (replace_in_place(tree, &path, new_pair))

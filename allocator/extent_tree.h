@@ -21,7 +21,9 @@ struct ps_extent_node;
 
 struct ps_extent_tree {
 	struct ps_memory *memory;
-	struct ps_extent_node *root;  /* NULL: the set is empty */
+	struct ps_extent_node *root; /* NULL: the set is empty */
+	struct ps_extent_node
+	    *near; /* the leaf that a seek last came to: what it found is mostly changed next; NULL */
 	struct ps_extent_node *spare; /* linked through `next` */
 	uint64_t count;
 	size_t nodes, spares; /* in the tree, in the spare list */
@@ -59,8 +61,8 @@ PS_CHECKED int ps_extent_tree_load(struct ps_extent_tree *tree, const struct ps_
 bool ps_extent_tree_contains(const struct ps_extent_tree *tree, struct ps_extent_pair pair);
 /* The lowest pair that is not below `pair`, and the cursor at it; NULL, and the cursor behind the last, if
  * all are. */
-const struct ps_extent_pair *ps_extent_tree_seek(const struct ps_extent_tree *tree,
-                                                 struct ps_extent_pair pair, struct ps_extent_cursor *cursor);
+const struct ps_extent_pair *ps_extent_tree_seek(struct ps_extent_tree *tree, struct ps_extent_pair pair,
+                                                 struct ps_extent_cursor *cursor);
 /* One step up or down from the cursor's pair, and the pair there; NULL, and the cursor unmoved, at the end.
  */
 const struct ps_extent_pair *ps_extent_cursor_next(struct ps_extent_cursor *cursor);

@@ -149,8 +149,7 @@ static void carve(struct root *root, struct ps_extent whole, struct ps_extent pa
 
 /* The free extent that begins at or before `offset`, and the first one behind it; len 0 where there is none.
  */
-static void neighbours(const struct root *root, uint64_t offset, struct ps_extent *before,
-                       struct ps_extent *after)
+static void neighbours(struct root *root, uint64_t offset, struct ps_extent *before, struct ps_extent *after)
 {
 	struct ps_extent_cursor cursor;
 	const struct ps_extent_pair *pair =
@@ -180,7 +179,7 @@ static bool place_in(const struct request *request, struct ps_extent extent, uin
 
 /* Best fit: the shortest extent that holds the request, the lowest of those. Misaligned ones of nearly its
  * length may be many: after some tries only one that holds it wherever it begins is looked for. */
-static bool best_fit(const struct root *root, const struct request *request, struct ps_extent *whole,
+static bool best_fit(struct root *root, const struct request *request, struct ps_extent *whole,
                      uint64_t *offset)
 {
 	struct ps_extent_cursor cursor;
@@ -343,7 +342,7 @@ static struct ps_extent coalesce(struct root *root, struct ps_extent extent, str
 }
 
 /* And the free extents around it, where it is. */
-static bool wholly_used(const struct root *root, struct ps_extent extent, struct ps_extent *before,
+static bool wholly_used(struct root *root, struct ps_extent extent, struct ps_extent *before,
                         struct ps_extent *after)
 {
 	if (!in_space(root, extent))

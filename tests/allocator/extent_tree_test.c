@@ -99,6 +99,9 @@ static void random_step(bool *present, uint64_t bits, bool growing)
 	bool near = (bits >> 50) % 4 > 0; /* moves within a leaf and over its edges shift the separators */
 	if (near)
 		other = (key + KEYS - 8 + other % 16) % KEYS;
+	/* What was sought last is found again without the way down. */
+	if ((bits >> 53) % 2 > 0)
+		expect_neighbours(present, key);
 	if (op <= 1) {
 		int err = ps_extent_tree_replace(&tree, pair_of(key), pair_of(other));
 		int expected = !present[key]                    ? PS_ENOTFOUND
