@@ -258,6 +258,14 @@ static bool lies_in_pieces(const struct space *sp)
 	return stats.free > stats.space / 8;
 }
 
+/* False: no free extent is as long as a page. */
+static bool may_have_pages(const struct space *sp)
+{
+	struct ps_allocator_stats stats;
+	sp->root->ops->stats(sp->root, &stats);
+	return stats.largest_free >= PAGE;
+}
+
 /* Wholly empty pages; then, where much is free but in pieces, the pieces; then new pages at the end. */
 static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *piece)
 {
@@ -266,7 +274,7 @@ static int refill_open_pages(struct space *sp, uint64_t len, struct ps_extent *p
 	close_open_pages(sp);
 	if (pieces_are_many(sp) && root_alloc(sp, len, piece) == PS_OK)
 		return PS_OK;
-	if (alloc_pages(sp, want, &sp->open) == PS_OK || root_alloc(sp, PAGE, &sp->open) == PS_OK) {
+	if (may_have_pages(sp) && (alloc_pages(sp, want, &sp->open) == PS_OK || root_alloc(sp, PAGE, &sp->open) == PS_OK)) {
 		pool_populate(&sp->store->pool, sp->open);
 		return PS_OK;
 	}
