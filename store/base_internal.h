@@ -94,6 +94,7 @@ struct store {
 	uint64_t budget;
 	struct budget_calls calls;
 	uint32_t inline_max; /* contents up to this ride in the log */
+	_Atomic(uint32_t) batch_count; /* operations of the batch that ended last: the next one may have as many */
 	struct ps_class_map *classes;  /* NULL: the file has none */
 	_Atomic(uint32_t) route_max;   /* contents up to this go to classes, since a layer asked for it */
 	struct pool pool;

@@ -11,6 +11,9 @@ enum {
 	ARENA_BYTES = 64 << 10,
 	INLINE_WORTH = 64 << 10,
 	PACK_BYTES = 512 << 10, /* small contents that are packed at once: so that classes fill whole frames */
+	FIRST_COUNT = 16,
+	FIRST_MOST = 1024,
+	FIRST_SHARE = 256, /* of the budget */
 };
 
 struct arena {
@@ -137,12 +140,20 @@ static struct change *find(struct base_batch *b, ps_id id)
 	return NULL;
 }
 
+/* Loads have one batch like the other: growing step by step would copy each change once more. */
+static size_t first_size(const struct store *s)
+{
+	uint64_t most = MIN(s->budget / FIRST_SHARE / sizeof(struct change), (uint64_t)FIRST_MOST);
+	uint64_t last = atomic_load_explicit(&s->batch_count, memory_order_relaxed);
+	return (size_t)MAX(MIN(last, most), (uint64_t)FIRST_COUNT);
+}
+
 static int grow(struct base_batch *b)
 {
 	struct store *s = store_of_batch(b);
-	size_t size = b->size ? b->size * 2 : 16;
 	if (b->count < b->size)
 		return PS_OK;
+	size_t size = b->size ? b->size * 2 : first_size(s);
 	if (size > UINT32_MAX / 2)
 		return ps_fail(PS_ENOMEM, "%s: too many operations in a batch", s->path);
 	/* Both or neither: the arrays are given back as `size` says. */
@@ -207,26 +218,30 @@ static bool redirect(struct store *s, struct change *c)
 	return false;
 }
 
-/* Many contents are not worth writing twice, to the log and to their places: neither what comes from here on, nor what came
- * before it was known that they are many. */
-static bool is_large(struct base_batch *b)
+static bool is_to_be_large(const struct base_batch *b)
 {
-	struct store *s = store_of_batch(b);
-	if (b->large)
-		return true;
-	b->large = b->inline_bytes > MIN(MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16), (uint64_t)INLINE_WORTH);
-	bool goes_on = b->large;
-	for (size_t i = 0; i < b->count && goes_on; i++)
-		goes_on = redirect(s, &b->changes[i]);
-	return b->large;
+	const struct store *s = store_of_batch(b);
+	return !b->large &&
+	       b->inline_bytes > MIN(MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16), (uint64_t)INLINE_WORTH);
 }
 
-static int set_contents(struct base_batch *b, struct change *c, const void *data, size_t len)
+/* Many contents are not worth writing twice, to the log and to their places: neither what comes from here on, nor what came
+ * before it was known that they are many. */
+static void become_large(struct base_batch *b)
+{
+	bool goes_on = true;
+	b->large = true;
+	for (size_t i = 0; i < b->count && goes_on; i++)
+		goes_on = redirect(store_of_batch(b), &b->changes[i]);
+}
+
+static int write_contents(struct base_batch *b, struct change *c, const void *data, size_t len)
 {
 	struct store *s = store_of_batch(b);
 	budget_enter(s);
-	if (is_large(b))
-		c->direct_from = PAGE - 1;
+	if (is_to_be_large(b))
+		become_large(b);
+	c->direct_from = b->large ? PAGE - 1 : 0;
 	int err = change_contents(s, c, data, len);
 	/* Frames and buffers that this batch still writes from may be all that is in the way of more memory. */
 	if (err == PS_ENOMEM) {
@@ -235,6 +250,19 @@ static int set_contents(struct base_batch *b, struct change *c, const void *data
 		err = change_contents(s, c, data, len);
 	}
 	budget_leave(s);
+	return err;
+}
+
+/* What surely rides takes nothing of the budget, and is no call to be waited for. */
+static bool rides(const struct base_batch *b, size_t len)
+{
+	return len < PAGE && len <= store_of_batch(b)->inline_max && !is_to_be_large(b);
+}
+
+static int set_contents(struct base_batch *b, struct change *c, const void *data, size_t len)
+{
+	struct store *s = store_of_batch(b);
+	int err = rides(b, len) ? change_contents(s, c, data, len) : write_contents(b, c, data, len);
 	if (err || c->bytes != data || !c->nbytes)
 		return err;
 	uint8_t *copy = arena_alloc(b, c->nbytes);
@@ -490,6 +518,7 @@ static void end_batch(struct base_batch *b)
 	}
 	for (size_t i = 0; i < b->count; i++)
 		change_done(s, &b->changes[i]);
+	atomic_store_explicit(&s->batch_count, (uint32_t)b->count, memory_order_relaxed);
 	ps_memory_free(&s->memory, b->changes, b->size * sizeof(*b->changes));
 	ps_memory_free(&s->memory, b->ops, b->size * sizeof(*b->ops));
 	ps_memory_free(&s->memory, b->index, b->index_size * sizeof(*b->index));
