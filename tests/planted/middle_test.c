@@ -19,6 +19,7 @@
 
 #include "store/base_internal.h"
 #include "tests/crash/cut.h"
+#include "tests/support/one_thread.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -419,12 +420,14 @@ static void a_batch_is_never_seen_in_part(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[LENGTH(others) + 2];
-	size_t count = 0;
-	for (; count < LENGTH(others); count++)
-		tests[count] = (struct CMUnitTest)cmocka_unit_test_prestate(
-		    commits_in_a_checkpoint_survive_a_power_cut, (void *)(uintptr_t)&others[count]);
-	tests[count++] = (struct CMUnitTest)cmocka_unit_test(no_reader_sees_what_took_the_place_of_an_object);
-	tests[count++] = (struct CMUnitTest)cmocka_unit_test(a_batch_is_never_seen_in_part);
-	return _cmocka_run_group_tests("middle", tests, count, NULL, NULL);
+	struct CMUnitTest alone[LENGTH(others)];
+	for (size_t i = 0; i < LENGTH(others); i++)
+		alone[i] = (struct CMUnitTest)cmocka_unit_test_prestate(
+		    commits_in_a_checkpoint_survive_a_power_cut, (void *)(uintptr_t)&others[i]);
+	const struct CMUnitTest threads[] = {
+	    cmocka_unit_test(no_reader_sees_what_took_the_place_of_an_object),
+	    cmocka_unit_test(a_batch_is_never_seen_in_part),
+	};
+	int failed = one_thread_run(alone, NULL, NULL);
+	return failed + threads_run(threads, NULL, NULL);
 }

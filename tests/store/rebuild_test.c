@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "store/base_internal.h"
+#include "tests/support/one_thread.h"
 #include "tests/support/sim_disk.h"
 
 enum { LEAVES = 200, OBJECTS = LEAVES * FANOUT, BATCH = 256, WRITERS = 4 };
@@ -463,7 +464,7 @@ static void racing_writers_and_the_walk_share_the_space(void **state)
 int main(void)
 {
 #define WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest alone[] = {
 	    WORLD(the_first_write_after_a_crash_reads_few_pages),
 	    WORLD(the_walk_ends_within_as_many_commits_as_it_has_steps),
 	    WORLD(crashes_in_the_middle_of_the_walk_lose_and_leak_nothing),
@@ -471,7 +472,10 @@ int main(void)
 	    WORLD(an_id_that_an_open_batch_was_given_is_given_to_nobody_else),
 	    WORLD(a_slot_is_not_used_anew_before_its_delete_is_durable),
 	    WORLD(a_damaged_leaf_keeps_all_space_below_the_tail),
+	};
+	const struct CMUnitTest threads[] = {
 	    cmocka_unit_test(racing_writers_and_the_walk_share_the_space),
 	};
-	return cmocka_run_group_tests(tests, load_once, unload);
+	int failed = one_thread_run(alone, load_once, unload);
+	return failed + threads_run(threads, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include "store/base_internal.h"
 #include "tests/store/late_disk.h"
 #include "tests/support/disk_store.h"
+#include "tests/support/one_thread.h"
 
 enum { K = 1 << 10, M = 1 << 20, LARGEST = 2 * M };
 
@@ -485,7 +486,7 @@ static void loaders_get_by_with_little_memory(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest alone[] = {
 	    TEST(only_what_was_in_memory_stays_there),
 	    TEST(neighbours_of_a_batch_share_requests),
 	    TEST(contents_of_a_page_in_a_large_batch_are_written_once),
@@ -498,7 +499,10 @@ int main(void)
 	    TEST(full_disk_in_the_middle_of_a_run_fails_one_operation),
 	    TEST(batch_counts_after_a_crash_only_if_every_piece_is_there),
 	    TEST(spare_buffers_go_when_memory_is_short_or_nobody_writes),
+	};
+	const struct CMUnitTest threads[] = {
 	    cmocka_unit_test(loaders_get_by_with_little_memory),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = one_thread_run(alone, NULL, NULL);
+	return failed + threads_run(threads, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 
 #include "store/base_internal.h"
 #include "tests/support/disk_store.h"
+#include "tests/support/one_thread.h"
 #include "tests/support/sim_disk.h"
 
 enum { LEAVES = 200, OBJECTS = LEAVES * FANOUT, BATCH = 256, CHANGES = 600, HANDFUL = 20 };
@@ -426,11 +427,10 @@ static void where_notes_would_take_much_the_log_is_applied_at_once(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest alone[] = {
 	    cmocka_unit_test(first_get_reads_no_leaf_but_its_own),
 	    cmocka_unit_test(a_checkpoint_reads_the_others_together),
 	    cmocka_unit_test(what_waits_is_brought_in_before_the_checkpoint_that_frees_the_log),
-	    cmocka_unit_test(readers_beside_the_checkpoint_find_what_waits),
 	    cmocka_unit_test(figures_are_those_of_the_log),
 	    cmocka_unit_test(a_damaged_leaf_among_them_costs_its_own_ids),
 	    cmocka_unit_test(a_read_that_fails_is_made_again_by_who_needs_it),
@@ -439,5 +439,9 @@ int main(void)
 	    cmocka_unit_test(a_handful_is_read_one_after_another),
 	    cmocka_unit_test(where_notes_would_take_much_the_log_is_applied_at_once),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	const struct CMUnitTest threads[] = {
+	    cmocka_unit_test(readers_beside_the_checkpoint_find_what_waits),
+	};
+	int failed = one_thread_run(alone, set_up, tear_down);
+	return failed + threads_run(threads, set_up, tear_down);
 }
