@@ -1,5 +1,5 @@
-/* Linked into tests that are said to have one thread (ps_test's ONE_THREAD), or some of which are (SOME_THREADS), whose
- * pthread_create it is: so that it stays true. */
+/* Linked into tests that are said to have one thread (ps_test's ONE_THREAD), or some of which are
+ * (SOME_THREADS), whose pthread_create it is: so that it stays true. */
 #include "tests/support/one_thread.h"
 
 #include <pthread.h>
@@ -15,6 +15,8 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 {
 	if (!one_thread)
 		return __real_pthread_create(thread, attr, start, arg);
-	(void)fputs("this test is said to have one thread (its CMakeLists.txt, one_thread_run), and makes another\n", stderr);
+	(void)fputs(
+	    "this test is said to have one thread (its CMakeLists.txt, one_thread_run), and makes another\n",
+	    stderr);
 	abort();
 }
