@@ -55,15 +55,16 @@ static bool holds_secret(const char *rest)
 
 int ps_network_check_url(const char *url)
 {
-	const char *rest = NULL;
+	const char *rest = strstr(url, "//") ? strstr(url, "//") : url;
 	const struct scheme *scheme = find_scheme(url, &rest);
+	/* A path is what it is. */
+	bool is_path = scheme && strcmp(scheme->name, "dir") == 0;
+	if (!is_path && holds_secret(rest))
+		return ps_fail(PS_EINVAL, "a network's URL names no user and holds no secret");
 	if (!scheme)
 		return ps_fail(
 		    PS_EINVAL,
 		    "'%.200s' is no network: a URL begins with dir:, s3:, rados: or, for tests, mem:", url);
-	/* A path is what it is. */
-	if (strcmp(scheme->name, "dir") != 0 && holds_secret(rest))
-		return ps_fail(PS_EINVAL, "a %s: URL names no user and holds no secret", scheme->name);
 	return PS_OK;
 }
 

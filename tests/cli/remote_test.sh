@@ -109,6 +109,8 @@ stores() {
 	expect 2 "a folder that has no name" "$tool" remote ls --network dir: --key key
 	expect 2 "a network that holds a secret" "$tool" remote ls --network s3://id:hidden@bucket/x --key key
 	holds "which is not shown" sh -c '! grep -q hidden err'
+	expect 2 "one of no known scheme" "$tool" remote ls --network ftp://id:hidden@host/x --key key
+	holds "which is not shown either" sh -c '! grep -q hidden err'
 }
 
 contents() {
