@@ -247,10 +247,24 @@ static int list_page(struct pool *pool, uint64_t place)
 	return err;
 }
 
+/* After a change of a state that somebody may wait for. Who waits counts himself before he looks at the state: he has seen the
+ * change, or is seen here. */
 static void wake_waiters(struct pool *pool)
 {
+	if (!atomic_load(&pool->waiters))
+		return;
 	pthread_mutex_lock(&pool->lock);
 	pthread_cond_broadcast(&pool->unlocked);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+static void wait_while_locked(struct pool *pool, _Atomic(uint64_t) *state)
+{
+	pthread_mutex_lock(&pool->lock);
+	atomic_fetch_add(&pool->waiters, 1);
+	while (atomic_load(state) & PAGE_LOCKED)
+		pthread_cond_wait(&pool->unlocked, &pool->lock);
+	atomic_fetch_sub(&pool->waiters, 1);
 	pthread_mutex_unlock(&pool->lock);
 }
 
@@ -410,10 +424,7 @@ static bool lock_absent(struct pool *pool, _Atomic(uint64_t) *state)
 	uint64_t old = atomic_load(state);
 	while (true) {
 		if (old & PAGE_LOCKED) {
-			pthread_mutex_lock(&pool->lock);
-			while (atomic_load(state) & PAGE_LOCKED)
-				pthread_cond_wait(&pool->unlocked, &pool->lock);
-			pthread_mutex_unlock(&pool->lock);
+			wait_while_locked(pool, state);
 			old = atomic_load(state);
 			continue;
 		}
@@ -776,10 +787,7 @@ void pool_set_patched(struct pool *pool, uint64_t frame)
 void pool_settle_patched(struct pool *pool, uint64_t frame)
 {
 	_Atomic(uint64_t) *state = pool_state(pool, frame);
-	pthread_mutex_lock(&pool->lock);
-	while (atomic_load(state) & PAGE_LOCKED)
-		pthread_cond_wait(&pool->unlocked, &pool->lock);
-	pthread_mutex_unlock(&pool->lock);
+	wait_while_locked(pool, state);
 	atomic_fetch_and(state, ~PAGE_PATCHED);
 	pool_list_dirty(pool, frame);
 }

@@ -69,6 +69,7 @@ struct pool {
 	_Atomic(uint64_t) frame_bytes, dirty_bytes, ahead_bytes; /* ahead: being read for later (prefetch.c) */
 	pthread_mutex_t lock;
 	pthread_cond_t unlocked;
+	_Atomic(unsigned) waiters; /* for `unlocked` */
 	uint64_t *ring; /* pages that may be resident; a power of two */
 	size_t ring_size, ring_head, ring_count;
 	uint64_t *dirty; /* first pages of dirty extents (guarded by store.lock) */
