@@ -79,6 +79,17 @@ static void cancel(struct ps_group *group, int reason)
 	ps_group_note(group);
 }
 
+void ps_group_resume(struct ps_task *task)
+{
+	struct ps_group *group = task->group;
+	if (reason_of(group) == PS_OK) {
+		ps_workers_recycle(group->pool, task, 0);
+		return;
+	}
+	drop(group, task);
+	ps_group_note(group);
+}
+
 /* ---- what became of tasks; the lock is held ---- */
 
 void ps_group_note(struct ps_group *group)
@@ -189,6 +200,18 @@ int ps_group_add(ps_group *group, struct ps_task *task)
 	}
 	unlock(group);
 	return reason ? ps_fail(reason, "the operation was cancelled before this task was added") : PS_OK;
+}
+
+void ps_task_ready(struct ps_task *task)
+{
+	struct ps_group *group = task->group;
+	lock(group);
+	if (task->put_off)
+		ps_group_resume(task);
+	else
+		task->ready = true;
+	task->put_off = false;
+	unlock(group);
 }
 
 void ps_group_count(ps_group *group, enum ps_group_event count, uint64_t n)

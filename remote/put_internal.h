@@ -1,8 +1,10 @@
 /* What the files of put and update share.
  *
  * The thread that called reads the source, decides what becomes of each chunk, and takes back what was sent.
- * Workers seal and send. The record's pads are written down in its journal: by a worker before it sends (and
- * it waits for that), by the caller's thread when it takes more pads, and at the end. */
+ * Workers seal and send. The record's pads are written down in its journal: by the caller's thread when it
+ * takes more pads, and at the end; and what a worker has sealed before it is sent. The first chunks' workers
+ * wait for that; from then on the journal has a thread, and workers go on sealing meanwhile: one commit has
+ * all that was sealed during the one before. */
 #ifndef PS_PUT_INTERNAL_H
 #define PS_PUT_INTERNAL_H
 
@@ -31,6 +33,8 @@ struct put_lane {
 		struct ps_pad_identity identity;
 	} look;
 	bool looking;
+	uint64_t noted; /* its number among what the journal was told before it is sent; 0: nothing */
+	struct put_lane *behind; /* of those that wait for the journal */
 	uint32_t chunk, place, recycles;
 	struct ps_pad_slot slot;
 	struct ps_pad_identity expected;
@@ -56,6 +60,12 @@ struct put_journal {
 	size_t held_count, held_capacity;
 	uint64_t noted, held_to, written; /* so far */
 	bool busy;                        /* somebody has the record to himself */
+	uint32_t wanted;                  /* by so many who wait for it */
+	/* Its own thread, which works in the class of those it works for. */
+	pthread_t thread;
+	bool has_thread, ending;
+	enum ps_token_class class;
+	struct put_lane *waiting; /* lanes that are sealed, and sent once that is written */
 	int error;
 	char sentence[PS_NET_SENTENCE];
 };
@@ -115,11 +125,12 @@ struct put {
 /* ---- put_journal.c ---- */
 
 int put_journal_init(struct put_journal *journal) __attribute__((warn_unused_result));
+/* No lane waits any more. */
 void put_journal_done(struct put *put);
-/* A pad's new state, durable when it returns. Any thread. */
-int put_journal_write(struct put *put, uint32_t place, const struct ps_pad_slot *slot)
-    __attribute__((warn_unused_result));
-/* The same, durable with whatever is written next. */
+/* A lane's slot, as it was sealed, durable when it gives PS_OK. PS_TASK_LATER: the lane's task is told when
+ * it is worth asking again. On a worker. */
+int put_journal_write(struct put_lane *lane) __attribute__((warn_unused_result));
+/* A pad's new state, durable with whatever is written next. Any thread. */
 int put_journal_note(struct put *put, uint32_t place, const struct ps_pad_slot *slot)
     __attribute__((warn_unused_result));
 /* To have the record: all that was noted is in it, though not yet in the index. Fails once a commit has. */

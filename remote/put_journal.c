@@ -3,7 +3,11 @@
 #include <stdio.h>
 
 #include "base/fail.h"
+#include "base/thread.h"
 #include "remote/put_internal.h"
+
+/* From this chunk on it is worth a thread: values of one or two pads are most of all. */
+enum { THREAD_FROM = 2 };
 
 int put_journal_init(struct put_journal *journal)
 {
@@ -14,9 +18,20 @@ int put_journal_init(struct put_journal *journal)
 	return err;
 }
 
+static void end_thread(struct put_journal *journal)
+{
+	pthread_mutex_lock(&journal->lock);
+	journal->ending = true;
+	pthread_cond_broadcast(&journal->changed);
+	pthread_mutex_unlock(&journal->lock);
+	if (journal->has_thread)
+		pthread_join(journal->thread, NULL);
+}
+
 void put_journal_done(struct put *put)
 {
 	struct put_journal *journal = &put->journal;
+	end_thread(journal);
 	ps_memory_free(&put->r->memory, journal->notes, journal->capacity * sizeof(*journal->notes));
 	ps_memory_free(&put->r->memory, journal->held, journal->held_capacity * sizeof(*journal->held));
 	pthread_mutex_destroy(&journal->lock);
@@ -55,6 +70,26 @@ static void hold_locked(struct put *put)
 	}
 }
 
+/* What a lane waits for is there, or will never be. */
+static bool is_settled(const struct put_journal *journal, const struct put_lane *lane)
+{
+	return journal->error != PS_OK || lane->noted <= journal->written;
+}
+
+static void release_locked(struct put_journal *journal)
+{
+	struct put_lane **at = &journal->waiting;
+	while (*at) {
+		struct put_lane *lane = *at;
+		if (!is_settled(journal, lane)) {
+			at = &lane->behind;
+			continue;
+		}
+		*at = lane->behind;
+		ps_task_ready(&lane->write.settle.task);
+	}
+}
+
 static void end_locked(struct put *put, int err)
 {
 	struct put_journal *journal = &put->journal;
@@ -66,6 +101,7 @@ static void end_locked(struct put *put, int err)
 	}
 	journal->held_count = 0;
 	journal->busy = false;
+	release_locked(journal);
 	pthread_cond_broadcast(&journal->changed);
 }
 
@@ -94,14 +130,10 @@ static int commit_held(struct put *put)
 	return err;
 }
 
-/* The lock is held, and is again at the end; somebody else may have written ours meanwhile. */
-static void write_or_wait(struct put *put)
+/* The lock is held, and is again at the end. */
+static void write_one_locked(struct put *put)
 {
 	struct put_journal *journal = &put->journal;
-	if (journal->busy) {
-		pthread_cond_wait(&journal->changed, &journal->lock);
-		return;
-	}
 	journal->busy = true;
 	hold_locked(put);
 	pthread_mutex_unlock(&journal->lock);
@@ -110,18 +142,87 @@ static void write_or_wait(struct put *put)
 	end_locked(put, err);
 }
 
-int put_journal_write(struct put *put, uint32_t place, const struct ps_pad_slot *slot)
+/* ---- its thread ---- */
+
+/* Who wants the record for something else gets it before the next lanes do: a caller may wait for that. */
+static bool may_write(const struct put_journal *journal)
 {
+	return journal->waiting && !journal->busy && journal->wanted == 0;
+}
+
+static void *write_for_lanes(void *arg)
+{
+	struct put *put = arg;
 	struct put_journal *journal = &put->journal;
 	pthread_mutex_lock(&journal->lock);
-	int err = add_locked(put, place, slot);
-	uint64_t mine = journal->noted;
-	while (err == PS_OK && journal->written < mine) {
-		if (journal->error != PS_OK)
-			err = ps_fail(journal->error, "%s", journal->sentence);
+	(void)ps_tokens_set_class(journal->class);
+	while (!journal->ending) {
+		if (may_write(journal))
+			write_one_locked(put);
 		else
-			write_or_wait(put);
+			pthread_cond_wait(&journal->changed, &journal->lock);
 	}
+	pthread_mutex_unlock(&journal->lock);
+	return NULL;
+}
+
+/* Without one the workers wait as they do for the first chunks. */
+static bool has_thread_locked(struct put *put, const struct put_lane *lane)
+{
+	struct put_journal *journal = &put->journal;
+	if (!journal->has_thread && lane->chunk >= THREAD_FROM) {
+		journal->class = ps_tokens_class();
+		journal->has_thread = ps_thread_start(&journal->thread, write_for_lanes, put) == 0;
+	}
+	return journal->has_thread;
+}
+
+/* ---- what is noted ---- */
+
+static int error_locked(const struct put_journal *journal)
+{
+	return journal->error == PS_OK ? PS_OK : ps_fail(journal->error, "%s", journal->sentence);
+}
+
+/* Somebody else may write ours meanwhile. */
+static int wait_for_locked(struct put *put, uint64_t noted)
+{
+	struct put_journal *journal = &put->journal;
+	while (journal->error == PS_OK && journal->written < noted) {
+		if (journal->busy)
+			pthread_cond_wait(&journal->changed, &journal->lock);
+		else
+			write_one_locked(put);
+	}
+	return journal->written < noted ? error_locked(journal) : PS_OK;
+}
+
+static int begin_waiting_locked(struct put_lane *lane)
+{
+	struct put *put = lane->put;
+	struct put_journal *journal = &put->journal;
+	int err = error_locked(journal);
+	if (err == PS_OK)
+		err = add_locked(put, lane->place, &lane->slot);
+	if (err != PS_OK)
+		return err;
+	lane->noted = journal->noted;
+	if (!has_thread_locked(put, lane))
+		return wait_for_locked(put, lane->noted);
+	lane->behind = journal->waiting;
+	journal->waiting = lane;
+	pthread_cond_broadcast(&journal->changed);
+	return PS_TASK_LATER;
+}
+
+int put_journal_write(struct put_lane *lane)
+{
+	struct put_journal *journal = &lane->put->journal;
+	pthread_mutex_lock(&journal->lock);
+	bool asked = lane->noted > 0;
+	int err = asked ? PS_OK : begin_waiting_locked(lane);
+	if (asked && journal->written < lane->noted)
+		err = error_locked(journal);
 	pthread_mutex_unlock(&journal->lock);
 	return err;
 }
@@ -137,13 +238,13 @@ int put_journal_note(struct put *put, uint32_t place, const struct ps_pad_slot *
 int put_journal_begin(struct put *put)
 {
 	struct put_journal *journal = &put->journal;
-	int err = PS_OK;
 	pthread_mutex_lock(&journal->lock);
+	journal->wanted++;
 	while (journal->busy)
 		pthread_cond_wait(&journal->changed, &journal->lock);
-	if (journal->error != PS_OK) {
-		err = ps_fail(journal->error, "%s", journal->sentence);
-	} else {
+	journal->wanted--;
+	int err = error_locked(journal);
+	if (err == PS_OK) {
 		journal->busy = true;
 		hold_locked(put);
 	}

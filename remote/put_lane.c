@@ -59,10 +59,10 @@ static struct put_lane *lane_of(struct ps_settle *settle)
 static int write_seal(struct ps_settle *settle)
 {
 	struct put_lane *lane = lane_of(settle);
-	bool known = ps_slot_sealed(&lane->slot);
+	bool known = ps_slot_sealed(&lane->slot) && lane->noted == 0;
 	int err = lane->sealed ? PS_OK : put_seal_lane(lane);
 	if (err == PS_OK && !known)
-		err = put_journal_write(lane->put, lane->place, &lane->slot);
+		err = put_journal_write(lane);
 	if (err != PS_OK)
 		return err;
 	ps_manager_request(&lane->slot, &lane->expected, lane->sealed, &settle->task.request);
@@ -99,6 +99,7 @@ int put_lane_send(struct put_lane *lane)
 {
 	struct put *put = lane->put;
 	lane->looking = false;
+	lane->noted = 0;
 	lane->write.lane = lane;
 	lane->write.settle =
 	    (struct ps_settle){.ops = &write_ops, .verify = put->verify, .share = SAMPLE_SHARE};

@@ -29,6 +29,9 @@ enum ps_fate {
 	PS_FATE_FAILED,  /* it is known that it failed, and how */
 };
 
+/* What prepare() returns when the task has to wait for something else before its request can be sent. */
+enum { PS_TASK_LATER = 1 };
+
 struct ps_task;
 struct ps_group;
 
@@ -36,7 +39,8 @@ struct ps_group;
  * tasks to the group, may cancel it; does not wait for it. */
 struct ps_task_ops {
 	/* Fills task->request (op, name, identity, buffer, …). An error ends the task: PS_FATE_FAILED with
-	 * this thread's sentence. */
+	 * this thread's sentence. PS_TASK_LATER: the worker goes on with others, and calls it again once
+	 * ps_task_ready was called, which somebody else has seen to, also where the group is cancelled. */
 	int (*prepare)(struct ps_task *task);
 	/* `request` is &task->request or &task->other, with its outcome. The buffer of a get that is not done
 	 * may still be filled by a client that gave it up: a get again needs a new one. */
@@ -71,6 +75,7 @@ struct ps_task {
 	struct ps_net_token token; /* as prepare() left it */
 	uint32_t rounds;           /* requests that were to be repeated */
 	bool begun, prepared, has_token, recalled;
+	bool put_off, ready; /* prepare() said "later"; ready: what it waits for came before it had said so */
 	uint64_t due_ns, sent_ns, late_ns;
 };
 

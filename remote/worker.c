@@ -189,11 +189,25 @@ static int prepare(struct ps_task *task)
 	return err;
 }
 
+/* It keeps its memory, and no place among those in flight. */
+static void put_off(struct worker *worker, struct ps_task *task)
+{
+	withdraw(worker, task);
+	lock(worker);
+	task->put_off = !task->ready;
+	if (task->ready)
+		ps_group_resume(task);
+	task->ready = false;
+	unlock(worker);
+}
+
 static void begin(struct worker *worker, struct ps_task *task)
 {
 	(void)ps_tokens_set_class(task->group->class);
 	int err = prepare(task);
-	if (err) {
+	if (err == PS_TASK_LATER) {
+		put_off(worker, task);
+	} else if (err) {
 		withdraw(worker, task);
 		end_unsent(worker, task, err, ps_last_error_message());
 	} else if (wait_for_token(worker, task)) {

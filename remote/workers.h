@@ -105,6 +105,10 @@ int ps_group_new(ps_workers *workers, const struct ps_group_options *options, ps
 /* The task runs as soon as it can. Any thread, also from a task's own functions. The task is the group's
  * until ended(). After a cancellation PS_ECANCELED (or PS_ETIMEDOUT, …), and the task stays the caller's. */
 int ps_group_add(ps_group *group, struct ps_task *task) __attribute__((warn_unused_result));
+/* What a task's prepare() has put off can go on: it is called again. Once for each PS_TASK_LATER, from the
+ * moment on when prepare() has seen to it that this will be called. Any thread; the task may have ended when
+ * it returns. */
+void ps_task_ready(struct ps_task *task);
 /* Adds to a count of its progress. Any thread. */
 void ps_group_count(ps_group *group, enum ps_group_event count, uint64_t n);
 /* Until every task has ended; within a second after a cancellation. One thread at a time. PS_OK if all tasks

@@ -130,6 +130,8 @@ void *ps_worker_main(void *worker);
 void ps_group_end_task(struct ps_task *task, enum ps_fate fate);
 /* What a task that does not go on has become: unknown while it is open. */
 enum ps_fate ps_task_fate(const struct ps_task *task, enum ps_fate otherwise);
+/* What was put off goes on, or is dropped where its group was cancelled meanwhile. */
+void ps_group_resume(struct ps_task *task);
 /* There is something to show. */
 void ps_group_note(struct ps_group *group);
 
