@@ -21,11 +21,11 @@ static inline void pause_briefly(void)
 }
 
 /* Its owner may have been preempted: then spinning would only keep it away longer. */
-void sync_latch_wait(struct sync_latch *latch)
+void sync_latch_wait(struct sync_latch *latch, uint32_t more)
 {
 	for (unsigned spins = 1;; spins++) {
-		if (atomic_load_explicit(&latch->taken, memory_order_relaxed) == 0 &&
-		    atomic_exchange_explicit(&latch->taken, 1, memory_order_acquire) == 0)
+		if (!(atomic_load_explicit(&latch->word, memory_order_relaxed) & SYNC_LATCH_TAKEN) &&
+		    sync_latch_try(latch, more))
 			return;
 		if (spins % SPINS == 0)
 			sched_yield();

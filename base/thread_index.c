@@ -10,7 +10,7 @@ enum { WORD_BITS = 64, WORDS = THREAD_INDEXES / WORD_BITS };
 
 static _Atomic(uint64_t) taken[WORDS];
 static _Atomic(uint64_t) numbers;
-static _Thread_local struct thread_self self;
+_Thread_local struct thread_self thread_own;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
@@ -55,17 +55,10 @@ __attribute__((destructor)) static void unmake_key(void)
 }
 
 /* An index that could not be given back when the thread ends is not taken. */
-__attribute__((noinline, cold)) static void introduce(void)
+void thread_introduce(void)
 {
 	pthread_once(&once, make_key);
-	bool returns = key_made && pthread_setspecific(key, &self) == 0;
-	self.index = returns ? take_index() : THREAD_NO_INDEX;
-	self.number = atomic_fetch_add_explicit(&numbers, 1, memory_order_relaxed) + 1;
-}
-
-const struct thread_self *thread_self(void)
-{
-	if (__builtin_expect(self.number == 0, 0))
-		introduce();
-	return &self;
+	bool returns = key_made && pthread_setspecific(key, &thread_own) == 0;
+	thread_own.index = returns ? take_index() : THREAD_NO_INDEX;
+	thread_own.number = atomic_fetch_add_explicit(&numbers, 1, memory_order_relaxed) + 1;
 }

@@ -13,6 +13,23 @@ struct thread_self {
 };
 
 /* The calling thread. Never fails; no lock, no allocation. */
+#ifdef PS_SCHEDULE
+
 const struct thread_self *thread_self(void);
+
+#else
+
+/* thread_index.c: number 0 until the thread is introduced. */
+extern __attribute__((visibility("hidden"))) _Thread_local struct thread_self thread_own;
+void thread_introduce(void) __attribute__((cold));
+
+static inline const struct thread_self *thread_self(void)
+{
+	if (__builtin_expect(thread_own.number == 0, 0))
+		thread_introduce();
+	return &thread_own;
+}
+
+#endif
 
 #endif

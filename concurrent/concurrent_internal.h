@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/tokens.h"
 #include "concurrent/concurrent_store.h"
-#include "concurrent/locks.h"
+#include "concurrent/lock_copy.h"
 #include "store/storer_impl.h"
 
 /* One open view: its lock, and the inner store's own view. */
@@ -42,7 +42,7 @@ static inline struct concurrent *concurrent_of(ps_storer *s)
 }
 
 extern const struct ps_storer_ops concurrent_ops;
-extern _Thread_local uint32_t concurrent_thread_wait;
+extern __attribute__((visibility("hidden"))) _Thread_local uint32_t concurrent_thread_wait;
 
 /* How long this thread's call may wait. */
 static inline struct lock_wait concurrent_wait(const struct concurrent *c)

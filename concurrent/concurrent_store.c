@@ -22,12 +22,20 @@ uint32_t ps_concurrent_set_wait(uint32_t timeout_ms)
 
 /* ---- one object, one call ---- */
 
+__attribute__((cold, noinline)) static int share_slowly(struct concurrent *c, struct lock_copy *copy,
+                                                        ps_id id)
+{
+	struct lock_wait wait = concurrent_wait(c);
+	return locks_copy_begin_slowly(&c->locks, copy, id, &wait);
+}
+
 /* Does `call` while the thread shares the object, for calls that copy. */
 #define WHILE_SHARED(c, id, call)                                                                            \
 	do {                                                                                                 \
 		struct lock_copy copy_;                                                                      \
-		struct lock_wait wait_ = concurrent_wait(c);                                                 \
-		int err_ = locks_copy_begin(&(c)->locks, &copy_, (id), &wait_);                              \
+		int err_ = PS_OK;                                                                            \
+		if (!__builtin_expect(locks_copy_try(&(c)->locks, &copy_, (id)), 1))                         \
+			err_ = share_slowly((c), &copy_, (id));                                              \
 		if (__builtin_expect(err_ == PS_OK, 1)) {                                                    \
 			err_ = INNER(c, call);                                                               \
 			locks_copy_end(&(c)->locks, &copy_);                                                 \

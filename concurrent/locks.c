@@ -1,5 +1,5 @@
 /* The lock table. */
-#include "concurrent/locks.h"
+#include "concurrent/lock_copy.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -9,12 +9,6 @@
 #include "base/tokens.h"
 
 #define COLD __attribute__((cold, noinline))
-
-/* Whether copying calls order their publication before their look at the writers with an instruction of their
- * own (FENCED). It is the costliest part of such a call: it keeps the processor from beginning the next one.
- * While little is written they leave it to the next writer (UNFENCED), which has to interrupt all threads
- * first (FENCING). */
-enum fencing { UNFENCED = 0, FENCING = 1, FENCED = 2, FENCING_STATES = 3 /* mask */, FENCING_CHANGE = 4 };
 
 /* A thread looks that often how much is written, and finds so much too little to pay for. */
 enum { FENCED_CALLS = 1024, FEW_WRITES = 8 };
@@ -65,12 +59,6 @@ void locks_done(struct locks *locks)
 	aligned_free(locks->memory, locks->slots, THREAD_INDEXES + 1, sizeof(*locks->slots));
 	locks->buckets = NULL;
 	locks->slots = NULL;
-}
-
-static inline struct lock_bucket *bucket_of(const struct locks *locks, ps_id id)
-{
-	/* Slots of ids count up from bit 24: the multiplication spreads them over the upper half. */
-	return &locks->buckets[((id * 0x9E3779B97F4A7C15U) >> 32) & locks->mask];
 }
 
 /* The thread's own slot; the last one, shared, for threads without an index. */
@@ -134,24 +122,10 @@ static bool listed(const struct lock_list *list, ps_id id)
 static void writers_add(struct lock_bucket *bucket, uint32_t change)
 {
 	sync_step();
-	/* Sequentially consistent, as the readers' publication: one of the two sees the other. */
-	atomic_store(&bucket->writers, atomic_load_explicit(&bucket->writers, memory_order_relaxed) + change);
+	sync_latch_add(&bucket->latch, change);
 }
 
-/* ---- copying calls in their slots ----
- *
- * A call publishes its id in its thread's slot, then looks at the bucket's count of writers; at its end it
- * clears the slot, and looks again. A writer counts itself, then looks through the slots. Of two such looks
- * one sees the other side: either the call sees the writer, and passes the latch before it goes on (at its
- * beginning to wait, at its end to take out the hold that the writer may have put in for it); or the writer
- * sees the call.
- *
- * FENCED: all four accesses are sequentially consistent, and that is why.
- * UNFENCED: the call's store may still be on its way when it looks. Before a writer relies on FENCED again it
- * interrupts every thread: a call that had loaded UNFENCED by then has its store out, since the store comes
- * before that load; one that had not loads FENCING. So the call loads the state between its store and its
- * look. From FENCED to UNFENCED: a writer that is counted loads the state; if that was still FENCED, a call
- * that loads UNFENCED does so later, and sees the writer counted. If it was not, the writer starts again. */
+/* ---- fences of copying calls (lock_copy.h) ---- */
 
 static bool is_fenced(uint64_t fencing)
 {
@@ -192,21 +166,11 @@ COLD static void consider_unfencing(struct locks *locks, struct lock_slot *slot)
 	slot->seen_writes = writes;
 }
 
-static inline bool writers_seen(struct locks *locks, struct lock_slot *slot, struct lock_bucket *bucket,
-                                ps_id id)
+void locks_fence_call(struct locks *locks, struct lock_slot *slot, ps_id id)
 {
-	sync_step();
-	atomic_store_explicit(&slot->id, id, memory_order_release);
-	/* The compiler keeps the order; the processor need not. */
-	atomic_signal_fence(memory_order_seq_cst);
-	sync_step();
-	if (atomic_load(&locks->fencing) % FENCING_CHANGE != UNFENCED) {
-		atomic_exchange(&slot->id, id);
-		if (id != PS_ID_NONE && ++slot->fenced_calls % FENCED_CALLS == 0)
-			consider_unfencing(locks, slot);
-	}
-	sync_step();
-	return __builtin_expect(atomic_load(&bucket->writers) != 0, 0);
+	atomic_exchange(&slot->id, id);
+	if (id != PS_ID_NONE && ++slot->fenced_calls % FENCED_CALLS == 0)
+		consider_unfencing(locks, slot);
 }
 
 /* Under the latch, the writer being counted: calls on the id in other threads' slots become holds. */
@@ -381,8 +345,7 @@ COLD static int wait_for(struct locks *locks, struct lock_bucket *bucket, struct
 static void count_writer(struct locks *locks, struct lock_bucket *bucket)
 {
 	for (;;) {
-		sync_latch_take(&bucket->latch);
-		writers_add(bucket, 1);
+		sync_latch_take_counting(&bucket->latch, 1);
 		sync_step();
 		if (__builtin_expect(is_fenced(atomic_load(&locks->fencing)), 1))
 			return;
@@ -396,7 +359,7 @@ int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lo
                   struct lock_wait *wait)
 {
 	const struct thread_self *self = thread_self();
-	struct lock_bucket *bucket = bucket_of(locks, id);
+	struct lock_bucket *bucket = locks_bucket(locks, id);
 	bool writes = mode == LOCK_EXCLUSIVE;
 	ps_tokens_assert_none();
 	*hold = (struct lock_hold){.id = id, .thread = self->number, .mode = mode};
@@ -438,7 +401,7 @@ static struct lock_hold *take_out(struct lock_bucket *bucket, struct lock_hold *
 
 void locks_release(struct locks *locks, struct lock_hold *hold)
 {
-	struct lock_bucket *bucket = bucket_of(locks, hold->id);
+	struct lock_bucket *bucket = locks_bucket(locks, hold->id);
 	sync_latch_take(&bucket->latch);
 	struct lock_hold *granted = take_out(bucket, hold);
 	sync_latch_drop(&bucket->latch);
@@ -447,7 +410,8 @@ void locks_release(struct locks *locks, struct lock_hold *hold)
 
 /* ---- copying calls ---- */
 
-COLD static void leave_slowly(struct lock_slot *slot, struct lock_bucket *bucket)
+/* The slot is cleared: what a writer has put in for the call is taken out. */
+static void leave_slot(struct lock_slot *slot, struct lock_bucket *bucket)
 {
 	struct lock_hold *granted = NULL;
 	sync_latch_take(&bucket->latch);
@@ -459,55 +423,37 @@ COLD static void leave_slowly(struct lock_slot *slot, struct lock_bucket *bucket
 	wake_all(granted);
 }
 
-static inline void leave_slot(struct locks *locks, struct lock_slot *slot, struct lock_bucket *bucket)
+COLD void locks_copy_end_slowly(struct locks *locks, struct lock_copy *copy)
 {
-	if (writers_seen(locks, slot, bucket, PS_ID_NONE))
-		leave_slowly(slot, bucket);
+	if (copy->slot)
+		leave_slot(copy->slot, copy->bucket);
+	else
+		locks_release(locks, &copy->hold);
 }
 
-COLD static int copy_slowly(struct locks *locks, struct lock_copy *copy, ps_id id, struct lock_wait *wait)
-{
-	copy->slot = NULL;
-	return locks_acquire(locks, &copy->hold, id, LOCK_COPY, wait);
-}
-
-COLD static void use_slot(struct locks *locks, const struct thread_self *self)
+static void use_slot(struct locks *locks, struct lock_slot *slot, const struct thread_self *self)
 {
 	unsigned used = atomic_load(&locks->slots_used);
 	while (used <= self->index &&
 	       !atomic_compare_exchange_weak(&locks->slots_used, &used, self->index + 1)) {
 	}
-	atomic_store_explicit(&slot_of(locks, self)->thread, self->number, memory_order_relaxed);
+	atomic_store_explicit(&slot->thread, self->number, memory_order_relaxed);
 }
 
-int locks_copy_begin(struct locks *locks, struct lock_copy *copy, ps_id id, struct lock_wait *wait)
+COLD int locks_copy_begin_slowly(struct locks *locks, struct lock_copy *copy, ps_id id,
+                                 struct lock_wait *wait)
 {
 	const struct thread_self *self = thread_self();
 	struct lock_slot *slot = slot_of(locks, self);
-	if (__builtin_expect(self->index == THREAD_NO_INDEX, 0))
-		return copy_slowly(locks, copy, id, wait);
-	if (__builtin_expect(atomic_load_explicit(&slot->thread, memory_order_relaxed) != self->number, 0))
-		use_slot(locks, self);
-	/* In use: this is a call from within a call, made by an event function. */
-	if (__builtin_expect(atomic_load_explicit(&slot->id, memory_order_relaxed) != PS_ID_NONE, 0))
-		return copy_slowly(locks, copy, id, wait);
-	struct lock_bucket *bucket = bucket_of(locks, id);
-	if (writers_seen(locks, slot, bucket, id)) {
-		leave_slot(locks, slot, bucket);
-		return copy_slowly(locks, copy, id, wait);
+	bool new = self->index !=
+	           THREAD_NO_INDEX &&atomic_load_explicit(&slot->thread, memory_order_relaxed) !=
+	           self->number;
+	if (new) {
+		use_slot(locks, slot, self);
+		return locks_copy_begin(locks, copy, id, wait);
 	}
-	copy->slot = slot;
-	copy->bucket = bucket;
-	count(self, &slot->acquired, 1);
-	return PS_OK;
-}
-
-void locks_copy_end(struct locks *locks, struct lock_copy *copy)
-{
-	if (copy->slot)
-		leave_slot(locks, copy->slot, copy->bucket);
-	else
-		locks_release(locks, &copy->hold);
+	copy->slot = NULL;
+	return locks_acquire(locks, &copy->hold, id, LOCK_COPY, wait);
 }
 
 /* ---- many ---- */

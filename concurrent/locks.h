@@ -43,10 +43,9 @@ struct lock_list {
 };
 
 struct lock_bucket {
-	_Alignas(CACHE_LINE) struct sync_latch latch; /* guards the rest */
-	/* Exclusive holds, held or waited for, and the slots' holds among the holders. Read without the
-	 * latch. */
-	_Atomic(uint32_t) writers;
+	/* Guards the rest, and counts what copying calls look for: exclusive holds, held or waited for, and
+	 * the slots' holds among the holders. */
+	_Alignas(CACHE_LINE) struct sync_latch latch;
 	struct lock_list holders, waiters;
 };
 
@@ -70,19 +69,18 @@ struct locks {
 	struct lock_slot *slots;      /* THREAD_INDEXES, and one for the counters of all other threads */
 	_Atomic(unsigned) slots_used; /* slots below it may be in use */
 	bool can_unfence;             /* the kernel has membarrier() */
-	_Atomic(uint64_t) fencing;    /* number of changes << 2 | enum fencing */
+	_Atomic(uint64_t) fencing;    /* number of changes << 2 | enum fencing (lock_copy.h) */
 };
 
 struct lock_figures {
 	uint64_t acquired, waits, wait_ns, timeouts, refusals, deadlocks;
 };
 
-/* One copying call's shared lock. */
-struct lock_copy {
-	struct lock_slot *slot;     /* NULL: `hold` has it */
-	struct lock_bucket *bucket; /* of the id */
-	struct lock_hold hold;
-};
+static inline struct lock_bucket *locks_bucket(const struct locks *locks, ps_id id)
+{
+	/* Slots of ids count up from bit 24: the multiplication spreads them over the upper half. */
+	return &locks->buckets[((id * 0x9E3779B97F4A7C15U) >> 32) & locks->mask];
+}
 
 /* buckets: a power of two, 0 for the default. PS_ENOMEM. */
 PS_CHECKED int locks_init(struct locks *locks, struct ps_memory *memory, size_t buckets);
@@ -94,11 +92,6 @@ void locks_done(struct locks *locks);
 PS_CHECKED int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lock_mode mode,
                              struct lock_wait *wait);
 void locks_release(struct locks *locks, struct lock_hold *hold);
-
-/* As locks_acquire in mode LOCK_COPY, for the thread that also ends it. */
-PS_CHECKED int locks_copy_begin(struct locks *locks, struct lock_copy *copy, ps_id id,
-                                struct lock_wait *wait);
-void locks_copy_end(struct locks *locks, struct lock_copy *copy);
 
 /* All of them or none, in the order given, which is ascending by id, each once. */
 PS_CHECKED int locks_acquire_all(struct locks *locks, struct lock_hold *holds, size_t n, const ps_id *ids,

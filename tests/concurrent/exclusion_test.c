@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "concurrent/locks.h"
+#include "concurrent/lock_copy.h"
 
 enum { THREADS = 4, OBJECTS = 12, BUCKETS = 8 };
 

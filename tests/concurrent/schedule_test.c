@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/tokens.h"
-#include "concurrent/locks.h"
+#include "concurrent/lock_copy.h"
 #include "concurrent/token_pool.h"
 #include "tests/concurrent/scheduler.h"
 
@@ -52,8 +52,7 @@ static bool end_locks(void)
 		if (atomic_load(&locks.slots[i].id) != PS_ID_NONE || locks.slots[i].hold.granted)
 			return false;
 	}
-	return !bucket->holders.first && !bucket->waiters.first && atomic_load(&bucket->writers) == 0 &&
-	       atomic_load(&bucket->latch.taken) == 0;
+	return !bucket->holders.first && !bucket->waiters.first && atomic_load(&bucket->latch.word) == 0;
 }
 
 static void write_section(ps_id id)

@@ -67,7 +67,7 @@ static bool can_run(const struct thread *t)
 	case THREAD_READY:
 		return true;
 	case THREAD_AT_LATCH:
-		return atomic_load(&t->latch->taken) == 0;
+		return !(atomic_load(&t->latch->word) & SYNC_LATCH_TAKEN);
 	case THREAD_ASLEEP:
 		return atomic_load(&t->place->woken) != 0;
 	default:
@@ -166,23 +166,28 @@ void schedule_yield(void)
 		switch_to(&options[n > 1 ? choose(n) : 0]);
 }
 
+unsigned schedule_choose(unsigned options)
+{
+	return options > 1 && !wrong ? choose(options) : 0;
+}
+
 /* ---- what base/sync.h asks for ---- */
 
-void sync_latch_take(struct sync_latch *latch)
+void sync_latch_take_counting(struct sync_latch *latch, uint32_t more)
 {
 	sync_step();
-	while (exploring && atomic_load(&latch->taken)) {
+	while (exploring && atomic_load(&latch->word) & SYNC_LATCH_TAKEN) {
 		threads[running].state = THREAD_AT_LATCH;
 		threads[running].latch = latch;
 		yield_blocked();
 	}
-	atomic_store(&latch->taken, 1);
+	atomic_store(&latch->word, (atomic_load(&latch->word) | SYNC_LATCH_TAKEN) + more * SYNC_LATCH_ONE);
 }
 
 void sync_latch_drop(struct sync_latch *latch)
 {
 	sync_step();
-	atomic_store(&latch->taken, 0);
+	atomic_store(&latch->word, atomic_load(&latch->word) & ~(uint32_t)SYNC_LATCH_TAKEN);
 }
 
 bool sync_sleep(struct sync_place *place, uint64_t deadline_ns)

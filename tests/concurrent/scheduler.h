@@ -40,5 +40,7 @@ bool schedule_is_exploring(void);
 /* From a thread that waits by turning round: another one goes first, if there is one, which is no preemption.
  */
 void schedule_yield(void);
+/* One of so many things may happen: which. */
+unsigned schedule_choose(unsigned options);
 
 #endif
