@@ -19,6 +19,7 @@
 #include "allocator/omni.h"
 #include "allocator/root.h"
 #include "base/fail.h"
+#include "base/turn.h"
 #include "store/base_format.h"
 #include "store/base_store.h"
 #include "store/budget.h"

@@ -48,7 +48,6 @@ int log_init(struct log *log, struct store *s)
 {
 	log->store = s;
 	pthread_mutex_init(&log->lock, NULL);
-	pthread_cond_init(&log->flushed, NULL);
 	log->open = &log->buffer[0];
 	return PS_OK;
 }
@@ -78,7 +77,6 @@ void log_done(struct log *log)
 	free(log->buffer[1].bytes);
 	ps_memory_free(&log->store->memory, log->spills, log->spill_size * sizeof(*log->spills));
 	pthread_mutex_destroy(&log->lock);
-	pthread_cond_destroy(&log->flushed);
 }
 
 /* ---- the ring ----------------------------------------------------------------------------------------------------- */
@@ -168,6 +166,17 @@ void log_skipped_are_durable(struct log *log)
 
 /* ---- flushing -------------------------------------------------------------------------------------------------------- */
 
+static bool is_durable(const struct log *log, uint64_t buffer)
+{
+	return atomic_load_explicit(&log->durable_buffer, memory_order_acquire) >= buffer;
+}
+
+/* Where those sleep who wait for a buffer. Only two at a time have any: the one being written, and the open one. */
+static struct ps_turn *turn_of(struct log *log, uint64_t buffer)
+{
+	return &log->turn[buffer % 2];
+}
+
 static uint64_t now_us(void)
 {
 	struct timespec t;
@@ -184,6 +193,14 @@ static void gather(struct log *log)
 	uint64_t until = now_us() + GATHER_US;
 	while (atomic_load_explicit(&log->arrived, memory_order_relaxed) < last && now_us() < until)
 		sched_yield();
+}
+
+/* For a checkpoint: the block that begins here is the first that it leaves to replay. */
+static void note_wanted_chain(struct log *log)
+{
+	pthread_mutex_lock(&log->lock);
+	log->wanted_chain = log->chain;
+	pthread_mutex_unlock(&log->lock);
 }
 
 /* Takes the open buffer away from the committers. NULL if nothing is in it. */
@@ -204,6 +221,8 @@ static struct log_buffer *close_buffer(struct log *log, uint64_t *lsn, struct st
 	b->packs = NULL;
 	*lsn = log->end;
 	log->target = *ring_of(log, log->end);
+	if (log->end == log->wanted_lsn)
+		note_wanted_chain(log);
 	log->closed_commit = b->commit;
 	log->end += block_bytes(b->len);
 	pthread_mutex_unlock(&log->store->lock);
@@ -245,35 +264,55 @@ static int write_block(struct log *log, struct log_buffer *b, uint64_t lsn, stru
 	return err;
 }
 
+/* Nobody leads any more. Who is to lead next is woken before those whose commits are durable: it gathers while they go
+ * their way. After a failure all are woken. */
+static void stop_leading(struct log *log)
+{
+	pthread_mutex_lock(&log->lock);
+	uint64_t done = atomic_load_explicit(&log->durable_buffer, memory_order_relaxed);
+	bool failed = log->error;
+	log->leading = false;
+	pthread_mutex_unlock(&log->lock);
+	ps_turn_next(turn_of(log, done + 1), failed);
+	ps_turn_next(&log->idle, true);
+	ps_turn_next(turn_of(log, done), true);
+}
+
+static void note_durable(struct log *log, const struct log_buffer *b, uint64_t lsn)
+{
+	pthread_mutex_lock(&log->lock);
+	log->chain = ps_get64(((const struct disk_log_block *)(const void *)b->bytes)->checksum);
+	log->chain_lsn = lsn + block_bytes(b->len);
+	log->durable_commit = b->commit;
+	atomic_store_explicit(&log->durable_buffer, b->number, memory_order_release);
+	pthread_mutex_unlock(&log->lock);
+}
+
+/* The reason first: who sees the log's error tells it. */
+static void note_failure(struct log *log, int err)
+{
+	store_fail(log->store, err, "a log write failed");
+	pthread_mutex_lock(&log->lock);
+	log->error = err;
+	pthread_mutex_unlock(&log->lock);
+}
+
 /* The only thread that writes blocks. */
-static int lead(struct log *log)
+static void lead(struct log *log)
 {
 	uint64_t lsn = 0;
 	struct staged *packs = NULL;
 	gather(log);
 	struct log_buffer *b = close_buffer(log, &lsn, &packs);
-	if (!b)
-		return PS_OK;
-	pthread_mutex_lock(&log->lock);
-	if (lsn == log->wanted_lsn)
-		log->wanted_chain = log->chain;
-	pthread_mutex_unlock(&log->lock);
-	seal_block(log, b, lsn);
-	int err = write_block(log, b, lsn, packs);
-	if (err) /* the reason first: who sees the log's error tells it */
-		store_fail(log->store, err, "a log write failed");
-	pthread_mutex_lock(&log->lock);
-	if (!err) {
-		log->chain = ps_get64(((struct disk_log_block *)(void *)b->bytes)->checksum);
-		log->chain_lsn = lsn + block_bytes(b->len);
-		log->durable_buffer = b->number;
-		log->durable_commit = b->commit;
-		atomic_store_explicit(&log->durable_hint, b->number, memory_order_release);
-	} else {
-		log->error = err;
+	if (b) {
+		seal_block(log, b, lsn);
+		int err = write_block(log, b, lsn, packs);
+		if (err)
+			note_failure(log, err);
+		else
+			note_durable(log, b, lsn);
 	}
-	pthread_mutex_unlock(&log->lock);
-	return err;
+	stop_leading(log);
 }
 
 static int outcome_unknown(struct log *log)
@@ -292,25 +331,34 @@ static void end_packs(struct log *log)
 	(void)staging_end(log->store, packs);
 }
 
+enum part { PART_NONE, PART_LEADER, PART_FOLLOWER };
+
+/* What there is to do for who waits for a buffer; followers sleep while it is turn *seen. */
+static enum part take_part(struct log *log, uint64_t buffer, uint32_t *seen)
+{
+	enum part part = PART_NONE;
+	pthread_mutex_lock(&log->lock);
+	*seen = ps_turn_now(turn_of(log, buffer));
+	if (!log->error && !is_durable(log, buffer))
+		part = log->leading ? PART_FOLLOWER : PART_LEADER;
+	if (part == PART_LEADER)
+		log->leading = true;
+	pthread_mutex_unlock(&log->lock);
+	return part;
+}
+
 int log_wait(struct log *log, uint64_t buffer)
 {
-	int err;
-	pthread_mutex_lock(&log->lock);
-	while (log->durable_buffer < buffer && !log->error) {
-		if (log->leading) {
-			pthread_cond_wait(&log->flushed, &log->lock);
-			continue;
-		}
-		log->leading = true;
-		pthread_mutex_unlock(&log->lock);
-		(void)lead(log);
-		pthread_mutex_lock(&log->lock);
-		log->leading = false;
-		pthread_cond_broadcast(&log->flushed);
+	enum part part = PART_FOLLOWER;
+	uint32_t seen;
+	while (!is_durable(log, buffer) && part != PART_NONE) {
+		part = take_part(log, buffer, &seen);
+		if (part == PART_LEADER)
+			lead(log);
+		else if (part == PART_FOLLOWER)
+			ps_turn_wait(turn_of(log, buffer), seen);
 	}
-	err = log->durable_buffer < buffer ? log->error : PS_OK;
-	pthread_mutex_unlock(&log->lock);
-	if (!err)
+	if (is_durable(log, buffer))
 		return PS_OK;
 	end_packs(log);
 	return outcome_unknown(log);
@@ -352,19 +400,21 @@ uint64_t log_wanted_chain(struct log *log)
 /* Nobody writes a block until log_let_lead. */
 void log_stop_leading(struct log *log)
 {
-	pthread_mutex_lock(&log->lock);
-	while (log->leading)
-		pthread_cond_wait(&log->flushed, &log->lock);
-	log->leading = true;
-	pthread_mutex_unlock(&log->lock);
+	for (;;) {
+		pthread_mutex_lock(&log->lock);
+		uint32_t seen = ps_turn_now(&log->idle);
+		bool others = log->leading;
+		log->leading = true;
+		pthread_mutex_unlock(&log->lock);
+		if (!others)
+			return;
+		ps_turn_wait(&log->idle, seen);
+	}
 }
 
 void log_let_lead(struct log *log)
 {
-	pthread_mutex_lock(&log->lock);
-	log->leading = false;
-	pthread_cond_broadcast(&log->flushed);
-	pthread_mutex_unlock(&log->lock);
+	stop_leading(log);
 }
 
 /* The log goes on in another ring from its end on. Nobody leads, and store.lock is held. */
@@ -379,7 +429,7 @@ void log_move(struct log *log, const struct ring *to)
  * that it names, also those that a later commit in the same block gave back. */
 uint64_t log_safe_buffer(const struct log *log)
 {
-	uint64_t durable = atomic_load_explicit(&log->durable_hint, memory_order_acquire);
+	uint64_t durable = atomic_load_explicit(&log->durable_buffer, memory_order_acquire);
 	return MAX(durable ? durable - 1 : 0, log->retired_buffer);
 }
 

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "allocator/allocator.h"
+#include "base/turn.h"
 #include "store/base_format.h"
 #include "store/io.h"
 
@@ -43,12 +44,12 @@ struct log {
 	struct log_buffer buffer[2];
 	struct log_buffer *open;
 	pthread_mutex_t lock;
-	pthread_cond_t flushed;
+	struct ps_turn turn[2]; /* where those sleep who wait for a buffer, by its number */
+	struct ps_turn idle;    /* and who waits until nobody leads */
 	bool leading;
 	unsigned last_group;
 	_Atomic(unsigned) arrived; /* durable commits in the open buffer */
-	uint64_t durable_buffer; /* all buffers up to this one are durable */
-	_Atomic(uint64_t) durable_hint;
+	_Atomic(uint64_t) durable_buffer; /* all buffers up to this one are durable */
 	uint64_t durable_commit, closed_commit;
 	uint64_t retired_buffer; /* buffers up to it lie before `start` (store.lock) */
 	_Atomic(uint64_t) commit_max;

@@ -1,5 +1,6 @@
 /* Group commit in every order of its steps: three threads put durably into a base store on the simulated
- * disk. A step is what lies between two uses of mutexes and conditions. usage: commit_schedule_test PREEMPTIONS */
+ * disk. A step is what lies between two uses of mutexes, conditions and turns. usage: commit_schedule_test
+ * PREEMPTIONS */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

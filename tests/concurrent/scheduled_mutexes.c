@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/sync.h"
+#include "base/turn.h"
 #include "tests/concurrent/scheduler.h"
 
 int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
@@ -18,6 +19,8 @@ int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
 int __wrap_pthread_cond_broadcast(pthread_cond_t *condition);
+void __wrap_ps_turn_wait(struct ps_turn *turn, uint32_t seen);
+void __wrap_ps_turn_next(struct ps_turn *turn, bool all);
 int __wrap_sched_yield(void);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 
@@ -29,7 +32,7 @@ static struct mutex {
 } mutexes[MUTEXES];
 
 static struct sleeper {
-	pthread_cond_t *condition; /* NULL: awake */
+	void *at; /* the condition or turn; NULL: awake */
 	struct sync_place place;
 } sleepers[SCHEDULE_THREADS];
 
@@ -67,7 +70,7 @@ int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex)
 		return __real_pthread_mutex_trylock(mutex);
 	struct sync_latch *latch = latch_of(mutex);
 	sync_step();
-	if (atomic_load(&latch->taken))
+	if (atomic_load(&latch->word) & SYNC_LATCH_TAKEN)
 		return EBUSY;
 	sync_latch_take(latch);
 	return 0;
@@ -81,28 +84,83 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
 	return 0;
 }
 
+static struct sleeper *list_sleeper(void *at)
+{
+	struct sleeper *self = &sleepers[schedule_thread()];
+	sync_place_init(&self->place);
+	self->at = at;
+	return self;
+}
+
 /* Nobody runs between the release and the sleep but by a choice of the scheduler, and then the wake-up is not
  * lost: the sleeper is listed before. */
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
 {
-	struct sleeper *self = &sleepers[schedule_thread()];
-	sync_place_init(&self->place);
-	self->condition = condition;
+	struct sleeper *self = list_sleeper(condition);
 	sync_latch_drop(latch_of(mutex));
 	(void)sync_sleep(&self->place, SYNC_NO_DEADLINE);
 	sync_latch_take(latch_of(mutex));
 	return 0;
 }
 
+static unsigned list_of(const void *at, struct sleeper *list[SCHEDULE_THREADS])
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < SCHEDULE_THREADS; i++) {
+		if (sleepers[i].at == at)
+			list[n++] = &sleepers[i];
+	}
+	return n;
+}
+
+/* Who begins to sleep while they are being woken is not one of them. */
+static void wake_all(const void *at)
+{
+	struct sleeper *list[SCHEDULE_THREADS];
+	unsigned n = list_of(at, list);
+	for (unsigned i = 0; i < n; i++)
+		list[i]->at = NULL;
+	for (unsigned i = 0; i < n; i++)
+		sync_wake(&list[i]->place);
+}
+
+/* Whichever: the kernel promises no order. */
+static void wake_one(const void *at)
+{
+	struct sleeper *list[SCHEDULE_THREADS];
+	unsigned n = list_of(at, list);
+	if (n == 0)
+		return;
+	struct sleeper *one = list[schedule_choose(n)];
+	one->at = NULL;
+	sync_wake(&one->place);
+}
+
 int __wrap_pthread_cond_broadcast(pthread_cond_t *condition)
 {
-	for (unsigned i = 0; schedule_is_exploring() && i < SCHEDULE_THREADS; i++) {
-		if (sleepers[i].condition == condition) {
-			sleepers[i].condition = NULL;
-			sync_wake(&sleepers[i].place);
-		}
-	}
+	if (schedule_is_exploring())
+		wake_all(condition);
 	return 0;
+}
+
+/* The kernel looks at the number once more, and lists the sleeper, in one step. */
+void __wrap_ps_turn_wait(struct ps_turn *turn, uint32_t seen)
+{
+	sync_step();
+	if (ps_turn_now(turn) == seen)
+		(void)sync_sleep(&list_sleeper(turn)->place, SYNC_NO_DEADLINE);
+}
+
+void __wrap_ps_turn_next(struct ps_turn *turn, bool all)
+{
+	atomic_fetch_add(&turn->number, 1);
+	if (!schedule_is_exploring())
+		return;
+	sync_step();
+	if (all)
+		wake_all(turn);
+	else
+		wake_one(turn);
 }
 
 int __wrap_sched_yield(void)

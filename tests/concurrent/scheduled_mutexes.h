@@ -1,4 +1,4 @@
-/* Mutexes, conditions and the clock of the library on the scheduler: linked with --wrap for each of them. */
+/* Mutexes, conditions, turns and the clock of the library on the scheduler: linked with --wrap for each of them. */
 #ifndef CONCURRENT_SCHEDULED_MUTEXES_H
 #define CONCURRENT_SCHEDULED_MUTEXES_H
 
