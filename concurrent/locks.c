@@ -246,10 +246,8 @@ static enum holders holders_of(const struct lock_bucket *bucket, ps_id id)
 
 /* Lets in who waited longest for the id, and readers behind a reader. They are woken after the latch: a
  * sleeper's hold stays where it is until wake_all() has woken it. */
-static struct lock_hold *grant_waiters(struct lock_bucket *bucket, ps_id id)
+COLD static struct lock_hold *grant_waiters(struct lock_bucket *bucket, ps_id id)
 {
-	if (!bucket->waiters.first)
-		return NULL;
 	enum holders now = holders_of(bucket, id);
 	struct lock_hold *granted = NULL;
 	for (struct lock_hold *h = bucket->waiters.first, *next; h; h = next) {
@@ -267,6 +265,11 @@ static struct lock_hold *grant_waiters(struct lock_bucket *bucket, ps_id id)
 		now = writes ? HOLDERS_EXCLUSIVE : HOLDERS_SHARED;
 	}
 	return granted;
+}
+
+static inline struct lock_hold *let_in(struct lock_bucket *bucket, ps_id id)
+{
+	return __builtin_expect(bucket->waiters.first != NULL, 0) ? grant_waiters(bucket, id) : NULL;
 }
 
 static void wake_all(struct lock_hold *granted)
@@ -311,7 +314,7 @@ static bool give_up(struct lock_bucket *bucket, struct lock_hold *hold)
 		list_remove(&bucket->waiters, hold);
 		if (hold->mode == LOCK_EXCLUSIVE)
 			writers_add(bucket, (uint32_t)-1);
-		granted = grant_waiters(bucket, hold->id);
+		granted = let_in(bucket, hold->id);
 	}
 	sync_latch_drop(&bucket->latch);
 	wake_all(granted);
@@ -355,6 +358,17 @@ static void count_writer(struct locks *locks, struct lock_bucket *bucket)
 	}
 }
 
+/* Its links are the list's to set. */
+static inline void hold_init(struct lock_hold *hold, ps_id id, uint64_t thread, enum lock_mode mode)
+{
+	hold->id = id;
+	hold->thread = thread;
+	hold->mode = mode;
+	hold->granted = false;
+	hold->wake_next = NULL;
+	sync_place_init(&hold->place);
+}
+
 int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lock_mode mode,
                   struct lock_wait *wait)
 {
@@ -362,7 +376,7 @@ int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lo
 	struct lock_bucket *bucket = locks_bucket(locks, id);
 	bool writes = mode == LOCK_EXCLUSIVE;
 	ps_tokens_assert_none();
-	*hold = (struct lock_hold){.id = id, .thread = self->number, .mode = mode};
+	hold_init(hold, id, self->number, mode);
 	if (writes) {
 		count_writer(locks, bucket);
 		bring_in_all(locks, bucket, id);
@@ -396,7 +410,7 @@ static struct lock_hold *take_out(struct lock_bucket *bucket, struct lock_hold *
 	hold->granted = false;
 	if (hold->mode == LOCK_EXCLUSIVE)
 		writers_add(bucket, (uint32_t)-1);
-	return grant_waiters(bucket, hold->id);
+	return let_in(bucket, hold->id);
 }
 
 void locks_release(struct locks *locks, struct lock_hold *hold)
