@@ -626,16 +626,6 @@ int pool_fresh(struct pool *pool, uint64_t place, uint64_t len)
 	return PS_OK;
 }
 
-void pool_populate(struct pool *pool, struct ps_extent extent)
-{
-	(void)madvise(pool_address(pool, extent.offset), extent.len, MADV_POPULATE_WRITE);
-}
-
-void pool_unpopulate(struct pool *pool, struct ps_extent extent)
-{
-	pool_give_memory(pool, extent.offset, extent.len);
-}
-
 bool pool_pin_shared_resident(struct pool *pool, unsigned class, uint64_t place)
 {
 	return pin_if_resident(pool_state(pool, pool_frame(pool, class, place)));

@@ -1,5 +1,5 @@
-/* Blocks of frames as huge pages (huge.h): which may become one, and how they are small again before memory of
- * theirs goes back to the kernel. join.c makes them. */
+/* Memory of frames, had ahead and given back; and blocks of it as huge pages (huge.h): which may become one, and how they
+ * are small again before memory of theirs goes back to the kernel. join.c makes them. */
 #include <sys/mman.h>
 #include <sys/param.h>
 
@@ -22,6 +22,16 @@ void pool_give_memory(struct pool *pool, uint64_t place, uint64_t bytes)
 {
 	split_blocks(pool, place, bytes);
 	(void)madvise(pool_address(pool, place), bytes, MADV_DONTNEED);
+}
+
+void pool_populate(struct pool *pool, struct ps_extent extent)
+{
+	(void)madvise(pool_address(pool, extent.offset), extent.len, MADV_POPULATE_WRITE);
+}
+
+void pool_unpopulate(struct pool *pool, struct ps_extent extent)
+{
+	pool_give_memory(pool, extent.offset, extent.len);
 }
 
 /* Where the extent ends that reaches into the block, or its beginning: an extent's state is in its first page. */
