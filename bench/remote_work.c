@@ -91,6 +91,29 @@ static void raw_path(const struct remote_halves *h, unsigned number, char path[5
 	(void)snprintf(path, 512, "%s/raw-%u", h->folder, number);
 }
 
+static int raw_io(const char *path, uint8_t *block, size_t size, bool writes)
+{
+	int fd = open(path, (writes ? O_CREAT | O_TRUNC | O_WRONLY : O_RDONLY) | O_CLOEXEC, 0600);
+	ssize_t n = fd < 0 ? -1 : writes ? write(fd, block, size) : read(fd, block, size);
+	bool good = n == (ssize_t)size && (!writes || fsync(fd) == 0);
+	int err = good ? PS_OK : ps_fail_errno(fd < 0 || n < 0 ? errno : EIO, "%s", path);
+	if (fd >= 0)
+		(void)close(fd);
+	return err;
+}
+
+/* Replaced as a pad is, under another name first: a file system that discards what it frees does so in the
+ * commit that a flush waits for, and a put that replaces has as much of that. */
+static int raw_replace(const char *path, uint8_t *block, size_t size)
+{
+	char new_path[520];
+	(void)snprintf(new_path, sizeof(new_path), "%s.new", path);
+	int err = raw_io(new_path, block, size, true);
+	if (err == PS_OK && rename(new_path, path) != 0)
+		err = ps_fail_errno(errno, "%s", path);
+	return err;
+}
+
 static int raw_file(const struct work *w, unsigned number, size_t len, bool writes)
 {
 	char path[512];
@@ -99,13 +122,8 @@ static int raw_file(const struct work *w, unsigned number, size_t len, bool writ
 	if (!block)
 		return ps_fail(PS_ENOMEM, "no memory for a file of %zu bytes", size);
 	raw_path(w->halves, number, path);
-	int fd = open(path, (writes ? O_CREAT | O_TRUNC | O_WRONLY : O_RDONLY) | O_CLOEXEC, 0600);
 	memset(block, (int)number, size);
-	ssize_t n = fd < 0 ? -1 : writes ? write(fd, block, size) : read(fd, block, size);
-	bool good = n == (ssize_t)size && (!writes || fsync(fd) == 0);
-	int err = good ? PS_OK : ps_fail_errno(fd < 0 || n < 0 ? errno : EIO, "%s", path);
-	if (fd >= 0)
-		(void)close(fd);
+	int err = writes ? raw_replace(path, block, size) : raw_io(path, block, size, false);
 	free(block);
 	return err;
 }

@@ -17,7 +17,7 @@ struct remote_halves {
 enum remote_half {
 	REMOTE_SEAL,  /* every pad, as a put seals it */
 	REMOTE_OPEN,  /* a sealed pad, as many times as there are */
-	REMOTE_WRITE, /* files as long as the sealed pads, each flushed */
+	REMOTE_WRITE, /* files as long as the sealed pads, each flushed, over those that are there */
 	REMOTE_READ,  /* the same files */
 };
 /* How long it takes. PS_ENOMEM, PS_EIO, and what sealing and opening say. */
