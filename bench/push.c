@@ -93,7 +93,11 @@ struct whole {
 	struct stage value; /* the same bytes as one value of a remote store */
 	uint8_t *bytes;
 	uint64_t len;
-	struct figure push, put, pushed, clone, get, cloned, clone_cpu, get_cpu, cloned_cpu;
+	double sent; /* of the first push, over what was changed */
+	struct sent {
+		struct figure push, put, ratio;
+	} new, replaced;
+	struct figure clone, get, cloned, clone_cpu, get_cpu, cloned_cpu;
 };
 
 /* By the clock, and of the processors. */
@@ -108,6 +112,8 @@ static double time_push(struct whole *t)
 	double seconds = now() - start;
 	if (result.bytes < t->len)
 		die("a push of changed contents sent %llu bytes", (unsigned long long)result.bytes);
+	if (t->sent == 0)
+		t->sent = (double)result.sent_bytes / (double)t->len;
 	return seconds;
 }
 
@@ -158,41 +164,72 @@ static struct took time_get(struct whole *t)
 	return since(begin);
 }
 
-/* Who begins changes with the round. */
-static void run_round(struct whole *t, uint64_t version)
+static double mib(const struct whole *t)
 {
-	double mib = (double)t->len / (1 << 20), push = 0;
-	struct took clone = {0};
+	return (double)t->len / (1 << 20);
+}
+
+/* Who begins changes with the version. */
+static void send_both(struct whole *t, uint64_t version, struct sent *sent)
+{
+	double push = 0;
 	bool first = version % 2;
-	change(&t->w, OBJECT, version, 1);
 	chance_fill(&t->w.chance, t->bytes, t->len - 8);
 	if (first)
 		push = time_push(t);
 	double put = time_put(t);
 	if (!first)
 		push = time_push(t);
+	figure_add(&sent->push, mib(t) / push);
+	figure_add(&sent->put, mib(t) / put);
+	figure_add(&sent->ratio, put / push);
+}
+
+/* The first two times both make their pads: a value's next version is whole before the one before goes, and
+ * so is a store's next state. From the third time on both replace pads that they had before. That takes
+ * longer where the disk discards what replaced files free, so it is told by itself. */
+static void run_new(struct whole *t)
+{
+	send_both(t, 0, &t->new);
+	change(&t->w, OBJECT, 1, 1);
+	send_both(t, 1, &t->new);
+}
+
+static void fetch_both(struct whole *t, uint64_t version)
+{
+	struct took clone = {0};
+	bool first = version % 2;
 	if (first)
 		clone = time_clone(t, version);
 	struct took get = time_get(t);
 	if (!first)
 		clone = time_clone(t, version);
-	figure_add(&t->push, mib / push);
-	figure_add(&t->put, mib / put);
-	figure_add(&t->pushed, put / push);
-	figure_add(&t->clone, mib / clone.wall);
-	figure_add(&t->get, mib / get.wall);
+	figure_add(&t->clone, mib(t) / clone.wall);
+	figure_add(&t->get, mib(t) / get.wall);
 	figure_add(&t->cloned, get.wall / clone.wall);
-	figure_add(&t->clone_cpu, clone.cpu * 1024 / mib);
-	figure_add(&t->get_cpu, get.cpu * 1024 / mib);
+	figure_add(&t->clone_cpu, clone.cpu * 1024 / mib(t));
+	figure_add(&t->get_cpu, get.cpu * 1024 / mib(t));
 	figure_add(&t->cloned_cpu, get.cpu / clone.cpu);
+}
+
+static void run_round(struct whole *t, uint64_t version)
+{
+	change(&t->w, OBJECT, version, 1);
+	send_both(t, version, &t->replaced);
+	fetch_both(t, version);
 }
 
 static void report_whole(const struct whole *t)
 {
 	const struct bench *b = t->w.b;
-	report(b, "put of one value", "MiB/s", &t->put, GOAL_NONE, 0);
-	report(b, "push of as many changed bytes", "MiB/s", &t->push, GOAL_NONE, 0);
-	report(b, "push over put", "x", &t->pushed, GOAL_AT_LEAST, 0.7);
+	report_one(b, "bulk load, bytes sent over changed", "x", t->sent,
+	           t->len >= BULK ? GOAL_AT_MOST : GOAL_NONE, 1.1);
+	report(b, "put of one value, new pads", "MiB/s", &t->new.put, GOAL_NONE, 0);
+	report(b, "push of as many changed bytes, new pads", "MiB/s", &t->new.push, GOAL_NONE, 0);
+	report(b, "push over put, new pads", "x", &t->new.ratio, GOAL_AT_LEAST, 0.7);
+	report(b, "put of one value, pads replaced", "MiB/s", &t->replaced.put, GOAL_NONE, 0);
+	report(b, "push of as many changed bytes, pads replaced", "MiB/s", &t->replaced.push, GOAL_NONE, 0);
+	report(b, "push over put, pads replaced", "x", &t->replaced.ratio, GOAL_AT_LEAST, 0.7);
 	report(b, "get of one value", "MiB/s", &t->get, GOAL_NONE, 0);
 	report(b, "clone of as many bytes", "MiB/s", &t->clone, GOAL_NONE, 0);
 	report(b, "clone over get", "x", &t->cloned, GOAL_AT_LEAST, 0.8);
@@ -210,11 +247,9 @@ static void measure_whole(const struct bench *b)
 	load(&t->w, bulk_bytes(b) / OBJECT, OBJECT);
 	t->len = t->w.count * OBJECT;
 	t->bytes = xalloc(t->len);
-	struct ps_push_result result = push_now(&t->w);
-	report_one(b, "bulk load, bytes sent over changed", "x", (double)result.sent_bytes / (double)t->len,
-	           t->len >= BULK ? GOAL_AT_MOST : GOAL_NONE, 1.1);
+	run_new(t);
 	for (unsigned r = 0; r < b->rounds; r++)
-		run_round(t, r + 1);
+		run_round(t, r + 2);
 	report_whole(t);
 	stage_close(&t->value);
 	world_close(&t->w);
