@@ -1,6 +1,7 @@
 /* Pushes and clones: histories by chance, each kept state compared with the store as it was.
  * usage: push_test SCHEME [HISTORIES] */
 #include <dirent.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,8 +82,18 @@ void __real_ps_thread_stand_back(void);
 void __wrap_ps_thread_stand_back(void);
 void __wrap_ps_thread_stand_back(void)
 {
-	atomic_fetch_add(&stood_back, 1);
 	__real_ps_thread_stand_back();
+	atomic_fetch_add(&stood_back, 1);
+}
+
+/* A worker's thread may run for the first time when others have done its work. */
+static void wait_until_all_sleep(ps_workers *workers, uint32_t threads)
+{
+	struct ps_workers_figures figures;
+	do {
+		(void)sched_yield();
+		ps_workers_figures(workers, &figures);
+	} while (figures.asleep < threads);
 }
 
 /* Threads of this process that leave processors to others. */
@@ -122,6 +133,7 @@ static void a_push_leaves_processors_to_others(void **state)
 	assert_ok(ps_put(w.s, bytes, sizeof(bytes), &id));
 	struct ps_push_result r = push_now(&w);
 	assert_true(r.packs > 9);
+	wait_until_all_sleep(w.b->r->background, w.b->options.workers);
 	assert_true(threads_that_stand_back() >= w.b->options.workers);
 	assert_true(atomic_load(&stood_back) >= w.b->options.workers + r.packs);
 	assert_int_equal(ps_tokens_class(), PS_TOKEN_FOREGROUND);
