@@ -158,8 +158,17 @@ static void stall(struct http_server *server)
 	pthread_cond_broadcast(&server->changed);
 	while (server->releases == releases && !server->stopping)
 		pthread_cond_wait(&server->changed, &server->lock);
-	server->stalled--;
 	pthread_mutex_unlock(&server->lock);
+}
+
+/* Not counted any more from here on, whenever their threads run: else they would be taken for what stalls
+ * next.
+ */
+static void release_locked(struct http_server *server)
+{
+	server->releases++;
+	server->stalled = 0;
+	pthread_cond_broadcast(&server->changed);
 }
 
 /* The connection ends with this. */
@@ -379,8 +388,7 @@ unsigned http_server_stalled(struct http_server *server)
 void http_server_release(struct http_server *server)
 {
 	pthread_mutex_lock(&server->lock);
-	server->releases++;
-	pthread_cond_broadcast(&server->changed);
+	release_locked(server);
 	pthread_mutex_unlock(&server->lock);
 }
 
@@ -416,8 +424,8 @@ bool http_server_wait_ended(struct http_server *server, unsigned behind)
 	bool open = any_open_locked(server, behind);
 	while (open && err == 0) {
 		/* What stalls as late as now ends, too. */
-		server->releases += server->stalled > 0;
-		pthread_cond_broadcast(&server->changed);
+		if (server->stalled > 0)
+			release_locked(server);
 		err = pthread_cond_timedwait(&server->changed, &server->lock, &until);
 		open = any_open_locked(server, behind);
 	}
