@@ -31,6 +31,12 @@ static void begin_locks(void)
 	atomic_store(&locks.fencing, FENCED_STATE);
 }
 
+static void begin_crossed(void)
+{
+	begin_locks();
+	schedule_let_cross();
+}
+
 static void begin_unfenced(void)
 {
 	begin_locks();
@@ -336,7 +342,7 @@ static const struct scenario scenarios[] = {
     {"readers and a writer", begin_locks, {reader_x, writer_x, reader_x}, end_locks, false},
     {"a batch and its objects", begin_locks, {batch_x_y, writer_y, copier_x}, end_locks, false},
     {"two batches", begin_locks, {batch_x_y, batch_x_y, NULL}, end_locks, false},
-    {"crossed sessions", begin_locks, {crossed_x_y, crossed_y_x, NULL}, end_locks, false},
+    {"crossed sessions", begin_crossed, {crossed_x_y, crossed_y_x, NULL}, end_locks, false},
     {"a session of one's own", begin_locks, {own_session, writer_x, NULL}, end_locks, false},
     {"no lock at all", begin_locks, {unlocked_writer, writer_x, NULL}, end_locks, true},
     {"one token", begin_one_token, {disk_user, background_user, network_user}, end_tokens, false},

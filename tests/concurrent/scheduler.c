@@ -30,6 +30,7 @@ static unsigned running, bound, used;
 static bool exploring;
 static const char *wrong;
 static void (*interrupted)(void);
+static bool crossed;
 
 /* The choices of this order; those before `depth` were made by the one before it and are made again. */
 static struct choice {
@@ -51,6 +52,11 @@ bool schedule_is_exploring(void)
 void schedule_on_interrupt(void (*fn)(void))
 {
 	interrupted = fn;
+}
+
+void schedule_let_cross(void)
+{
+	crossed = true;
 }
 
 void schedule_fail(const char *what)
@@ -139,7 +145,9 @@ static void yield_blocked(void)
 	bool forced = n == 0 && !wrong;
 	if (forced)
 		n = list_options(options, false, true, true);
-	if (n == 0) {
+	if (forced && n > 0 && !crossed)
+		wrong = "nobody wakes who waits";
+	if (n == 0 || wrong) {
 		for (unsigned t = 0; t < SCHEDULE_THREADS && !wrong; t++) {
 			if (threads[t].state != THREAD_ENDED)
 				wrong = "deadlock";
@@ -246,7 +254,7 @@ static void run_order(void)
 {
 	running = 0;
 	used = steps = 0;
-	exploring = false;
+	exploring = crossed = false;
 	scenario->begin();
 	for (unsigned t = 0; t < SCHEDULE_THREADS; t++) {
 		struct thread *thread = &threads[t];

@@ -4,7 +4,8 @@
  * Threads are coroutines of one real thread. A thread that blocks, or ends, lets any other run, which is no
  * preemption. Memory is sequentially consistent here: what a processor may reorder is argued in
  * concurrent/locks.c, and tried by exclusion_test. A wait with a deadline may end by it at any step, at the
- * price of a preemption, and does so where nothing else can go on. */
+ * price of a preemption; where nothing else can go on somebody was not woken, or schedule_let_cross says that
+ * it may be so. */
 #ifndef CONCURRENT_SCHEDULER_H
 #define CONCURRENT_SCHEDULER_H
 
@@ -33,6 +34,8 @@ bool schedule_explore_all(const struct scenario *scenarios, size_t count, int ar
 void schedule_fail(const char *what);
 /* From a scenario's begin: called where a thread makes all others complete what they have stored. */
 void schedule_on_interrupt(void (*fn)(void));
+/* From a scenario's begin: its threads may all wait for one another, until a deadline. */
+void schedule_let_cross(void);
 /* Which thread of the scenario is running. */
 unsigned schedule_thread(void);
 /* Between a scenario's begin and its end. */
