@@ -15,6 +15,8 @@
 
 enum ps_token_kind { PS_TOKEN_DISK, PS_TOKEN_NETWORK, PS_TOKEN_KINDS };
 enum ps_token_class { PS_TOKEN_FOREGROUND, PS_TOKEN_BACKGROUND, PS_TOKEN_CLASSES };
+/* Wherever the classes wait for the same thing: every eighth turn is the background's. */
+enum { PS_TOKEN_BACKGROUND_TURN = 8 };
 
 struct ps_tokens;
 struct ps_tokens_ops {

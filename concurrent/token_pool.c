@@ -11,7 +11,7 @@
 #include "base/tokens.h"
 #include "base/sync.h"
 
-enum { KIND_BITS = 20, BACKGROUND_TURN = 8 };
+enum { KIND_BITS = 20 };
 
 /* The word: tokens in use by the disk, by the network, the number of the last change of limits, WAITING. */
 #define KIND_MASK (((uint64_t)1 << KIND_BITS) - 1)
@@ -122,7 +122,7 @@ static struct waiter *next_waiter(struct pool *pool, uint64_t word)
 		link[class] = first_that_fits(pool, &pool->queues[class], word);
 	enum ps_token_class class = link[PS_TOKEN_FOREGROUND] ? PS_TOKEN_FOREGROUND : PS_TOKEN_BACKGROUND;
 	if (link[PS_TOKEN_FOREGROUND] && link[PS_TOKEN_BACKGROUND] &&
-	    ++pool->foreground_run >= BACKGROUND_TURN)
+	    ++pool->foreground_run >= PS_TOKEN_BACKGROUND_TURN)
 		class = PS_TOKEN_BACKGROUND;
 	if (!link[class])
 		return NULL;

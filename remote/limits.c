@@ -2,8 +2,6 @@
 
 #include "remote/clock.h"
 
-enum { BACKGROUND_TURN = 8 };
-
 /* Of the full rate: least, growth a second, and how many seconds of a rate a bucket saves. */
 static const double least_share = 1.0 / 64, growth = 1.0 / 20, saved_seconds = 0.1;
 
@@ -99,7 +97,8 @@ static bool is_awaited(const struct ps_limits *limits, enum ps_token_class class
 /* It is the other class's turn: behind the moment at which that one asks. 0: it is not. */
 static uint64_t gives_way_ns(const struct ps_limits *limits, enum ps_token_class class, uint64_t now_ns)
 {
-	bool background = class == PS_TOKEN_BACKGROUND, turn = limits->foreground_run >= BACKGROUND_TURN - 1;
+	bool background = class == PS_TOKEN_BACKGROUND,
+	     turn = limits->foreground_run >= PS_TOKEN_BACKGROUND_TURN - 1;
 	enum ps_token_class other = background ? PS_TOKEN_FOREGROUND : PS_TOKEN_BACKGROUND;
 	if (background == turn || !is_awaited(limits, other, now_ns))
 		return 0;

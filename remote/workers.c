@@ -8,7 +8,6 @@
 #include "base/thread.h"
 #include "remote/workers_internal.h"
 
-enum { BACKGROUND_TURN = 8 };
 enum { DEFAULT_THREADS = 8, DEFAULT_DEPTH = 10, DEFAULT_TIMEOUT_MS = 60000, DEFAULT_RETRIES = 20 };
 static const size_t default_inflight = (size_t)128 << 20;
 
@@ -107,7 +106,7 @@ static struct task_list *next_queue(struct worker *worker)
 	struct task_list *foreground = foreground_queue(worker);
 	if (!background->first)
 		return foreground;
-	if (foreground && ++pool->foreground_run < BACKGROUND_TURN)
+	if (foreground && ++pool->foreground_run < PS_TOKEN_BACKGROUND_TURN)
 		return foreground;
 	pool->foreground_run = 0;
 	return background;
