@@ -98,6 +98,24 @@ static inline void sync_latch_add(struct sync_latch *latch, uint32_t change)
 	atomic_store_explicit(&latch->word, now + change * SYNC_LATCH_ONE, memory_order_release);
 }
 
+/* Takes the latch if it is free and its count is `was`, which becomes `now`: one sequentially consistent step
+ * that does not read the word before it has it for writing. */
+static inline bool sync_latch_change(struct sync_latch *latch, uint32_t was, uint32_t now)
+{
+	uint32_t word = was * SYNC_LATCH_ONE;
+	sync_step();
+	return atomic_compare_exchange_strong_explicit(&latch->word, &word,
+	                                               now * SYNC_LATCH_ONE + SYNC_LATCH_TAKEN,
+	                                               memory_order_seq_cst, memory_order_relaxed);
+}
+
+/* sync_latch_drop where the count is to be this one, whatever it was. */
+static inline void sync_latch_drop_at(struct sync_latch *latch, uint32_t count)
+{
+	sync_step();
+	atomic_store_explicit(&latch->word, count * SYNC_LATCH_ONE, memory_order_release);
+}
+
 static inline void sync_place_init(struct sync_place *place)
 {
 	atomic_init(&place->woken, 0);

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/tokens.h"
 #include "concurrent/concurrent_store.h"
-#include "concurrent/lock_copy.h"
+#include "concurrent/lock_write.h"
 #include "store/storer_impl.h"
 
 /* One open view: its lock, and the inner store's own view. */

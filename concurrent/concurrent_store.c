@@ -43,15 +43,24 @@ __attribute__((cold, noinline)) static int share_slowly(struct concurrent *c, st
 		return err_;                                                                                 \
 	} while (0)
 
+__attribute__((cold, noinline)) static int exclude_slowly(struct concurrent *c, struct lock_hold *hold,
+                                                          ps_id id)
+{
+	struct lock_wait wait = concurrent_wait(c);
+	return locks_acquire_slowly(&c->locks, hold, id, LOCK_EXCLUSIVE, &wait);
+}
+
 /* Does `call` while nobody else has anything to do with the object. */
 #define WHILE_EXCLUSIVE(c, id, call)                                                                         \
 	do {                                                                                                 \
 		struct lock_hold hold_;                                                                      \
-		struct lock_wait wait_ = concurrent_wait(c);                                                 \
-		int err_ = locks_acquire(&(c)->locks, &hold_, (id), LOCK_EXCLUSIVE, &wait_);                 \
+		int err_ = PS_OK;                                                                            \
+		if (!__builtin_expect(locks_write_try(&(c)->locks, &hold_, (id)), 1))                        \
+			err_ = exclude_slowly((c), &hold_, (id));                                            \
 		if (__builtin_expect(err_ == PS_OK, 1)) {                                                    \
 			err_ = INNER(c, call);                                                               \
-			locks_release(&(c)->locks, &hold_);                                                  \
+			if (!__builtin_expect(locks_write_end_try(&(c)->locks, &hold_), 1))                  \
+				locks_release_slowly(&(c)->locks, &hold_);                                   \
 		}                                                                                            \
 		return err_;                                                                                 \
 	} while (0)

@@ -68,7 +68,7 @@ static inline void locks_copy_end(struct locks *locks, struct lock_copy *copy)
 static inline bool locks_copy_try(struct locks *locks, struct lock_copy *copy, ps_id id)
 {
 	const struct thread_self *self = thread_self();
-	struct lock_slot *slot = &locks->slots[self->index];
+	struct lock_slot *slot = locks_slot(locks, self);
 	if (__builtin_expect(atomic_load_explicit(&slot->thread, memory_order_relaxed) != self->number, 0) ||
 	    __builtin_expect(atomic_load_explicit(&slot->id, memory_order_relaxed) != PS_ID_NONE, 0))
 		return false;
@@ -78,10 +78,7 @@ static inline bool locks_copy_try(struct locks *locks, struct lock_copy *copy, p
 		locks_copy_end(locks, copy);
 		return false;
 	}
-	/* Nobody else writes the counters of a thread that has a slot. */
-	atomic_store_explicit(&slot->acquired,
-	                      atomic_load_explicit(&slot->acquired, memory_order_relaxed) + 1,
-	                      memory_order_relaxed);
+	locks_count(self, &slot->shared, 1);
 	return true;
 }
 

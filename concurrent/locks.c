@@ -1,5 +1,5 @@
 /* The lock table. */
-#include "concurrent/lock_copy.h"
+#include "concurrent/lock_write.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -61,28 +61,10 @@ void locks_done(struct locks *locks)
 	locks->slots = NULL;
 }
 
-/* The thread's own slot; the last one, shared, for threads without an index. */
-static inline struct lock_slot *slot_of(struct locks *locks, const struct thread_self *self)
-{
-	return &locks->slots[self->index];
-}
-
-static inline void count(const struct thread_self *self, _Atomic(uint64_t) *counter, uint64_t n)
-{
-	/* Nobody else writes the counters of a thread that has an index. */
-	if (self->index != THREAD_NO_INDEX)
-		atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-		                      memory_order_relaxed);
-	else
-		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
-}
-
 static inline void note_acquired(struct locks *locks, const struct thread_self *self, enum lock_mode mode)
 {
-	struct lock_slot *own = slot_of(locks, self);
-	count(self, &own->acquired, 1);
-	if (mode == LOCK_EXCLUSIVE)
-		count(self, &own->writes, 1);
+	struct lock_slot *own = locks_slot(locks, self);
+	locks_count(self, mode == LOCK_EXCLUSIVE ? &own->writes : &own->shared, 1);
 }
 
 /* ---- lists, under the bucket's latch ---- */
@@ -286,20 +268,20 @@ static void wake_all(struct lock_hold *granted)
 COLD static int refuse(struct locks *locks, const struct lock_hold *hold, const struct thread_self *self,
                        int err)
 {
-	struct lock_slot *own = slot_of(locks, self);
+	struct lock_slot *own = locks_slot(locks, self);
 	unsigned long long id = (unsigned long long)hold->id;
 	const char *what = hold->mode == LOCK_EXCLUSIVE ? "write" : "read";
 	if (err == PS_EDEADLK) {
-		count(self, &own->deadlocks, 1);
+		locks_count(self, &own->deadlocks, 1);
 		return ps_fail(err, "lock: object %llx: this thread would wait for its own session to %s it",
 		               id, what);
 	}
 	if (err == PS_EBUSY) {
-		count(self, &own->refusals, 1);
+		locks_count(self, &own->refusals, 1);
 		return ps_fail(err, "lock: object %llx is in use, and the call may not wait to %s it", id,
 		               what);
 	}
-	count(self, &own->timeouts, 1);
+	locks_count(self, &own->timeouts, 1);
 	return ps_fail(err, "lock: object %llx stayed in use too long to %s it", id, what);
 }
 
@@ -325,17 +307,17 @@ COLD static int wait_for(struct locks *locks, struct lock_bucket *bucket, struct
                          const struct thread_self *self, struct lock_wait *wait)
 {
 	enum { NS_PER_MS = 1000000 };
-	struct lock_slot *own = slot_of(locks, self);
+	struct lock_slot *own = locks_slot(locks, self);
 	uint64_t began = sync_now();
 	if (wait->deadline_ns == 0)
 		wait->deadline_ns = began + (uint64_t)wait->timeout_ms * NS_PER_MS;
-	count(self, &own->waits, 1);
+	locks_count(self, &own->waits, 1);
 	bool woken = sync_sleep(&hold->place, wait->deadline_ns);
 	/* Let in at the last moment: the one who did so is about to wake this thread and still needs the
 	 * hold. */
 	if (!woken && !give_up(bucket, hold))
 		woken = sync_sleep(&hold->place, SYNC_NO_DEADLINE);
-	count(self, &own->wait_ns, sync_now() - began);
+	locks_count(self, &own->wait_ns, sync_now() - began);
 	if (!woken)
 		return refuse(locks, hold, self, PS_ETIMEDOUT);
 	note_acquired(locks, self, hold->mode);
@@ -369,8 +351,8 @@ static inline void hold_init(struct lock_hold *hold, ps_id id, uint64_t thread, 
 	sync_place_init(&hold->place);
 }
 
-int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lock_mode mode,
-                  struct lock_wait *wait)
+int locks_acquire_slowly(struct locks *locks, struct lock_hold *hold, ps_id id, enum lock_mode mode,
+                         struct lock_wait *wait)
 {
 	const struct thread_self *self = thread_self();
 	struct lock_bucket *bucket = locks_bucket(locks, id);
@@ -403,6 +385,14 @@ int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lo
 	return PS_OK;
 }
 
+int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lock_mode mode,
+                  struct lock_wait *wait)
+{
+	return mode == LOCK_EXCLUSIVE && locks_write_try(locks, hold, id)
+	           ? PS_OK
+	           : locks_acquire_slowly(locks, hold, id, mode, wait);
+}
+
 /* Under the latch. */
 static struct lock_hold *take_out(struct lock_bucket *bucket, struct lock_hold *hold)
 {
@@ -413,13 +403,19 @@ static struct lock_hold *take_out(struct lock_bucket *bucket, struct lock_hold *
 	return let_in(bucket, hold->id);
 }
 
-void locks_release(struct locks *locks, struct lock_hold *hold)
+void locks_release_slowly(struct locks *locks, struct lock_hold *hold)
 {
 	struct lock_bucket *bucket = locks_bucket(locks, hold->id);
 	sync_latch_take(&bucket->latch);
 	struct lock_hold *granted = take_out(bucket, hold);
 	sync_latch_drop(&bucket->latch);
 	wake_all(granted);
+}
+
+void locks_release(struct locks *locks, struct lock_hold *hold)
+{
+	if (hold->mode != LOCK_EXCLUSIVE || !locks_write_end_try(locks, hold))
+		locks_release_slowly(locks, hold);
 }
 
 /* ---- copying calls ---- */
@@ -458,11 +454,9 @@ COLD int locks_copy_begin_slowly(struct locks *locks, struct lock_copy *copy, ps
                                  struct lock_wait *wait)
 {
 	const struct thread_self *self = thread_self();
-	struct lock_slot *slot = slot_of(locks, self);
-	bool new = self->index !=
-	           THREAD_NO_INDEX &&atomic_load_explicit(&slot->thread, memory_order_relaxed) !=
-	           self->number;
-	if (new) {
+	struct lock_slot *slot = locks_slot(locks, self);
+	uint64_t user = atomic_load_explicit(&slot->thread, memory_order_relaxed);
+	if (self->index != THREAD_NO_INDEX && user != self->number) {
 		use_slot(locks, slot, self);
 		return locks_copy_begin(locks, copy, id, wait);
 	}
@@ -500,7 +494,8 @@ void locks_figures(struct locks *locks, struct lock_figures *figures)
 	*figures = (struct lock_figures){0};
 	for (unsigned i = 0; i <= THREAD_INDEXES; i++) {
 		struct lock_slot *slot = &locks->slots[i];
-		figures->acquired += atomic_load_explicit(&slot->acquired, memory_order_relaxed);
+		figures->acquired += atomic_load_explicit(&slot->shared, memory_order_relaxed);
+		figures->acquired += atomic_load_explicit(&slot->writes, memory_order_relaxed);
 		figures->waits += atomic_load_explicit(&slot->waits, memory_order_relaxed);
 		figures->wait_ns += atomic_load_explicit(&slot->wait_ns, memory_order_relaxed);
 		figures->timeouts += atomic_load_explicit(&slot->timeouts, memory_order_relaxed);

@@ -54,8 +54,9 @@ struct lock_bucket {
 struct lock_slot {
 	_Alignas(CACHE_LINE) _Atomic(ps_id) id; /* that a call is copying from; PS_ID_NONE: none */
 	_Atomic(uint64_t) thread;               /* number of the one that uses the slot */
-	/* Of that thread: counters, and when it last looked at how much is written. */
-	_Atomic(uint64_t) acquired, writes, waits, wait_ns;
+	/* Of that thread: counters (`shared` and `writes`: locks that it was given), and when it last looked
+	 * at how much is written. */
+	_Atomic(uint64_t) shared, writes, waits, wait_ns;
 	uint64_t fenced_calls, seen_writes;
 	_Alignas(CACHE_LINE) _Atomic(uint64_t) timeouts, refusals, deadlocks;
 	/* Stands for the call once a writer waits for it; guarded by the latch of the id's bucket. */
@@ -82,6 +83,22 @@ static inline struct lock_bucket *locks_bucket(const struct locks *locks, ps_id 
 	return &locks->buckets[((id * 0x9E3779B97F4A7C15U) >> 32) & locks->mask];
 }
 
+/* The thread's own slot; the last one, shared, for threads without an index. */
+static inline struct lock_slot *locks_slot(const struct locks *locks, const struct thread_self *self)
+{
+	return &locks->slots[self->index];
+}
+
+/* A counter of the thread's slot: nobody else writes those of a thread that has an index. */
+static inline void locks_count(const struct thread_self *self, _Atomic(uint64_t) *counter, uint64_t n)
+{
+	if (__builtin_expect(self->index != THREAD_NO_INDEX, 1))
+		atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+		                      memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
 /* buckets: a power of two, 0 for the default. PS_ENOMEM. */
 PS_CHECKED int locks_init(struct locks *locks, struct ps_memory *memory, size_t buckets);
 /* Nothing is held any more. */
@@ -92,6 +109,10 @@ void locks_done(struct locks *locks);
 PS_CHECKED int locks_acquire(struct locks *locks, struct lock_hold *hold, ps_id id, enum lock_mode mode,
                              struct lock_wait *wait);
 void locks_release(struct locks *locks, struct lock_hold *hold);
+/* The same, where lock_write.h has been tried already. */
+PS_CHECKED int locks_acquire_slowly(struct locks *locks, struct lock_hold *hold, ps_id id,
+                                    enum lock_mode mode, struct lock_wait *wait);
+void locks_release_slowly(struct locks *locks, struct lock_hold *hold);
 
 /* All of them or none, in the order given, which is ascending by id, each once. */
 PS_CHECKED int locks_acquire_all(struct locks *locks, struct lock_hold *holds, size_t n, const ps_id *ids,
