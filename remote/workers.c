@@ -344,8 +344,9 @@ void ps_workers_figures(ps_workers *workers, struct ps_workers_figures *figures)
 	*figures = workers->figures;
 	figures->in_flight = figures->asleep = 0;
 	for (uint32_t i = 0; i < workers->count; i++) {
-		figures->in_flight += workers->workers[i].in_flight;
-		figures->asleep += workers->workers[i].state == WORKER_ASLEEP;
+		const struct worker *worker = &workers->workers[i];
+		figures->in_flight += worker->in_flight;
+		figures->asleep += worker->state == WORKER_ASLEEP && !worker->woken;
 	}
 	pthread_mutex_unlock(&workers->lock);
 }

@@ -44,7 +44,7 @@ struct ps_workers_figures {
 	uint64_t sleeps;          /* times that a worker went to wait without a request in flight */
 	uint64_t replaced;        /* clients given up with a request that did not come back */
 	uint32_t in_flight;       /* requests, now */
-	uint32_t asleep;          /* workers that wait without a request in flight, now */
+	uint32_t asleep;          /* workers that wait without a request in flight, now; not those that are woken */
 	size_t bytes, most_bytes; /* of tasks, now and at most */
 };
 
