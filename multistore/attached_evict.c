@@ -145,6 +145,23 @@ int attached_back(struct ps_attached *a)
 
 /* ---- the call ---- */
 
+/* The cut of what is being shipped may be in the way: then it ends, and there is no other until all that may
+ * leave has left. Only then, for commits that wait for the log wait for that, too. */
+static int evict_beside_log(struct ps_attached *a, uint64_t goal, ps_progress_fn fn, void *arg,
+                            uint64_t *freed)
+{
+	struct ps_push_evicted evicted;
+	int err = ps_push_backing_evict(a->backing, goal, fn, arg, &evicted);
+	*freed = evicted.freed;
+	if (err != PS_EBUSY || !a->shipper)
+		return err;
+	ps_attached_pause_log(a);
+	err = ps_push_backing_evict(a->backing, goal, fn, arg, &evicted);
+	ps_attached_resume_log(a);
+	*freed += evicted.freed;
+	return err;
+}
+
 int ps_evict(ps_storer *s, uint64_t goal, ps_progress_fn fn, void *arg, uint64_t *freed)
 {
 	struct ps_attached *a = s ? ps_multi_attached(s) : NULL;
@@ -152,12 +169,12 @@ int ps_evict(ps_storer *s, uint64_t goal, ps_progress_fn fn, void *arg, uint64_t
 		return ps_fail(
 		    a ? PS_ENOTSUP : PS_EINVAL,
 		    "ps_evict: the store is not attached to a network that its contents could be on");
-	struct ps_push_evicted evicted;
+	uint64_t all;
 	ps_attached_pause(a);
-	int err = ps_push_backing_evict(a->backing, goal, fn, arg, &evicted);
+	int err = evict_beside_log(a, goal, fn, arg, &all);
 	ps_attached_resume(a);
 	if (freed)
-		*freed = evicted.freed;
+		*freed = all;
 	return err;
 }
 

@@ -1,9 +1,13 @@
 /* The log in the background: shipped in time, waited for, and whole whatever the network does meanwhile. */
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "multistore/attached.h"
+#include "multistore/log_pack.h"
+#include "multistore/push_backing.h"
 #include "tests/multistore/hand_clock.h"
 #include "tests/multistore/push_fixture.h"
 
@@ -205,6 +209,70 @@ static void without_a_log_nothing_is_waited_for(void **state)
 	world_free(&w);
 }
 
+/* ---- evictions beside it ---- */
+
+/* By way of the linker's --wrap: a group's cut stands until an eviction has met it. */
+static struct {
+	atomic_bool holds;
+	atomic_uint met;
+	sem_t cut, go_on;
+} held;
+
+int __real_ps_log_pack_cut(struct ps_log_pack *pack, struct ps_cut *cut, const struct ps_pack_about *about,
+                           int level, uint64_t most);
+int __wrap_ps_log_pack_cut(struct ps_log_pack *pack, struct ps_cut *cut, const struct ps_pack_about *about,
+                           int level, uint64_t most);
+int __wrap_ps_log_pack_cut(struct ps_log_pack *pack, struct ps_cut *cut, const struct ps_pack_about *about,
+                           int level, uint64_t most)
+{
+	if (atomic_exchange(&held.holds, false)) {
+		(void)sem_post(&held.cut);
+		while (sem_wait(&held.go_on) != 0)
+			;
+	}
+	return __real_ps_log_pack_cut(pack, cut, about, level, most);
+}
+
+int __real_ps_push_backing_evict(struct ps_push_backing *b, uint64_t goal, ps_progress_fn fn, void *arg,
+                                 struct ps_push_evicted *evicted);
+int __wrap_ps_push_backing_evict(struct ps_push_backing *b, uint64_t goal, ps_progress_fn fn, void *arg,
+                                 struct ps_push_evicted *evicted);
+int __wrap_ps_push_backing_evict(struct ps_push_backing *b, uint64_t goal, ps_progress_fn fn, void *arg,
+                                 struct ps_push_evicted *evicted)
+{
+	int err = __real_ps_push_backing_evict(b, goal, fn, arg, evicted);
+	if (err == PS_EBUSY && atomic_fetch_add(&held.met, 1) == 0)
+		(void)sem_post(&held.go_on);
+	return err;
+}
+
+/* What is shipped by itself is nothing that a caller could know of. */
+static void a_group_on_its_way_is_in_no_evictions_way(void **state)
+{
+	struct world w;
+	struct picture p;
+	uint64_t freed = 0;
+	(void)state;
+	assert_int_equal(sem_init(&held.cut, 0, 0), 0);
+	assert_int_equal(sem_init(&held.go_on, 0, 0), 0);
+	attached_new(&w, 5, 1);
+	assert_ok(ps_remote_wait(w.s, LONG_MS));
+	atomic_store(&held.holds, true);
+	change_some(&w, 10);
+	while (sem_wait(&held.cut) != 0)
+		;
+	assert_ok(ps_evict(w.s, 0, NULL, NULL, &freed));
+	assert_int_equal(atomic_load(&held.met), 1);
+	assert_true(freed > 0);
+	assert_ok(ps_remote_wait(w.s, LONG_MS)); /* it goes on */
+	picture_take(&p, w.s);
+	expect_clone(&w, w.b->r, 0, &p);
+	picture_free(&p);
+	world_free(&w);
+	assert_int_equal(sem_destroy(&held.cut), 0);
+	assert_int_equal(sem_destroy(&held.go_on), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -215,6 +283,7 @@ int main(void)
 	    cmocka_unit_test(a_store_is_closed_while_it_ships),
 	    cmocka_unit_test(what_was_pushed_before_an_open_is_not_waited_for),
 	    cmocka_unit_test(without_a_log_nothing_is_waited_for),
+	    cmocka_unit_test(a_group_on_its_way_is_in_no_evictions_way),
 	};
 	return cmocka_run_group_tests_name("the log in the background", tests, NULL, NULL);
 }
