@@ -11,7 +11,7 @@
 
 #include "remote/dir_internal.h"
 
-enum { PAGE = 4096, DIRECT_FROM = 64 << 10, TEMP_TRIES = 100, FILE_MODE = 0600 };
+enum { PAGE = 4096, TEMP_TRIES = 100, OPEN_TRIES = 100, FILE_MODE = 0600 };
 
 /* ---- records ---- */
 
@@ -70,15 +70,59 @@ static int read_header(struct dir_file *file)
 	return decode_header(&header, (uint64_t)status.st_size, file) ? 0 : EBADMSG;
 }
 
-int dir_file_open(const struct dir_folder *folder, const char *name, struct dir_file *file)
+/* 0: the name is this file's; EAGAIN: it is another's, or gone. */
+static int still_named(const struct dir_folder *folder, const char *name, int fd)
+{
+	struct stat open, named;
+	if (fstat(fd, &open) != 0 || fstatat(folder->fd, name, &named, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? EAGAIN : errno;
+	return open.st_ino == named.st_ino && open.st_dev == named.st_dev ? 0 : EAGAIN;
+}
+
+/* 0, EWOULDBLOCK, or an errno. Where there are no locks nobody writes over anything either. */
+static int lock_shared(int fd, int how)
+{
+	while (flock(fd, LOCK_SH | how) != 0) {
+		if (errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP)
+			return 0;
+		if (errno != EINTR)
+			return errno;
+	}
+	return 0;
+}
+
+/* What was replaced since it was opened may be written over by now, for another record: so first the lock,
+ * and then whether it still is the one. Its writer lets go of it right after the rename. */
+static int hold_file(const struct dir_folder *folder, const char *name, int fd)
+{
+	int err = lock_shared(fd, LOCK_NB);
+	if (err == EWOULDBLOCK) {
+		err = still_named(folder, name, fd);
+		if (!err)
+			err = lock_shared(fd, 0);
+	}
+	return err ? err : still_named(folder, name, fd);
+}
+
+static int open_file(const struct dir_folder *folder, const char *name, struct dir_file *file)
 {
 	*file =
 	    (struct dir_file){.fd = openat(folder->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
 	if (file->fd < 0)
 		return errno == ELOOP ? EBADMSG : errno;
-	int err = read_header(file);
+	int err = hold_file(folder, name, file->fd);
+	if (!err)
+		err = read_header(file);
 	if (err)
 		dir_file_close(file);
+	return err;
+}
+
+int dir_file_open(const struct dir_folder *folder, const char *name, struct dir_file *file)
+{
+	int err = EAGAIN;
+	for (int i = 0; i < OPEN_TRIES && err == EAGAIN; i++)
+		err = open_file(folder, name, file);
 	return err;
 }
 
@@ -97,7 +141,7 @@ void dir_file_close(struct dir_file *file)
 /* ---- temporary files ---- */
 
 /* Between making and locking it somebody may have taken it for a leftover: then it has no name any more. */
-static bool keep_alive(int fd)
+bool dir_temp_lock(int fd)
 {
 	struct stat status;
 	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &status) == 0 && status.st_nlink == 1;
@@ -111,7 +155,7 @@ static int make_temp(struct dir_network *n, int flags, struct dir_temp *temp)
 	                  FILE_MODE);
 	if (temp->fd < 0)
 		return errno;
-	if (keep_alive(temp->fd))
+	if (dir_temp_lock(temp->fd))
 		return 0;
 	dir_temp_close(n, temp, false);
 	return EEXIST;
@@ -133,9 +177,21 @@ void dir_temp_close(const struct dir_network *n, struct dir_temp *temp, bool kee
 {
 	if (temp->fd < 0)
 		return;
-	if (!keep)
+	/* Not by the close alone: a child of this process may have the file open, too, and readers wait for
+	 * the lock. */
+	if (keep)
+		(void)flock(temp->fd, LOCK_UN);
+	else
 		(void)unlinkat(n->temps, temp->name, 0);
 	close(temp->fd);
+	temp->fd = -1;
+}
+
+void dir_temp_remove(const struct dir_network *n, struct dir_temp *temp)
+{
+	(void)unlinkat(n->temps, temp->name, 0);
+	if (temp->fd >= 0)
+		close(temp->fd);
 	temp->fd = -1;
 }
 
@@ -198,8 +254,10 @@ static int write_record(struct dir_network *n, struct dir_temp *temp, const stru
 int dir_temp_write(struct dir_network *n, struct dir_temp *temp, struct ps_blocking_job *job)
 {
 	const struct ps_net_request *r = &job->request;
-	bool direct = r->buffer->len >= DIRECT_FROM && atomic_load(&n->direct);
-	int err = dir_temp_new(n, direct, temp);
+	bool large = r->buffer->len >= DIR_DIRECT_FROM;
+	int err = 0;
+	if (!large || !dir_spare_take(n, DIR_RECORD_AT + r->buffer->len, temp))
+		err = dir_temp_new(n, large && atomic_load(&n->direct), temp);
 	if (!err)
 		err = write_record(n, temp, r);
 	if (!err && !ps_blocking_wanted(job))

@@ -174,10 +174,12 @@ static int open_all(struct dir_network *n, const char *path, const struct ps_net
 static void network_close(ps_network *network)
 {
 	struct dir_network *n = dir_of(network);
+	dir_spares_done(n);
 	if (n->temps >= 0)
 		close(n->temps);
 	if (n->root >= 0)
 		close(n->root);
+	dir_turns_done(&n->turns);
 }
 
 static int network_open(const char *rest, const struct ps_network_options *options, ps_network **network)
@@ -192,6 +194,8 @@ static int network_open(const char *rest, const struct ps_network_options *optio
 	n->root = n->temps = -1;
 	atomic_init(&n->made, 0);
 	atomic_init(&n->direct, true);
+	dir_turns_init(&n->turns);
+	dir_spares_init(&n->spares);
 	base->caps |= PS_NET_CAP_GUARDED_REMOVE;
 	base->largest = LARGEST;
 	if (getrandom(&n->id, sizeof(n->id), 0) != (ssize_t)sizeof(n->id))

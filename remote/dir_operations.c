@@ -163,6 +163,26 @@ static bool surely_unchanged(int errnum)
 	}
 }
 
+/* The one step. Small files, the head's among them, are not worth an exchange. */
+static int change_name(struct dir_network *n, const struct ps_net_request *r, const struct dir_folder *folder,
+                       const char *name, struct dir_temp *temp, bool *exchanged)
+{
+	if (!temp)
+		return unlinkat(folder->fd, name, 0) ? errno : 0;
+	if (r->op == PS_NET_REPLACE && r->buffer->len >= DIR_DIRECT_FROM)
+		return dir_replace(n, temp, folder, name, exchanged);
+	return renameat(n->temps, temp->name, folder->fd, name) ? errno : 0;
+}
+
+/* While it may not last that the old file is the old one nobody writes to it. */
+static void leave_old(struct dir_network *n, struct dir_temp *temp, bool lasts)
+{
+	if (lasts)
+		dir_spare_keep(n, temp);
+	else
+		dir_temp_remove(n, temp);
+}
+
 /* The lock is held, the guard has passed. */
 static void change_folder(struct dir_network *n, struct ps_blocking_job *job, const struct dir_folder *folder,
                           const char *name, struct dir_temp *temp)
@@ -173,10 +193,8 @@ static void change_folder(struct dir_network *n, struct ps_blocking_job *job, co
 		dir_fail(n, r, err, "lock file");
 		return;
 	}
-	if (temp)
-		err = renameat(n->temps, temp->name, folder->fd, name) ? errno : 0;
-	else
-		err = unlinkat(folder->fd, name, 0) ? errno : 0;
+	bool exchanged = false;
+	err = change_name(n, r, folder, name, temp, &exchanged);
 	if (err && surely_unchanged(err)) {
 		dir_fail(n, r, err, temp ? "rename" : "unlink");
 		return;
@@ -185,6 +203,8 @@ static void change_folder(struct dir_network *n, struct ps_blocking_job *job, co
 		if (temp)
 			dir_temp_close(n, temp, true);
 		err = dir_folder_sync(folder);
+		if (exchanged)
+			leave_old(n, temp, err == 0);
 	}
 	if (err) {
 		char text[96];
@@ -218,6 +238,10 @@ static void store(struct dir_network *n, struct ps_blocking_job *job, struct dir
 	if (!guard_passes(n, &job->request, folder, name))
 		return;
 	int err = dir_temp_write(n, &temp, job);
+	if ((err == ENOSPC || err == EDQUOT) && dir_spares_drop(n)) {
+		dir_temp_close(n, &temp, false);
+		err = dir_temp_write(n, &temp, job);
+	}
 	if (err == ECANCELED)
 		finish_unwanted(n, &job->request);
 	else if (err)
@@ -243,13 +267,25 @@ static void run_write(struct dir_network *n, struct ps_blocking_job *job)
 	dir_folder_close(&folder);
 }
 
+/* Who is not waited for any more when its turn comes leaves before it writes. */
+static void run_in_turn(struct dir_network *n, struct ps_blocking_job *job)
+{
+	enum ps_token_class class = job->request.class;
+	dir_turn_take(&n->turns, class);
+	if (ps_blocking_wanted(job))
+		run_write(n, job);
+	else
+		finish_unwanted(n, &job->request);
+	dir_turn_give(&n->turns, class);
+}
+
 void dir_run(ps_network *network, struct ps_blocking_job *job)
 {
 	struct dir_network *n = dir_of(network);
 	if (job->request.op == PS_NET_LIST)
 		dir_run_list(n, job);
 	else if (ps_net_op_writes(job->request.op))
-		run_write(n, job);
+		run_in_turn(n, job);
 	else
 		run_read(n, job);
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/tokens.h"
 
 enum { PS_PAD_NAME = 32, PS_NET_TOKEN = 64, PS_NET_SENTENCE = 256, PS_NET_CURSOR = 128 };
 
@@ -117,6 +118,7 @@ struct ps_net_request {
 	struct ps_net_buffer *buffer; /* create, replace, get, get_range; the caller keeps its reference */
 	struct ps_net_list *list;
 	uint32_t timeout_ms; /* from submission; 0: the network's default, which is then written here */
+	enum ps_token_class class; /* of who waits for it; a network may let the background wait */
 
 	enum ps_outcome outcome;
 	bool throttled; /* the network asks for fewer requests (429, 503) */

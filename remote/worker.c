@@ -142,6 +142,7 @@ static void fill_request(struct worker *worker, struct ps_task *task)
 		request->token = task->token;
 	request->timeout_ms = task->timeout_ms ? task->timeout_ms : worker->pool->timeout_ms;
 	request->arg = task;
+	request->class = task->group->class;
 	task->sent_ns = now(worker);
 	task->late_ns = task->sent_ns + request->timeout_ms * PS_MS_NS + late_ns;
 	task->recalled = false;

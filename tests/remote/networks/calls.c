@@ -19,7 +19,7 @@ static struct {
 	uint64_t nth, count;
 	int errnum;
 	bool forever, hang_reads, hang_writes;
-	unsigned hanging; /* threads */
+	unsigned hanging, most_hanging; /* threads */
 	const char *last;
 	void (*before)(void *arg);
 	void *before_arg;
@@ -58,6 +58,7 @@ void calls_hang(bool reads, bool writes)
 	pthread_mutex_lock(&calls.lock);
 	calls.hang_reads = reads;
 	calls.hang_writes = writes;
+	calls.most_hanging = calls.hanging;
 	pthread_cond_broadcast(&calls.released);
 	pthread_mutex_unlock(&calls.lock);
 }
@@ -76,6 +77,14 @@ bool calls_await_hanging(unsigned threads)
 	return there;
 }
 
+unsigned calls_most_hanging(void)
+{
+	pthread_mutex_lock(&calls.lock);
+	unsigned most = calls.most_hanging;
+	pthread_mutex_unlock(&calls.lock);
+	return most;
+}
+
 void calls_before_waiting(void (*before)(void *arg), void *arg)
 {
 	pthread_mutex_lock(&calls.lock);
@@ -89,7 +98,8 @@ static enum calls_act enter(const char *name, bool read_hangs, bool write_hangs)
 {
 	pthread_mutex_lock(&calls.lock);
 	while ((read_hangs && calls.hang_reads) || (write_hangs && calls.hang_writes)) {
-		calls.hanging++;
+		if (++calls.hanging > calls.most_hanging)
+			calls.most_hanging = calls.hanging;
 		pthread_cond_broadcast(&calls.hung);
 		pthread_cond_wait(&calls.released, &calls.lock);
 		calls.hanging--;
@@ -137,6 +147,8 @@ WRAP(int, fdatasync, (int fd), (fd), false, false)
 WRAP(int, fsync, (int fd), (fd), false, false)
 WRAP(int, ftruncate, (int fd, off_t len), (fd, len), false, false)
 WRAP(int, renameat, (int from, const char *old, int to, const char *name), (from, old, to, name), false, true)
+WRAP(int, renameat2, (int from, const char *old, int to, const char *name, unsigned flags),
+     (from, old, to, name, flags), false, true)
 WRAP(int, unlinkat, (int folder, const char *name, int flags), (folder, name, flags), false, true)
 
 int __real_flock(int fd, int how);

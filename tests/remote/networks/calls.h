@@ -23,6 +23,8 @@ uint64_t calls_disarm(void);
 void calls_hang(bool reads, bool writes);
 /* Until so many threads hang; false: they did not in a time that everything has. */
 bool calls_await_hanging(unsigned threads);
+/* How many hung at the same moment, at most, since calls_hang(). */
+unsigned calls_most_hanging(void);
 /* Whoever would wait for a lock that another holds calls this first, in its own thread; then it waits. NULL:
  * no longer. Not while a request is under way. */
 void calls_before_waiting(void (*before)(void *arg), void *arg);

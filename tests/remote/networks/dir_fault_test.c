@@ -18,9 +18,11 @@
 
 #include "base/error.h"
 #include "tests/remote/networks/calls.h"
+#include "tests/remote/networks/dir_side.h"
 #include "tests/remote/networks/suite.h"
 
-enum { RECORD = 150001, MOST_CALLS = 200, NAMES = 6, INCREMENTS = 40, MOST_US = 20000, PATIENCE_S = 120 };
+enum { RECORD = DIR_SIDE_RECORD, MOST_CALLS = 200, NAMES = 6, INCREMENTS = 40, MOST_US = 20000 };
+enum { PATIENCE_S = DIR_SIDE_PATIENCE_S };
 
 static char folder[64];
 static unsigned kills = 40;
@@ -41,55 +43,6 @@ static void release(const char *url, unsigned ops)
 }
 
 static const struct networks_suite suite = {.name = "dir faults", .fresh = fresh, .hang = release};
-
-static const char *path_of(const struct net_side *side)
-{
-	return side->url + strlen("dir:");
-}
-
-static char *in_folder(const struct net_side *side, const char *format, const char *name)
-{
-	static char path[NET_URL + 128];
-	char rest[128];
-	snprintf(rest, sizeof(rest), format, name);
-	snprintf(path, sizeof(path), "%s/%s", path_of(side), rest);
-	return path;
-}
-
-/* The path of a record's file. */
-static char *file_of(const struct net_side *side, const struct ps_pad_name *name)
-{
-	char text[4 + 2 * PS_PAD_NAME];
-	snprintf(text, sizeof(text), "%02x/", name->bytes[0]);
-	for (size_t i = 0; i < PS_PAD_NAME; i++)
-		snprintf(text + 3 + 2 * i, 3, "%02x", name->bytes[i]);
-	return in_folder(side, "%s", text);
-}
-
-static unsigned leftovers(const struct net_side *side)
-{
-	DIR *temps = opendir(in_folder(side, "%s", "tmp"));
-	unsigned count = 0;
-	assert_non_null(temps);
-	for (const struct dirent *entry = readdir(temps); entry; entry = readdir(temps))
-		count += entry->d_name[0] != '.';
-	closedir(temps);
-	return count;
-}
-
-/* One operation on a name that has version 1, or none for a create. */
-static void prepare(ps_network *n, struct ps_net_request *r, enum ps_net_op op,
-                    const struct ps_pad_name *name)
-{
-	*r = (struct ps_net_request){.op = op,
-	                             .name = *name,
-	                             .expected = net_identity(1, 0),
-	                             .identity = net_identity(2, 0),
-	                             .len = RECORD,
-	                             .buffer = net_buffer(n, RECORD)};
-	if (op == PS_NET_CREATE || op == PS_NET_REPLACE)
-		net_fill(r->buffer, name, &r->identity, RECORD);
-}
 
 /* Whether the name shows version 2 (or nothing, after a remove), or as before; anything else fails. */
 static bool shows_new(ps_client *client, enum ps_net_op op, const struct ps_pad_name *name)
@@ -120,7 +73,7 @@ static void check_fault(struct net_side *side, const struct ps_net_request *r, i
 		assert_false(new);
 	else
 		assert_true(writes && (strcmp(call, "fsync") == 0 || strcmp(call, "renameat") == 0 ||
-		                       strcmp(call, "unlinkat") == 0));
+		                       strcmp(call, "renameat2") == 0 || strcmp(call, "unlinkat") == 0));
 	if (r->outcome == PS_NET_FULL)
 		assert_true(writes && errnum == ENOSPC);
 	if (r->outcome == PS_NET_DENIED)
@@ -148,7 +101,7 @@ static unsigned fail_each_call(struct net_side *side, enum ps_net_op op, enum ca
 		if (op != PS_NET_CREATE)
 			assert_int_equal(net_create(side->client, &name, net_identity(1, 0), RECORD),
 			                 PS_NET_DONE);
-		prepare(side->network, &r, op, &name);
+		dir_prepare(side->network, &r, op, &name);
 		calls_arm(act, nth, errnum, forever);
 		ps_client_call(side->client, &r);
 		uint64_t count = calls_disarm();
@@ -221,7 +174,7 @@ static void in_child(const char *url, enum ps_net_op op, const struct ps_pad_nam
 	struct net_side side;
 	struct ps_net_request r;
 	net_open_at(&side, url, false);
-	prepare(side.network, &r, op, name);
+	dir_prepare(side.network, &r, op, name);
 	calls_arm(act, nth, 0, false);
 	ps_client_call(side.client, &r);
 	_exit(r.outcome == PS_NET_DONE ? 0 : 2);
@@ -245,7 +198,7 @@ static bool kill_at(struct net_side *side, enum ps_net_op op, enum calls_act act
 	bool killed = WIFSIGNALED(status);
 	assert_true(killed ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0);
 	net_open_at(&after, side->url, false);
-	assert_int_equal(leftovers(&after), 0);
+	assert_int_equal(dir_leftovers(&after), 0);
 	bool new = shows_new(after.client, op, &name);
 	assert_true(killed || new);
 	/* It can be written again at once: no lock was left behind. */
@@ -287,9 +240,10 @@ struct shared {
 	atomic_int running;
 };
 
+/* Every third is as long as others: those are written over files that were replaced. */
 static size_t length_of(uint64_t counter)
 {
-	return 1000 + counter * 7919 % 300000;
+	return counter % 3 ? 1000 + counter * 7919 % 300000 : 200000;
 }
 
 static void write_next(ps_client *client, struct ps_net_request *r)
@@ -333,7 +287,7 @@ static void check_after_kill(const char *url, struct shared *shared)
 {
 	struct net_side side;
 	net_open_at(&side, url, false);
-	assert_int_equal(leftovers(&side), 0);
+	assert_int_equal(dir_leftovers(&side), 0);
 	for (unsigned i = 0; i < NAMES; i++) {
 		struct ps_pad_name name = net_name(i);
 		struct ps_pad_identity there = {0};
@@ -459,7 +413,7 @@ static void what_is_told_is_durable(void **state)
 		name = net_name(++nth);
 		assert_true(nth < MOST_CALLS);
 		assert_int_equal(net_create(side->client, &name, net_identity(1, 0), RECORD), PS_NET_DONE);
-		prepare(side->network, &r, PS_NET_REPLACE, &name);
+		dir_prepare(side->network, &r, PS_NET_REPLACE, &name);
 		calls_arm(CALLS_FAIL, nth, EIO, false);
 		ps_client_call(side->client, &r);
 		calls_disarm();
@@ -477,40 +431,20 @@ static void what_is_told_is_durable(void **state)
 
 /* ---- given up before and after the step that counts ---- */
 
-static void say_that_it_waits(void *waits)
-{
-	sem_post(waits);
-}
-
 static int hold_folder(const struct net_side *side, const struct ps_pad_name *name)
 {
 	char text[16];
 	snprintf(text, sizeof(text), "%02x/lock", name->bytes[0]);
-	int lock = open(in_folder(side, "%s", text), O_RDWR | O_CLOEXEC);
+	int lock = open(dir_in_folder(side, "%s", text), O_RDWR | O_CLOEXEC);
 	assert_true(lock >= 0 && flock(lock, LOCK_EX) == 0);
 	return lock;
-}
-
-/* From now on what waits for a folder's lock is heard of. */
-static void listen_for_waits(sem_t *waits)
-{
-	assert_int_equal(sem_init(waits, 0, 0), 0);
-	calls_before_waiting(say_that_it_waits, waits);
-}
-
-static void await_wait(sem_t *waits)
-{
-	struct timespec limit;
-	clock_gettime(CLOCK_REALTIME, &limit);
-	limit.tv_sec += PATIENCE_S;
-	assert_int_equal(sem_timedwait(waits, &limit), 0);
 }
 
 static void what_was_called_off_does_not_come(void **state)
 {
 	struct net_side *side = *state;
 	sem_t waits;
-	listen_for_waits(&waits);
+	dir_listen_for_waits(&waits);
 	for (enum ps_net_op op = PS_NET_CREATE; op <= PS_NET_REMOVE; op++) {
 		struct ps_pad_name name = net_name(op);
 		struct ps_net_request r;
@@ -519,10 +453,10 @@ static void what_was_called_off_does_not_come(void **state)
 			                 PS_NET_DONE);
 		/* All is written, and the folder's lock is another's. */
 		int lock = hold_folder(side, &name);
-		prepare(side->network, &r, op, &name);
+		dir_prepare(side->network, &r, op, &name);
 		assert_int_equal(ps_client_submit(side->client, &r), PS_OK);
-		await_wait(&waits);
-		assert_int_equal(leftovers(side), op != PS_NET_REMOVE);
+		dir_await_wait(&waits);
+		assert_int_equal(dir_leftovers(side), op != PS_NET_REMOVE);
 		ps_client_cancel(side->client, &r);
 		assert_ptr_equal(ps_client_wait(side->client, NET_SECOND_MS), &r);
 		net_assert_outcome(&r, PS_NET_UNAVAILABLE);
@@ -530,7 +464,7 @@ static void what_was_called_off_does_not_come(void **state)
 		close(lock);
 		net_next_client(side);
 		assert_false(shows_new(side->client, op, &name));
-		assert_int_equal(leftovers(side), 0);
+		assert_int_equal(dir_leftovers(side), 0);
 	}
 }
 
@@ -546,7 +480,7 @@ static void what_may_come_is_told_unknown(void **state)
 		if (op != PS_NET_CREATE)
 			assert_int_equal(net_create(side->client, &name, net_identity(1, 0), RECORD),
 			                 PS_NET_DONE);
-		prepare(side->network, &r, op, &name);
+		dir_prepare(side->network, &r, op, &name);
 		r.timeout_ms = i % 2 ? 20 : 0;
 		calls_hang(false, true);
 		assert_int_equal(ps_client_submit(side->client, &r), PS_OK);
@@ -568,13 +502,13 @@ static void a_living_writer_keeps_its_file(void **state)
 	struct ps_pad_name name = net_name(0);
 	struct ps_net_request r;
 	sem_t waits;
-	listen_for_waits(&waits);
+	dir_listen_for_waits(&waits);
 	int lock = hold_folder(side, &name);
-	prepare(side->network, &r, PS_NET_CREATE, &name);
+	dir_prepare(side->network, &r, PS_NET_CREATE, &name);
 	assert_int_equal(ps_client_submit(side->client, &r), PS_OK);
-	await_wait(&waits);
+	dir_await_wait(&waits);
 	net_open_at(&other, side->url, false);
-	assert_int_equal(leftovers(side), 1);
+	assert_int_equal(dir_leftovers(side), 1);
 	net_close(&other);
 	close(lock);
 	assert_ptr_equal(ps_client_wait(side->client, PATIENCE_S * NET_SECOND_MS), &r);
@@ -597,13 +531,13 @@ static void modes_are_the_owner_s_alone(void **state)
 	net_open_at(&other, url, false);
 	assert_int_equal(net_create(other.client, &name, net_identity(1, 0), 10), PS_NET_DONE);
 	umask(before);
-	assert_int_equal(stat(file_of(&other, &name), &status), 0);
+	assert_int_equal(stat(dir_file_of(&other, &name), &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0600);
-	assert_int_equal(stat(in_folder(&other, "%s", "00/lock"), &status), 0);
+	assert_int_equal(stat(dir_in_folder(&other, "%s", "00/lock"), &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0600);
-	assert_int_equal(stat(in_folder(&other, "%s", "a7"), &status), 0);
+	assert_int_equal(stat(dir_in_folder(&other, "%s", "a7"), &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0700);
-	assert_int_equal(stat(path_of(&other), &status), 0);
+	assert_int_equal(stat(dir_path_of(&other), &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0700);
 	net_close(&other);
 	(void)side;
@@ -629,7 +563,7 @@ static void only_a_network_is_opened(void **state)
 	snprintf(url, sizeof(url), "%s/padstone-dir", side->url);
 	assert_int_equal(try_open(url, true), PS_EINVAL);
 	snprintf(url, sizeof(url), "%s-foreign", side->url);
-	snprintf(path, sizeof(path), "%s-foreign", path_of(side));
+	snprintf(path, sizeof(path), "%s-foreign", dir_path_of(side));
 	assert_int_equal(mkdir(path, 0700), 0);
 	assert_int_equal(try_open(url, false), PS_ENOENT);
 	strcat(path, "/letter");
@@ -639,8 +573,8 @@ static void only_a_network_is_opened(void **state)
 	assert_int_equal(try_open(url, true), PS_OK);
 	assert_int_equal(try_open(url, false), PS_OK);
 	/* The root may be a link, as whoever names it says. */
-	snprintf(path, sizeof(path), "%s-link", path_of(side));
-	char *absolute = realpath(path_of(side), NULL);
+	snprintf(path, sizeof(path), "%s-link", dir_path_of(side));
+	char *absolute = realpath(dir_path_of(side), NULL);
 	assert_int_equal(symlink(absolute, path), 0);
 	free(absolute);
 	snprintf(url, sizeof(url), "dir:%s", path);
@@ -676,7 +610,7 @@ static void what_is_no_record_is_neither_read_nor_overwritten(void **state)
 	for (uint64_t i = 0; i < 8; i++) {
 		struct ps_pad_name name = net_name(i);
 		assert_int_equal(net_create(side->client, &name, net_identity(1, 0), RECORD), PS_NET_DONE);
-		char *path = file_of(side, &name);
+		char *path = dir_file_of(side, &name);
 		switch (i) {
 		case 0:
 			assert_int_equal(truncate(path, 4096 + RECORD - 1), 0);
@@ -695,7 +629,7 @@ static void what_is_no_record_is_neither_read_nor_overwritten(void **state)
 			break;
 		case 5:
 			/* To what is a record elsewhere. */
-			snprintf(aside, sizeof(aside), "%s-aside", path_of(side));
+			snprintf(aside, sizeof(aside), "%s-aside", dir_path_of(side));
 			assert_int_equal(rename(path, aside), 0);
 			absolute = realpath(aside, NULL);
 			assert_int_equal(symlink(absolute, path), 0);
@@ -717,8 +651,8 @@ static void a_folder_that_leads_elsewhere_is_not_followed(void **state)
 	struct ps_pad_name name = net_name(0);
 	char name_of_folder[3], path[2 * NET_URL], away[2 * NET_URL];
 	snprintf(name_of_folder, sizeof(name_of_folder), "%02x", name.bytes[0]);
-	snprintf(path, sizeof(path), "%s", in_folder(side, "%s", name_of_folder));
-	snprintf(away, sizeof(away), "%s-away", path_of(side));
+	snprintf(path, sizeof(path), "%s", dir_in_folder(side, "%s", name_of_folder));
+	snprintf(away, sizeof(away), "%s-away", dir_path_of(side));
 	assert_int_equal(rename(path, away), 0);
 	char *absolute = realpath(away, NULL);
 	assert_int_equal(symlink(absolute, path), 0);
@@ -739,20 +673,20 @@ static void only_dead_writers_lose_their_files(void **state)
 {
 	struct net_side *side = *state;
 	struct net_side other;
-	int dead = open(in_folder(side, "%s", "tmp/0123-1"), O_CREAT | O_WRONLY, 0600);
-	int alive = open(in_folder(side, "%s", "tmp/0123-2"), O_CREAT | O_WRONLY, 0600);
+	int dead = open(dir_in_folder(side, "%s", "tmp/0123-1"), O_CREAT | O_WRONLY, 0600);
+	int alive = open(dir_in_folder(side, "%s", "tmp/0123-2"), O_CREAT | O_WRONLY, 0600);
 	assert_true(dead >= 0 && alive >= 0 && flock(alive, LOCK_EX) == 0);
 	close(dead);
 	net_open_at(&other, side->url, true);
-	assert_int_equal(leftovers(side), 2);
+	assert_int_equal(dir_leftovers(side), 2);
 	net_close(&other);
 	net_open_at(&other, side->url, false);
-	assert_int_equal(leftovers(side), 1);
-	assert_int_equal(access(in_folder(side, "%s", "tmp/0123-2"), F_OK), 0);
+	assert_int_equal(dir_leftovers(side), 1);
+	assert_int_equal(access(dir_in_folder(side, "%s", "tmp/0123-2"), F_OK), 0);
 	net_close(&other);
 	close(alive);
 	net_open_at(&other, side->url, false);
-	assert_int_equal(leftovers(side), 0);
+	assert_int_equal(dir_leftovers(side), 0);
 	net_close(&other);
 }
 
