@@ -340,7 +340,7 @@ static enum part take_part(struct log *log, uint64_t buffer, uint32_t *seen)
 	pthread_mutex_lock(&log->lock);
 	*seen = ps_turn_now(turn_of(log, buffer));
 	if (!log->error && !is_durable(log, buffer))
-		part = log->leading ? PART_FOLLOWER : PART_LEADER;
+		part = log->leading || log->stopping ? PART_FOLLOWER : PART_LEADER;
 	if (part == PART_LEADER)
 		log->leading = true;
 	pthread_mutex_unlock(&log->lock);
@@ -397,13 +397,15 @@ uint64_t log_wanted_chain(struct log *log)
 	return chain;
 }
 
-/* Nobody writes a block until log_let_lead. */
+/* Nobody writes a block until log_let_lead. Who leads now is the last to do so before, however many commit:
+ * nobody else becomes the leader while one is waited for. Under checkpoint.lock, so one at a time. */
 void log_stop_leading(struct log *log)
 {
 	for (;;) {
 		pthread_mutex_lock(&log->lock);
 		uint32_t seen = ps_turn_now(&log->idle);
 		bool others = log->leading;
+		log->stopping = others;
 		log->leading = true;
 		pthread_mutex_unlock(&log->lock);
 		if (!others)

@@ -46,7 +46,7 @@ struct log {
 	pthread_mutex_t lock;
 	struct ps_turn turn[2]; /* where those sleep who wait for a buffer, by its number */
 	struct ps_turn idle;    /* and who waits until nobody leads */
-	bool leading;
+	bool leading, stopping; /* stopping: a checkpoint leads next */
 	unsigned last_group;
 	_Atomic(unsigned) arrived; /* durable commits in the open buffer */
 	_Atomic(uint64_t) durable_buffer; /* all buffers up to this one are durable */

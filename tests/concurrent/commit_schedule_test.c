@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sync.h"
 #include "store/base_internal.h"
 #include "tests/concurrent/scheduled_mutexes.h"
 #include "tests/concurrent/scheduler.h"
@@ -46,6 +47,27 @@ static void begin_busy(void)
 	store()->log.last_group = 2;
 }
 
+/* A leader is at work, which the first thread is. The second one, a checkpoint, is to lead next. */
+enum { CHECKPOINT = 1 };
+static bool asked;
+static uint64_t writes_then;
+
+static void note_asked(void)
+{
+	if (schedule_thread() == CHECKPOINT && !asked) {
+		asked = true;
+		writes_then = store()->log.writes;
+	}
+}
+
+static void begin_led(void)
+{
+	begin();
+	asked = false;
+	scheduled_on_turn_wait(note_asked);
+	log_stop_leading(&store()->log);
+}
+
 /* What was answered is durable, though others may have made it so. */
 static void check_durable(int err, uint64_t before)
 {
@@ -65,6 +87,26 @@ static void replacer(void)
 {
 	uint64_t before = store()->log.commit;
 	check_durable(ps_replace(s, shared, "changed", 7), before);
+}
+
+static void leader_and_putter(void)
+{
+	log_let_lead(&store()->log);
+	putter();
+	putter();
+}
+
+/* One block was on its way at most when it asked. */
+static void checkpoint(void)
+{
+	log_stop_leading(&store()->log);
+	uint64_t writes = store()->log.writes;
+	if (asked && writes > writes_then + 1)
+		schedule_fail("others went on leading before a checkpoint that waited");
+	sync_step();
+	if (store()->log.writes != writes)
+		schedule_fail("a block was written while nobody may");
+	log_let_lead(&store()->log);
 }
 
 static void syncer(void)
@@ -92,6 +134,7 @@ static const struct scenario scenarios[] = {
     {"two puts and a sync", begin, {putter, putter, syncer}, end, false},
     {"a put, two replaces of one object", begin, {putter, replacer, replacer}, end, false},
     {"leaders that wait for others", begin_busy, {putter, putter, NULL}, end, false},
+    {"a checkpoint that stops leaders", begin_led, {leader_and_putter, checkpoint, NULL}, end, false},
 };
 
 int main(int argc, char **argv)

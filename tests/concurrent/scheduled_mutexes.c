@@ -37,12 +37,19 @@ static struct sleeper {
 } sleepers[SCHEDULE_THREADS];
 
 static uint64_t fake_us;
+static void (*turn_wait)(void);
 
 void scheduled_mutexes_reset(void)
 {
 	memset(mutexes, 0, sizeof(mutexes));
 	memset(sleepers, 0, sizeof(sleepers));
 	fake_us = 1000000;
+	turn_wait = NULL;
+}
+
+void scheduled_on_turn_wait(void (*fn)(void))
+{
+	turn_wait = fn;
 }
 
 static struct sync_latch *latch_of(pthread_mutex_t *mutex)
@@ -146,6 +153,8 @@ int __wrap_pthread_cond_broadcast(pthread_cond_t *condition)
 /* The kernel looks at the number once more, and lists the sleeper, in one step. */
 void __wrap_ps_turn_wait(struct ps_turn *turn, uint32_t seen)
 {
+	if (turn_wait)
+		turn_wait();
 	sync_step();
 	if (ps_turn_now(turn) == seen)
 		(void)sync_sleep(&list_sleeper(turn)->place, SYNC_NO_DEADLINE);
