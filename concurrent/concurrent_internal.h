@@ -26,11 +26,12 @@ struct view_spares {
 
 struct concurrent {
 	ps_storer storer;
-	struct ps_memory memory;
+	/* With the storer and the locks all that each call looks at: two lines, which hardly change. */
+	uint32_t lock_timeout_ms;
+	bool serial; /* the inner store takes one call at a time */
 	struct locks locks;
 	struct view_spares spares[THREAD_INDEXES];
-	uint32_t lock_timeout_ms;
-	bool serial;               /* the inner store takes one call at a time */
+	struct ps_memory memory;
 	pthread_mutex_t structure; /* held around those; recursive: callbacks may call the store */
 	struct ps_tokens *own_tokens;
 	_Atomic(struct ps_tokens *) tokens; /* in use: own, given, or an outer layer's */

@@ -34,6 +34,7 @@ __attribute__((cold, noinline)) static int share_slowly(struct concurrent *c, st
 	do {                                                                                                 \
 		struct lock_copy copy_;                                                                      \
 		int err_ = PS_OK;                                                                            \
+		__builtin_prefetch((c)->storer.inner);                                                       \
 		if (!__builtin_expect(locks_copy_try(&(c)->locks, &copy_, (id)), 1))                         \
 			err_ = share_slowly((c), &copy_, (id));                                              \
 		if (__builtin_expect(err_ == PS_OK, 1)) {                                                    \

@@ -69,14 +69,15 @@ struct redo; /* bytes in the log that their pages do not have yet (redo.c) */
 
 struct store {
 	ps_storer storer;
+	/* Odd while a commit of several objects is being made visible. Each read looks at it, so it is not where each commit writes. */
+	_Atomic(uint32_t) batch_sequence;
 	struct ps_base_options options; /* with all defaults filled in */
 	bool fixed_log;                 /* its size was given: it never moves */
 	struct ps_memory memory;
 	struct ps_io *io;
 	char path[256]; /* for sentences */
 	pthread_mutex_t lock;
-	_Atomic(uint32_t) batch_sequence;  /* odd while a commit of several objects is being made visible */
-	_Atomic(uint32_t) commit_sequence; /* odd while any commit is */
+	_Atomic(uint32_t) commit_sequence; /* odd while any commit is being made visible */
 	struct disk_superblock sb;         /* the last one written or read */
 	bool read_only, writing;           /* writing: this open's epoch stands in the superblock */
 	bool unclean;                      /* the last owner crashed */

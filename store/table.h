@@ -62,6 +62,9 @@ struct table {
 	struct table_node *root;
 	unsigned height;
 	_Atomic(uint64_t) slots; /* first slot never used */
+	struct table_redo *redo; /* after a crash, until the first checkpoint; NULL (table.lock) */
+	_Atomic(uint64_t) unknown; /* slots, whole leaves: of those below, leaves that are nowhere are unknown, not empty */
+	uint64_t apart[7];         /* each read looks at what is above: not on the line of what changes all the time */
 	pthread_mutex_t lock;
 	uint64_t *free_leaves; /* stack of leaf numbers that have free slots */
 	size_t free_count, free_size;
@@ -73,9 +76,7 @@ struct table {
 	_Atomic(uint64_t) resident_bytes, dirty_bytes; /* of leaves */
 	_Atomic(uint64_t) objects, live_bytes;
 	_Atomic(uint64_t) uncounted, uncounted_end; /* slots that objects and live_bytes do not know yet (changed under store.lock; rebuild.c) */
-	struct table_redo *redo; /* after a crash, until the first checkpoint; NULL (table.lock) */
 	bool damaged; /* some page could not be read: nothing may be called free */
-	_Atomic(uint64_t) unknown; /* slots, whole leaves: of those below, leaves that are nowhere are unknown, not empty */
 	uint64_t unknown_objects, unknown_bytes; /* part of objects and live_bytes (store.lock); as the SUMS entry has them */
 	_Atomic(uint32_t) unknown_interval;      /* at whose end they were as they are */
 };
