@@ -9,26 +9,16 @@
  *                          +------(pins 0, clean)------+   evict, or free
  *
  * Only who holds LOCKED or made the extent writes to it; who has pinned it reads. */
-#include <errno.h>
 #include <sys/mman.h>
 #include <sys/param.h>
 #include <sched.h>
 
-#include "base/sanitizers.h"
 #include "store/base_internal.h"
-#include "store/mapping.h"
 #include "store/pin_slots.h"
 
-enum { SMALL_REGIONS = PS_THREAD_SANITIZER || PS_ADDRESS_SANITIZER };
-enum { REGION_SHIFT = 36, SMALL_REGION_SHIFT = 30 };
-static_assert((uint64_t)POOL_REGIONS << REGION_SHIFT <= (uint64_t)PAGE << 32, "a slot names a page by 32 bits (pin_slots.h)");
 enum {
 	FRAME_MAX = 8 * PAGE, /* that small objects share */
-	HUGE_PAGES = HUGE_BLOCK / PAGE,
-	STATES_PAGES = 128, /* file pages whose verified bits are one page of memory */
 	STATES_BYTES = STATES_PAGES * 40,
-	EXTEND_STEP = 64 << 20,
-	CLEAR_MAX = 1 << 20,
 	POPULATE_FROM = 4 * PAGE,
 	AHEAD_SHARE = 4
 };
@@ -38,18 +28,12 @@ static struct pool_region *region_of(struct pool *pool, uint64_t place)
 	return &pool->regions[place >> pool->region_shift];
 }
 
-static void set_region_size(struct pool *pool, unsigned shift)
-{
-	pool->region_shift = shift;
-	pool->region_mask = ((uint64_t)1 << shift) - 1;
-}
-
 int pool_init(struct pool *pool, struct store *s)
 {
 	pool->store = s;
 	for (size_t i = 0; i < sizeof(pool->frame_mask) / sizeof(pool->frame_mask[0]); i++)
 		pool->frame_mask[i] = ~(uint64_t)(PAGE - 1);
-	set_region_size(pool, SMALL_REGIONS ? SMALL_REGION_SHIFT : REGION_SHIFT);
+	pool_regions_init(pool);
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->unlocked, NULL);
 	spare_frames_init(&pool->spare);
@@ -58,47 +42,12 @@ int pool_init(struct pool *pool, struct store *s)
 	return pool->regions ? PS_OK : ps_fail(PS_ENOMEM, "%s: no memory for the buffer manager", s->path);
 }
 
-static size_t region_bytes(const struct pool *pool)
-{
-	size_t pages = (size_t)1 << (pool->region_shift - 12);
-	return HUGE_BLOCK + pages * PAGE + pages * 8 + pages * 32 + pages / STATES_PAGES / 8 +
-	       pages / HUGE_PAGES;
-}
-
-/* Zeros again. A page given to the kernel and touched anew costs a fault: cheap for many, dear for the few of a small store. */
-static bool clear_pages(void *range, size_t used, size_t bytes)
-{
-	used = (used + PAGE - 1) & ~(size_t)(PAGE - 1);
-	if (used > CLEAR_MAX)
-		used = 0;
-	memset(range, 0, used);
-	return !madvise((uint8_t *)range + used, bytes - used, MADV_DONTNEED);
-}
-
-/* The region of a store of one step is kept for the next open, as map_region and the first step left it. */
-static void unmap_region(struct pool *pool, const struct pool_region *r)
-{
-	enum { PAGES = EXTEND_STEP / PAGE };
-	memset((void *)r->counted, 0, PAGES / STATES_PAGES / 8);
-	size_t used = MIN(pool->store->space.file_bytes, (uint64_t)EXTEND_STEP) / PAGE;
-	if (used >= HUGE_PAGES)
-		memset((void *)r->joined, 0, PAGES / HUGE_PAGES);
-	bool keep = pool->region_shift == REGION_SHIFT && pool->mapped == EXTEND_STEP &&
-		    clear_pages(r->frames, used * PAGE, EXTEND_STEP) && clear_pages((void *)r->states, used * 8, PAGES * 8) &&
-		    clear_pages((void *)r->verified, used * 32, PAGES * 32);
-	if (keep)
-		mapping_give(MAPPING_FRAMES, r->mapping, region_bytes(pool));
-	else
-		munmap(r->mapping, region_bytes(pool));
-}
-
 void pool_done(struct pool *pool)
 {
 	struct store *s = pool->store;
 	if (!s)
 		return;
-	for (int i = 0; pool->regions && i < POOL_REGIONS && pool->regions[i].mapping; i++)
-		unmap_region(pool, &pool->regions[i]);
+	pool_regions_done(pool);
 	ps_memory_free(&s->memory, pool->regions, POOL_REGIONS * sizeof(*pool->regions));
 	ps_memory_free(&s->memory, pool->ring, pool->ring_size * sizeof(*pool->ring));
 	ps_memory_free(&s->memory, pool->dirty, pool->dirty_size * sizeof(*pool->dirty));
@@ -106,77 +55,6 @@ void pool_done(struct pool *pool)
 	pin_slots_done(pool);
 	pthread_mutex_destroy(&pool->lock);
 	pthread_cond_destroy(&pool->unlocked);
-}
-
-static uint8_t *reserve_region(const struct pool *pool)
-{
-	return mmap(NULL, region_bytes(pool), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-}
-
-static void set_region(const struct pool *pool, struct pool_region *r, uint8_t *mapping)
-{
-	size_t pages = (size_t)1 << (pool->region_shift - 12);
-	r->mapping = mapping;
-	r->frames = huge_align(mapping);
-	r->states = (_Atomic(uint64_t) *)(void *)(r->frames + pages * PAGE);
-	r->verified = (_Atomic(uint64_t) *)(void *)(r->frames + pages * (PAGE + 8));
-	r->counted = (_Atomic(uint64_t) *)(void *)(r->frames + pages * (PAGE + 40));
-	r->joined = (_Atomic(uint8_t) *)(void *)(r->frames + pages * (PAGE + 40) + pages / STATES_PAGES / 8);
-}
-
-/* One mapping: frames, states, verified bits. All of it is only address space until it is touched. */
-static int map_region(struct pool *pool, size_t index)
-{
-	uint8_t *mapping = reserve_region(pool);
-	if (mapping == MAP_FAILED && index == 0 && pool->region_shift > SMALL_REGION_SHIFT) {
-		/* Under valgrind, or with little address space allowed. */
-		set_region_size(pool, SMALL_REGION_SHIFT);
-		mapping = reserve_region(pool);
-	}
-	size_t pages = (size_t)1 << (pool->region_shift - 12);
-	if (mapping == MAP_FAILED)
-		return ps_fail_errno(ENOMEM, "%s: no address space for offset %llu", pool->store->path,
-		                     (unsigned long long)index << pool->region_shift);
-	uint8_t *states = huge_align(mapping) + pages * PAGE;
-	if (mprotect(states, (size_t)(mapping + region_bytes(pool) - states), PROT_READ | PROT_WRITE) ||
-	    madvise(mapping, region_bytes(pool), MADV_DONTFORK)) {
-		munmap(mapping, region_bytes(pool));
-		return ps_fail_errno(ENOMEM, "%s: no memory for page states", pool->store->path);
-	}
-	set_region(pool, &pool->regions[index], mapping);
-	return PS_OK;
-}
-
-static void take_kept_region(struct pool *pool)
-{
-	uint8_t *mapping = pool->region_shift == REGION_SHIFT ? mapping_take(MAPPING_FRAMES) : NULL;
-	if (!mapping)
-		return;
-	set_region(pool, &pool->regions[0], mapping);
-	pool->mapped = EXTEND_STEP;
-}
-
-int pool_extend(struct pool *pool, uint64_t end)
-{
-	if (!pool->mapped && end)
-		take_kept_region(pool);
-	while (pool->mapped < end) {
-		size_t index = (size_t)(pool->mapped >> pool->region_shift);
-		if (index >= POOL_REGIONS)
-			return ps_fail(PS_ENOSPC, "%s: the file would be larger than %llu bytes", pool->store->path,
-				       ((unsigned long long)pool->region_mask + 1) * POOL_REGIONS);
-		int err = pool->regions[index].mapping ? PS_OK : map_region(pool, index);
-		if (err)
-			return err;
-		uint64_t region = pool->region_mask + 1;
-		uint64_t within = pool->mapped & (region - 1);
-		uint64_t step = MIN(MAX((uint64_t)EXTEND_STEP, end - pool->mapped), region - within);
-		step = (step + EXTEND_STEP - 1) & ~(uint64_t)(EXTEND_STEP - 1);
-		if (mprotect(pool->regions[index].frames + within, step, PROT_READ | PROT_WRITE))
-			return ps_fail_errno(ENOMEM, "%s: no memory for frames", pool->store->path);
-		pool->mapped += step;
-	}
-	return PS_OK;
 }
 
 /* ---- memory of frames ------------------------------------------------------------------------------------------ */

@@ -50,6 +50,7 @@ struct pool_region {
 	void *mapping;
 };
 enum { POOL_REGIONS = 256 }; /* 16 TiB in regions of 64 GiB: ext4's largest file */
+enum { STATES_PAGES = 128 }; /* file pages whose verified bits are one page of memory */
 /* Once may not be enough to split a block: a page of it that is just being written keeps it whole. */
 enum { POOL_SPLIT_TRIES = 8 };
 
@@ -59,6 +60,8 @@ struct pool {
 	unsigned region_shift;
 	uint64_t region_mask; /* within a region */
 	_Atomic(uint64_t) mapped; /* file bytes that have frames' address space, from 0; grows under store.lock */
+	uint64_t reach; /* the longest that the file has been (guarded as mapped is): no frame and no state
+	                   lies behind it */
 	uint64_t frame_mask[256]; /* of a class: what all places of a frame have in common */
 	_Atomic(uint64_t) removals; /* of frames whose entries stay as they are: moves on before the first byte goes */
 	uint64_t apart[7];          /* each copy looks at it: not on the line of what changes all the time */
@@ -81,6 +84,9 @@ struct pool {
 
 int pool_init(struct pool *pool, struct store *store);
 void pool_done(struct pool *pool);
+/* pool_regions.c */
+void pool_regions_init(struct pool *pool);
+void pool_regions_done(struct pool *pool);
 /* Makes address space for file bytes below `end`. Under store.lock or before the store is shared. */
 int pool_extend(struct pool *pool, uint64_t end);
 static inline size_t pool_page(const struct pool *pool, uint64_t place)

@@ -45,6 +45,16 @@ static void node_free(struct table *t, struct table_node *n)
 	ps_memory_free(&t->store->memory, n, sizeof(*n));
 }
 
+/* Zeros again, as pool_regions.c has it for frames. */
+static bool clear_entries(const struct table *t, const struct group_chunk *chunk)
+{
+	enum { LEAVES_MOST = 16 };
+	if (t->leaves_end > LEAVES_MOST)
+		return !madvise(chunk->mapping, CHUNK_ENTRY_BYTES, MADV_DONTNEED);
+	memset((void *)chunk->entries, 0, t->leaves_end * PAGE);
+	return true;
+}
+
 void table_done(struct table *t)
 {
 	if (!t->store)
@@ -56,7 +66,7 @@ void table_done(struct table *t)
 		struct group_chunk *chunk = atomic_load(&t->chunks[i]);
 		if (!chunk)
 			continue;
-		if (i == 0 && !madvise(chunk->mapping, CHUNK_ENTRY_BYTES, MADV_DONTNEED))
+		if (i == 0 && clear_entries(t, chunk))
 			mapping_give(MAPPING_ENTRIES, chunk->mapping, CHUNK_ENTRY_BYTES);
 		else
 			munmap(chunk->mapping, CHUNK_ENTRY_BYTES);
@@ -325,6 +335,7 @@ static void populate_ahead(const struct table_node *g, unsigned leaf)
 static void make_resident(struct table *t, struct table_node *g, unsigned leaf)
 {
 	table_redo_apply(t, g, leaf);
+	t->leaves_end = MAX(t->leaves_end, g->number * FANOUT + leaf + 1);
 	if ((atomic_fetch_add(&t->resident_bytes, PAGE) + PAGE) % HUGE_BLOCK == 0)
 		store_wants_join(t->store);
 	atomic_fetch_or_explicit(&g->leaf[leaf].state, LEAF_RESIDENT | LEAF_USED, memory_order_release);

@@ -74,6 +74,7 @@ struct table {
 	_Atomic(uint64_t) evictions;
 	uint64_t join_hand, evictions_seen; /* of the thread that calls store_join */
 	_Atomic(uint64_t) resident_bytes, dirty_bytes; /* of leaves */
+	uint64_t leaves_end; /* behind the last leaf that was in memory (table.lock) */
 	_Atomic(uint64_t) objects, live_bytes;
 	_Atomic(uint64_t) uncounted, uncounted_end; /* slots that objects and live_bytes do not know yet (changed under store.lock; rebuild.c) */
 	bool damaged; /* some page could not be read: nothing may be called free */

@@ -123,10 +123,62 @@ static void states_of_pages_count_in_the_budget(void **state)
 	free(data);
 }
 
+/* Objects of any size come, are replaced and go; with little memory, so that frames leave it as well. */
+static int change_one(ps_storer *s, ps_id *id, uint32_t *random)
+{
+	static const size_t sizes[] = {1, 60, 700, 4000, 4096, 30000, 65536, 200000};
+	static uint8_t data[200000];
+	size_t size = sizes[(*random = *random * 1664525 + 1013904223) >> 29], len;
+	memset(data, 0x5a, sizeof(data));
+	if (*id == PS_ID_NONE)
+		return ps_put(s, data, size, id);
+	switch (*random >> 16 & 3) {
+	case 0: {
+		int err = ps_delete(s, *id);
+		*id = PS_ID_NONE;
+		return err;
+	}
+	case 1: {
+		int err = ps_get(s, *id, data, sizeof(data), &len);
+		return err;
+	}
+	default:
+		return ps_replace(s, *id, data, size);
+	}
+}
+
+/* kept_zeros.c looks at what each close leaves: after stores that grow to a few megabytes, and past what is
+ * kept in memory. */
+static void what_a_store_leaves_to_the_next_is_zeros(void **state)
+{
+	enum { STORES = 6, OPENS = 5, CHANGES = 60, IDS = 24 };
+	struct ps_base_options o = options;
+	uint32_t random = 1;
+	(void)state;
+	o.durability = PS_RELAXED;
+	for (int store = 0; store < STORES; store++) {
+		ps_id ids[IDS] = {PS_ID_NONE};
+		char path[32];
+		make_path(path);
+		o.memory_budget = store % 2 ? 0 : 2 << 20;
+		for (int open = 0; open < OPENS; open++) {
+			ps_storer *s;
+			assert_int_equal(ps_base_open(path, &o, &s), PS_OK);
+			for (int i = 0; i < CHANGES; i++)
+				assert_int_equal(
+				    change_one(s, &ids[(random >> 8) % (store < 2 ? 4 : IDS)], &random),
+				    PS_OK);
+			assert_int_equal(ps_close(s), PS_OK);
+		}
+		unlink(path);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_store_sees_nothing_of_the_one_before),
+	    cmocka_unit_test(what_a_store_leaves_to_the_next_is_zeros),
 	    cmocka_unit_test(a_forked_child_opens_stores_of_its_own),
 	    cmocka_unit_test(states_of_pages_count_in_the_budget),
 	};
