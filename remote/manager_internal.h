@@ -18,7 +18,7 @@
 #include "remote/state.h"
 #include "remote/workers.h"
 
-enum { PS_MODES = 3, PS_NETWORK_ID = 16, PS_SHOW_MS = 50 };
+enum { PS_MODES = 3, PS_NETWORK_ID = 16, PS_SHOW_MS = 50, PS_BUSY_CHAINS = 512 };
 
 /* What tests put in place of the world. All zero: nothing. */
 struct ps_remote_seams {
@@ -33,9 +33,11 @@ struct ps_remote_seams {
 };
 
 struct ps_busy_key {
-	struct ps_busy_key *next;
+	struct ps_busy_key *next; /* of its chain */
+	uint64_t hash;
 	const char *key;
-	bool brief; /* for the moment of a commit: others wait for it */
+	const void *owner; /* of several; may be NULL */
+	bool brief;        /* for the moment of a commit: others wait for it */
 };
 
 struct sync_head;
@@ -62,7 +64,7 @@ struct ps_remote {
 	uint32_t payloads[PS_MODES];  /* of a pad, on this network */
 
 	pthread_mutex_t lock; /* guards all below */
-	struct ps_busy_key *busy;
+	struct ps_busy_key *busy[PS_BUSY_CHAINS];
 	pthread_cond_t brief_ended;
 	bool syncing;                 /* a call has what is kept of heads to itself */
 	bool runs_clean;              /* its: the index has no run that no head lists */
@@ -160,14 +162,22 @@ int ps_sync_drop_left(ps_remote *r) __attribute__((warn_unused_result));
 /* What the index remembers of heads, into r. */
 int ps_sync_remember(ps_remote *r) __attribute__((warn_unused_result));
 
-/* ---- operations (operation.c) ---- */
+/* ---- keys in use (busy_keys.c) ---- */
 
-/* A key for the moment of a commit, by the sync: false, if a call has it. It is in the list until it is given
- * back. */
-bool ps_busy_take_brief(ps_remote *r, struct ps_busy_key *busy) __attribute__((warn_unused_result));
+enum ps_busy_taken { PS_BUSY_REFUSED, PS_BUSY_TAKEN, PS_BUSY_HAD };
+/* A key for the moment of a commit, by the sync. Refused: a call has it, or another owner; had: its owner has
+ * it already, and nothing is done. What was taken stays in the table until it is given back. */
+enum ps_busy_taken ps_busy_take_brief(ps_remote *r, struct ps_busy_key *busy)
+    __attribute__((warn_unused_result));
 /* The same, as soon as nobody has it; for what is never taken for longer. */
 void ps_busy_wait_brief(ps_remote *r, struct ps_busy_key *busy);
 void ps_busy_give_back(ps_remote *r, struct ps_busy_key *busy);
+/* Under ps_remote.lock. Waits while the key is taken for a moment: whether somebody has it for longer. */
+bool busy_await_locked(ps_remote *r, const char *key) __attribute__((warn_unused_result));
+void busy_add_locked(ps_remote *r, struct ps_busy_key *busy);
+void busy_remove_locked(ps_remote *r, const struct ps_busy_key *busy);
+
+/* ---- operations (operation.c) ---- */
 
 struct ps_operation {
 	ps_remote *r;

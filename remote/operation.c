@@ -5,75 +5,17 @@
 #include "base/fail.h"
 #include "remote/manager_internal.h"
 
-/* ---- keys in use ---- */
-
-static const struct ps_busy_key *find_busy_locked(const ps_remote *r, const char *key)
-{
-	const struct ps_busy_key *busy = r->busy;
-	while (busy && strcmp(busy->key, key) != 0)
-		busy = busy->next;
-	return busy;
-}
-
-static bool is_busy_locked(ps_remote *r, const char *key)
-{
-	const struct ps_busy_key *busy;
-	while ((busy = find_busy_locked(r, key)) && busy->brief)
-		pthread_cond_wait(&r->brief_ended, &r->lock);
-	return busy;
-}
-
-static void forget_busy_locked(ps_remote *r, const struct ps_busy_key *busy)
-{
-	struct ps_busy_key **at = &r->busy;
-	while (*at && *at != busy)
-		at = &(*at)->next;
-	if (*at)
-		*at = busy->next;
-}
-
-bool ps_busy_take_brief(ps_remote *r, struct ps_busy_key *busy)
-{
-	pthread_mutex_lock(&r->lock);
-	bool taken = find_busy_locked(r, busy->key);
-	if (!taken) {
-		busy->brief = true;
-		busy->next = r->busy;
-		r->busy = busy;
-	}
-	pthread_mutex_unlock(&r->lock);
-	return !taken;
-}
-
-void ps_busy_wait_brief(ps_remote *r, struct ps_busy_key *busy)
-{
-	pthread_mutex_lock(&r->lock);
-	(void)is_busy_locked(r, busy->key);
-	busy->brief = true;
-	busy->next = r->busy;
-	r->busy = busy;
-	pthread_mutex_unlock(&r->lock);
-}
-
-void ps_busy_give_back(ps_remote *r, struct ps_busy_key *busy)
-{
-	pthread_mutex_lock(&r->lock);
-	forget_busy_locked(r, busy);
-	pthread_cond_broadcast(&r->brief_ended);
-	pthread_mutex_unlock(&r->lock);
-}
-
 static int enter(struct ps_operation *op, const char *key)
 {
 	ps_remote *r = op->r;
 	int err = PS_OK;
 	pthread_mutex_lock(&r->lock);
-	if (op->locks && is_busy_locked(r, key)) {
+	if (op->locks && busy_await_locked(r, key)) {
 		err = ps_fail(PS_EBUSY, "another call is changing \"%.64s\"", key);
 	} else {
 		if (op->locks) {
-			op->busy = (struct ps_busy_key){r->busy, key, false};
-			r->busy = &op->busy;
+			op->busy = (struct ps_busy_key){.key = key};
+			busy_add_locked(r, &op->busy);
 		}
 		r->operations++;
 		r->readers += op->reads;
@@ -87,7 +29,7 @@ static void leave(struct ps_operation *op)
 	ps_remote *r = op->r;
 	pthread_mutex_lock(&r->lock);
 	if (op->locks)
-		forget_busy_locked(r, &op->busy);
+		busy_remove_locked(r, &op->busy);
 	r->operations--;
 	r->readers -= op->reads;
 	pthread_mutex_unlock(&r->lock);

@@ -13,16 +13,12 @@ bool sync_keys_take(struct ps_sync *s, struct sync_keys *keys, const char *name)
 {
 	if (keys->count == keys->capacity)
 		return false;
-	for (size_t i = 0; i < keys->count; i++)
-		if (strcmp(keys->all[i].name, name) == 0)
-			return true;
 	struct sync_key *key = &keys->all[keys->count];
 	memcpy(key->name, name, strlen(name) + 1);
-	key->busy.key = key->name;
-	if (!ps_busy_take_brief(s->r, &key->busy))
-		return false;
-	keys->count++;
-	return true;
+	key->busy = (struct ps_busy_key){.key = key->name, .owner = keys};
+	enum ps_busy_taken taken = ps_busy_take_brief(s->r, &key->busy);
+	keys->count += taken == PS_BUSY_TAKEN;
+	return taken != PS_BUSY_REFUSED;
 }
 
 void sync_keys_give_back(struct ps_sync *s, struct sync_keys *keys)

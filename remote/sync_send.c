@@ -237,7 +237,7 @@ struct changed {
 static bool is_idle(struct ps_sync *s, const char *name)
 {
 	struct ps_busy_key busy = {.key = name};
-	bool idle = ps_busy_take_brief(s->r, &busy);
+	bool idle = ps_busy_take_brief(s->r, &busy) == PS_BUSY_TAKEN;
 	if (idle)
 		ps_busy_give_back(s->r, &busy);
 	return idle;

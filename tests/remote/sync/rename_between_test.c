@@ -38,8 +38,9 @@ static bool is_busy(ps_remote *r, const char *key)
 {
 	bool busy = false;
 	pthread_mutex_lock(&r->lock);
-	for (const struct ps_busy_key *b = r->busy; b && !busy; b = b->next)
-		busy = strcmp(b->key, key) == 0;
+	for (unsigned i = 0; i < PS_BUSY_CHAINS; i++)
+		for (const struct ps_busy_key *b = r->busy[i]; b && !busy; b = b->next)
+			busy = strcmp(b->key, key) == 0;
 	pthread_mutex_unlock(&r->lock);
 	return busy;
 }
