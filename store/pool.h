@@ -60,8 +60,6 @@ struct pool {
 	unsigned region_shift;
 	uint64_t region_mask; /* within a region */
 	_Atomic(uint64_t) mapped; /* file bytes that have frames' address space, from 0; grows under store.lock */
-	uint64_t reach; /* the longest that the file has been (guarded as mapped is): no frame and no state
-	                   lies behind it */
 	uint64_t frame_mask[256]; /* of a class: what all places of a frame have in common */
 	_Atomic(uint64_t) removals; /* of frames whose entries stay as they are: moves on before the first byte goes */
 	uint64_t apart[7];          /* each copy looks at it: not on the line of what changes all the time */
@@ -77,6 +75,7 @@ struct pool {
 	size_t ring_size, ring_head, ring_count;
 	uint64_t *dirty; /* first pages of dirty extents (guarded by store.lock) */
 	size_t dirty_count, dirty_size;
+	uint64_t reach; /* the longest that the file has been (guarded as mapped is): no frame or state lies behind it */
 	struct spare_frames spare;
 	_Atomic(uint64_t) given_back;        /* how often frames' memory went back to the kernel */
 	uint64_t join_hand, given_back_seen; /* of the thread that calls store_join */
