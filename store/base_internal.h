@@ -233,7 +233,9 @@ enum { COMMIT_CHANGED = 100 }; /* an expected entry was another: prepare again *
 /* All or nothing. PS_OK, an error, or COMMIT_CHANGED with *which. */
 int commit_changes(struct store *s, struct change *changes, size_t n, enum ps_durability durability, size_t *which);
 int store_take_id(struct store *s, ps_id *id);
-void store_return_id(struct store *s, ps_id id);
+/* Up to n of them, one at least. */
+int store_take_ids(struct store *s, ps_id *ids, size_t n, size_t *taken);
+void store_return_ids(struct store *s, const ps_id *ids, size_t n);
 void change_make_free(struct store *s, struct change *c);
 /* The change becomes: the object as `base` has it, of new_size bytes, with data at off. `bytes`: contents of a base that has
  * no place yet. Under a hold of the slot. */

@@ -14,6 +14,7 @@ enum {
 	FIRST_COUNT = 16,
 	FIRST_MOST = 1024,
 	FIRST_SHARE = 256, /* of the budget */
+	IDS_MOST = 32,
 };
 
 struct arena {
@@ -49,6 +50,8 @@ struct base_batch {
 	uint64_t small_bytes;  /* of small ones in changes from `packed` on */
 	size_t packed;         /* changes below it had their chance to be packed */
 	struct write_set writes; /* of all its changes */
+	ps_id ids[IDS_MOST];     /* for its next puts; those below ids_used have one */
+	size_t ids_taken, ids_used;
 };
 static_assert(sizeof(struct base_batch) <= PS_SESSION_SIZE, "batch fits a session");
 
@@ -174,15 +177,9 @@ static int grow(struct base_batch *b)
 	return PS_OK;
 }
 
-static void begin_change(struct base_batch *b, struct change *c, enum change_kind kind, ps_id id)
-{
-	change_init(c, kind, id);
-	c->set = &b->writes;
-}
-
 static struct change *append(struct base_batch *b, enum change_kind kind, ps_id id)
 {
-	begin_change(b, &b->changes[b->count], kind, id);
+	change_init_in(&b->changes[b->count], kind, id, &b->writes);
 	b->ops[b->count] = (struct op){0};
 	return &b->changes[b->count++];
 }
@@ -208,7 +205,7 @@ static bool redirect(struct store *s, struct change *c)
 	const struct change was = *c;
 	if (c->nbytes < PAGE || c->placed || c->copy || entry_kind(&c->entry) != ENTRY_DATA)
 		return true;
-	c->direct_from = PAGE - 1;
+	c->direct_pages = true;
 	if (change_contents(s, c, was.bytes, was.nbytes) == PS_OK)
 		return true;
 	change_undo(s, c);
@@ -241,7 +238,7 @@ static int write_contents(struct base_batch *b, struct change *c, const void *da
 	budget_enter(s);
 	if (is_to_be_large(b))
 		become_large(b);
-	c->direct_from = b->large ? PAGE - 1 : 0;
+	c->direct_pages = b->large;
 	int err = change_contents(s, c, data, len);
 	/* Frames and buffers that this batch still writes from may be all that is in the way of more memory. */
 	if (err == PS_ENOMEM) {
@@ -277,19 +274,29 @@ static int set_contents(struct base_batch *b, struct change *c, const void *data
 	return PS_OK;
 }
 
+/* No more than it has changes: a batch of a few takes few that it does not need. */
+static int take_ids(struct base_batch *b)
+{
+	size_t n = MAX(MIN(b->count, (size_t)IDS_MOST), (size_t)1);
+	b->ids_taken = b->ids_used = 0;
+	int err = store_take_ids(store_of_batch(b), b->ids, n, &b->ids_taken);
+	if (err == PS_ENOMEM) {
+		(void)staging_wait(store_of_batch(b), &b->writes);
+		err = store_take_ids(store_of_batch(b), b->ids, n, &b->ids_taken);
+	}
+	return err;
+}
+
 static int new_change(struct base_batch *b, struct change **c, ps_id *made)
 {
 	int err = grow(b);
+	if (!err && b->ids_used == b->ids_taken)
+		err = take_ids(b);
 	if (err)
 		return err;
-	err = store_take_id(store_of_batch(b), made);
-	if (err == PS_ENOMEM) {
-		(void)staging_wait(store_of_batch(b), &b->writes);
-		err = store_take_id(store_of_batch(b), made);
-	}
-	if (!err)
-		*c = append(b, CHANGE_NEW, *made);
-	return err;
+	*made = b->ids[b->ids_used++];
+	*c = append(b, CHANGE_NEW, *made);
+	return PS_OK;
 }
 
 /* The caller never heard of the id. */
@@ -299,7 +306,7 @@ static int drop_last(struct base_batch *b, int err)
 	struct change *c = &b->changes[--b->count];
 	change_undo(s, c);
 	change_done(s, c);
-	store_return_id(s, c->id);
+	store_return_ids(s, &c->id, 1);
 	return err;
 }
 
@@ -347,7 +354,8 @@ static int reset_change(struct base_batch *b, ps_id id, struct change **c)
 	change_undo(s, *c);
 	change_done(s, *c);
 	enum change_kind was = (*c)->kind;
-	begin_change(b, *c, was == CHANGE_NEW || was == CHANGE_UNUSED ? CHANGE_NEW : CHANGE_SET, id);
+	change_init_in(*c, was == CHANGE_NEW || was == CHANGE_UNUSED ? CHANGE_NEW : CHANGE_SET, id,
+	               &b->writes);
 	*op_of(b, *c) = (struct op){0};
 	return PS_OK;
 }
@@ -434,7 +442,7 @@ static int resolve(struct base_batch *b, struct change *c)
 	const struct delta *d = op_of(b, c)->first;
 	change_undo(s, c);
 	change_done(s, c);
-	begin_change(b, c, CHANGE_SET, c->id);
+	change_init_in(c, CHANGE_SET, c->id, &b->writes);
 	/* What the change has so far names places of the live object, which may move, leave or end meanwhile. */
 	space_hold(&s->space, id_slot(c->id));
 	int err = start_from_live(s, c, d);
@@ -518,6 +526,7 @@ static void end_batch(struct base_batch *b)
 	}
 	for (size_t i = 0; i < b->count; i++)
 		change_done(s, &b->changes[i]);
+	store_return_ids(s, b->ids + b->ids_used, b->ids_taken - b->ids_used);
 	atomic_store_explicit(&s->batch_count, (uint32_t)b->count, memory_order_relaxed);
 	ps_memory_free(&s->memory, b->changes, b->size * sizeof(*b->changes));
 	ps_memory_free(&s->memory, b->ops, b->size * sizeof(*b->ops));

@@ -5,9 +5,16 @@
 
 void change_init(struct change *c, enum change_kind kind, ps_id id)
 {
-	memset(c, 0, sizeof(*c));
+	change_init_in(c, kind, id, NULL);
+	c->own = (struct write_set){0};
+}
+
+void change_init_in(struct change *c, enum change_kind kind, ps_id id, struct write_set *set)
+{
+	memset(c, 0, offsetof(struct change, expected));
 	c->kind = kind;
 	c->id = id;
+	c->set = set;
 }
 
 int extent_list_add(struct store *s, struct extent_list *list, struct ps_extent extent)
@@ -18,7 +25,7 @@ int extent_list_add(struct store *s, struct extent_list *list, struct ps_extent 
 		return PS_OK;
 	}
 	if (list->count >= list->size) {
-		size_t size = list->count * 2;
+		uint32_t size = list->count * 2;
 		struct ps_extent *more = ps_memory_resize(&s->memory, list->more, list->size * sizeof(*more), size * sizeof(*more));
 		if (!more)
 			return ps_fail(PS_ENOMEM, "%s: no memory for a list of extents", s->path);
@@ -33,19 +40,23 @@ int extent_list_add(struct store *s, struct extent_list *list, struct ps_extent 
 
 void extent_list_free(struct store *s, struct extent_list *list)
 {
-	ps_memory_free(&s->memory, list->more, list->size * sizeof(*list->more));
-	*list = (struct extent_list){0};
+	if (list->more)
+		ps_memory_free(&s->memory, list->more, list->size * sizeof(*list->more));
+	list->more = NULL;
+	list->count = list->size = 0;
 }
 
 void change_done(struct store *s, struct change *c)
 {
 	extent_list_free(s, &c->taken);
 	extent_list_free(s, &c->given);
-	ps_memory_free(&s->memory, c->fresh, c->fresh_size * sizeof(*c->fresh));
-	ps_memory_free(&s->memory, c->copy, c->copy_size);
+	if (c->fresh)
+		ps_memory_free(&s->memory, c->fresh, c->fresh_size * sizeof(*c->fresh));
+	if (c->copy)
+		ps_memory_free(&s->memory, c->copy, c->copy_size);
 	c->fresh = NULL;
 	c->copy = NULL;
-	c->fresh_size = c->fresh_count = c->copy_size = 0;
+	c->fresh_count = 0;
 }
 
 /* ---- what it took ------------------------------------------------------------------------------------------------------- */
@@ -145,7 +156,7 @@ static int contents_blob(struct store *s, struct change *c, const void *data, ui
 {
 	uint64_t seed = seed_contents(c->id);
 	struct map_chunk out;
-	if (len <= (c->direct_from ? c->direct_from : s->inline_max)) {
+	if (len <= (c->direct_pages ? PAGE - 1 : s->inline_max)) {
 		c->entry = entry_make(ENTRY_DATA, 0, len, blob_checksum(seed, data, len), 0, id_generation(c->id));
 		c->bytes = data;
 		c->nbytes = (uint32_t)len;
@@ -298,7 +309,7 @@ int change_write_over(struct store *s, struct change *c, uint64_t off, const voi
 		err = change_range(s, &next, &c->entry, c->bytes, size, off, data, len);
 	if (!err)
 		err = change_wait(s, &next);
-	size_t own = next.taken.count;
+	uint32_t own = next.taken.count;
 	if (!err)
 		err = inherit(s, &next, c);
 	if (err) {

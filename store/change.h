@@ -2,6 +2,8 @@
 #ifndef PS_STORE_CHANGE_H
 #define PS_STORE_CHANGE_H
 
+#include <stddef.h>
+
 #include "allocator/allocator.h"
 #include "store/entry.h"
 #include "store/staging.h"
@@ -14,7 +16,7 @@ struct map_chunk {
 
 struct extent_list {
 	struct ps_extent *more; /* all of them, once `first` is full */
-	size_t count, size;
+	uint32_t count, size;
 	struct ps_extent first[2]; /* most commits need no more */
 };
 static inline const struct ps_extent *extent_list_items(const struct extent_list *list)
@@ -31,41 +33,50 @@ enum change_kind {
 	CHANGE_SUMS,    /* behind those: what is unknown without them */
 };
 
-/* One operation on its way into a commit. */
+/* One operation on its way into a commit. A load has a thousand of them at once, and each commit goes through
+ * them several times: what a small put needs stands in the first three lines of 64 bytes, and nobody writes
+ * or reads the others for it. */
 struct change {
-	enum change_kind kind;
 	ps_id id;
+	enum change_kind kind;
+	uint32_t nbytes;
+	const uint8_t *bytes;     /* inline contents, or NULL */
+	struct write_set *set;    /* of all changes of the commit; NULL: `own` */
 	struct entry entry;       /* to be; the place of inline bytes is filled in at commit */
-	struct entry expected;    /* has_expected: the commit is prepared again if the entry is another by then */
+
 	bool has_expected;
 	bool placed, pinned;      /* inline bytes have a place; its page is pinned */
 	bool empty_page;          /* nothing else lies in it */
 	bool in_reserve;          /* the place was the object's own reserved one */
-	const uint8_t *bytes;     /* inline contents, or NULL */
-	uint32_t nbytes;
-	struct disk_fresh *fresh; /* extents written outside the log */
-	uint32_t fresh_count;
-	size_t fresh_size;
-	uint8_t *copy;            /* of inline contents that the caller does not keep */
-	uint32_t copy_size;
-	struct write_set *set;    /* of all changes of the commit; NULL: `own` */
-	struct write_set own;
-	uint32_t direct_from;     /* contents above this are written outside the log; 0: the store's limit */
+	bool direct_pages;        /* contents of a page and more are written outside the log */
 	bool keep;                /* contents are written from frames, where they stay: the old ones were in memory */
 	bool stream;              /* never kept */
 	bool packed;              /* contents lie at their place already, in a frame with others (pack.c); `bytes` are kept */
 	bool keeps_interval;      /* the entry has its interval: it changes no contents */
 	bool committed;           /* ordered: nothing is given back any more */
-	/* The entry, if a map's, has its ages counted from here: also what a later operation of the same batch makes of it, so
-	 * that what either has written is of age 0. */
+	/* The entry, if a map's, has its ages counted from births_from: also what a later operation of the
+	 * same batch makes of it, so that what either has written is of age 0. */
 	bool has_births;
-	uint32_t births_from;
+	uint32_t fresh_count;
 	struct extent_list taken; /* new extents: given back if the commit fails */
 	struct extent_list given; /* of a map that goes: given back when it is durable */
-	size_t given_own;         /* the first of these are of its own earlier contents, not of the live object */
+	struct disk_fresh *fresh; /* extents written outside the log */
+	uint8_t *copy;            /* of inline contents that the caller does not keep */
+
+	/* Of these each counts only where its sign stands above. has_expected: the commit is prepared again if the
+	 * entry is another by then; the first given_own of `given` are of its own earlier contents. */
+	struct entry expected;
+	uint32_t given_own;
+	uint32_t births_from;           /* has_births */
+	uint32_t fresh_size, copy_size; /* of `fresh` and `copy` */
+	struct write_set own;
 };
+static_assert(offsetof(struct change, expected) == 3 * 64 && sizeof(struct change) % 64 == 0,
+              "a small put has three lines");
 
 void change_init(struct change *c, enum change_kind kind, ps_id id);
+/* One of many, which write as one: `own` stays as it is. */
+void change_init_in(struct change *c, enum change_kind kind, ps_id id, struct write_set *set);
 void change_done(struct store *s, struct change *c);
 /* Gives back what a change took that was not committed. Takes store.lock. */
 void change_undo(struct store *s, struct change *c);

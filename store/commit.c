@@ -9,6 +9,7 @@
 
 enum { NEEDS_PAGE = 101, NEEDS_BUFFER, NEEDS_RING, NEEDS_SPILL };
 /* What recovery reads again after a crash in a commit's last moment: so many extents, in so many stretches of the file. */
+static const uint64_t NO_LEAF = UINT64_MAX;
 enum { FRESH_MAX = 1024, FRESH_STRETCHES = 64, FRESH_BYTES = 8 << 20 };
 
 struct commit {
@@ -26,6 +27,7 @@ struct commit {
 	struct change spill; /* where the operations stand if the ring is too small for them */
 	bool spilled;
 	uint32_t interval; /* that the spilled operations carry */
+	uint64_t prepared; /* the leaf that has all that it needs, of the last change */
 	size_t which;
 };
 
@@ -163,13 +165,21 @@ static bool may_use_reserve(const struct change *change)
 	       entry_kind(&change->entry) == ENTRY_AWAY;
 }
 
+static uint64_t leaf_of(const struct change *change)
+{
+	return id_slot(change->id) / FANOUT;
+}
+
 static int prepare_change(struct commit *c, struct change *change)
 {
 	int err = change->keeps_interval ? PS_OK : store_not_restored(c->s);
 	if (!err)
 		err = validate(c, change);
-	if (!err)
+	/* store.lock is held all the while: the leaf is as the change before left it. */
+	if (!err && leaf_of(change) != c->prepared) {
 		err = table_prepare(&c->s->table, id_slot(change->id), may_use_reserve(change));
+		c->prepared = leaf_of(change);
+	}
 	return err ? err : place_inline(c, change);
 }
 
@@ -177,6 +187,7 @@ static int prepare_all(struct commit *c)
 {
 	struct store *s = c->s;
 	size_t items = c->spill.taken.count;
+	c->prepared = NO_LEAF;
 	for (c->which = 0; c->which < c->n; c->which++) {
 		int err = prepare_change(c, &c->changes[c->which]);
 		if (err)
@@ -286,11 +297,25 @@ static void give_back_old(struct commit *c, const struct change *change)
 }
 
 /* What moves, leaves or comes back is not used for that. */
-static void note_use(struct store *s, const struct change *change)
+static void note_use(struct store *s, const struct change *changes, size_t i)
 {
-	bool moves = change->keeps_interval;
-	if (!moves)
-		table_touch(&s->table, id_slot(change->id));
+	bool moves = changes[i].keeps_interval;
+	bool noted = i && !changes[i - 1].keeps_interval && leaf_of(&changes[i - 1]) == leaf_of(&changes[i]);
+	if (!moves && !noted)
+		table_touch(&s->table, id_slot(changes[i].id));
+}
+
+/* Those that come one after another: of a load up to as many as a leaf has. Returns the first of another
+ * leaf. */
+static size_t set_of_leaf(struct commit *c, size_t i)
+{
+	struct table_hold hold;
+	table_hold(&c->s->table, id_slot(c->changes[i].id), &hold);
+	do
+		table_put(&hold, id_slot(c->changes[i].id), &c->changes[i].entry);
+	while (++i < c->n && leaf_of(&c->changes[i]) == hold.leaf);
+	table_release(&hold);
+	return i;
 }
 
 static void make_visible(struct commit *c)
@@ -299,8 +324,8 @@ static void make_visible(struct commit *c)
 	atomic_fetch_add(&s->commit_sequence, 1);
 	if (c->n > 1)
 		atomic_fetch_add(&s->batch_sequence, 1);
-	for (size_t i = 0; i < c->n; i++)
-		table_set(&s->table, id_slot(c->changes[i].id), &c->changes[i].entry);
+	for (size_t i = 0; i < c->n;)
+		i = set_of_leaf(c, i);
 	if (c->n > 1)
 		atomic_fetch_add(&s->batch_sequence, 1);
 	atomic_fetch_add(&s->commit_sequence, 1);
@@ -376,7 +401,7 @@ static int try_commit(struct commit *c)
 	for (size_t i = 0; i < c->n; i++) {
 		s->uncommitted_bytes -= change_taken_bytes(s, &c->changes[i]);
 		give_back_old(c, &c->changes[i]);
-		note_use(s, &c->changes[i]);
+		note_use(s, c->changes, i);
 	}
 	atomic_store_explicit(&s->wants_checkpoint, checkpoint_wanted(s), memory_order_relaxed);
 	return PS_OK;
@@ -597,31 +622,47 @@ void change_make_free(struct store *s, struct change *c)
 	c->entry = (struct entry){{0, 0, 0, id_generation(c->id) | (uint64_t)crash_bits(s) << 32}};
 }
 
-int store_take_id(struct store *s, ps_id *id)
+static int take_ids_locked(struct store *s, ps_id *ids, size_t n, size_t *taken)
 {
 	uint64_t slot;
 	uint32_t generation;
+	int err = store_begin_writing(s);
+	if (!err)
+		space_reclaim(&s->space);
+	for (*taken = 0; *taken < n && !err;) {
+		err = table_take_slot(&s->table, &slot, &generation);
+		if (!err)
+			ids[(*taken)++] = id_make(slot, generation);
+	}
+	return *taken ? PS_OK : err;
+}
+
+int store_take_ids(struct store *s, ps_id *ids, size_t n, size_t *taken)
+{
 	struct budget_patience patience = {0};
 	int err;
 	do {
 		pthread_mutex_lock(&s->lock);
-		err = store_begin_writing(s);
-		if (!err) {
-			space_reclaim(&s->space);
-			err = table_take_slot(&s->table, &slot, &generation);
-		}
+		err = take_ids_locked(s, ids, n, taken);
 		pthread_mutex_unlock(&s->lock);
 	} while (err == PS_ENOMEM && budget_relieve(s, &patience));
-	if (!err)
-		*id = id_make(slot, generation);
 	return err;
 }
 
-/* An id that nobody was told of may be given again as it is. */
-void store_return_id(struct store *s, ps_id id)
+int store_take_id(struct store *s, ps_id *id)
 {
+	size_t taken;
+	return store_take_ids(s, id, 1, &taken);
+}
+
+/* An id that nobody was told of may be given again as it is. */
+void store_return_ids(struct store *s, const ps_id *ids, size_t n)
+{
+	if (!n)
+		return;
 	pthread_mutex_lock(&s->lock);
-	table_give_slot(&s->table, id_slot(id));
+	for (size_t i = 0; i < n; i++)
+		table_give_slot(&s->table, id_slot(ids[i]));
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -74,7 +74,9 @@ static void lay(struct packing *p, struct change *c, unsigned class, uint64_t pl
 	c->nbytes = 0;
 	c->packed = true;
 	change_set_place(c, class, place);
-	memset(to + entry_size(&c->entry), 0, change_placed(p->s, c).len - entry_size(&c->entry));
+	uint64_t rest = change_placed(p->s, c).len - entry_size(&c->entry);
+	if (rest)
+		memset(to + entry_size(&c->entry), 0, rest);
 }
 
 static struct change *change_at(const struct packing *p, size_t i)

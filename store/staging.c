@@ -344,7 +344,7 @@ static int take_run(struct store *s, struct write_set *set, uint64_t bytes)
 /* Noted chunk by chunk, as it may have to be given back. */
 static int note_taken(struct store *s, struct change *c, struct ps_extent extent)
 {
-	size_t before = c->taken.count;
+	uint32_t before = c->taken.count;
 	int err = PS_OK;
 	for (uint64_t at = 0; !err && at < extent.len; at += CHUNK)
 		err = extent_list_add(
@@ -431,11 +431,12 @@ struct piece {
 
 int change_add_fresh(struct store *s, struct change *c, const struct disk_fresh *fresh)
 {
-	struct disk_fresh *more =
-	    ps_memory_grow(&s->memory, c->fresh, c->fresh_count, &c->fresh_size, sizeof(*more));
+	size_t size = c->fresh ? c->fresh_size : 0;
+	struct disk_fresh *more = ps_memory_grow(&s->memory, c->fresh, c->fresh_count, &size, sizeof(*more));
 	if (!more)
 		return ps_fail(PS_ENOMEM, "%s: no memory for a list of extents", s->path);
 	c->fresh = more;
+	c->fresh_size = (uint32_t)size;
 	c->fresh[c->fresh_count++] = *fresh;
 	return PS_OK;
 }

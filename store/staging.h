@@ -27,12 +27,13 @@ struct write_set {
 	struct staged *first, *last; /* in flight, oldest first */
 	struct staged *open;         /* being filled */
 	unsigned count;              /* in flight */
+	int error;                   /* of a write that has ended: it stays */
 	uint64_t bytes;              /* of their buffers */
 	struct ps_extent run;        /* of the file, for the next pieces; counted in uncommitted_bytes */
 	uint64_t gathered;           /* bytes so far */
-	uint64_t packed_bytes, packed_stretches; /* of packs, so far */
+	uint64_t packed_bytes;       /* of packs, so far */
+	uint32_t packed_stretches;
 	unsigned most;               /* in flight; 0: as many as may be */
-	int error;                   /* of a write that has ended: it stays */
 };
 
 /* Most that one buffer takes, and so the longest piece. */

@@ -552,39 +552,32 @@ int table_prepare(struct table *t, uint64_t slot, bool use_reserve)
 	return PS_OK;
 }
 
-/* Changed under store.lock, or with a leaf that is being read under table.lock. */
-static void count(_Atomic(uint64_t) *figure, uint64_t less, uint64_t more)
-{
-	if (less != more)
-		atomic_fetch_add_explicit(figure, more - less, memory_order_relaxed);
-}
-
 /* What was unknown is in the figures; ahead of the walk that counts it is not yet to be. */
-static void count_known(struct table *t, bool uncounted, const struct entry *e)
+static void count_known(struct table_hold *h, bool uncounted, const struct entry *e)
 {
+	struct table *t = h->table;
 	if (entry_kind(e) == ENTRY_SUMS) {
 		t->unknown_objects = e->w[1];
 		t->unknown_bytes = e->w[2];
 		t->unknown_interval = entry_interval(e);
 	} else if (uncounted && entry_lives(e)) {
-		count(&t->objects, 1, 0);
-		count(&t->live_bytes, entry_size(e), 0);
+		h->objects--;
+		h->bytes -= entry_size(e);
 	}
 }
 
-static void count_objects(struct table *t, uint64_t slot, const struct entry *old, const struct entry *e)
+static void count_objects(struct table_hold *h, uint64_t slot, const struct entry *old, const struct entry *e)
 {
-	bool uncounted = slot >= t->uncounted && slot < t->uncounted_end;
+	bool uncounted = slot >= h->table->uncounted && slot < h->table->uncounted_end;
 	if (entry_kind(old) == ENTRY_UNKNOWN || entry_kind(e) == ENTRY_SUMS) {
-		count_known(t, uncounted, e);
+		count_known(h, uncounted, e);
 		return;
 	}
 	if (uncounted)
 		return;
 	bool was = entry_lives(old), is = entry_lives(e);
-	if (was != is)
-		count(&t->objects, was, is);
-	count(&t->live_bytes, was ? entry_size(old) : 0, is ? entry_size(e) : 0);
+	h->objects += (uint64_t)is - was;
+	h->bytes += (is ? entry_size(e) : 0) - (was ? entry_size(old) : 0);
 }
 
 void table_reach(struct table *t, uint64_t slot)
@@ -593,19 +586,43 @@ void table_reach(struct table *t, uint64_t slot)
 		atomic_store(&t->slots, slot + 1);
 }
 
-void table_set(struct table *t, uint64_t slot, const struct entry *e)
+void table_hold(struct table *t, uint64_t slot, struct table_hold *h)
 {
 	struct table_node *g = table_known_group(t, slot / GROUP_SLOTS);
-	_Atomic(uint64_t) *to = g->entries + (slot % GROUP_SLOTS) * ENTRY_WORDS;
-	_Atomic(uint64_t) *state = &g->leaf[slot / FANOUT % FANOUT].state;
+	*h = (struct table_hold){
+	    .table = t, .group = g, .state = &g->leaf[slot / FANOUT % FANOUT].state, .leaf = slot / FANOUT};
+	atomic_fetch_add(h->state, LEAF_SEQ);
+}
+
+void table_put(struct table_hold *h, uint64_t slot, const struct entry *e)
+{
+	_Atomic(uint64_t) *to = h->group->entries + (slot % GROUP_SLOTS) * ENTRY_WORDS;
 	struct entry old;
-	load_entry(g, slot, &old);
-	count_objects(t, slot, &old, e);
-	atomic_fetch_add(state, LEAF_SEQ);
+	assert(slot / FANOUT == h->leaf);
+	load_entry(h->group, slot, &old);
+	count_objects(h, slot, &old, e);
 	for (int i = 0; i < ENTRY_WORDS; i++)
 		atomic_store_explicit(&to[i], e->w[i], memory_order_release);
-	atomic_fetch_add(state, LEAF_SEQ);
-	table_reach(t, slot);
+	h->last_slot = MAX(h->last_slot, slot);
+}
+
+/* Figures change under store.lock, or with a leaf that is being read under table.lock. */
+void table_release(struct table_hold *h)
+{
+	atomic_fetch_add(h->state, LEAF_SEQ);
+	if (h->objects)
+		atomic_fetch_add_explicit(&h->table->objects, h->objects, memory_order_relaxed);
+	if (h->bytes)
+		atomic_fetch_add_explicit(&h->table->live_bytes, h->bytes, memory_order_relaxed);
+	table_reach(h->table, h->last_slot);
+}
+
+void table_set(struct table *t, uint64_t slot, const struct entry *e)
+{
+	struct table_hold h;
+	table_hold(t, slot, &h);
+	table_put(&h, slot, e);
+	table_release(&h);
 }
 
 struct table_node *table_group(struct table *t, uint64_t number)

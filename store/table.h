@@ -114,6 +114,18 @@ int table_read(struct table *t, uint64_t slot, struct entry *e);
  * cannot fail after it. */
 int table_prepare(struct table *t, uint64_t slot, bool use_reserve);
 void table_set(struct table *t, uint64_t slot, const struct entry *e);
+/* The same for many entries of one leaf: who reads any of them waits from table_hold to table_release, and
+ * the figures are counted once. */
+struct table_hold {
+	struct table *table;
+	struct table_node *group;
+	_Atomic(uint64_t) *state;
+	uint64_t leaf, last_slot;
+	uint64_t objects, bytes; /* how many more there are */
+};
+void table_hold(struct table *t, uint64_t slot, struct table_hold *h);
+void table_put(struct table_hold *h, uint64_t slot, const struct entry *e);
+void table_release(struct table_hold *h);
 /* Likewise, for who goes through the table: no use. */
 int table_get(struct table *t, uint64_t slot, struct entry *e);
 /* An object in the slot's leaf is used; and whether one was since the mark was cleared. */

@@ -39,7 +39,7 @@ static int end_new(struct store *s, struct change *c, int err, ps_id made, ps_id
 	bool committed = c->committed;
 	err = end_change(s, c, err);
 	if (err && !committed)
-		store_return_id(s, made);
+		store_return_ids(s, &made, 1);
 	if (!err)
 		*id = made;
 	return err;
@@ -352,8 +352,7 @@ static int run_in_slots(struct store *s, struct change *changes, unsigned class,
 		err = commit_many(s, changes, count);
 	if (changes[0].committed)
 		return err;
-	for (size_t i = 0; i < made; i++)
-		store_return_id(s, ids[i]);
+	store_return_ids(s, ids, made);
 	give_slots(s, class, &run);
 	return err;
 }
@@ -378,8 +377,7 @@ static int run_of_root(struct store *s, struct change *changes, uint64_t size, s
 	if (!err)
 		err = commit_many(s, changes, count);
 	bool committed = changes[0].committed;
-	for (size_t i = 0; i < made && !committed; i++)
-		store_return_id(s, ids[i]);
+	store_return_ids(s, ids, committed ? 0 : made);
 	if (committed)
 		run_trim(s, extent, slot, size, count);
 	else

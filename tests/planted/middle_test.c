@@ -369,11 +369,11 @@ int __wrap_sched_yield(void)
 	return __real_sched_yield();
 }
 
-void __wrap_table_set(struct table *t, uint64_t slot, const struct entry *e);
-void __real_table_set(struct table *t, uint64_t slot, const struct entry *e);
-void __wrap_table_set(struct table *t, uint64_t slot, const struct entry *e)
+void __wrap_table_release(struct table_hold *h);
+void __real_table_release(struct table_hold *h);
+void __wrap_table_release(struct table_hold *h)
 {
-	__real_table_set(t, slot, e);
+	__real_table_release(h);
 	if (!half.armed)
 		return;
 	half.armed = false;
@@ -401,8 +401,10 @@ static void a_batch_is_never_seen_in_part(void **state)
 	struct sim_disk *disk = open_store();
 	sem_init(&half.half_set, 0, 0);
 	sem_init(&half.seen, 0, 0);
-	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(ps_put(store, &old, sizeof(old), &half.ids[i]), PS_OK);
+	/* Those of one leaf would be set under one hold. */
+	for (unsigned i = 0; i <= FANOUT; i++)
+		assert_int_equal(ps_put(store, &old, sizeof(old), &half.ids[i > 0]), PS_OK);
+	assert_int_not_equal(id_slot(half.ids[0]) / FANOUT, id_slot(half.ids[1]) / FANOUT);
 	assert_int_equal(pthread_create(&half.reader, NULL, read_both, NULL), 0);
 	assert_int_equal(ps_batch_begin(store, &b), PS_OK);
 	for (unsigned i = 0; i < 2; i++)
