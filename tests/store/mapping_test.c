@@ -151,7 +151,7 @@ static int change_one(ps_storer *s, ps_id *id, uint32_t *random)
  * kept in memory. */
 static void what_a_store_leaves_to_the_next_is_zeros(void **state)
 {
-	enum { STORES = 6, OPENS = 5, CHANGES = 60, IDS = 24 };
+	enum { STORES = 4, OPENS = 3, CHANGES = 60, IDS = 24 };
 	struct ps_base_options o = options;
 	uint32_t random = 1;
 	(void)state;
