@@ -55,7 +55,8 @@ static bool holds_secret(const char *rest)
 
 int ps_network_check_url(const char *url)
 {
-	const char *rest = strstr(url, "//") ? strstr(url, "//") : url;
+	const char *host = strstr(url, "//");
+	const char *rest = host ? host : url;
 	const struct scheme *scheme = find_scheme(url, &rest);
 	/* A path is what it is. */
 	bool is_path = scheme && strcmp(scheme->name, "dir") == 0;
