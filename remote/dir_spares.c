@@ -27,7 +27,6 @@ void dir_spares_init(struct dir_spares *spares)
 	atomic_init(&spares->exchanges, true);
 }
 
-/* 0 or an errno; *exchanged: the old file has the temporary name now. */
 int dir_replace(struct dir_network *n, const struct dir_temp *temp, const struct dir_folder *folder,
                 const char *name, bool *exchanged)
 {

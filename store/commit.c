@@ -8,8 +8,8 @@
 #include "store/base_internal.h"
 
 enum { NEEDS_PAGE = 101, NEEDS_BUFFER, NEEDS_RING, NEEDS_SPILL };
-/* What recovery reads again after a crash in a commit's last moment: so many extents, in so many stretches of the file. */
 static const uint64_t NO_LEAF = UINT64_MAX;
+/* What recovery reads again after a crash in a commit's last moment: so many extents, in so many stretches of the file. */
 enum { FRESH_MAX = 1024, FRESH_STRETCHES = 64, FRESH_BYTES = 8 << 20 };
 
 struct commit {
