@@ -64,6 +64,52 @@ static int open_lookup(struct ps_push_backing *b, ps_state_lookup **lookup)
 	return err;
 }
 
+/* ---- confirming ---- */
+
+int ps_push_backing_pushed(struct ps_push_backing *b, uint64_t state)
+{
+	int err = ps_backing_confirm(b->s, state);
+	if (!err)
+		atomic_store(&b->pushed, true);
+	return err;
+}
+
+/* newest: NULL, where a manifest names no state. */
+static int confirm_state(struct ps_push_backing *b, const struct ps_push_note *note,
+                         const struct ps_push_manifest_state *newest, uint64_t *number)
+{
+	if (!newest)
+		return ps_fail(PS_ENOTFOUND, "no state was pushed here");
+	*number = newest->info.here.interval;
+	if (ps_push_note_has(note, newest->mark))
+		return ps_push_backing_pushed(b, *number);
+	return ps_fail(PS_EFORK,
+	               "state %llu is the newest, and was not pushed from this file as it is here: nothing "
+	               "of it may leave",
+	               (unsigned long long)*number);
+}
+
+/* The newest state is of this file: its last push, or an attempt of which it did not hear the end. */
+static int confirm_newest(struct ps_push_backing *b, uint64_t *number)
+{
+	struct ps_push_manifest m;
+	struct ps_push_note note;
+	ps_push_manifest_init(&m, &b->memory);
+	int err = ps_push_note_get(b->s, &note);
+	pthread_mutex_lock(&b->opening);
+	if (!err)
+		err = open_remote(b);
+	pthread_mutex_unlock(&b->opening);
+	if (!err)
+		err = push_read_manifest(b->r, PS_PUSH_MANIFEST_KEY, &m);
+	if (!err)
+		err = confirm_state(b, &note, ps_push_manifest_newest(&m), number);
+	ps_push_manifest_done(&m);
+	return err;
+}
+
+/* ---- what is away ---- */
+
 /* To a reader of the store an object that is away is there: that it cannot be found is a loss. */
 static int told(ps_id id, uint64_t interval, int err)
 {
@@ -77,6 +123,19 @@ static int told(ps_id id, uint64_t interval, int err)
 	               (unsigned long long)interval, sentence);
 }
 
+/* Where nothing but what was there then will do, and no state has it any more: a push of this very store may
+ * have replaced that, and not be through here. What is not in the file is in its state as it was. */
+static int read_pushed(struct ps_push_backing *b, ps_state_lookup *l, ps_id id, uint64_t offset, void *buf,
+                       size_t len)
+{
+	char sentence[SENTENCE];
+	uint64_t number;
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	if (confirm_newest(b, &number) != PS_OK)
+		return ps_fail(PS_ESUPERSEDED, "%s", sentence);
+	return ps_state_lookup_read(l, id, number, offset, buf, len);
+}
+
 /* Where no state has it as it was then, a later push has it with what was changed since: the part that is
  * wanted is mostly the same, and if not, the store finds out by its checksum, where it has one. */
 static int fetch(void *arg, ps_id id, uint64_t interval, bool exact, uint64_t offset, void *buf, size_t len)
@@ -88,6 +147,8 @@ static int fetch(void *arg, ps_id id, uint64_t interval, bool exact, uint64_t of
 		err = ps_state_lookup_read(l, id, interval, offset, buf, len);
 		if (err == PS_ESUPERSEDED && !exact)
 			err = ps_state_lookup_read(l, id, UINT64_MAX, offset, buf, len);
+		else if (err == PS_ESUPERSEDED)
+			err = read_pushed(b, l, id, offset, buf, len);
 	}
 	if (err)
 		return told(id, interval, err);
@@ -118,49 +179,7 @@ static size_t want(void *arg, const struct ps_backing_want *wants, size_t count)
 	return ps_state_lookup_want(l, wants, count);
 }
 
-/* ---- confirming and leaving ---- */
-
-int ps_push_backing_pushed(struct ps_push_backing *b, uint64_t state)
-{
-	int err = ps_backing_confirm(b->s, state);
-	if (!err)
-		atomic_store(&b->pushed, true);
-	return err;
-}
-
-/* newest: NULL, where a manifest names no state. */
-static int confirm_state(struct ps_push_backing *b, const struct ps_push_note *note,
-                         const struct ps_push_manifest_state *newest)
-{
-	if (!newest)
-		return ps_fail(PS_ENOTFOUND, "no state was pushed here");
-	uint64_t number = newest->info.here.interval;
-	if (ps_push_note_has(note, newest->mark))
-		return ps_push_backing_pushed(b, number);
-	return ps_fail(PS_EFORK,
-	               "state %llu is the newest, and was not pushed from this file as it is here: nothing "
-	               "of it may leave",
-	               (unsigned long long)number);
-}
-
-/* The newest state is of this file: its last push, or an attempt of which it did not hear the end. */
-static int confirm_newest(struct ps_push_backing *b)
-{
-	struct ps_push_manifest m;
-	struct ps_push_note note;
-	ps_push_manifest_init(&m, &b->memory);
-	int err = ps_push_note_get(b->s, &note);
-	pthread_mutex_lock(&b->opening);
-	if (!err)
-		err = open_remote(b);
-	pthread_mutex_unlock(&b->opening);
-	if (!err)
-		err = push_read_manifest(b->r, PS_PUSH_MANIFEST_KEY, &m);
-	if (!err)
-		err = confirm_state(b, &note, ps_push_manifest_newest(&m));
-	ps_push_manifest_done(&m);
-	return err;
-}
+/* ---- leaving ---- */
 
 /* Evicts, and counts what is there then; *missed: by so much the goal was, beyond what cannot leave. */
 static int evict_and_count(struct ps_push_backing *b, uint64_t asked, uint64_t goal, ps_progress_fn fn,
@@ -195,7 +214,8 @@ int ps_push_backing_evict(struct ps_push_backing *b, uint64_t goal, ps_progress_
                           struct ps_push_evicted *evicted)
 {
 	*evicted = (struct ps_push_evicted){0};
-	int err = atomic_load(&b->pushed) ? PS_OK : confirm_newest(b);
+	uint64_t number;
+	int err = atomic_load(&b->pushed) ? PS_OK : confirm_newest(b, &number);
 	return err ? err : evict_to(b, goal, fn, arg, evicted);
 }
 
