@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -45,6 +46,15 @@ int ps_file_write(int fd, const char *name, const void *data, size_t len)
 		done += (size_t)n;
 	}
 	return PS_OK;
+}
+
+int ps_file_lock(int fd, int how)
+{
+	while (flock(fd, how) != 0) {
+		if (errno != EINTR)
+			return errno;
+	}
+	return 0;
 }
 
 int ps_file_temp_name(const char *path, char *out, size_t size)

@@ -14,6 +14,9 @@
 PS_CHECKED int ps_file_read(int fd, const char *name, void *buf, size_t len, size_t *got);
 PS_CHECKED int ps_file_write(int fd, const char *name, const void *data, size_t len);
 
+/* flock(), again where a signal interrupts it: 0 or an errno. */
+PS_CHECKED int ps_file_lock(int fd, int how);
+
 /* A new file under a random name in the folder of a path. */
 struct ps_file_temp {
 	int fd;

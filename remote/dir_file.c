@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/files.h"
 #include "remote/dir_internal.h"
 
 enum { PAGE = 4096, TEMP_TRIES = 100, OPEN_TRIES = 100, FILE_MODE = 0600 };
@@ -82,13 +83,8 @@ static int still_named(const struct dir_folder *folder, const char *name, int fd
 /* 0, EWOULDBLOCK, or an errno. Where there are no locks nobody writes over anything either. */
 static int lock_shared(int fd, int how)
 {
-	while (flock(fd, LOCK_SH | how) != 0) {
-		if (errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP)
-			return 0;
-		if (errno != EINTR)
-			return errno;
-	}
-	return 0;
+	int err = ps_file_lock(fd, LOCK_SH | how);
+	return err == ENOLCK || err == ENOSYS || err == EOPNOTSUPP ? 0 : err;
 }
 
 /* What was replaced since it was opened may be written over by now, for another record: so first the lock,
@@ -177,12 +173,13 @@ void dir_temp_close(const struct dir_network *n, struct dir_temp *temp, bool kee
 {
 	if (temp->fd < 0)
 		return;
+	if (!keep) {
+		dir_temp_remove(n, temp);
+		return;
+	}
 	/* Not by the close alone: a child of this process may have the file open, too, and readers wait for
 	 * the lock. */
-	if (keep)
-		(void)flock(temp->fd, LOCK_UN);
-	else
-		(void)unlinkat(n->temps, temp->name, 0);
+	(void)flock(temp->fd, LOCK_UN);
 	close(temp->fd);
 	temp->fd = -1;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
+#include "base/files.h"
 #include "remote/dir_internal.h"
 
 static const char digits[] = "0123456789abcdef";
@@ -83,12 +84,9 @@ static int open_lock(struct dir_folder *folder, int mode)
 
 static int take_lock(struct dir_folder *folder)
 {
-	while (flock(folder->lock, LOCK_EX) != 0) {
-		if (errno != EINTR)
-			return errno;
-	}
-	folder->locked = true;
-	return 0;
+	int err = ps_file_lock(folder->lock, LOCK_EX);
+	folder->locked = !err;
+	return err;
 }
 
 int dir_folder_lock(struct dir_folder *folder)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
+#include "base/files.h"
 #include "remote/local_index_internal.h"
 #include "store/base_store.h"
 
@@ -309,11 +310,10 @@ int ps_index_make(const char *folder, const struct ps_index_binding *binding,
 		return err;
 	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
 		return ps_fail_errno(errno, "%s", folder);
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), locked = -1;
-	while (fd >= 0 && (locked = flock(fd, LOCK_EX)) != 0 && errno == EINTR) {
-	}
-	err = locked == 0 ? make_alone(folder, &paths, binding, options)
-	                  : ps_fail_errno(errno, "%s: the folder cannot be locked", folder);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int failed = fd < 0 ? errno : ps_file_lock(fd, LOCK_EX);
+	err = failed ? ps_fail_errno(failed, "%s: the folder cannot be locked", folder)
+	             : make_alone(folder, &paths, binding, options);
 	if (fd >= 0)
 		(void)close(fd);
 	return err;

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "base/fail.h"
+#include "base/files.h"
 #include "remote/state.h"
 
 enum { ANCHOR_FORMAT = 1 };
@@ -96,18 +97,16 @@ int public_anchor_known(const char *folder, const struct ps_pad_name *name, bool
 static int lock_folder(const char *folder, int *fd)
 {
 	char path[PATH_MAX];
-	int len = snprintf(path, sizeof(path), "%s/lock", folder), got;
+	int len = snprintf(path, sizeof(path), "%s/lock", folder);
 	if (len < 0 || len >= PATH_MAX)
 		return ps_fail(PS_EINVAL, "%.200s…: the path is too long", folder);
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*fd < 0)
 		return ps_fail_errno(errno, "%s", path);
-	do
-		got = flock(*fd, LOCK_EX);
-	while (got != 0 && errno == EINTR);
-	if (got == 0)
+	int err = ps_file_lock(*fd, LOCK_EX);
+	if (!err)
 		return PS_OK;
-	int err = ps_fail_errno(errno, "%s cannot be locked", path);
+	err = ps_fail_errno(err, "%s cannot be locked", path);
 	(void)close(*fd);
 	return err;
 }
