@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "remote/blocking_client.h"
 #include "remote/dir_format.h"
@@ -13,13 +14,6 @@ enum { DIR_DIRECT_FROM = 64 << 10, DIR_SPARES = 16 };
 #define DIR_LOCK "lock"
 #define DIR_TEMPS "tmp"
 #define DIR_MARKER_NAME "padstone-dir"
-
-/* Of the writes of the background, of all clients. */
-struct dir_turns {
-	pthread_mutex_t lock; /* guards `taken`; a leaf */
-	pthread_cond_t given;
-	unsigned taken;
-};
 
 /* A file of one's own in the folder of temporary files, locked for as long as it is open. */
 struct dir_temp {
@@ -44,7 +38,7 @@ struct dir_network {
 	uint64_t id;     /* of this opening, in the names of its temporary files */
 	atomic_uint_fast64_t made;
 	atomic_bool direct; /* the file system takes direct writes, as far as we know */
-	struct dir_turns turns;
+	sem_t turns;        /* of the writes of the background, of all clients */
 	struct dir_spares spares;
 };
 
@@ -120,11 +114,10 @@ void dir_spares_done(struct dir_network *n);
 
 /* ---- dir_turns.c ---- */
 
-void dir_turns_init(struct dir_turns *turns);
-void dir_turns_done(struct dir_turns *turns);
+void dir_turns_init(sem_t *turns);
 /* Around a write. Waits only for others of the background, and only in that. */
-void dir_turn_take(struct dir_turns *turns, enum ps_token_class class);
-void dir_turn_give(struct dir_turns *turns, enum ps_token_class class);
+void dir_turn_take(sem_t *turns, enum ps_token_class class);
+void dir_turn_give(sem_t *turns, enum ps_token_class class);
 
 /* ---- dir_operations.c, dir_list.c ---- */
 

@@ -179,7 +179,7 @@ static void network_close(ps_network *network)
 		close(n->temps);
 	if (n->root >= 0)
 		close(n->root);
-	dir_turns_done(&n->turns);
+	(void)sem_destroy(&n->turns);
 }
 
 static int network_open(const char *rest, const struct ps_network_options *options, ps_network **network)

@@ -19,6 +19,7 @@
 #include "remote/dir_internal.h"
 
 static const uint64_t most_bytes = (uint64_t)64 << 20;
+#define ANY_LENGTH UINT64_MAX
 
 void dir_spares_init(struct dir_spares *spares)
 {
@@ -77,39 +78,35 @@ void dir_spare_keep(struct dir_network *n, struct dir_temp *temp)
 	dir_temp_remove(n, temp);
 }
 
-bool dir_spare_take(struct dir_network *n, uint64_t bytes, struct dir_temp *temp)
+/* Of that length, or of any: ANY_LENGTH. */
+static bool take(struct dir_spares *spares, uint64_t bytes, struct dir_temp *temp)
 {
-	struct dir_spares *spares = &n->spares;
-	bool found = false;
+	unsigned i = 0;
 	pthread_mutex_lock(&spares->lock);
-	for (unsigned i = 0; i < spares->count && !found; i++) {
-		if (spares->kept[i].bytes != bytes)
-			continue;
+	while (i < spares->count && bytes != ANY_LENGTH && spares->kept[i].bytes != bytes)
+		i++;
+	bool found = i < spares->count;
+	if (found) {
 		*temp = spares->kept[i].file;
+		spares->bytes -= spares->kept[i].bytes;
 		spares->kept[i] = spares->kept[--spares->count];
-		spares->bytes -= bytes;
-		found = true;
 	}
 	pthread_mutex_unlock(&spares->lock);
 	return found;
 }
 
+bool dir_spare_take(struct dir_network *n, uint64_t bytes, struct dir_temp *temp)
+{
+	return take(&n->spares, bytes, temp);
+}
+
 bool dir_spares_drop(struct dir_network *n)
 {
-	struct dir_spares *spares = &n->spares;
 	struct dir_temp temp;
 	bool any = false;
-	for (;;) {
-		pthread_mutex_lock(&spares->lock);
-		bool some = spares->count > 0;
-		uint64_t bytes = some ? spares->kept[0].bytes : 0;
-		pthread_mutex_unlock(&spares->lock);
-		if (!some)
-			return any;
-		if (dir_spare_take(n, bytes, &temp))
-			dir_temp_remove(n, &temp);
-		any = true;
-	}
+	for (; take(&n->spares, ANY_LENGTH, &temp); any = true)
+		dir_temp_remove(n, &temp);
+	return any;
 }
 
 void dir_spares_done(struct dir_network *n)

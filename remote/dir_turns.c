@@ -6,36 +6,19 @@
 
 enum { BACKGROUND_WRITES = 2 };
 
-void dir_turns_init(struct dir_turns *turns)
+void dir_turns_init(sem_t *turns)
 {
-	turns->taken = 0;
-	pthread_mutex_init(&turns->lock, NULL);
-	pthread_cond_init(&turns->given, NULL);
+	(void)sem_init(turns, 0, BACKGROUND_WRITES);
 }
 
-void dir_turns_done(struct dir_turns *turns)
+void dir_turn_take(sem_t *turns, enum ps_token_class class)
 {
-	pthread_cond_destroy(&turns->given);
-	pthread_mutex_destroy(&turns->lock);
+	while (class == PS_TOKEN_BACKGROUND && sem_wait(turns) != 0)
+		; /* a signal */
 }
 
-void dir_turn_take(struct dir_turns *turns, enum ps_token_class class)
+void dir_turn_give(sem_t *turns, enum ps_token_class class)
 {
-	if (class != PS_TOKEN_BACKGROUND)
-		return;
-	pthread_mutex_lock(&turns->lock);
-	while (turns->taken == BACKGROUND_WRITES)
-		pthread_cond_wait(&turns->given, &turns->lock);
-	turns->taken++;
-	pthread_mutex_unlock(&turns->lock);
-}
-
-void dir_turn_give(struct dir_turns *turns, enum ps_token_class class)
-{
-	if (class != PS_TOKEN_BACKGROUND)
-		return;
-	pthread_mutex_lock(&turns->lock);
-	turns->taken--;
-	pthread_cond_signal(&turns->given);
-	pthread_mutex_unlock(&turns->lock);
+	if (class == PS_TOKEN_BACKGROUND)
+		(void)sem_post(turns);
 }

@@ -1,10 +1,8 @@
 /* dir: when calls fail, when its process is killed at any of them, and when others have been at its files. */
 #include "tests/remote/networks/cm.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -24,25 +21,7 @@
 enum { RECORD = DIR_SIDE_RECORD, MOST_CALLS = 200, NAMES = 6, INCREMENTS = 40, MOST_US = 20000 };
 enum { PATIENCE_S = DIR_SIDE_PATIENCE_S };
 
-static char folder[64];
 static unsigned kills = 40;
-
-static void fresh(char *url, size_t size)
-{
-	static unsigned number;
-	snprintf(url, size, "dir:%s/%u", folder, number++);
-}
-
-/* Called with 0 at the end of each test: one that failed leaves nothing hanging for the next. */
-static void release(const char *url, unsigned ops)
-{
-	(void)url, (void)ops;
-	calls_disarm();
-	calls_hang(false, false);
-	calls_before_waiting(NULL, NULL);
-}
-
-static const struct networks_suite suite = {.name = "dir faults", .fresh = fresh, .hang = release};
 
 /* Whether the name shows version 2 (or nothing, after a remove), or as before; anything else fails. */
 static bool shows_new(ps_client *client, enum ps_net_op op, const struct ps_pad_name *name)
@@ -527,7 +506,7 @@ static void modes_are_the_owner_s_alone(void **state)
 	mode_t before = umask(0);
 	struct net_side other;
 	char url[NET_URL];
-	fresh(url, sizeof(url));
+	dir_fresh(url, sizeof(url));
 	net_open_at(&other, url, false);
 	assert_int_equal(net_create(other.client, &name, net_identity(1, 0), 10), PS_NET_DONE);
 	umask(before);
@@ -709,16 +688,10 @@ int main(int argc, char **argv)
 	    NET_TEST(a_folder_that_leads_elsewhere_is_not_followed),
 	    NET_TEST(only_dead_writers_lose_their_files),
 	};
-	char command[96];
-	snprintf(folder, sizeof(folder), "%s/dir_fault_test.XXXXXX",
-	         argc > 1 && access(argv[1], W_OK) == 0 ? argv[1] : ".");
-	if (!mkdtemp(folder))
+	if (!dir_suite_begin("dir_fault_test", "dir faults", argc > 1 ? argv[1] : NULL))
 		return 1;
 	kills = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : kills;
-	net_suite = &suite;
-	net_seed = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
+	net_seed = argc > 3 ? strtoull(argv[3], NULL, 0) : net_seed;
 	print_message("seed %llu\n", (unsigned long long)net_seed);
-	int status = cmocka_run_group_tests(tests, NULL, NULL);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command) == 0 ? status : 1;
+	return dir_suite_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

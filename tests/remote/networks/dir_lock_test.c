@@ -12,26 +12,10 @@
 
 #include "base/error.h"
 #include "tests/remote/networks/calls.h"
+#include "tests/remote/networks/dir_side.h"
 #include "tests/remote/networks/suite.h"
 
 enum { RECORD = 3000 };
-
-static char folder[64];
-
-static void fresh(char *url, size_t size)
-{
-	static unsigned number;
-	snprintf(url, size, "dir:%s/%u", folder, number++);
-}
-
-/* Called with 0 at the end of each test: one that failed leaves nothing for the next. */
-static void release(const char *url, unsigned ops)
-{
-	(void)url, (void)ops;
-	calls_before_waiting(NULL, NULL);
-}
-
-static const struct networks_suite suite = {.name = "dir locks", .fresh = fresh, .hang = release};
 
 /* Another process of the network, that holds a folder's lock. */
 struct holder {
@@ -42,7 +26,7 @@ struct holder {
 
 static void holder_begin(struct holder *h, const struct net_side *side, const struct ps_pad_name *name)
 {
-	const char *root = side->url + strlen("dir:");
+	const char *root = dir_path_of(side);
 	char file[1 + 2 * PS_PAD_NAME], lock[NET_URL + 128];
 	for (size_t i = 0; i < PS_PAD_NAME; i++)
 		snprintf(file + 2 * i, 3, "%02x", name->bytes[i]);
@@ -140,14 +124,7 @@ int main(int argc, char **argv)
 	    NET_TEST(a_write_waits_for_the_lock_and_compares_under_it),
 	    NET_TEST(a_reader_waits_for_the_writer_that_is_at_it),
 	};
-	char command[96];
-	snprintf(folder, sizeof(folder), "%s/dir_lock_test.XXXXXX",
-	         argc > 1 && access(argv[1], W_OK) == 0 ? argv[1] : ".");
-	if (!mkdtemp(folder))
+	if (!dir_suite_begin("dir_lock_test", "dir locks", argc > 1 ? argv[1] : NULL))
 		return 1;
-	net_suite = &suite;
-	net_seed = 1;
-	int status = cmocka_run_group_tests(tests, NULL, NULL);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command) == 0 ? status : 1;
+	return dir_suite_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -4,10 +4,47 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/remote/networks/calls.h"
+
+static char folder[64];
+
+/* Called with 0 at the end of each test: one that failed leaves nothing hanging for the next. */
+static void release(const char *url, unsigned ops)
+{
+	(void)url, (void)ops;
+	calls_disarm();
+	calls_hang(false, false);
+	calls_before_waiting(NULL, NULL);
+}
+
+bool dir_suite_begin(const char *program, const char *name, const char *where)
+{
+	static struct networks_suite suite = {.fresh = dir_fresh, .hang = release};
+	suite.name = name;
+	net_suite = &suite;
+	net_seed = 1;
+	snprintf(folder, sizeof(folder), "%s/%s.XXXXXX", where && access(where, W_OK) == 0 ? where : ".",
+	         program);
+	return mkdtemp(folder);
+}
+
+int dir_suite_end(int status)
+{
+	char command[96];
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	return system(command) == 0 ? status : 1;
+}
+
+void dir_fresh(char *url, size_t size)
+{
+	static unsigned number;
+	snprintf(url, size, "dir:%s/%u", folder, number++);
+}
 
 const char *dir_path_of(const struct net_side *side)
 {

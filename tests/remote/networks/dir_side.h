@@ -8,6 +8,14 @@
 
 enum { DIR_SIDE_RECORD = 150001, DIR_SIDE_PATIENCE_S = 120 };
 
+/* A folder in `where` (NULL, or one that cannot be written to: the working folder), and a suite whose
+ * networks are made in it and whose calls are let go after each test; the seed is 1. False: there is none. */
+bool dir_suite_begin(const char *program, const char *name, const char *where);
+/* The folder goes. The status that main returns. */
+int dir_suite_end(int status);
+/* The URL of a network that is not there yet. */
+void dir_fresh(char *url, size_t size);
+
 const char *dir_path_of(const struct net_side *side);
 /* These two: until the next call. */
 char *dir_in_folder(const struct net_side *side, const char *format, const char *name);

@@ -16,25 +16,6 @@
 
 enum { RECORD = DIR_SIDE_RECORD, PATIENCE_S = DIR_SIDE_PATIENCE_S, MOST_CALLS = 200 };
 
-static char folder[64];
-
-static void fresh(char *url, size_t size)
-{
-	static unsigned number;
-	snprintf(url, size, "dir:%s/%u", folder, number++);
-}
-
-/* Called with 0 at the end of each test: one that failed leaves nothing hanging for the next. */
-static void release(const char *url, unsigned ops)
-{
-	(void)url, (void)ops;
-	calls_disarm();
-	calls_hang(false, false);
-	calls_before_waiting(NULL, NULL);
-}
-
-static const struct networks_suite suite = {.name = "dir writes", .fresh = fresh, .hang = release};
-
 /* ---- turns ---- */
 
 /* A folder each, so that none waits for another's lock. */
@@ -239,14 +220,7 @@ int main(int argc, char **argv)
 	    NET_TEST(a_file_that_is_another_s_by_now_is_not_read),
 	    NET_TEST(an_exchange_that_may_not_last_leaves_no_file_to_write_to),
 	};
-	char command[96];
-	snprintf(folder, sizeof(folder), "%s/dir_writes_test.XXXXXX",
-	         argc > 1 && access(argv[1], W_OK) == 0 ? argv[1] : ".");
-	if (!mkdtemp(folder))
+	if (!dir_suite_begin("dir_writes_test", "dir writes", argc > 1 ? argv[1] : NULL))
 		return 1;
-	net_suite = &suite;
-	net_seed = 1;
-	int status = cmocka_run_group_tests(tests, NULL, NULL);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command) == 0 ? status : 1;
+	return dir_suite_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
