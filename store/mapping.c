@@ -2,7 +2,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/mman.h>
+
+enum { CLEAR_MOST = 64 << 10 };
 
 static _Atomic(void *) kept[MAPPING_KINDS];
 
@@ -27,6 +30,14 @@ void *mapping_take(enum mapping_kind kind)
 	while (range && range != MAP_FAILED && !atomic_compare_exchange_weak(&kept[kind], &range, NULL))
 		;
 	return range == MAP_FAILED ? NULL : range;
+}
+
+bool mapping_clear(void *part, size_t used, size_t bytes)
+{
+	if (used > CLEAR_MOST)
+		return !madvise(part, bytes, MADV_DONTNEED);
+	memset(part, 0, used);
+	return true;
 }
 
 void mapping_give(enum mapping_kind kind, void *range, size_t bytes)

@@ -17,8 +17,7 @@ enum {
 	HUGE_PAGES = HUGE_BLOCK / PAGE,
 	EXTEND_STEP = 64 << 20,
 	STEP_PAGES = EXTEND_STEP / PAGE,
-	CLEAR_FRAMES = 1 << 20,
-	CLEAR_MOST = 64 << 10
+	CLEAR_FRAMES = 1 << 20
 };
 
 static void set_region_size(struct pool *pool, unsigned shift)
@@ -37,16 +36,6 @@ static size_t region_bytes(const struct pool *pool)
 	size_t pages = (size_t)1 << (pool->region_shift - 12);
 	return HUGE_BLOCK + pages * PAGE + pages * 8 + pages * 32 + pages / STATES_PAGES / 8 +
 	       pages / HUGE_PAGES;
-}
-
-/* Zeros again. A page given to the kernel and touched anew costs a fault: cheap for many, dear for the few of
- * a small store. */
-static bool clear_pages(void *range, size_t used, size_t bytes)
-{
-	if (used > CLEAR_MOST)
-		return !madvise(range, bytes, MADV_DONTNEED);
-	memset(range, 0, used);
-	return true;
 }
 
 /* Frames that are in memory have a state that says so (pool_blocks.c counts on it as well); all others are
@@ -80,8 +69,8 @@ static void unmap_region(struct pool *pool, const struct pool_region *r)
 {
 	size_t reach = (MIN(pool->reach, (uint64_t)EXTEND_STEP) + PAGE - 1) / PAGE;
 	bool keep = pool->region_shift == REGION_SHIFT && pool->mapped == EXTEND_STEP &&
-	            clear_frames(r, reach) && clear_pages((void *)r->states, reach * 8, STEP_PAGES * 8) &&
-	            clear_pages((void *)r->verified, reach * 32, STEP_PAGES * 32);
+	            clear_frames(r, reach) && mapping_clear((void *)r->states, reach * 8, STEP_PAGES * 8) &&
+	            mapping_clear((void *)r->verified, reach * 32, STEP_PAGES * 32);
 	if (!keep) {
 		munmap(r->mapping, region_bytes(pool));
 		return;

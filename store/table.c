@@ -45,16 +45,6 @@ static void node_free(struct table *t, struct table_node *n)
 	ps_memory_free(&t->store->memory, n, sizeof(*n));
 }
 
-/* Zeros again, as pool_regions.c has it for frames. */
-static bool clear_entries(const struct table *t, const struct group_chunk *chunk)
-{
-	enum { LEAVES_MOST = 16 };
-	if (t->leaves_end > LEAVES_MOST)
-		return !madvise(chunk->mapping, CHUNK_ENTRY_BYTES, MADV_DONTNEED);
-	memset((void *)chunk->entries, 0, t->leaves_end * PAGE);
-	return true;
-}
-
 void table_done(struct table *t)
 {
 	if (!t->store)
@@ -66,7 +56,8 @@ void table_done(struct table *t)
 		struct group_chunk *chunk = atomic_load(&t->chunks[i]);
 		if (!chunk)
 			continue;
-		if (i == 0 && clear_entries(t, chunk))
+		if (i == 0 && mapping_clear((void *)chunk->entries, t->leaves_end * PAGE,
+		                            CHUNK_ENTRY_BYTES - HUGE_BLOCK))
 			mapping_give(MAPPING_ENTRIES, chunk->mapping, CHUNK_ENTRY_BYTES);
 		else
 			munmap(chunk->mapping, CHUNK_ENTRY_BYTES);
