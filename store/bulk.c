@@ -209,16 +209,6 @@ static void append_tail(struct bulk *b, const struct bulk_frame *f)
 		append(b, &tail);
 }
 
-/* Contents of which nothing is left over have no memset(): one of no bytes is a masked store to the page
- * behind them, which nobody may have touched yet, and that the processor takes two hundred nanoseconds to
- * suppress. */
-static void copy_padded(uint8_t *to, const uint8_t *bytes, uint32_t len, uint64_t room)
-{
-	memcpy(to, bytes, len);
-	if (room > len)
-		memset(to + len, 0, room - len);
-}
-
 /* On its way, with zeros behind what it has. On failure it stays open. */
 static int close_frame(struct bulk *b, unsigned class)
 {

@@ -69,14 +69,10 @@ static bool add_frame(struct packing *p, uint64_t offset, uint64_t len)
 
 static void lay(struct packing *p, struct change *c, unsigned class, uint64_t place)
 {
-	uint8_t *to = pool_address(&p->s->pool, place);
-	memcpy(to, c->bytes, c->nbytes);
+	change_set_place(c, class, place);
+	copy_padded(pool_address(&p->s->pool, place), c->bytes, c->nbytes, change_placed(p->s, c).len);
 	c->nbytes = 0;
 	c->packed = true;
-	change_set_place(c, class, place);
-	uint64_t rest = change_placed(p->s, c).len - entry_size(&c->entry);
-	if (rest)
-		memset(to + entry_size(&c->entry), 0, rest);
 }
 
 static struct change *change_at(const struct packing *p, size_t i)

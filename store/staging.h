@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "allocator/allocator.h"
 
@@ -35,6 +36,16 @@ struct write_set {
 	uint32_t packed_stretches;
 	unsigned most;               /* in flight; 0: as many as may be */
 };
+
+/* Contents at their place in a frame, zeros behind them. Where nothing is left over there is no memset(): one
+ * of no bytes is a masked store to the page behind, which nobody may have touched yet, and that the processor
+ * takes two hundred nanoseconds to suppress. */
+static inline void copy_padded(uint8_t *to, const uint8_t *bytes, uint32_t len, uint64_t room)
+{
+	memcpy(to, bytes, len);
+	if (room > len)
+		memset(to + len, 0, room - len);
+}
 
 /* Most that one buffer takes, and so the longest piece. */
 uint64_t staging_bytes(const struct store *s);
