@@ -2,7 +2,6 @@
  * network does; made from the network where there is no file. Time is a clock that the test moves. */
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "store/cut.h"
 #include "tests/multistore/hand_clock.h"
 #include "tests/multistore/push_fixture.h"
+#include "tests/support/sem.h"
 
 /* ---- threads that cannot be started ---- */
 
@@ -71,8 +71,7 @@ static void hear(void *arg, const struct ps_multi_event *event)
 
 static void wait_for_event(struct tied *t, enum ps_multi_event_kind kind)
 {
-	while (sem_wait(&t->told) != 0)
-		;
+	sem_await(&t->told);
 	if (t->event.kind != kind)
 		fail_msg("event %d instead of %d: %s %s", (int)t->event.kind, (int)kind,
 		         ps_error_name(t->event.error), t->sentence);

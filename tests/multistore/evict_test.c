@@ -1,6 +1,5 @@
 /* Stores of which only a part is in the file: what has left comes back as it was, or is refused; nothing
  * leaves that is not on the network. usage: evict_test SCHEME [STEPS of the model] */
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/multistore/push_fixture.h"
+#include "tests/support/sem.h"
 
 static const char *scheme = "mem";
 static unsigned steps = 150;
@@ -511,10 +511,8 @@ static void expect_model(struct model *m)
 /* All that may leave has left when no more than the budget is there; the background gets there by itself. */
 static void wait_for_room(struct model *m)
 {
-	while (figures_of(&m->b).local_bytes > m->b.options.local_bytes + ROUGHLY && !m->b.failed) {
-		while (sem_wait(&m->b.told) != 0)
-			;
-	}
+	while (figures_of(&m->b).local_bytes > m->b.options.local_bytes + ROUGHLY && !m->b.failed)
+		sem_await(&m->b.told);
 	assert_int_equal(m->b.failed, PS_OK);
 }
 

@@ -1,11 +1,11 @@
 /* Between a push's state being on the network and its store hearing of it. */
 #include <pthread.h>
-#include <semaphore.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "multistore/push_backing.h"
 #include "tests/multistore/push_fixture.h"
+#include "tests/support/sem.h"
 
 enum { LEN = 2 << 20, PART = 65536, ROUNDS = 12 };
 
@@ -17,10 +17,10 @@ int __real_ps_push_backing_pushed(struct ps_push_backing *b, uint64_t state);
 int __wrap_ps_push_backing_pushed(struct ps_push_backing *b, uint64_t state);
 int __wrap_ps_push_backing_pushed(struct ps_push_backing *b, uint64_t state)
 {
-	if (pushes)
+	if (pushes) {
 		(void)sem_post(&published);
-	while (pushes && sem_wait(&go_on) != 0)
-		;
+		sem_await(&go_on);
+	}
 	return __real_ps_push_backing_pushed(b, state);
 }
 
@@ -59,8 +59,7 @@ static void push_and_read(struct world *w, ps_id id, uint8_t *bytes, unsigned ro
 	assert_ok(ps_close(w->s));
 	w->s = open_or_make(w);
 	assert_int_equal(pthread_create(&thread, NULL, push, w->s), 0);
-	while (sem_wait(&published) != 0)
-		;
+	sem_await(&published);
 	int err = ps_read_at(w->s, id, at, got, PART, &len);
 	assert_int_equal(sem_post(&go_on), 0);
 	assert_int_equal(pthread_join(thread, &pushed), 0);

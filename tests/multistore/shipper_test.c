@@ -1,5 +1,4 @@
 /* The log in the background: shipped in time, waited for, and whole whatever the network does meanwhile. */
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "multistore/push_backing.h"
 #include "tests/multistore/hand_clock.h"
 #include "tests/multistore/push_fixture.h"
+#include "tests/support/sem.h"
 
 enum { LONG_MS = 120000, LONG_S = 100000 };
 
@@ -227,8 +227,7 @@ int __wrap_ps_log_pack_cut(struct ps_log_pack *pack, struct ps_cut *cut, const s
 {
 	if (atomic_exchange(&held.holds, false)) {
 		(void)sem_post(&held.cut);
-		while (sem_wait(&held.go_on) != 0)
-			;
+		sem_await(&held.go_on);
 	}
 	return __real_ps_log_pack_cut(pack, cut, about, level, most);
 }
@@ -259,8 +258,7 @@ static void a_group_on_its_way_is_in_no_evictions_way(void **state)
 	assert_ok(ps_remote_wait(w.s, LONG_MS));
 	atomic_store(&held.holds, true);
 	change_some(&w, 10);
-	while (sem_wait(&held.cut) != 0)
-		;
+	sem_await(&held.cut);
 	assert_ok(ps_evict(w.s, 0, NULL, NULL, &freed));
 	assert_int_equal(atomic_load(&held.met), 1);
 	assert_true(freed > 0);

@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "store/base_internal.h"
 #include "tests/crash/cut.h"
 #include "tests/support/one_thread.h"
+#include "tests/support/sem.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -222,8 +222,7 @@ static struct {
 
 static void *act_when_met(void *nothing)
 {
-	while (sem_wait(&between.met))
-		;
+	sem_await(&between.met);
 	between.act();
 	sem_post(&between.acted);
 	return nothing;
@@ -240,8 +239,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	if (mprotect(between.state, PAGE, PROT_READ | PROT_WRITE))
 		_exit(1);
 	sem_post(&between.met);
-	while (sem_wait(&between.acted))
-		;
+	sem_await(&between.acted);
 }
 
 static void at_the_state_of(uint64_t place, void (*act)(void))
@@ -378,7 +376,7 @@ void __wrap_table_release(struct table_hold *h)
 		return;
 	half.armed = false;
 	sem_post(&half.half_set);
-	sem_wait(&half.seen);
+	sem_await(&half.seen);
 }
 
 static void *read_both(void *arg)
@@ -386,7 +384,7 @@ static void *read_both(void *arg)
 	size_t len;
 	(void)arg;
 	is_reader = true;
-	sem_wait(&half.half_set);
+	sem_await(&half.half_set);
 	for (unsigned i = 0; i < 2 && !half.err; i++)
 		half.err = ps_get(store, half.ids[i], &half.values[i], sizeof(half.values[i]), &len);
 	sem_post(&half.seen);

@@ -138,10 +138,8 @@ static int change_one(ps_storer *s, ps_id *id, uint32_t *random)
 		*id = PS_ID_NONE;
 		return err;
 	}
-	case 1: {
-		int err = ps_get(s, *id, data, sizeof(data), &len);
-		return err;
-	}
+	case 1:
+		return ps_get(s, *id, data, sizeof(data), &len);
 	default:
 		return ps_replace(s, *id, data, size);
 	}

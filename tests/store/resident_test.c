@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "store/base_internal.h"
 #include "store/pin_slots.h"
 #include "tests/support/disk_store.h"
+#include "tests/support/sem.h"
 
 enum { M = 1 << 20, TWO_PAGES = 2 * PAGE, MANY_VIEWS = 4096 };
 
@@ -122,8 +122,7 @@ static struct {
 
 static void *act_when_met(void *nothing)
 {
-	while (sem_wait(&middle.met))
-		;
+	sem_await(&middle.met);
 	middle.act(middle.w);
 	sem_post(&middle.acted);
 	return nothing;
@@ -140,8 +139,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	if (mprotect(middle.page, PAGE, PROT_READ | PROT_WRITE))
 		_exit(1);
 	sem_post(&middle.met);
-	while (sem_wait(&middle.acted))
-		;
+	sem_await(&middle.acted);
 }
 
 /* The next who touches the object's second page waits there until act has returned. */

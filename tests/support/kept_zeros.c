@@ -2,9 +2,9 @@
  * look (store/mapping.h). */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
+#include "base/bytes.h"
 #include "store/huge.h"
 #include "store/mapping.h"
 
@@ -15,7 +15,7 @@ void __wrap_mapping_give(enum mapping_kind kind, void *range, size_t bytes);
 
 static void check_page(const char *what, const uint8_t *page, size_t number)
 {
-	if (page[0] == 0 && memcmp(page, page + 1, SMALL_PAGE - 1) == 0)
+	if (ps_all_zero(page, SMALL_PAGE))
 		return;
 	fprintf(stderr, "page %zu of %s is left to the next store, and is not zeros\n", number, what);
 	abort();
