@@ -5,7 +5,7 @@
 interrupt() {
 	text=$1
 	shift
-	for moment in 0.6 1.2 2.4 4.8; do
+	for moment in 0.6 1.2 2.4 4.8 10 20 40; do
 		timeout --foreground -s INT "$moment" "$@"
 		[ $? = 124 ] || return 1
 		grep -qF -- "$text" err && return 0
@@ -17,7 +17,7 @@ interrupt() {
 killed() {
 	head -c 13000000 /dev/urandom >hundred
 	python3 - "$tool" <<'END' || failures=$((failures + 1))
-import json, random, signal, subprocess, sys, time
+import json, os, random, signal, subprocess, sys, time
 
 tool = sys.argv[1]
 random.seed(8128)
@@ -51,18 +51,20 @@ def look(name):
         die("stat: status %d: %s" % (status, err))
     return (about["pads"], True) if about["complete"] else (about["next_confirmed"], False)
 
+def pads_there():
+    return sum(len(files) for folder, _, files in os.walk("net") if os.path.basename(folder) != "tmp")
+
 def put(name, how):
-    """Until one comes to its end before it is stopped."""
-    stopped, before, said, opening = 0, 0, 0, 0
-    for n in range(60):
-        process = subprocess.Popen(command("put", "--mode", "small", "--up", "4M", name, "hundred"),
+    """Until one comes to its end before it is stopped, each after some more pads."""
+    stopped, before, said = 0, 0, 0
+    for n in range(100):
+        enough = pads_there() + random.randint(0 if how == signal.SIGKILL else 1, 20)
+        process = subprocess.Popen(command("put", "--mode", "small", "--up", "3M", name, "hundred"),
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if how == signal.SIGINT:
-            while process.poll() is None and not hears(process.pid, how):
-                time.sleep(0.005)
+        while process.poll() is None and (how == signal.SIGINT and not hears(process.pid, how) or pads_there() < enough):
+            time.sleep(0.005)
         try:
-            # On a slow machine it takes its time to open, and does less in what is left.
-            process.wait(opening + random.uniform(0.2, 0.9) * (1 + n / 10))
+            process.wait(random.uniform(0, 0.1))
         except subprocess.TimeoutExpired:
             process.send_signal(how)
         asked = time.monotonic()
@@ -81,9 +83,7 @@ def put(name, how):
             die("killed, and status %d: %s" % (process.returncode, err))
         if run("verify")[0] != 0:
             die("the index does not agree with itself after stop %d" % stopped)
-        asked = time.monotonic()
         now, complete = look(name)
-        opening = time.monotonic() - asked
         if now < before:
             die("%d pads were confirmed, and %d are after stop %d" % (before, now, stopped))
         if complete: # stopped behind its end
@@ -152,7 +152,7 @@ def until_done(seen, done, *args):
     for kills in range(40):
         process = subprocess.Popen(command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
-            process.wait(random.uniform(0.05, 0.5) * (1 + kills / 8))
+            process.wait(random.uniform(0.05, 0.5) * 1.15 ** kills)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
         out, err = process.communicate()
@@ -260,7 +260,7 @@ terminal() {
 	python3 - "$tool" <<'END' || failures=$((failures + 1))
 import fcntl, os, pty, re, struct, sys, termios
 tool = sys.argv[1]
-for words in (["put", "--mode", "small", "--up", "10M", "seen", "hundred"], ["get", "--down", "10M", "seen", "-o", "seen"]):
+for words in (["put", "--mode", "small", "--up", "5M", "seen", "hundred"], ["get", "--down", "5M", "seen", "-o", "seen"]):
     child, terminal = pty.fork()
     if child == 0:
         fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
