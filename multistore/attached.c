@@ -304,11 +304,23 @@ static int give_up(struct ps_attached *a, int err)
 	return ps_fail(err, "%s", sentence);
 }
 
+/* Of a store that is a kept state nothing is pushed, so nobody has to hear of what it writes down. */
+static int start_reading(struct ps_attached *a)
+{
+	a->state = a->of_state;
+	int err = attached_back(a);
+	if (!err && a->local_bytes)
+		err = start_thread(a);
+	return err ? give_up(a, err) : PS_OK;
+}
+
 int ps_attached_start(struct ps_attached *a, ps_storer *s)
 {
 	bool pushes = (a->push_ns || a->push_bytes || a->local_bytes || a->awaits_log) &&
 	              !(ps_caps(s) & PS_CAP_READONLY);
 	a->s = s;
+	if (a->of_state)
+		return start_reading(a);
 	if (pushes && !(ps_caps(s) & PS_CAP_THREADS))
 		return ps_fail(PS_ENOTSUP, "background pushes: the store below is for one thread");
 	a->watch = (struct ps_commit_watch){.committed = committed, .durable = durable, .arg = a};

@@ -7,6 +7,8 @@
 #ifndef PS_ATTACHED_H
 #define PS_ATTACHED_H
 
+#include <stdbool.h>
+
 #include <padstone/multi_store.h>
 #include <padstone/push.h>
 
@@ -25,6 +27,8 @@ struct ps_attached_seams {
 PS_CHECKED int ps_attached_new(const struct ps_multi_options *options, const struct ps_attached_seams *seams,
                                struct ps_attached **a);
 ps_remote *ps_attached_remote(const struct ps_attached *a);
+/* The store is a kept state, open to be read (ps_multi_open_state). */
+bool ps_attached_is_state(const struct ps_attached *a);
 /* From now on s is watched, and pushed when it is due. s is the multi store itself, not a layer above.
  * PS_ENOTSUP: s cannot be cut, or not be called by several threads. PS_ENOMEM. */
 PS_CHECKED int ps_attached_start(struct ps_attached *a, ps_storer *s);

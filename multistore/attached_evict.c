@@ -136,8 +136,11 @@ void attached_evict(struct ps_attached *a)
 
 int attached_back(struct ps_attached *a)
 {
-	const struct ps_push_backing_options options = {
-	    .cache_bytes = a->cache_bytes, .manifest = &a->made_of, .fetched = fetched, .arg = a};
+	const struct ps_push_backing_options options = {.cache_bytes = a->cache_bytes,
+	                                                .manifest = &a->made_of,
+	                                                .state = a->of_state,
+	                                                .fetched = fetched,
+	                                                .arg = a};
 	int err = ps_push_backing_open(a->s, a->r, &options, &a->backing);
 	/* What cannot be cut cannot be pushed, nor leave. */
 	return err == PS_ENOTSUP ? PS_OK : err;

@@ -130,6 +130,11 @@ ps_remote *ps_attached_remote(const struct ps_attached *a)
 	return a->r;
 }
 
+bool ps_attached_is_state(const struct ps_attached *a)
+{
+	return a->of_state != 0;
+}
+
 static void stop_thread(struct ps_attached *a)
 {
 	if (!a->has_thread)

@@ -211,7 +211,7 @@ static int open_base(const struct clone *c, ps_storer **base)
 	struct ps_base_options options = {.size = sizeof(options)};
 	if (c->options.base)
 		memcpy(&options, c->options.base, c->options.base->size);
-	options.mode = PS_OPEN_CREATE_NEW;
+	options.mode = options.use_fd ? PS_OPEN_DEFAULT : PS_OPEN_CREATE_NEW;
 	options.log_bytes = options.log_bytes ? options.log_bytes : log_bytes(c, options.memory_budget);
 	return ps_restore_open(c->temporary, &options, base);
 }
@@ -231,16 +231,20 @@ static int fill_and_close(struct clone *c, ps_storer *base)
 	return err ? ps_fail(err, "%s", sentence) : closed;
 }
 
+/* No path: into the descriptor that the base options have. */
 static int write_file(struct clone *c, const char *path)
 {
 	ps_storer *base;
 	int err = open_base(c, &base);
-	return err ? err : ps_new_file_end(c->temporary, path, fill_and_close(c, base));
+	if (err)
+		return err;
+	err = fill_and_close(c, base);
+	return path ? ps_new_file_end(c->temporary, path, err) : err;
 }
 
 /* ---- the calls ---- */
 
-static int take_options(struct clone *c, const struct ps_clone_options *options)
+static int take_options(struct clone *c, const char *path, const struct ps_clone_options *options)
 {
 	int err = ps_options_take(&c->options, sizeof(c->options), options, "clone options");
 	if (err)
@@ -248,9 +252,18 @@ static int take_options(struct clone *c, const struct ps_clone_options *options)
 	if (c->options.take_over && c->options.state)
 		return ps_fail(PS_EINVAL, "clone options: only the newest state can be taken over");
 	const struct ps_base_options *base = c->options.base;
-	if (base && (base->size > sizeof(*base) || base->size < sizeof(base->size) || base->use_fd))
+	if (base && (base->size > sizeof(*base) || base->size < sizeof(base->size) || base->use_fd != !path))
 		return ps_fail(PS_EINVAL,
 		               "clone options: the base options are no known struct, or name a descriptor");
+	return PS_OK;
+}
+
+/* What it is called until it has a name of its own. */
+static int begin_file(struct clone *c, const char *path)
+{
+	if (path)
+		return ps_new_file_begin(path, c->temporary);
+	snprintf(c->temporary, sizeof(c->temporary), "state %llu", (unsigned long long)c->options.state);
 	return PS_OK;
 }
 
@@ -347,12 +360,9 @@ int push_clone(ps_remote *r, const char *path, const struct ps_clone_options *op
                struct ps_clone_result *result, struct ps_push_manifest *manifest)
 {
 	struct clone c = {.r = r};
-	if (!r || !path)
-		return ps_fail(PS_EINVAL, "ps_clone: no remote, or no path");
-	int err = take_options(&c, options);
-	if (err)
-		return err;
-	err = ps_new_file_begin(path, c.temporary);
+	int err = take_options(&c, path, options);
+	if (!err)
+		err = begin_file(&c, path);
 	if (err)
 		return err;
 	ps_memory_init(&c.memory, NULL);
@@ -369,6 +379,8 @@ int push_clone(ps_remote *r, const char *path, const struct ps_clone_options *op
 int ps_clone(ps_remote *r, const char *path, const struct ps_clone_options *options,
              struct ps_clone_result *result)
 {
+	if (!r || !path)
+		return ps_fail(PS_EINVAL, "ps_clone: no remote, or no path");
 	return push_clone(r, path, options, result, NULL);
 }
 

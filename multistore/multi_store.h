@@ -116,6 +116,17 @@ PS_CHECKED PS_API int ps_multi_open(ps_storer *inner, const struct ps_multi_opti
 PS_CHECKED PS_API int ps_multi_open_at(const char *path, const struct ps_base_options *base,
                                        const struct ps_multi_options *opts, ps_storer **s);
 
+/* A pushed state as it was (ps_push_history), to be read: the newest for 0, without what was shipped behind
+ * it. There is no file to name: what is touched is fetched, verified, and kept in one without a name in
+ * `folder`, which is gone with the handle, or with the process, however that ends. opts name the network;
+ * what they say of pushes and of a log is not looked at, local_bytes bounds what is kept, with `whole` all is
+ * fetched first. The store is held by nobody for it. All that reads works, as on any store, backup and
+ * ps_evict included; what would change it is PS_EREADONLY, ps_push as well. A state that a later push has
+ * dropped meanwhile is told as long as the later ones have it unchanged, and else PS_ESUPERSEDED; never as it
+ * is now. Errors of ps_clone, ps_base_open, ps_multi_open; PS_EIO, PS_EACCES, PS_ENOENT: of the folder. */
+PS_CHECKED PS_API int ps_multi_open_state(const char *folder, const struct ps_base_options *base,
+                                          const struct ps_multi_options *opts, uint64_t state, ps_storer **s);
+
 /* Of a store that is attached to a network: what was pushed leaves the file, least recently used first, until
  * at most `goal` bytes of the file are taken by contents, or nothing more may leave; freed: bytes of the file
  * that were given up (may be NULL). It is fetched again as it is touched: calls on it then have errors of the

@@ -484,9 +484,17 @@ int push_store(ps_storer *s, ps_remote *r, enum push_what what, const struct ps_
 	return err;
 }
 
+static int refuse_state(void)
+{
+	return ps_fail(PS_EREADONLY,
+	               "the store is a pushed state that is open to be read: a clone of it can be pushed");
+}
+
 int ps_push(ps_storer *s, ps_remote *r, const struct ps_push_options *options, struct ps_push_result *result)
 {
 	struct ps_attached *a = s ? ps_multi_attached(s) : NULL;
+	if (a && ps_attached_is_state(a))
+		return refuse_state();
 	if (a && (!r || r == ps_attached_remote(a)))
 		return ps_attached_push(a, options, result);
 	if (!s || !r)
@@ -499,6 +507,8 @@ int ps_take_over(ps_storer *s, ps_remote *r, ps_progress_fn progress, void *arg)
 	const struct ps_push_options options = {
 	    .size = sizeof(options), .progress = progress, .progress_arg = arg};
 	struct ps_attached *a = s ? ps_multi_attached(s) : NULL;
+	if (a && ps_attached_is_state(a))
+		return refuse_state();
 	if (a && (!r || r == ps_attached_remote(a)))
 		return ps_attached_take_over(a, &options);
 	if (!s || !r)

@@ -136,8 +136,28 @@ static int read_pushed(struct ps_push_backing *b, ps_state_lookup *l, ps_id id, 
 	return ps_state_lookup_read(l, id, number, offset, buf, len);
 }
 
+/* Of a kept state nothing else will do than what it had. */
+static int of_state(const struct ps_push_backing *b, int err)
+{
+	char sentence[SENTENCE];
+	if (err != PS_ESUPERSEDED || !b->options.state)
+		return err;
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	return ps_fail(err, "state %llu is not kept any more, and this was changed after it: %s",
+	               (unsigned long long)b->options.state, sentence);
+}
+
 /* Where no state has it as it was then, a later push has it with what was changed since: the part that is
  * wanted is mostly the same, and if not, the store finds out by its checksum, where it has one. */
+static int fetch_later(struct ps_push_backing *b, ps_state_lookup *l, ps_id id, bool exact, uint64_t offset,
+                       void *buf, size_t len)
+{
+	if (b->options.state)
+		return of_state(b, PS_ESUPERSEDED);
+	return exact ? read_pushed(b, l, id, offset, buf, len)
+	             : ps_state_lookup_read(l, id, UINT64_MAX, offset, buf, len);
+}
+
 static int fetch(void *arg, ps_id id, uint64_t interval, bool exact, uint64_t offset, void *buf, size_t len)
 {
 	struct ps_push_backing *b = arg;
@@ -145,10 +165,8 @@ static int fetch(void *arg, ps_id id, uint64_t interval, bool exact, uint64_t of
 	int err = atomic_load(&b->stopped) ? stopped() : open_lookup(b, &l);
 	if (!err) {
 		err = ps_state_lookup_read(l, id, interval, offset, buf, len);
-		if (err == PS_ESUPERSEDED && !exact)
-			err = ps_state_lookup_read(l, id, UINT64_MAX, offset, buf, len);
-		else if (err == PS_ESUPERSEDED)
-			err = read_pushed(b, l, id, offset, buf, len);
+		if (err == PS_ESUPERSEDED)
+			err = fetch_later(b, l, id, exact, offset, buf, len);
 	}
 	if (err)
 		return told(id, interval, err);
@@ -166,7 +184,7 @@ static int tell(void *arg, uint64_t slot, uint64_t end, uint64_t interval, ps_ba
 	int err = atomic_load(&b->stopped) ? stopped() : open_lookup(b, &l);
 	if (!err)
 		err = ps_state_lookup_tell(l, slot, end, interval, fn, fn_arg);
-	return err == PS_ECANCELED ? stopped() : err;
+	return err == PS_ECANCELED ? stopped() : of_state(b, err);
 }
 
 /* Where that is not possible, the reads say why. */
@@ -215,7 +233,7 @@ int ps_push_backing_evict(struct ps_push_backing *b, uint64_t goal, ps_progress_
 {
 	*evicted = (struct ps_push_evicted){0};
 	uint64_t number;
-	int err = atomic_load(&b->pushed) ? PS_OK : confirm_newest(b, &number);
+	int err = atomic_load(&b->pushed) || b->options.state ? PS_OK : confirm_newest(b, &number);
 	return err ? err : evict_to(b, goal, fn, arg, evicted);
 }
 
@@ -226,6 +244,8 @@ int ps_push_backing_evict(struct ps_push_backing *b, uint64_t goal, ps_progress_
 static int confirm_noted(struct ps_push_backing *b)
 {
 	struct ps_push_note note;
+	if (b->options.state)
+		return ps_backing_confirm(b->s, b->options.state);
 	int err = ps_push_note_get(b->s, &note);
 	if (!err && note.number > 0)
 		err = ps_backing_confirm(b->s, note.number);

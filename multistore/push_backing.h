@@ -17,6 +17,9 @@ struct ps_push_backing_options {
 	/* Outlives the backing, or NULL: what was just read, for the first call that fetches; it is emptied
 	 * then. One without a state: that call reads it. */
 	struct ps_push_manifest *manifest;
+	/* The store is this state, and has nothing that the state has not: so all of it may leave, and
+	 * nothing but what was there then ever comes (PS_ESUPERSEDED). 0: it is what its note says. */
+	uint64_t state;
 	/* Hears of each fetch, under no lock, in the thread that fetched; may be NULL. */
 	void (*fetched)(void *arg, size_t len);
 	/* Where ps_push_backing_open is given no remote: opens it, by the first call that needs it, under no

@@ -65,7 +65,7 @@ static inline const ps_storer *push_innermost(const ps_storer *s)
 }
 
 /* ps_clone, and the manifest that it read: into an empty one, or NULL; it stays empty where there is no
- * memory for it (clone.c). */
+ * memory for it (clone.c). path NULL: into an empty file that the options' base has a descriptor of. */
 PS_CHECKED int push_clone(ps_remote *r, const char *path, const struct ps_clone_options *options,
                           struct ps_clone_result *result, struct ps_push_manifest *manifest);
 
