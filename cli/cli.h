@@ -90,8 +90,10 @@ extern const struct cli_command cli_pads_commands[];
 int cli_pads_parse(int key, char *arg, struct cli *cli, struct argp_state *state);
 /* It works on contents of STORE, which may be on a network: it has the options that say where. */
 bool cli_fetches(const struct cli_command *command);
+/* And it changes nothing: so it works on a state that was pushed earlier, too. */
+bool cli_only_reads(const struct cli_command *command);
 /* These options; cli_remote_parse takes them. */
-const struct argp_option *cli_fetch_options(void);
+const struct argp_option *cli_fetch_options(bool only_reads);
 /* Fills cli from argv, argv[0] being the command's name; exits with CLI_USAGE on a mistake. */
 void cli_parse(const struct cli_command *command, int argc, char **argv, struct cli *cli);
 void cli_help(const struct cli_group *group, const struct cli_command *command);
@@ -104,10 +106,12 @@ PS_CHECKED int cli_parse_size(const char *text, uint64_t *bytes);
 /* A decimal number; PS_EINVAL with a sentence. */
 PS_CHECKED int cli_parse_number(const char *text, uint64_t *number);
 
-/* The only three functions that know which Storer is behind STORE; unit tests bring their own. */
+/* The only four functions that know which Storer is behind STORE; unit tests bring their own. */
 PS_CHECKED int cli_open_store(const struct cli *cli, int mode, ps_storer **s);
 /* For writing, and attached to r, to which nothing is pushed in the background; r stays open for longer. */
 PS_CHECKED int cli_open_store_on(const struct cli *cli, ps_remote *r, ps_storer **s);
+/* The state of --at, which r has; what is fetched of it lies in STORE's folder, without a name. */
+PS_CHECKED int cli_open_state_on(const struct cli *cli, ps_remote *r, ps_storer **s);
 PS_CHECKED int cli_close_store(ps_storer *s);
 
 /* ---- contents that have left the file (remote/attach.c) ---- */
@@ -120,6 +124,8 @@ bool cli_can_fetch(const struct cli *cli);
 /* What of s is away comes back through them when it is touched; nothing is opened before. A store without
  * pushes stays as it is. */
 PS_CHECKED int cli_attach(struct cli *cli, ps_storer *s);
+/* Instead of cli_open_store and that: the state of --at. Says what fails, and gives the exit code. */
+PS_CHECKED int cli_open_state(struct cli *cli, ps_storer **s);
 /* Before the store is closed, and after it. */
 void cli_attachment_stop(const struct cli *cli);
 PS_CHECKED int cli_attachment_free(struct cli *cli);

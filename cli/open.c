@@ -2,6 +2,10 @@
  * command is one thread, and a store is open in one process. */
 #include "cli/cli.h"
 
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+
 #include <padstone/padstone.h>
 
 #include "store/backing.h"
@@ -46,6 +50,17 @@ int cli_open_store_on(const struct cli *cli, ps_remote *r, ps_storer **s)
 	const struct ps_multi_options multi = {.size = sizeof(multi), .remote = r, .log_ms = PS_LOG_OFF};
 
 	return open_stack(cli, PS_OPEN_EXISTING, &multi, s);
+}
+
+int cli_open_state_on(const struct cli *cli, ps_remote *r, ps_storer **s)
+{
+	const struct ps_base_options base = {
+	    .size = sizeof(base), .io = cli->io, .memory_budget = cli->memory};
+	const struct ps_multi_options multi = {.size = sizeof(multi), .remote = r};
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s", cli->store);
+	return ps_multi_open_state(dirname(path), &base, &multi, cli->remote.state, s);
 }
 
 int cli_close_store(ps_storer *s)

@@ -194,16 +194,21 @@ const struct cli_command cli_commands[] = {
      conform_options, 0, 0, cli_run_conform},
     {0}};
 
-bool cli_fetches(const struct cli_command *command)
+bool cli_only_reads(const struct cli_command *command)
 {
-	static int (*const runs[])(struct cli *cli) = {cli_run_get,    cli_run_ls,     cli_run_info,   cli_run_rm,
-	                                               cli_run_check,  cli_run_compact, cli_run_backup,
-	                                               cli_run_import, cli_run_export};
+	static int (*const runs[])(struct cli * cli) = {cli_run_get,   cli_run_ls,     cli_run_info,
+	                                                cli_run_check, cli_run_backup, cli_run_export};
 
 	for (size_t i = 0; i < sizeof(runs) / sizeof(*runs); i++)
 		if (command->run == runs[i])
 			return true;
 	return false;
+}
+
+bool cli_fetches(const struct cli_command *command)
+{
+	return cli_only_reads(command) || command->run == cli_run_rm || command->run == cli_run_compact ||
+	       command->run == cli_run_import;
 }
 
 static int parse_io(const char *text)
@@ -441,7 +446,8 @@ static void make_argp(const struct cli_group *group, const struct cli_command *c
 	if (group != NULL && group->options != NULL)
 		whole->network = (struct argp){.options = group->options(), .parser = parse_group};
 	else if (group == NULL && cli_fetches(command))
-		whole->network = (struct argp){.options = cli_fetch_options(), .parser = parse_fetch};
+		whole->network = (struct argp){.options = cli_fetch_options(cli_only_reads(command)),
+		                               .parser = parse_fetch};
 	if (whole->network.parser != NULL)
 		add_child(whole, &whole->network);
 }

@@ -36,6 +36,8 @@ int cli_exit_code(int err)
 
 static const char *hint_of(const struct cli *cli, int err)
 {
+	if (cli->remote.at && cli->attachment == NULL)
+		return cli_remote_hint(cli, err);
 	switch (err) {
 	case PS_EUNAVAILABLE:
 		return cli_can_fetch(cli)
@@ -134,6 +136,8 @@ int cli_open(struct cli *cli, int mode, ps_storer **s)
 
 	if (cli_fetches(cli->command) && !cli_network_is_named(cli))
 		return CLI_USAGE;
+	if (cli->remote.at)
+		return cli_open_state(cli, s);
 	err = cli_open_store(cli, mode, s);
 	if (err != PS_OK)
 		return cli_fail(cli, err, NULL);

@@ -40,7 +40,7 @@ static int open_nameless(const char *folder, int *fd)
 	*fd = open(folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 	if (*fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
 		*fd = make_and_unname(folder);
-	return *fd < 0 ? ps_fail_errno(errno, "%s: no temporary file can be made there", folder) : PS_OK;
+	return *fd < 0 ? ps_fail_errno(errno, "cannot make a file in '%s'", folder) : PS_OK;
 }
 
 /* ---- the store ---- */

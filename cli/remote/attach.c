@@ -15,7 +15,7 @@
 struct cli_attachment {
 	struct cli *cli;
 	ps_remote *r; /* NULL until it is needed */
-	struct ps_push_backing *backing;
+	struct ps_push_backing *backing; /* NULL: of a state that is open by itself */
 };
 
 static bool is_given(const char *text)
@@ -30,7 +30,7 @@ bool cli_can_fetch(const struct cli *cli)
 
 bool cli_network_is_named(const struct cli *cli)
 {
-	if ((cli->remote.network == NULL && cli->remote.key == NULL) || cli_can_fetch(cli))
+	if ((cli->remote.network == NULL && cli->remote.key == NULL && !cli->remote.at) || cli_can_fetch(cli))
 		return remote_urls_are_good(cli);
 	fprintf(stderr, "padstone: %s\n",
 	        is_given(remote_network(cli)) ? "which key? --key FILE or PADSTONE_KEY says it"
@@ -86,9 +86,33 @@ int cli_attach(struct cli *cli, ps_storer *s)
 	return err == PS_ENOMEM ? err : PS_OK;
 }
 
+/* a->r is open on success. */
+static int open_state(struct cli *cli, struct cli_attachment *a, ps_storer **s)
+{
+	int err = remote_open_beside(cli, &a->r);
+
+	if (err != PS_OK)
+		return remote_fail(cli, err, NULL);
+	cli->remote.stage = CLI_REMOTE_OPEN;
+	err = cli_open_state_on(cli, a->r, s);
+	return err == PS_OK ? CLI_DONE : remote_fail(cli, err, NULL);
+}
+
+int cli_open_state(struct cli *cli, ps_storer **s)
+{
+	struct cli_attachment *a = calloc(1, sizeof(*a));
+	int result;
+
+	if (a == NULL)
+		return cli_fail(cli, ps_fail(PS_ENOMEM, "no memory for an attachment"), NULL);
+	result = open_state(cli, a, s);
+	cli->attachment = a;
+	return result == CLI_DONE || cli_attachment_free(cli) == PS_OK ? result : CLI_FAILED;
+}
+
 void cli_attachment_stop(const struct cli *cli)
 {
-	if (cli->attachment != NULL)
+	if (cli->attachment != NULL && cli->attachment->backing != NULL)
 		ps_push_backing_stop(cli->attachment->backing);
 }
 

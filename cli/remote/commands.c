@@ -32,12 +32,22 @@ static const struct argp_option where_options[] = {
     {"inflight", KEY_INFLIGHT, "SIZE", 0, "Bytes on their way at a time (default: 128M)", 2},
     {0}};
 
-static const struct argp_option away_options[] = {
-    {NULL, 0, NULL, 0, "Where contents are that have left the file (`padstone evict'):", 2},
-    NETWORK("The network that it was pushed to"),
-    {"store", KEY_STORE, "NAME", 0, "The store there that it was pushed as (default: main)", 2},
-    DOWN,
-    {"fallback", KEY_FALLBACK, "URL", 0, "Read from the copy at URL what the network lost", 2},
+#define AWAY                                                                                                 \
+	{NULL, 0, NULL, 0, "Where contents are that have left the file (`padstone evict'):", 2},             \
+	    NETWORK("The network that it was pushed to"),                                                    \
+	    {"store", KEY_STORE, "NAME", 0, "The store there that it was pushed as (default: main)", 2},     \
+	    DOWN,                                                                                            \
+	{                                                                                                    \
+		"fallback", KEY_FALLBACK, "URL", 0, "Read from the copy at URL what the network lost", 2     \
+	}
+static const struct argp_option away_options[] = {AWAY, {0}};
+static const struct argp_option look_options[] = {
+    AWAY,
+    {"at", KEY_AT, "STATE", 0,
+     "Work on the pushed state STATE, as `padstone history' lists them, instead of STORE's file, which is "
+     "not "
+     "looked at and need not be there: what is fetched lies in its folder until the command ends",
+     2},
     {0}};
 
 #define MODE                                                                                                 \
@@ -335,7 +345,7 @@ const struct argp_option *cli_remote_options(void)
 	return where_options;
 }
 
-const struct argp_option *cli_fetch_options(void)
+const struct argp_option *cli_fetch_options(bool only_reads)
 {
-	return away_options;
+	return only_reads ? look_options : away_options;
 }

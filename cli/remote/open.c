@@ -206,6 +206,7 @@ int remote_open_beside(struct cli *cli, ps_remote **r)
 	secret_no_core();
 	err = open_key(cli, &key);
 	if (err == PS_OK) {
+		cli->remote.stage = CLI_REMOTE_NETWORK;
 		take_network(cli);
 		options = options_of(cli);
 		options.progress = goes_on;

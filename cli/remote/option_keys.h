@@ -45,6 +45,7 @@ enum cli_remote_key {
 	KEY_LEVEL,
 	KEY_MAX_LAG,
 	KEY_GOAL,
+	KEY_AT,
 };
 
 #endif

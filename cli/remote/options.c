@@ -152,6 +152,9 @@ static int parse_value(int key, const char *arg, struct cli_remote_options *o)
 		return parse_share(arg, &o->share);
 	case KEY_AGE:
 		return parse_age(arg, &o->age_hours);
+	case KEY_AT:
+		o->at = true;
+		return cli_parse_number(arg, &o->state);
 	case KEY_STATE:
 		return cli_parse_number(arg, &o->state);
 	case KEY_HISTORY:

@@ -22,6 +22,7 @@ struct cli_remote_options {
 	double age_hours; /* 0: the library's */
 	bool is_public, take_over, lazy, full;
 	uint64_t state, history; /* of a store's pushes; state 0: the newest */
+	bool at;                 /* the command works on that state, and not on STORE's file */
 	uint64_t goal;           /* of contents that stay in the file */
 	uint64_t max_lag;        /* seconds, if limits_lag */
 	bool limits_lag;

@@ -32,6 +32,11 @@ int cli_open_store_on(const struct cli *cli, ps_remote *r, ps_storer **s)
 	return cli_open_store(cli, PS_OPEN_EXISTING, s);
 }
 
+int cli_open_state_on(const struct cli *cli, ps_remote *r, ps_storer **s)
+{
+	return cli_open_store_on(cli, r, s);
+}
+
 int cli_close_store(ps_storer *s)
 {
 	(void)s;

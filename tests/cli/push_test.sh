@@ -66,6 +66,27 @@ comes_back earlier before
 expect 3 "a state that is not kept" "$tool" clone --state 99 other
 holds "no file was made" test ! -e other
 
+# The same without a file: what only reads works on a state that is kept.
+for command in get ls info check backup export; do
+	expect 0 "help $command" "$tool" help $command
+	holds "$command works on a state" grep -q -e --at out
+done
+expect 0 "its files" "$tool" export --at "$first" s then
+holds "as they were" same_tree before then
+expect 0 "all of it" "$tool" check --at "$first" --json nothing
+holds "was read" grep -q '"ok":true,"full":true.*"away":0' out
+holds "and no file was made" test ! -e nothing
+expect 0 "a copy of it" "$tool" backup --at "$first" s copy
+comes_back copy before
+expect 0 "the newest one" "$tool" ls --at 0 s
+expect 2 "what changes a store does not" "$tool" rm --at "$first" s 5
+expect 2 "and a key is needed" env -u PADSTONE_KEY "$tool" ls --at "$first" s
+says "which" "PADSTONE_KEY"
+expect 3 "a state that is not kept" "$tool" ls --at 99 s
+says "where they are listed" "padstone history"
+expect 3 "a folder that is not there" "$tool" ls --at "$first" nowhere/s
+says "which" "cannot make a file in 'nowhere'"
+
 # The machine burns: the key is all that is left of it.
 rm -rf s c home
 expect 0 "a clone on a new machine" "$tool" clone --json s
