@@ -410,6 +410,7 @@ static void set_limit(struct compact *c, uint64_t goal)
 	c->moved = 0;
 	s->space.below = c->limit;
 	if (s->space.slots) {
+		s->space.lifted = false;
 		ps_omni_set_limit(s->space.slots, c->limit);
 		retire_sparse(s, c->limit);
 	}

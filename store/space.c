@@ -354,14 +354,21 @@ static int enter_slab(struct space *sp, const struct ps_class_geometry *g, struc
 	return err;
 }
 
-/* While a compaction runs slabs lie below its limit, but for want of space there. */
+/* While a compaction runs slabs lie below its limit. Where one finds no room there the limit is lifted until
+ * the next round sets it: that goes through all slabs. What lies above it now stays retired, so new slabs
+ * alone may lie there. */
+static int lift_limit(struct space *sp, unsigned class, struct ps_extent *extent)
+{
+	sp->lifted = true;
+	ps_omni_set_limit(sp->slots, INT64_MAX); /* as low as it goes */
+	return ps_omni_alloc_class(sp->slots, class, extent);
+}
+
 static int slot_anywhere(struct space *sp, unsigned class, uint64_t slab_bytes, struct ps_extent *extent)
 {
 	int err = ps_omni_alloc_class(sp->slots, class, extent);
-	if (err == PS_ENOSPC && sp->below) {
-		ps_omni_set_limit(sp->slots, INT64_MAX); /* as low as it goes */
-		err = ps_omni_alloc_class(sp->slots, class, extent);
-	}
+	if (err == PS_ENOSPC && sp->below && !sp->lifted)
+		err = lift_limit(sp, class, extent);
 	if (err == PS_ENOSPC && (err = grow(sp, 2 * slab_bytes)) == PS_OK)
 		err = ps_omni_alloc_class(sp->slots, class, extent);
 	if (err == PS_ENOSPC) {
@@ -370,8 +377,6 @@ static int slot_anywhere(struct space *sp, unsigned class, uint64_t slab_bytes, 
 		err = ps_omni_alloc_class(sp->slots, class, extent);
 		ps_omni_set_growing(sp->slots, true);
 	}
-	if (sp->below)
-		ps_omni_set_limit(sp->slots, sp->below);
 	return err;
 }
 

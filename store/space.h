@@ -48,6 +48,7 @@ struct space {
 	_Atomic(bool) lost; /* what an unreadable map named was not given back: the next open finds it */
 	_Atomic(uint32_t) holds[HOLDS]; /* readers of large objects, by hash of the slot */
 	uint64_t below;                /* compaction: allocate below this where it can be had; 0: none runs */
+	bool lifted;                   /* for slabs: one found no room there (until the next round) */
 	struct ps_extent open;         /* wholly empty pages that small objects fill */
 	uint64_t run_end;              /* of the pages for small contents that were last taken */
 	struct ps_extent pages;        /* where the table's next pages come from */
