@@ -46,6 +46,7 @@ struct base_batch {
 	size_t index_size, indexed;
 	struct arena *arena;
 	uint64_t inline_bytes; /* that will ride in the log, or were packed */
+	uint64_t inline_most;  /* with more of them it becomes large */
 	bool large;            /* contents of a page and more do not ride */
 	uint64_t small_bytes;  /* of small ones in changes from `packed` on */
 	size_t packed;         /* changes below it had their chance to be packed */
@@ -65,6 +66,11 @@ static struct store *store_of_batch(const struct base_batch *b)
 	return store_of(b->batch.session.s);
 }
 
+static uint64_t inline_most(const struct store *s)
+{
+	return MIN(MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16), (uint64_t)INLINE_WORTH);
+}
+
 int base_batch_begin(ps_storer *st, ps_batch **b)
 {
 	struct store *s = store_of(st);
@@ -74,6 +80,7 @@ int base_batch_begin(ps_storer *st, ps_batch **b)
 	struct base_batch *made = ps_session_new(st, PS_SESSION_BATCH);
 	if (!made)
 		return ps_fail(PS_ENOMEM, "%s: no memory for a batch", s->path);
+	made->inline_most = inline_most(s);
 	*b = &made->batch;
 	return PS_OK;
 }
@@ -217,9 +224,7 @@ static bool redirect(struct store *s, struct change *c)
 
 static bool is_to_be_large(const struct base_batch *b)
 {
-	const struct store *s = store_of_batch(b);
-	return !b->large &&
-	       b->inline_bytes > MIN(MIN((uint64_t)log_commit_max(&s->log) / 2, s->budget / 16), (uint64_t)INLINE_WORTH);
+	return !b->large && b->inline_bytes > b->inline_most;
 }
 
 /* Many contents are not worth writing twice, to the log and to their places: neither what comes from here on, nor what came

@@ -6,12 +6,6 @@
 
 #include "store/base_internal.h"
 
-struct entry entry_make(enum entry_kind kind, uint64_t place, uint64_t size, uint64_t checksum, unsigned level,
-			uint32_t generation)
-{
-	return (struct entry){{place / GRANULE | (uint64_t)kind << 44 | (uint64_t)level << 56, size, checksum, generation}};
-}
-
 uint64_t entry_blob_len(const struct entry *e)
 {
 	switch (entry_kind(e)) {

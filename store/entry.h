@@ -93,8 +93,12 @@ static inline ps_id id_make(uint64_t slot, uint32_t generation)
 {
 	return slot << 24 | generation;
 }
-struct entry entry_make(enum entry_kind kind, uint64_t place, uint64_t size, uint64_t checksum, unsigned level,
-			uint32_t generation);
+static inline struct entry entry_make(enum entry_kind kind, uint64_t place, uint64_t size, uint64_t checksum,
+                                      unsigned level, uint32_t generation)
+{
+	return (struct entry){
+	    {place / GRANULE | (uint64_t)kind << 44 | (uint64_t)level << 56, size, checksum, generation}};
+}
 /* Bytes of the blob at the entry's place: contents, a map's root node, or 0. */
 uint64_t entry_blob_len(const struct entry *e);
 /* False for what no writer makes (table pages and log records come from outside): also an interval that has not begun. */

@@ -84,7 +84,8 @@ static int new_slot(struct table *t, uint64_t *slot, uint32_t *generation)
 		/* A slot that was never used has had as many generations as there were crashes. */
 		if (t->store->crashes >= GENERATION_MAX || *slot >= (uint64_t)GROUP_SLOTS * GROUPS_PER_CHUNK * GROUP_CHUNKS)
 			return ps_fail(PS_EFULL, "%s: no ids left", t->store->path);
-		atomic_store(&t->slots, *slot + 1);
+		/* Readers look no further than at the entry, which is FREE. */
+		atomic_store_explicit(&t->slots, *slot + 1, memory_order_release);
 		int err = slot_generation(t, *slot, generation);
 		if (!err && *generation)
 			return PS_OK;
