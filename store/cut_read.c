@@ -3,7 +3,7 @@
 
 #include "store/cut_internal.h"
 
-enum { WINDOW = 16, AHEAD = 32 };
+enum { WINDOW = 16, AHEAD_BYTES = 32 * CHUNK };
 
 /* Chunks of a large object on their way to the caller, several read together. */
 struct pieces {
@@ -139,7 +139,7 @@ static int tell_map(struct ps_cut *cut, bool changed, ps_cut_piece_fn fn, void *
 	p->cut = cut;
 	p->fn = fn;
 	p->arg = arg;
-	p->prefetch.s = s;
+	prefetch_begin(&p->prefetch, s);
 	p->most = (unsigned)MIN((uint64_t)WINDOW, MAX(s->budget / 4 / CHUNK, (uint64_t)1));
 	int err = changed ? map_since(s, cut->id, &cut->entry, (uint32_t)cut->from.interval, add_changed, p)
 	                  : map_contents(s, cut->id, &cut->entry, add_chunk, p);
@@ -154,7 +154,8 @@ static int tell_map(struct ps_cut *cut, bool changed, ps_cut_piece_fn fn, void *
 static void read_slots(struct ps_cut *cut, uint64_t from, uint64_t to)
 {
 	struct store *s = cut->s;
-	struct prefetch prefetch = {.s = s};
+	struct prefetch prefetch;
+	prefetch_begin(&prefetch, s);
 	for (uint64_t slot = from; slot < to; slot++)
 		space_hold(&s->space, slot);
 	bool stands = cut_still_stands(cut) == PS_OK;
@@ -170,13 +171,25 @@ static void read_slots(struct ps_cut *cut, uint64_t from, uint64_t to)
 		space_unhold(&s->space, slot);
 }
 
+/* As far as so many bytes go, in the leaf. */
+static uint64_t ahead_end(const struct ps_cut *cut, uint64_t slot, uint64_t bytes)
+{
+	uint64_t end = (slot / FANOUT + 1) * FANOUT, sum = 0;
+	for (; slot < end && sum < bytes; slot++) {
+		const struct entry *e = &cut->entries[slot % FANOUT];
+		if (entry_kind(e) == ENTRY_DATA)
+			sum += MAX(entry_size(e), (uint64_t)PAGE);
+	}
+	return slot;
+}
+
 /* Small objects that come next in the leaf, together. */
 static void read_ahead(struct ps_cut *cut)
 {
-	uint64_t slot = id_slot(cut->id), most = MIN((uint64_t)AHEAD, cut->s->budget / 4 / CHUNK);
+	uint64_t slot = id_slot(cut->id);
 	if (slot < cut->ahead || cut->leaf != (int64_t)(slot / FANOUT))
 		return;
-	cut->ahead = MIN(slot + most, (slot / FANOUT + 1) * FANOUT);
+	cut->ahead = ahead_end(cut, slot, MIN((uint64_t)AHEAD_BYTES, cut->s->budget / 4));
 	read_slots(cut, slot, cut->ahead);
 }
 

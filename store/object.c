@@ -111,7 +111,7 @@ static int read_map(struct store *s, ps_id id, const struct entry *e, uint64_t o
 
 static int read_windows(struct store *s, ps_id id, const struct entry *e, uint64_t off, uint8_t *buf, size_t len, enum object_use use)
 {
-	enum { WINDOW = PREFETCH_MAX / 2 * CHUNK };
+	enum { WINDOW = PREFETCH_CHUNKS / 2 * CHUNK };
 	int err = PS_OK;
 	while (len && !err) {
 		size_t step = MIN(len, (size_t)WINDOW);
@@ -312,9 +312,10 @@ int base_get_many(ps_storer *st, size_t n, struct ps_get_many *reqs)
 {
 	struct store *s = store_of(st);
 	struct entry *entries = ps_memory_alloc(&s->memory, n * sizeof(*entries));
-	struct prefetch prefetch = {.s = s};
+	struct prefetch prefetch;
 	if (!entries)
 		return ps_fail(PS_ENOMEM, "%s: no memory for %zu reads", s->path, n);
+	prefetch_begin(&prefetch, s);
 	for (size_t i = 0; i < n; i++)
 		space_hold(&s->space, id_slot(reqs[i].id));
 	know_entries(s, n, reqs, entries);

@@ -395,44 +395,41 @@ static bool may_read_ahead(const struct pool *pool, uint64_t len)
 	return atomic_load_explicit(&pool->ahead_bytes, memory_order_relaxed) + len <= pool->store->budget / AHEAD_SHARE;
 }
 
-bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_request *request)
+bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_extent *frame)
 {
-	struct ps_extent frame = frame_of(pool, b);
-	uint64_t first = frame.offset, len = frame.len;
-	_Atomic(uint64_t) *state = pool_state(pool, first);
+	*frame = frame_of(pool, b);
+	_Atomic(uint64_t) *state = pool_state(pool, frame->offset);
 	uint64_t old = atomic_load(state);
 	/* Only what is plainly absent: all else the read itself will see to. */
 	if (old & (PAGE_LOCKED | PAGE_RESIDENT | PAGE_PATCHED) || !atomic_compare_exchange_strong(state, &old, old | PAGE_LOCKED))
 		return false;
-	if (!may_read_ahead(pool, len) || take_memory(pool, first, len, NULL) != PS_OK) {
+	if (!may_read_ahead(pool, frame->len) ||
+	    take_memory(pool, frame->offset, frame->len, NULL) != PS_OK) {
 		atomic_store(state, old);
 		wake_waiters(pool);
 		return false;
 	}
-	atomic_fetch_add_explicit(&pool->ahead_bytes, len, memory_order_relaxed);
-	add_frames(pool, len);
-	*request = (struct ps_io_request){
-	    .op = PS_IO_READ, .offset = first, .data = pool_address(pool, first), .len = len};
+	atomic_fetch_add_explicit(&pool->ahead_bytes, frame->len, memory_order_relaxed);
+	add_frames(pool, frame->len);
 	return true;
 }
 
-void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct ps_io_request *request)
+void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, const struct ps_extent *frame,
+                      int err)
 {
-	_Atomic(uint64_t) *state = pool_state(pool, request->offset);
-	struct store *s = pool->store;
-	int err = s->io->ops->wait(s->io, request);
-	atomic_fetch_sub_explicit(&pool->ahead_bytes, request->len, memory_order_relaxed);
+	_Atomic(uint64_t) *state = pool_state(pool, frame->offset);
+	atomic_fetch_sub_explicit(&pool->ahead_bytes, frame->len, memory_order_relaxed);
 	if (!err && !is_shared(b))
-		err = verify(b, request->data, s, id);
+		err = verify(b, pool_address(pool, b->place), pool->store, id);
 	if (!err)
-		err = list_page(pool, request->offset);
+		err = list_page(pool, frame->offset);
 	if (err) {
-		drop_frames(pool, request->offset, request->len);
+		drop_frames(pool, frame->offset, frame->len);
 		atomic_store(state, atomic_load(state) & PAGE_LISTED);
 		wake_waiters(pool);
 		return;
 	}
-	publish(pool, state, PAGE_RESIDENT | PAGE_USED | known_sound(pool, b), request->len / PAGE);
+	publish(pool, state, PAGE_RESIDENT | PAGE_USED | known_sound(pool, b), frame->len / PAGE);
 }
 
 /* A small object is verified at its first use after its page was read; a large extent when it was read. */

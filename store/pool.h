@@ -130,9 +130,12 @@ static inline void pool_unpin(struct pool *pool, uint64_t frame)
  * other: zeros in the last page, and in all of a frame that small ones share. PS_ENOMEM if the budget has no room. */
 int pool_fresh(struct pool *pool, uint64_t place, uint64_t len);
 /* Makes sure that the shared page of a small place is in memory, and pins it; `empty` says it holds nothing yet. May read. */
-/* For prefetch: starts the extent's read (true: finish must follow), which finish ends as a pin would. */
-bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_io_request *request);
-void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, struct ps_io_request *request);
+/* For prefetch: makes memory for what the blob is read with (true: the caller reads that, and finish must
+ * follow), which finish ends as a pin would. */
+bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_extent *frame);
+/* `err`: the read's. */
+void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, const struct ps_extent *frame,
+                      int err);
 int pool_pin_shared(struct pool *pool, unsigned class, uint64_t place, bool empty);
 /* Memory for pages that will be written one after another, in one call instead of a fault for each; and back, if they were not. It
  * is counted page by page as they are used: the caller does so for few pages at a time. */

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
@@ -592,6 +593,41 @@ static void replace_all(struct fixture *f, const ps_id *ids, int count, size_t s
 	OK(ps_sync(f->s));
 }
 
+/* Contents that lie side by side come together, others lie between them; and a read of many that fails keeps
+ * nothing of them back. */
+static void neighbours_are_read_together(void **state)
+{
+	enum { OBJECTS = 4 * FANOUT, SIZE = PAGE, APART = 16 };
+	struct fixture *f = *state;
+	const struct ps_cut_from everything = {0};
+	static ps_id ids[OBJECTS];
+	uint8_t bytes[SIZE];
+	struct ps_io_stats before = {0}, after = {0};
+	struct ps_cut *cut;
+	struct ps_cut_info info;
+	struct ps_cut_object object;
+	struct given_bytes first = {0, SIZE};
+	put_filled(f, ids, OBJECTS, SIZE);
+	for (int i = 0; i < OBJECTS; i += APART) {
+		fill_of(bytes, SIZE, i);
+		OK(ps_replace(f->s, ids[i], bytes, SIZE));
+	}
+	reopen(f);
+	struct ps_io *io = store_of(f->s)->io;
+	io->ops->stats(io, &before);
+	OK(ps_cut_begin(f->s, &everything, &cut, &info));
+	OK(ps_cut_next(cut, &object));
+	uint64_t faults = sim_disk_faults(f->disk);
+	sim_disk_fail(f->disk, 1, EIO, false);
+	OK(ps_cut_pieces(cut, expect_bytes, &first));
+	assert_int_equal(sim_disk_faults(f->disk), faults + 1);
+	expect_given(cut, ids, 1, OBJECTS, SIZE);
+	assert_int_equal(ps_cut_next(cut, &object), PS_ENOTFOUND);
+	io->ops->stats(io, &after);
+	assert_in_range(after.reads - before.reads, 1, OBJECTS / 4);
+	ps_cut_end(cut);
+}
+
 /* Many times what it may hold, but only once of what it is of. */
 static void what_is_replaced_again_and_again_is_held_once(void **state)
 {
@@ -712,6 +748,7 @@ int main(void)
 	    CUT(a_store_that_is_open_read_only_is_not_cut),
 	    CUT(damage_is_said_and_never_passed_over_unasked),
 	    CUT(a_cut_that_holds_too_much_ends_and_writers_go_on),
+	    CUT(neighbours_are_read_together),
 	    CUT(what_is_replaced_again_and_again_is_held_once),
 	    CUT(what_a_cut_has_given_it_does_not_hold),
 	    CUT(a_store_that_is_never_cut_stays_as_it_was),
