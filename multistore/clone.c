@@ -26,17 +26,41 @@ struct clone {
 	struct ps_log_behind *log;  /* of the newest state; NULL */
 	struct ps_cut_info reached; /* what the log brings the state to */
 	uint64_t objects, bytes;    /* so far */
+	uint64_t received_before, shown; /* for the progress */
 	uint64_t written;           /* to the file */
 	char temporary[PATH_MAX];
 	struct ps_push_note note; /* of the new file: with the hold, if that was taken */
 };
 
-static int show(struct clone *c)
+static int tell(struct clone *c, uint64_t done)
 {
-	struct ps_progress shown = {.phase = "clone", .done = c->bytes, .total = c->state->info.live_bytes};
+	struct ps_progress shown = {.phase = "clone", .total = c->state->info.live_bytes};
+	if (c->shown < done)
+		c->shown = done;
+	shown.done = c->shown;
 	if (!c->options.progress || c->options.progress(c->options.progress_arg, &shown) == 0)
 		return PS_OK;
 	return ps_fail(PS_ECANCELED, "the clone was given up by its caller");
+}
+
+static int show(struct clone *c)
+{
+	return tell(c, c->bytes);
+}
+
+/* What comes is packs: of the contents there is about as much as of them, and all only when it is written. */
+static int show_received(void *arg)
+{
+	struct clone *c = arg;
+	struct ps_remote_stats stats;
+	uint64_t packs = 0, all = c->state->info.live_bytes;
+	for (uint32_t i = 0; i < c->state->runs; i++)
+		packs += c->manifest.runs[c->state->run[i]].bytes;
+	if (packs == 0 || all == 0 || ps_remote_stats(c->r, &stats))
+		return show(c);
+	double part = (double)(stats.received_bytes - c->received_before) / (double)packs;
+	uint64_t come = part < 1 ? (uint64_t)((double)all * part) : all;
+	return tell(c, come < all ? come : all - 1);
 }
 
 /* ---- which state ---- */
@@ -305,8 +329,16 @@ static int take_hold(struct clone *c)
 /* What has been asked for comes while the log is read and the file is made. */
 static int begin_reading(struct clone *c)
 {
-	return c->options.lazy ? PS_OK
-	                       : ps_state_reader_new(&c->memory, c->r, &c->manifest, c->state, &c->reader);
+	struct ps_remote_stats stats;
+	if (c->options.lazy)
+		return PS_OK;
+	int err = ps_remote_stats(c->r, &stats);
+	c->received_before = err ? 0 : stats.received_bytes;
+	if (!err)
+		err = ps_state_reader_new(&c->memory, c->r, &c->manifest, c->state, &c->reader);
+	if (!err)
+		ps_state_reader_on_wait(c->reader, show_received, c);
+	return err;
 }
 
 static void end_reading(struct clone *c)

@@ -53,9 +53,21 @@ static void leave(struct pushed *own)
 
 /* ---- progress ---- */
 
+/* Of contents that are in packs so much has arrived as of the packs has: what is on its way may be megabytes,
+ * and over a slow network minutes. */
+static uint64_t arrived(struct push *p)
+{
+	uint64_t there = atomic_load(&p->arrived), at = p->done;
+	if (there < p->given)
+		at = p->taken + (uint64_t)((double)(p->done - p->taken) * (double)there / (double)p->given);
+	if (p->shown < at)
+		p->shown = at;
+	return p->shown;
+}
+
 int push_show(struct push *p)
 {
-	struct ps_progress shown = {.phase = "push", .done = p->done, .total = p->total};
+	struct ps_progress shown = {.phase = "push", .done = arrived(p), .total = p->total};
 	if (!p->options.progress || p->options.progress(p->options.progress_arg, &shown) == 0)
 		return PS_OK;
 	return ps_fail(PS_ECANCELED, "the push was given up by its caller");

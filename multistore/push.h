@@ -22,7 +22,8 @@ struct ps_push_options {
 	uint32_t history;    /* earlier states that stay, and can be cloned; none */
 	int compression;     /* zstd's level; 1. -1: none */
 	uint64_t pack_bytes; /* contents of one value of the remote, at most; 64 MiB; from 4 KiB, where a piece of 64 KiB goes beyond, to 1 GiB */
-	ps_progress_fn progress; /* done, total (0: not known): bytes of contents; in the caller's thread */
+	ps_progress_fn
+	    progress; /* done: bytes of contents that arrived; total (0: not known); caller's thread */
 	void *progress_arg;
 	uint32_t urgent; /* 1: it does not stand back for others who want processors, disk or network */
 };

@@ -2,6 +2,8 @@
 #ifndef PS_PUSH_INTERNAL_H
 #define PS_PUSH_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include <padstone/push.h>
 
 #include "multistore/log.h"
@@ -46,7 +48,11 @@ struct push {
 	size_t left_capacity;
 
 	uint64_t sent_before; /* by the remote, since it was opened */
-	uint64_t done, total; /* for the progress */
+	/* For the progress: contents that are in packs, of them in packs that were taken over; all that there
+	 * are; bytes of packs that senders were given, and that the network has confirmed of those. */
+	uint64_t done, taken, total, given;
+	atomic_ullong arrived;
+	uint64_t shown; /* never less than was told before */
 };
 
 /* Shows how far it is: PS_ECANCELED. */

@@ -220,6 +220,7 @@ static int take_pack(struct push *p, const struct left_pack *left)
 {
 	p->result.kept_packs++;
 	p->done += left->tail.contents;
+	p->taken += left->tail.contents;
 	return push_add_pack(p, &left->tail, left->bytes);
 }
 

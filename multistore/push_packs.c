@@ -20,6 +20,9 @@ struct sender {
 	enum ps_token_class class; /* the push's */
 	pthread_t thread;
 	char name[PS_PACK_NAME];
+	uint64_t given;         /* bytes of the pack: the packer's */
+	uint64_t confirmed;     /* of them: the thread's, until it is joined */
+	atomic_ullong *arrived; /* the push's, of all packs */
 	atomic_bool canceled;
 	int err;
 	char sentence[SENTENCE];
@@ -49,7 +52,10 @@ static int read_pipe(void *arg, void *buf, size_t len, size_t *got)
 static int still_wanted(void *arg, const struct ps_remote_progress *progress)
 {
 	struct sender *s = arg;
-	(void)progress;
+	if (progress->bytes_done > s->confirmed) {
+		atomic_fetch_add(s->arrived, progress->bytes_done - s->confirmed);
+		s->confirmed = progress->bytes_done;
+	}
 	return atomic_load(&s->canceled);
 }
 
@@ -70,7 +76,7 @@ static void *send_pack(void *arg)
 
 static int start_sender(struct packer *k, struct sender *s, const struct ps_pack_about *about)
 {
-	*s = (struct sender){.r = k->p->r, .class = ps_tokens_class()};
+	*s = (struct sender){.r = k->p->r, .class = ps_tokens_class(), .arrived = &k->p->arrived};
 	ps_pack_name(about, s->name);
 	int err = ps_pipe_new(&k->p->memory, PIPE_BYTES, &s->pipe);
 	if (err)
@@ -101,7 +107,11 @@ static int finish_sender(struct packer *k, struct sender *s)
 	s->runs = false;
 	if (err)
 		return err;
-	return s->err ? ps_fail(s->err, "%s: %s", s->name, s->sentence) : PS_OK;
+	if (s->err)
+		return ps_fail(s->err, "%s: %s", s->name, s->sentence);
+	if (s->given > s->confirmed)
+		atomic_fetch_add(s->arrived, s->given - s->confirmed);
+	return push_show(k->p);
 }
 
 /* The first failure is the one that is told, with its sentence. */
@@ -121,6 +131,8 @@ static void stop_sender(struct sender *s)
 static int write_pack(void *arg, const void *data, size_t len)
 {
 	struct packer *k = arg;
+	k->current->given += len;
+	k->p->given += len;
 	int err = ps_pipe_write(k->current->pipe, data, len, show, k->p);
 	/* What the reader gave up with has its sentence in its own thread. */
 	return err && err != PS_ECANCELED ? finish_sender(k, k->current) : err;

@@ -11,8 +11,9 @@
 
 #include "base/fail.h"
 #include "base/thread.h"
+#include "remote/clock.h"
 
-enum { THREADS = PS_RUN_SOURCE_RANGES - 1, SENTENCE = 512, HUGE_FROM = 4 << 20 };
+enum { THREADS = PS_RUN_SOURCE_RANGES - 1, SENTENCE = 512, HUGE_FROM = 4 << 20, TICK_MS = 50 };
 
 struct place {
 	uint8_t *bytes;
@@ -52,6 +53,8 @@ struct ps_run_source {
 	bool failed;  /* nothing more is begun */
 	bool stopped; /* nor waited for */
 	size_t at;    /* the reader's: in the range that it is at */
+	int (*tick)(void *arg); /* the reader's, while it waits; NULL */
+	void *tick_arg;
 };
 
 /* ---- the fetching threads ---- */
@@ -171,6 +174,21 @@ static void leave_place(ps_run_source *s, struct place *place)
 	(void)pthread_cond_broadcast(&s->changed);
 }
 
+/* Under the lock, which tick does without. */
+static int wait_for_change(ps_run_source *s)
+{
+	if (!s->tick) {
+		(void)pthread_cond_wait(&s->changed, &s->lock);
+		return PS_OK;
+	}
+	uint64_t until = ps_clock_now(&ps_system_clock) + TICK_MS * PS_MS_NS;
+	ps_clock_wait(&ps_system_clock, &s->changed, &s->lock, until);
+	pthread_mutex_unlock(&s->lock);
+	int err = s->tick(s->tick_arg);
+	pthread_mutex_lock(&s->lock);
+	return err;
+}
+
 /* The range that the reader is at; the one before is left only now, since it may have lent of it. */
 static int find_place(ps_run_source *s, struct place **found)
 {
@@ -181,11 +199,11 @@ static int find_place(ps_run_source *s, struct place **found)
 		leave_place(s, place);
 		place = &s->place[s->taken % s->places];
 	}
-	while (s->begun == s->taken ? !all_begun(s) : !place->ended)
-		(void)pthread_cond_wait(&s->changed, &s->lock);
-	if (s->begun == s->taken)
+	while (!err && (s->begun == s->taken ? !all_begun(s) : !place->ended))
+		err = wait_for_change(s);
+	if (!err && s->begun == s->taken)
 		err = ps_fail(PS_ECORRUPT, "a run's packs end before its objects");
-	else if (place->err)
+	else if (!err && place->err)
 		err = ps_fail(place->err, "%s", place->sentence);
 	pthread_mutex_unlock(&s->lock);
 	if (!err)
@@ -225,7 +243,7 @@ static int init_sync(ps_run_source *s)
 {
 	if (pthread_mutex_init(&s->lock, NULL))
 		return ps_fail(PS_ENOMEM, "no memory for reading ahead");
-	if (pthread_cond_init(&s->changed, NULL) == 0)
+	if (ps_clock_cond_init(&s->changed) == PS_OK)
 		return PS_OK;
 	(void)pthread_mutex_destroy(&s->lock);
 	return ps_fail(PS_ENOMEM, "no memory for reading ahead");
@@ -270,6 +288,12 @@ int ps_run_source_new(struct ps_memory *memory, ps_remote *r, const struct ps_pu
 	else
 		*source = s;
 	return err;
+}
+
+void ps_run_source_on_wait(ps_run_source *s, int (*tick)(void *arg), void *arg)
+{
+	s->tick = tick;
+	s->tick_arg = arg;
 }
 
 void ps_run_source_free(ps_run_source *s)

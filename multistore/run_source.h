@@ -24,6 +24,9 @@ PS_CHECKED int ps_run_source_read(ps_run_source *source, void *buf, size_t len);
 /* The next len bytes where they are, without a copy: valid until the next call. NULL: they do not lie in one
  * piece, or cannot be had; then nothing was taken, and ps_run_source_read has them, or the error. */
 const uint8_t *ps_run_source_lend(ps_run_source *source, size_t len);
+/* The reader's thread calls tick(arg) about every 50 ms while it waits for a range, and gives up with what
+ * that says. Before the first read. */
+void ps_run_source_on_wait(ps_run_source *source, int (*tick)(void *arg), void *arg);
 /* Also in the middle: within a second. NULL is fine. */
 void ps_run_source_free(ps_run_source *source);
 

@@ -222,6 +222,12 @@ int ps_state_reader_new(struct ps_memory *memory, ps_remote *r, const struct ps_
 	return err;
 }
 
+void ps_state_reader_on_wait(ps_state_reader *s, int (*tick)(void *arg), void *arg)
+{
+	for (uint32_t i = 0; i < s->runs; i++)
+		ps_run_source_on_wait(s->run[i].source, tick, arg);
+}
+
 /* To the first object of each: the first bytes are waited for here, so that the caller of _new has something
  * else to do until they come. */
 static int begin_runs(ps_state_reader *s)

@@ -19,6 +19,8 @@ PS_CHECKED int ps_state_reader_next(ps_state_reader *reader, struct ps_cut_objec
 /* The next piece of the object that came last, which is PS_CUT_CHUNKS. PS_ENOTFOUND: there are no more. */
 PS_CHECKED int ps_state_reader_piece(ps_state_reader *reader, uint64_t *offset, const uint8_t **bytes,
                                      size_t *len);
+/* Before the first object: tick as ps_run_source_on_wait has it. */
+void ps_state_reader_on_wait(ps_state_reader *reader, int (*tick)(void *arg), void *arg);
 void ps_state_reader_free(ps_state_reader *reader); /* NULL is fine */
 
 #endif

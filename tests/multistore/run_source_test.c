@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fail.h"
 #include "multistore/run_source.h"
 #include "tests/multistore/push_fixture.h"
 
@@ -136,6 +137,33 @@ static void it_can_be_left_in_the_middle(void **state)
 	}
 }
 
+static int give_up(void *arg)
+{
+	unsigned *calls = arg;
+	return ++*calls < 2 ? PS_OK : ps_fail(PS_ECANCELED, "nobody waits any more");
+}
+
+/* However long the network takes. */
+static void who_waits_for_it_can_give_up(void **state)
+{
+	const struct ps_mem_rule hangs = {.fault = PS_MEM_HANG,
+	                                  .ops = 1U << PS_NET_GET | 1U << PS_NET_GET_RANGE};
+	struct run r;
+	unsigned calls = 0, rule;
+	uint8_t one;
+	(void)state;
+	run_new(&r, 3);
+	assert_ok(ps_mem_rule_add(blobs_world(r.b), &hangs, &rule));
+	ps_run_source *s = source_new(&r, 4);
+	ps_run_source_on_wait(s, give_up, &calls);
+	assert_null(ps_run_source_lend(s, 1));
+	assert_error(ps_run_source_read(s, &one, 1), PS_ECANCELED);
+	assert_in_range(calls, 2, 3);
+	ps_run_source_free(s);
+	ps_mem_rule_remove(blobs_world(r.b), 0);
+	run_free(&r);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -143,6 +171,7 @@ int main(void)
 	    cmocka_unit_test(what_lies_in_one_range_is_lent),
 	    cmocka_unit_test(what_is_wrong_is_said_where_it_would_have_come),
 	    cmocka_unit_test(it_can_be_left_in_the_middle),
+	    cmocka_unit_test(who_waits_for_it_can_give_up),
 	};
 	ps_memory_init(&memory, NULL);
 	int failed = cmocka_run_group_tests_name("runs as streams", tests, NULL, NULL);
