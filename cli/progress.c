@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { ESTIMATE_MOST_S = 100 * 3600 };
+
 static double now_s(void)
 {
 	struct timespec t;
@@ -66,23 +68,58 @@ static const char *amount(const struct cli_progress *p, uint64_t n, char out[32]
 	return out;
 }
 
+/* From a hundredth on what is done tells how long the rest takes; days are no answer. */
+static bool can_estimate(const struct cli_progress *p, double rate)
+{
+	return p->done >= p->total / 100 && (double)(p->total - p->done) < rate * ESTIMATE_MOST_S;
+}
+
 /* "12.0 MiB of 40.0 MiB, 6.1 MiB/s, 0:05 left" */
 static void figures(const struct cli_progress *p, double now, char *out, size_t size)
 {
 	double elapsed = now - p->started > 0.001 ? now - p->started : 0.001;
 	double rate = (double)(p->done - (p->found < p->done ? p->found : p->done)) / elapsed;
-	char done[32], total[32], speed[32], left[32];
+	char done[32], total[32], number[32], time[32], speed[48] = "", left[48] = "";
 	const char *space = p->unit != NULL ? " " : "", *unit = p->unit != NULL ? p->unit : "";
 
 	amount(p, p->done, done);
-	amount(p, (uint64_t)rate, speed);
-	if (p->total == 0 || rate < 1 || p->done > p->total) {
-		snprintf(out, size, "%s%s%s, %s/s%s", done, space, unit, speed, p->note);
+	if (rate >= 1)
+		(void)snprintf(speed, sizeof(speed), ", %s/s", amount(p, (uint64_t)rate, number));
+	if (p->total == 0 || p->done > p->total) {
+		snprintf(out, size, "%s%s%s%s%s", done, space, unit, speed, p->note);
 		return;
 	}
 	amount(p, p->total, total);
-	time_text((double)(p->total - p->done) / rate, left);
-	snprintf(out, size, "%s of %s%s%s, %s/s, %s left%s", done, total, space, unit, speed, left, p->note);
+	if (can_estimate(p, rate)) {
+		time_text((double)(p->total - p->done) / rate, time);
+		(void)snprintf(left, sizeof(left), ", %s left", time);
+	}
+	snprintf(out, size, "%s of %s%s%s%s%s%s", done, total, space, unit, speed, left, p->note);
+}
+
+/* Whole figures only: those at the end go first. */
+static void shorten(char *line, size_t room)
+{
+	char *comma;
+
+	while (strlen(line) > room && (comma = strrchr(line, ',')) != NULL)
+		*comma = '\0';
+	if (strlen(line) > room)
+		line[room] = '\0';
+}
+
+/* No room for a bar, or no end to draw it to. */
+static void draw_line(const struct cli_progress *p, int room, const char *text)
+{
+	char line[256];
+
+	if (p->total == 0 || p->done > p->total)
+		snprintf(line, sizeof(line), "%s: %s", p->what, text);
+	else
+		snprintf(line, sizeof(line), "%s: %d%%, %s", p->what,
+		         (int)((double)p->done * 100 / (double)p->total), text);
+	shorten(line, room > 0 ? (size_t)room : 0);
+	fprintf(stderr, "\r\033[K%s", line);
 }
 
 static void draw_bar(struct cli_progress *p, double now)
@@ -94,7 +131,7 @@ static void draw_bar(struct cli_progress *p, double now)
 	width = room - (int)strlen(p->what) - (int)strlen(text) - 11;
 	width = width > 40 ? 40 : width;
 	if (p->total == 0 || p->done > p->total || width < 5) {
-		fprintf(stderr, "\r\033[K%.*s", room, text);
+		draw_line(p, room, text);
 	} else {
 		filled = (int)((double)p->done / (double)p->total * width);
 		memset(cells, '.', sizeof(cells));

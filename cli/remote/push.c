@@ -29,6 +29,11 @@ static void say_push(struct cli *cli, const struct ps_push_result *p, const stru
 
 	json_object_set_new(object, "head_code", json_string(head->code));
 	cli_json(cli, object);
+	if (p->objects == 0 && p->gone == 0) {
+		cli_say(cli, "state %" PRIu64 " is there, and nothing was changed since; head %s", p->state,
+		        head->code);
+		return;
+	}
 	cli_say(cli,
 	        "state %" PRIu64 " is there: %" PRIu64 " objects (%s) and %" PRIu64
 	        " ids that are gone, %s sent; head %s",

@@ -101,7 +101,9 @@ int remote_interrupted(const struct cli *cli, const char *name, const char *rest
 	const struct ps_remote_progress *last = &cli->remote.watch->last;
 	char pads[64] = "", shown[REMOTE_SHOWN];
 
-	if (last->pads_total > 0)
+	if (cli->remote.watch->hidden) /* the last value's pads tell nothing of a whole store */
+		pads[0] = '\0';
+	else if (last->pads_total > 0)
 		(void)snprintf(pads, sizeof(pads), " after %" PRIu64 " of %" PRIu64 " pads", last->pads_done,
 		               last->pads_total);
 	else if (last->pads_done > 0)
