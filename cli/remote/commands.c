@@ -147,7 +147,8 @@ static const struct argp_option import_index_options[] = {LIMITS, RATES, {0}};
 static const struct argp_option forget_options[] = {{"yes", KEY_YES, NULL, 0, "Do not ask", 0}, {0}};
 
 static const struct argp_option push_options[] = {
-    {"history", KEY_HISTORY, "N", 0, "Keep N earlier states, to be cloned (default: 0)", 0},
+    {"history", KEY_HISTORY, "N", 0,
+     "Keep N earlier states, to be cloned or read; all before go (default: 0)", 0},
     {"level", KEY_LEVEL, "N", 0, "Compress by zstd's level 1 to 19, or 0: not at all (default: 1)", 0},
     {"take-over", KEY_TAKE_OVER, NULL, 0, "Also if another file holds it: that one pushes no more", 0},
     {0}};
@@ -185,7 +186,12 @@ const struct cli_command cli_pads_commands[] = {
      "command on STORE takes --network and --key, too. What was changed since the last push stays. Cut off, "
      "it keeps what it has done, and goes on with the same command.",
      evict_options, 0, 0, cli_run_evict},
-    {"history", "", "List the states on a network that can be cloned.", NULL, 0, 0, cli_run_history},
+    {"history", "",
+     "List the states on a network that can be cloned, or read.\v"
+     "`padstone push --history N' keeps them. `padstone clone --state STATE' makes one of them again; "
+     "`padstone "
+     "export --at STATE', and ls, get, info, check and backup, work on it where it is.",
+     NULL, 0, 0, cli_run_history},
     {"remote-status", "STORE",
      "Show how far a network is behind a store, and who pushes it.\v"
      "Exit status 1 if it is behind by more than --max-lag: by the time since the last push, if anything was "

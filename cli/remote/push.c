@@ -217,7 +217,11 @@ static void say_lag(const struct cli *cli, const struct ps_remote_status *st)
 		cli_say(cli,
 		        st->pushed_ns == 0 ? "nothing was ever changed in it" : "nothing was changed since");
 	else if (st->lag_ns != UINT64_MAX)
-		cli_say(cli, "%" PRIu64 " commits since, behind by %.0f s", st->commits, seconds(st->lag_ns));
+		cli_say(cli, "%" PRIu64 " commit%s since, behind by %.0f s", st->commits,
+		        st->commits == 1 ? "" : "s", seconds(st->lag_ns));
+	else
+		cli_say(cli, "%" PRIu64 " commit%s not on the network", st->commits,
+		        st->commits == 1 ? " is" : "s are");
 }
 
 static json_t *requests_json(const struct ps_remote_requests *r)

@@ -207,7 +207,9 @@ static const char *hint_of_missing(const struct cli *cli)
 		return "Is the URL right? --create makes a folder or bucket, and no folder above it.";
 	return cli->command->run == cli_run_remote_copy && cli->remote.stage == CLI_REMOTE_OPEN
 	           ? "Is the URL right? --create makes the folder or bucket of a new copy."
-	           : "Is the URL right? `padstone remote init --create' makes a new folder or bucket.";
+	           : "Is the URL right, and what it names there (mounted, reachable)? A new and empty one is "
+	             "made by "
+	             "`padstone remote init --create'.";
 }
 
 static const char *hint_before_open(const struct cli *cli, int err)

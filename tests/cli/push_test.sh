@@ -137,7 +137,7 @@ holds "which lag that is" python3 -c 'import json
 r = json.loads(open("out").read().splitlines()[-1])
 assert r["lag"] > 0 and r["commits"] > 0 and r["state"] > 0 and r["pushed"] > 0, r'
 expect 1 "the same in words" "$tool" remote-status --max-lag 0 s
-holds "the lag" grep -q "^$behind commits since, behind by" out
+holds "the lag" grep -Eq "^$behind commits? since, behind by" out
 mv gone net
 expect 0 "a store that was never pushed" "$tool" create alone
 expect 0 "its status" "$tool" remote-status --json alone
@@ -149,6 +149,7 @@ expect 0 "until there is" "$tool" put alone key
 expect 1 "then it is as far behind as can be" "$tool" remote-status --max-lag 1000000 alone
 expect 0 "in words" "$tool" remote-status alone
 holds "never" grep -q "^never pushed" out
+holds "how much is here alone" grep -Eq "^[0-9]+ commits? (is|are) not on the network" out
 expect 0 "a key that only reads" "$tool" key read-only key reading
 expect 0 "it tells the same" "$tool" remote-status --key reading --json s
 holds "as far behind" test "$(figure commits)" = "$behind"
