@@ -16,6 +16,7 @@ static bool may_help(int error)
 	case PS_ESUPERSEDED:
 	case PS_EACCES:
 	case PS_EUNAVAILABLE:
+	case PS_ETIMEDOUT:
 	case PS_ECLOCK:
 		return true;
 	default:

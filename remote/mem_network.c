@@ -121,7 +121,7 @@ static void carry_out(struct mem_client *c, struct mem_slot *slot)
 }
 
 /* Given up: a write that was under way comes late. */
-static void give_up(struct mem_client *c, struct mem_slot *slot, const char *why)
+static void give_up(struct mem_client *c, struct mem_slot *slot, int error)
 {
 	struct ps_mem_world *w = c->network->world;
 	if (!slot->hung && ps_net_op_writes(slot->request->op)) {
@@ -129,7 +129,8 @@ static void give_up(struct mem_client *c, struct mem_slot *slot, const char *why
 		mem_apply_late(w, &c->network->base, view_of(c), slot->request, 1);
 		pthread_mutex_unlock(&w->lock);
 	}
-	mem_no_answer(&c->network->base, slot->request, why);
+	mem_no_answer(&c->network->base, slot->request, error == PS_ETIMEDOUT ? "timed out" : "cancelled");
+	slot->request->error = error;
 	slot->answered = true;
 	slot->hung = false;
 }
@@ -152,7 +153,7 @@ static void client_submit(ps_client *client, struct ps_net_request *request)
 		slot->deadline_ms = now_ms() + request->timeout_ms;
 	} else if (plan.delay_ms > request->timeout_ms) {
 		slot->due = c->clock + request->timeout_ms;
-		give_up(c, slot, "timed out");
+		give_up(c, slot, PS_ETIMEDOUT);
 	} else if (plan.delay_ms == 0) {
 		carry_out(c, slot);
 	}
@@ -177,7 +178,7 @@ static uint64_t time_out(struct mem_client *c, uint64_t now)
 		if (!slot->request || !slot->hung)
 			continue;
 		if (slot->deadline_ms <= now)
-			give_up(c, slot, "timed out");
+			give_up(c, slot, PS_ETIMEDOUT);
 		else if (slot->deadline_ms < next)
 			next = slot->deadline_ms;
 	}
@@ -224,7 +225,7 @@ static void client_cancel(ps_client *client, struct ps_net_request *request)
 	struct mem_client *c = client_of(client);
 	for (struct mem_slot *slot = c->slots; slot < c->slots + c->depth; slot++) {
 		if (slot->request == request && !slot->answered)
-			give_up(c, slot, "cancelled");
+			give_up(c, slot, PS_ECANCELED);
 	}
 }
 

@@ -233,10 +233,18 @@ static void take_error(struct ps_task *task, const struct ps_net_request *reques
 	                   : request->sentence);
 }
 
-static void repeat(ps_workers *pool, struct ps_task *task, struct ps_net_request *answered)
+/* Of a write that is sent again: what the look at it showed is no failure, and not what is told in the end.
+ */
+static bool got_no_answer(const struct ps_net_request *write)
+{
+	return write->outcome == PS_NET_UNKNOWN || write->outcome == PS_NET_UNAVAILABLE;
+}
+
+/* `failed`: what is told if it was the last try. */
+static void repeat(ps_workers *pool, struct ps_task *task, const struct ps_net_request *failed)
 {
 	if (++task->rounds > pool->retries) {
-		take_error(task, answered);
+		take_error(task, failed);
 		ps_group_end_task(task, ps_task_fate(task, PS_FATE_FAILED));
 		return;
 	}
@@ -279,7 +287,7 @@ static void act(ps_workers *pool, struct ps_task *task, struct ps_net_request *a
 		break;
 	case PS_TASK_RESEND:
 		task->sending = &task->request;
-		repeat(pool, task, answered);
+		repeat(pool, task, got_no_answer(&task->request) ? &task->request : answered);
 		break;
 	default:
 		repeat(pool, task, answered);
@@ -318,11 +326,22 @@ static void note_health(struct worker *worker, const struct ps_task *task)
 	unlock(worker);
 }
 
+/* A client calls canceled whatever was recalled. Where that was for being late nobody canceled anything: the
+ * caller hears that there was no answer in time. */
+static void tell_lateness(struct worker *worker, const struct ps_task *task, struct ps_net_request *request)
+{
+	if (!task->recalled || is_cancelled(task) || request->error != PS_ECANCELED)
+		return;
+	ps_request_finish(worker->pool->network, request, request->outcome, "no answer in time");
+	request->error = PS_ETIMEDOUT;
+}
+
 static void answered(struct worker *worker, struct ps_net_request *request)
 {
 	struct ps_task *task = request->arg;
 	struct ps_limits *limits = worker->pool->limits;
 	give_token(worker, task);
+	tell_lateness(worker, task, request);
 	note_health(worker, task);
 	charge_answer(worker, request);
 	if (limits && request->throttled)
@@ -385,8 +404,26 @@ static bool recall(struct worker *worker, struct ps_task *task, uint64_t now_ns)
 	return true;
 }
 
+static void take_answer(struct worker *worker, struct ps_net_request *request)
+{
+	land(worker, request->arg);
+	answered(worker, request);
+}
+
+static bool is_any_late(const struct worker *worker, uint64_t now_ns)
+{
+	const struct ps_task *task = worker->flying.first;
+	while (task && now_ns < task->late_ns)
+		task = task->next;
+	return task != NULL;
+}
+
 static void look_after(struct worker *worker, uint64_t now_ns, uint64_t *until_ns)
 {
+	struct ps_net_request *request;
+	/* Where this thread stood still, or all of its machine, the answers may be here. */
+	while (is_any_late(worker, now_ns) && (request = ps_client_wait(worker->client, 0)))
+		take_answer(worker, request);
 	for (struct ps_task *task = worker->flying.first; task; task = task->next) {
 		if (!recall(worker, task, now_ns)) {
 			replace_client(worker);
@@ -418,8 +455,7 @@ static void rest(struct worker *worker, uint64_t now_ns, uint64_t until_ns)
 	worker->woken = false;
 	if (request) {
 		unlock(worker);
-		land(worker, request->arg);
-		answered(worker, request);
+		take_answer(worker, request);
 		lock(worker);
 	}
 }

@@ -107,6 +107,7 @@ static void whatever_the_first_network_does_the_bytes_are_right(void **state)
 	     .name = pad_of(p.a, "key", 0)},
 	    {.fault = PS_MEM_DENIED},
 	    {.fault = PS_MEM_LOSE_REQUEST},
+	    {.fault = PS_MEM_LATENCY, .amount = 1U << 30}, /* out of time */
 	};
 	for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
 		struct ps_remote_stats before, after;

@@ -212,6 +212,8 @@ static struct ps_net_request *answer(struct script_network *n, struct flight *fl
 	if (flight->answer.wire == WIRE_LATE && !flight->recalled && ps_net_op_writes(request->op))
 		stay(n, flight);
 	ps_request_finish(&n->network, request, outcome_of(n, flight), "as the script has it");
+	if (flight->recalled)
+		request->error = PS_ECANCELED; /* as other networks say it */
 	request->throttled = flight->answer.throttled;
 	if (ps_net_op_writes(request->op))
 		request->token = (struct ps_net_token){.len = 9, .bytes = {99}}; /* of what is there */

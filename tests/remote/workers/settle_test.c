@@ -336,6 +336,40 @@ static void a_lie_is_never_confirmed_and_found_in_bounded_time(void **state)
 	world_close(&world);
 }
 
+/* Nobody hears what becomes of a write, and nothing is seen of it: the network was not there. */
+static struct script_answer answer_no_write(void *arg, unsigned client, uint64_t nth,
+                                            const struct ps_net_request *request)
+{
+	(void)client, (void)nth;
+	struct script_answer answer = {.after_ns = PS_MS_NS};
+	answer.wire = ps_net_op_writes(request->op) ? *(const enum script_wire *)arg : WIRE_FINE;
+	return answer;
+}
+
+static void writes_that_never_arrive_are_told_as_such(void **state)
+{
+	static const enum script_wire wires[] = {WIRE_LOST, WIRE_SILENCE};
+	static const enum ps_net_op ops[] = {PS_NET_CREATE, PS_NET_REPLACE};
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct world world;
+		struct ps_workers_options options = {.retries = i};
+		enum script_wire wire = wires[i % 2];
+		struct ps_pad_name name = pad_name(0);
+		world_open(&world, &options, answer_no_write, &wire);
+		struct pad *pad = pads_new(&world, 1, 100, PS_VERIFY_HEAD);
+		pad->op = ops[i / 2];
+		pad->expected = pad_identity(0, 5);
+		if (pad->op == PS_NET_REPLACE)
+			script_network_put(world.network, &name, &pad->expected);
+		FAILS(PS_EUNAVAILABLE, run_one(&world, pad));
+		assert_non_null(strstr(ps_last_error_message(), "as the script has it"));
+		assert_int_equal(pad->settle.task.open, wire == WIRE_SILENCE);
+		free(pad);
+		world_close(&world);
+	}
+}
+
 static void what_reads_back_damaged_is_read_again_and_then_told(void **state)
 {
 	(void)state;
@@ -421,6 +455,7 @@ int main(void)
 	    cmocka_unit_test(another_version_is_told_as_a_conflict),
 	    cmocka_unit_test(a_remove_is_settled_too),
 	    cmocka_unit_test(a_lie_is_never_confirmed_and_found_in_bounded_time),
+	    cmocka_unit_test(writes_that_never_arrive_are_told_as_such),
 	    cmocka_unit_test(what_reads_back_damaged_is_read_again_and_then_told),
 	    cmocka_unit_test(verify_reads_back_none_a_share_or_all),
 	    cmocka_unit_test(looks_and_reads_that_fail_are_repeated),
