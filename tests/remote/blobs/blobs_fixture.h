@@ -47,6 +47,16 @@ struct blobs *blobs_new_in(const char *folder, const char *scheme);
 struct blobs *blobs_new_with(const char *scheme, const struct ps_remote_seams *seams);
 void blobs_free(struct blobs *b); /* and all its files */
 int blobs_start(struct blobs *b, bool init);
+/* On a network with time-outs of its own a machine that stands still for a while makes any one open or
+ * request fail. What must succeed there is tried again, a bounded number of times; on mem:, where faults are
+ * planned by count, once. */
+int blobs_start_again(struct blobs *b, bool init);
+/* A store that a killed process had open. The kernel gives back the process's rings, and with them its locks,
+ * some moments after the process is gone, and there is no event to wait for: PS_EBUSY is tried again. */
+int blobs_start_after_kill(struct blobs *b);
+/* A request of the test's own, by a client that has no other; what became of its last try. */
+enum ps_outcome blobs_ask(ps_client *client, struct ps_net_request *request);
+void blobs_must_answer(ps_client *client, struct ps_net_request *request); /* done, or the test fails */
 void blobs_close(struct blobs *b);
 void blobs_reopen(struct blobs *b);
 ps_mem_world *blobs_world(struct blobs *b);

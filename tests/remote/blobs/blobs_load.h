@@ -33,7 +33,7 @@ void blobs_load_stop(struct blobs_load *load);
 /* The network is whole again: of a load that was stopped, every value is what was acknowledged last, and has
  * as many pads as it needs; every open outcome is settled by a purge; index and network agree
  * (blobs_check_exactly); and after a sync a machine that has only the key reads the same. Prints and returns
- * the counts. The store is still open. */
+ * the counts. The store is still open, or again, with time-outs of a minute. */
 struct blobs_load_counts blobs_load_end(struct blobs_load *load, const char *what);
 
 #endif

@@ -83,7 +83,7 @@ static void start(bool short_time, const char *query, uint32_t timeout_ms)
 		blobs_close(s->b);
 		s->b->options.timeout_ms = short_time ? SHORT_MS : LONG_MS;
 		s->b->options.retries = short_time ? 1 : 20;
-		assert_ok(blobs_start(s->b, false));
+		assert_ok(blobs_start_again(s->b, false));
 		s->load = blobs_load_start(s->b, s->name, net_seed + i);
 	}
 	if (query && uses_rados())

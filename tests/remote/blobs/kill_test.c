@@ -64,7 +64,7 @@ static int act(struct blobs *b, const struct step *step)
 /* Never returns. */
 static void child(struct blobs *b, uint64_t dice_state, int fd)
 {
-	if (blobs_start(b, false) != PS_OK)
+	if (blobs_start_after_kill(b) != PS_OK)
 		_exit(3);
 	for (uint64_t n = 0;; n++) {
 		struct step step = {.key = (uint32_t)dice(&dice_state, KEYS)};
@@ -145,19 +145,6 @@ static void run_and_kill(struct blobs *b, struct story *story, uint64_t *dice_st
 	(void)close(fds[0]);
 }
 
-/* The kernel gives back the rings of a killed process, and with them its locks, some moments after the
- * process is gone. There is no event to wait for. */
-static void start_after_kill(struct blobs *b)
-{
-	const struct timespec moment = {.tv_nsec = 1000000};
-	int err = blobs_start(b, false);
-	for (unsigned i = 0; err == PS_EBUSY && i < PATIENCE_MS; i++) {
-		(void)nanosleep(&moment, NULL);
-		err = blobs_start(b, false);
-	}
-	assert_ok(err);
-}
-
 static void a_killed_process_leaves_the_old_or_the_new(void **state)
 {
 	struct blobs *b = blobs_new(scheme);
@@ -170,7 +157,7 @@ static void a_killed_process_leaves_the_old_or_the_new(void **state)
 	blobs_close(b);
 	for (unsigned round = 0; round < rounds; round++) {
 		run_and_kill(b, &story, &dice_state, round);
-		start_after_kill(b);
+		assert_ok(blobs_start_after_kill(b));
 		blobs_check(b);
 		for (uint32_t i = 0; i < KEYS; i++) {
 			bool old = is_there(b, &story.done[i]);
@@ -192,7 +179,7 @@ static void a_killed_process_leaves_the_old_or_the_new(void **state)
 	}
 	print_message("%u kills, %u of them within a call\n", rounds, cut);
 	assert_true(cut > 0);
-	assert_ok(blobs_start(b, false));
+	assert_ok(blobs_start_again(b, false));
 	blobs_free(b);
 }
 

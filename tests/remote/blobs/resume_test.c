@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/remote/sync/sync_fixture.h"
@@ -16,7 +15,6 @@ enum {
 	PAD = 128 << 10,
 	INFLIGHT = 2 << 20, /* so that the source is not read far ahead of what is sent */
 	ON_THEIR_WAY = 8,   /* requests, at most: two workers, four each */
-	PATIENCE_MS = 120000,
 };
 
 static unsigned seeds = 5;
@@ -65,7 +63,7 @@ static int put_and_die(char **argv)
 	if (!source.bytes)
 		return 2;
 	blobs_fill(source.bytes, len, strtoull(argv[4], NULL, 10));
-	int err = blobs_start(&b, false);
+	int err = blobs_start_after_kill(&b);
 	if (err == PS_OK)
 		err = ps_remote_put_stream(b.r, "key", len, read_some, &source, NULL);
 	fprintf(stderr, "not killed: %s (%s)\n", ps_error_name(err), ps_last_error_message());
@@ -93,22 +91,6 @@ static void put_and_kill(const struct blobs *b, uint64_t seed, uint64_t pads, ui
 }
 
 /* ---- who goes on ---- */
-
-static void a_moment(void)
-{
-	(void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
-/* The kernel gives back a killed process's rings, and with them its locks, some moments later. */
-static void start_after_kill(struct blobs *b)
-{
-	int err = blobs_start(b, false);
-	for (unsigned i = 0; err == PS_EBUSY && i < PATIENCE_MS; i++) {
-		a_moment();
-		err = blobs_start(b, false);
-	}
-	assert_ok(err);
-}
 
 static void resume(struct blobs *b, uint64_t seed, size_t pads, size_t *late)
 {
@@ -147,7 +129,7 @@ static void a_put_that_was_killed_sends_what_is_not_there(void **state)
 		blobs_close(b);
 		set_options(b);
 		put_and_kill(b, seed + i, pads, die_at);
-		start_after_kill(b);
+		assert_ok(blobs_start_after_kill(b));
 		resume(b, seed + i, pads, &late);
 		blobs_free(b);
 	}

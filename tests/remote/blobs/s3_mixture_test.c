@@ -83,7 +83,7 @@ static void run_mixture(struct s3_server *server, struct dice *dice, uint32_t re
 	blobs_close(b);
 	b->options.timeout_ms = SHORT_MS;
 	b->options.retries = retries;
-	assert_ok(blobs_start(b, false));
+	assert_ok(blobs_start_again(b, false));
 	struct blobs_load *load = blobs_load_start(b, "s3, scripted", roll(dice));
 	for (unsigned i = 0; i < STEPS; i++) {
 		set_any_fault(server, dice, retries);

@@ -63,7 +63,7 @@ static void a_copy_goes_to_an_engine_and_comes_back(void **state)
 	struct blobs *b = machine_new(p.a);
 	snprintf(b->url, sizeof(b->url), "%s", url);
 	b->options.fallback = NULL;
-	assert_ok(blobs_start(b, false));
+	assert_ok(blobs_start_again(b, false));
 	blobs_expect(b, "stays", 3 * PAD + 7, 1);
 	blobs_expect(b, "changes", 2 * PAD, 13);
 	assert_ok(ps_remote_copy(b->r, p.url, NULL, &result));

@@ -25,7 +25,7 @@ static struct blobs *engine_store_new(void)
 	fresh_url(a->url);
 	a->options.timeout_ms = 20000;
 	blobs_free(like);
-	assert_ok(blobs_start(a, true));
+	assert_ok(blobs_start_again(a, true));
 	return a;
 }
 

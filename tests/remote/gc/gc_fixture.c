@@ -29,7 +29,7 @@ void gc_leave_behind(struct blobs *first, unsigned values)
 	struct blobs *burned = machine_new(first);
 	char key[24];
 	burned->seams.open_store = NULL;
-	assert_ok(blobs_start(burned, false));
+	assert_ok(blobs_start_again(burned, false));
 	for (unsigned i = 0; i < values; i++) {
 		snprintf(key, sizeof(key), "never synced %u", i);
 		blobs_put(burned, key, PAD + 100, 1000 + i);

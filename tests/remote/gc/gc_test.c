@@ -343,7 +343,7 @@ static void write_published(struct blobs *a)
 	assert_ok(ps_manager_seal(a->r, &slot, PS_ROLE_DATA, NULL, 0, "public", 6, &sealed));
 	ps_manager_request(&slot, &(struct ps_pad_identity){0}, sealed, &request);
 	assert_ok(ps_client_open(a->r->network, &client));
-	assert_int_equal(ps_client_call(client, &request), PS_NET_DONE);
+	blobs_must_answer(client, &request);
 	ps_client_close(client);
 	ps_net_buffer_release(sealed);
 }

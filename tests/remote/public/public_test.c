@@ -135,14 +135,14 @@ static void check_classes(struct blobs *b, struct classes *classes)
 	struct ps_net_request request = {.op = PS_NET_LIST, .list = &list};
 	ps_client *client;
 	assert_ok(ps_client_open(b->r->network, &client));
-	assert_int_equal(ps_client_call(client, &request), PS_NET_DONE);
+	blobs_must_answer(client, &request);
 	assert_false(list.more);
 	for (size_t i = 0; i < list.count; i++) {
 		struct ps_net_request get = {.op = PS_NET_GET_RANGE, .name = listed[i].name};
 		struct ps_pad_header header;
 		get.len = PS_PAD_HEADER_MAX;
 		get.buffer = ps_net_buffer_new(&b->r->network->memory, PS_PAD_HEADER_MAX);
-		assert_int_equal(ps_client_call(client, &get), PS_NET_DONE);
+		blobs_must_answer(client, &get);
 		assert_ok(ps_pad_open_header(get.buffer->bytes, get.buffer->len, &listed[i].name, &header));
 		note_class(classes, &listed[i].name, header.plan.class);
 		ps_net_buffer_release(get.buffer);

@@ -98,7 +98,8 @@ static void a_machine_changes_and_syncs(void **state)
 {
 	struct machine *m = &given;
 	(void)state;
-	assert_ok(blobs_start(&m->b, false));
+	/* The same state folder as the machine that was killed just before. */
+	assert_ok(blobs_start_after_kill(&m->b));
 	for (unsigned i = 0; i < m->steps; i++) {
 		replace_one(m);
 		if (roll_below(&m->dice, 2))
@@ -296,11 +297,11 @@ static void race(uint64_t seed)
 	}
 	/* All see the same in the end. */
 	for (unsigned i = 0; i < MACHINES; i++) {
-		assert_ok(blobs_start(others[i], false));
+		assert_ok(blobs_start_again(others[i], false));
 		(void)sync_machine(others[i]);
 		read_log(&h, log[i]);
 	}
-	assert_ok(blobs_start(killed, false));
+	assert_ok(blobs_start_after_kill(killed));
 	(void)sync_machine(killed);
 	h.kills *= 2; /* what each had left, and the head of the sync after it */
 	if (kills > 0)

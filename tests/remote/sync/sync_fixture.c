@@ -44,7 +44,7 @@ struct blobs *machine_new(struct blobs *first)
 struct blobs *machine_open(struct blobs *first)
 {
 	struct blobs *b = machine_new(first);
-	assert_ok(blobs_start(b, false));
+	assert_ok(blobs_start_again(b, false));
 	return b;
 }
 
@@ -210,7 +210,7 @@ static void check_listed(struct blobs *b, const struct pads *pads)
 	assert_ok(ps_client_open(b->r->network, &client));
 	while (list.more) {
 		struct ps_net_request request = {.op = PS_NET_LIST, .list = &list};
-		assert_int_equal(ps_client_call(client, &request), PS_NET_DONE);
+		blobs_must_answer(client, &request);
 		for (size_t i = 0; i < list.count; i++)
 			if (compare_pads(&listed[i].name, &head) != 0 &&
 			    !bsearch(&listed[i].name, pads->all, pads->count, sizeof(*pads->all),

@@ -475,7 +475,7 @@ static void what_a_call_has_is_settled_when_it_gives_it_back(void **state)
 	assert_int_equal(info.synced, 1);
 	struct blobs *b = machine_new(a);
 	b->seams = (struct ps_remote_seams){0};
-	assert_ok(blobs_start(b, false));
+	assert_ok(blobs_start_again(b, false));
 	expect_same(a, b);
 	check_machines((struct blobs *[]){a, b}, 2);
 	machine_free(b);
@@ -594,7 +594,7 @@ static void a_machine_far_behind_takes_a_head_code(void **state)
 	blobs_close(b);
 	assert_ok(ps_remote_head(a->r, &head));
 	b->options.head_code = head.code;
-	assert_ok(blobs_start(b, false));
+	assert_ok(blobs_start_again(b, false));
 	assert_int_equal(sync_machine(b).received, 1);
 	(void)sync_machine(a);
 	expect_same(a, b);
