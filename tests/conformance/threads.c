@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <padstone/concurrent_store.h>
+
 #include "tests/conformance/suite.h"
 
-enum { THREADS = 4, ROUNDS = 60, SHARED = 6, LARGEST = 70000 };
+/* A lock is waited for as long as it takes: its owner's disk may stall for seconds. */
+enum { THREADS = 4, ROUNDS = 60, SHARED = 6, LARGEST = 70000, PATIENCE_MS = 600000 };
 
 struct worker {
 	ps_storer *s;
@@ -17,6 +20,7 @@ struct worker {
 	unsigned number;
 	atomic_uint *running; /* workers that still write */
 	char failure[200];    /* empty: none */
+	void *(*body)(void *worker);
 	pthread_t thread;
 };
 
@@ -38,10 +42,19 @@ struct worker {
 		}                                                                                            \
 	} while (0)
 
+static void *start_worker(void *arg)
+{
+	struct worker *w = arg;
+	(void)ps_concurrent_set_wait(PATIENCE_MS);
+	return w->body(w);
+}
+
 static void run_workers(struct worker *workers, unsigned count, void *(*body)(void *))
 {
-	for (unsigned i = 0; i < count; i++)
-		assert_int_equal(pthread_create(&workers[i].thread, NULL, body, &workers[i]), 0);
+	for (unsigned i = 0; i < count; i++) {
+		workers[i].body = body;
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, start_worker, &workers[i]), 0);
+	}
 	for (unsigned i = 0; i < count; i++)
 		assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
 	for (unsigned i = 0; i < count; i++)
