@@ -47,16 +47,12 @@ static void killed_world_new(struct world *w)
 	blobs_close(w->b);
 }
 
-/* The kernel may give back the locks of a process a moment after its death was told. */
 static void go_on(struct world *w)
 {
 	struct ps_base_options options = stack_base();
 	ps_storer *base;
 	int err;
-	do
-		err = blobs_start(w->b, false);
-	while (err == PS_EBUSY);
-	assert_ok(err);
+	start_behind_kill(w->b);
 	options.mode = PS_OPEN_EXISTING;
 	do
 		err = ps_base_open(w->path, &options, &base);
