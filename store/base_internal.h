@@ -84,7 +84,7 @@ struct store {
 	bool created;
 	_Atomic(int) failed;               /* the error that made it read-only */
 	char reason[PS_REASON_MAX];
-	uint64_t crashes;
+	_Atomic(uint64_t) crashes; /* written under store.lock; what is freed carries it, or an earlier one */
 	_Atomic(uint32_t) interval; /* that a commit's changes carry (store.lock); 0: none */
 	bool restoring;             /* from a cut, by this process (store.lock) */
 	struct disk_note note[NOTES]; /* as on disk (store.lock; changed under checkpoint.lock as well) */

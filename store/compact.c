@@ -180,7 +180,7 @@ static int needed_generations(struct compact *c, uint64_t *needed)
 	for (uint64_t number = next_leaf(s, 0); number < leaves; number = next_leaf(s, number + 1)) {
 		uint64_t highest;
 		pthread_mutex_lock(&s->lock);
-		int err = table_leaf_generations(&s->table, number, &highest);
+		int err = table_leaf_generations(&s->table, number, s->crashes, &highest);
 		pthread_mutex_unlock(&s->lock);
 		if (err == PS_EBUSY || err == PS_ECORRUPT || (!err && highest > GENERATIONS_MAX))
 			continue;

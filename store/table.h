@@ -210,9 +210,9 @@ int table_reserve_places(struct table *t);
  * no generation in them is above `generations`. */
 int table_move_pages(struct table *t, uint64_t limit);
 int table_drop_leaf(struct table *t, uint64_t number, uint64_t generations, uint64_t crashes, struct ps_extent *old);
-/* The highest generation that may ever have been given out in a leaf without objects; PS_EBUSY if it has objects, or ids whose end
- * a later cut may have to tell. */
-int table_leaf_generations(struct table *t, uint64_t number, uint64_t *highest);
+/* The highest generation that may ever have been given out in a leaf without objects, by so many crashes;
+ * PS_EBUSY if it has objects, or ids whose end a later cut may have to tell. */
+int table_leaf_generations(struct table *t, uint64_t number, uint64_t crashes, uint64_t *highest);
 uint64_t page_seed(unsigned level, uint64_t index);
 
 #endif

@@ -1,7 +1,7 @@
 /* Leaves without objects go with compaction; what they say of their ids must not be lost with them. */
 #include "store/base_internal.h"
 
-int table_leaf_generations(struct table *t, uint64_t number, uint64_t *highest)
+int table_leaf_generations(struct table *t, uint64_t number, uint64_t crashes, uint64_t *highest)
 {
 	*highest = 0;
 	for (uint64_t slot = number * FANOUT; slot < (number + 1) * FANOUT; slot++) {
@@ -11,7 +11,7 @@ int table_leaf_generations(struct table *t, uint64_t number, uint64_t *highest)
 			return err;
 		if (entry_kind(&e) != ENTRY_FREE || entry_interval(&e))
 			return PS_EBUSY;
-		uint64_t last = e.w[3] ? entry_generation(&e) + (t->store->crashes - (e.w[3] >> 32)) : 0;
+		uint64_t last = e.w[3] ? entry_generation(&e) + (crashes - (e.w[3] >> 32)) : 0;
 		*highest = last > *highest ? last : *highest;
 	}
 	return PS_OK;
@@ -42,10 +42,7 @@ int table_drop_leaf(struct table *t, uint64_t number, uint64_t generations, uint
 	/* Without a page it would be unknown again. */
 	if (number * FANOUT < atomic_load(&t->unknown))
 		return PS_OK;
-	uint64_t now = t->store->crashes;
-	t->store->crashes = crashes;
-	err = table_leaf_generations(t, number, &highest);
-	t->store->crashes = now;
+	err = table_leaf_generations(t, number, crashes, &highest);
 	if (err || highest > generations)
 		return err == PS_EBUSY ? PS_OK : err;
 	if ((err = table_prepare(t, number * FANOUT, false)) != PS_OK)
