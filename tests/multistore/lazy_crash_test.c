@@ -126,7 +126,7 @@ static void a_lazy_open_that_died_is_made_again(void **state)
 		snprintf(path, sizeof(path), "%s/lazy", b->folder);
 		died = die_at(b, path, p.all[0].id, nth);
 		deaths += died;
-		start_behind_kill(b);
+		assert_ok(blobs_start_after_kill(b));
 		expect_opens(b, path, &p);
 		machine_free(b);
 	}

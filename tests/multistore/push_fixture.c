@@ -3,14 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "multistore/log.h"
 #include "multistore/push_internal.h"
 
-enum { CHUNK = 65536, LARGE = 20 * CHUNK, BUSY_SECONDS = 120 };
+enum { CHUNK = 65536, LARGE = 20 * CHUNK };
 
 /* ---- stores ---- */
 
@@ -66,17 +65,6 @@ void damage_copies(const char *path, const uint8_t *bytes, size_t len)
 	assert_int_equal(fwrite(all, 1, size, file), size);
 	assert_int_equal(fclose(file), 0);
 	free(all);
-}
-
-void start_behind_kill(struct blobs *b)
-{
-	const struct timespec moment = {.tv_nsec = 500000};
-	int err = blobs_start(b, false);
-	for (unsigned n = 0; err == PS_EBUSY && n < BUSY_SECONDS * 2000; n++) {
-		nanosleep(&moment, NULL);
-		err = blobs_start(b, false);
-	}
-	assert_ok(err);
 }
 
 struct ps_log *log_begin(const struct world *w)

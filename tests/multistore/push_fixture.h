@@ -32,10 +32,6 @@ ps_storer *open_attached(struct blobs *b, const char *path, int mode);
 /* In each copy of these bytes that a file has (the log may have one, too) a bit is another. */
 void damage_copies(const char *path, const uint8_t *bytes, size_t len);
 
-/* Starts the remote of a process that was killed: the kernel may give back its locks a moment after its death
- * was told, when its last requests have ended. */
-void start_behind_kill(struct blobs *b);
-
 /* A log of the world's store on its network, entered; groups as large as they come. Shipments are the
  * test's. */
 struct ps_log *log_begin(const struct world *w);

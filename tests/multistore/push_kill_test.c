@@ -52,7 +52,7 @@ static void go_on(struct world *w)
 	struct ps_base_options options = stack_base();
 	ps_storer *base;
 	int err;
-	start_behind_kill(w->b);
+	assert_ok(blobs_start_after_kill(w->b));
 	options.mode = PS_OPEN_EXISTING;
 	do
 		err = ps_base_open(w->path, &options, &base);
