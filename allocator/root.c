@@ -13,6 +13,9 @@ enum {
 	NET_INSERTS = 2, /* what one change adds to a tree at most: the two ends of a split extent */
 	RESERVE_NODES =
 	    6, /* spares on top of that, in each tree, after every alloc: frees go on without memory */
+	SMALL = PS_ROOT_PAGE / PS_ROOT_GRANULE,
+	FLOOR_PAGES = 64, /* longer ones begin where these do */
+	FLOORS = SMALL + FLOOR_PAGES,
 };
 
 struct root {
@@ -23,6 +26,10 @@ struct root {
 	uint64_t space, free;
 	uint64_t most,
 	    forgotten; /* extents that are remembered, 0: any number; bytes of those that are not */
+	/* No extent that begins below has room for the length (floor_of): a compaction that asks for the
+	 * lowest place again and again does not begin at the bottom each time. They ascend with the length.
+	 */
+	uint64_t floor[FLOORS];
 };
 
 /* What is asked for: `len` bytes at a multiple of `align`, not across a page boundary if `in_page`. `surely`
@@ -109,6 +116,44 @@ static void extent_change(struct root *root, struct ps_extent from, struct ps_ex
 {
 	must(ps_extent_tree_replace(&root->by_offset, offset_pair(from), offset_pair(to)));
 	must(ps_extent_tree_replace(&root->by_size, size_pair(from), size_pair(to)));
+}
+
+/* ---- where to look for the lowest place ---- */
+
+static unsigned floor_of(uint64_t len)
+{
+	uint64_t pages = len / PS_ROOT_PAGE;
+	if (pages == 0)
+		return (unsigned)(len / PS_ROOT_GRANULE);
+	return SMALL - 1 + (unsigned)(pages < FLOOR_PAGES ? pages : FLOOR_PAGES);
+}
+
+/* The longest that has room in the extent. */
+static uint64_t longest_in(struct ps_extent extent)
+{
+	uint64_t page = round_up(extent.offset, PS_ROOT_PAGE), end = end_of(extent);
+	if (page >= end)
+		return extent.len;
+	if (end - page >= PS_ROOT_PAGE)
+		return (end - page) & ~(uint64_t)(PS_ROOT_PAGE - 1);
+	return page - extent.offset > end - page ? page - extent.offset : end - page;
+}
+
+/* Of a request whose length says all. */
+static void raise_floor(struct root *root, const struct request *request, uint64_t to)
+{
+	bool plain = request->len < PS_ROOT_PAGE
+	                 ? request->in_page
+	                 : request->align == PS_ROOT_PAGE && request->len <= FLOOR_PAGES * PS_ROOT_PAGE;
+	for (unsigned i = floor_of(request->len); plain && i < FLOORS && root->floor[i] < to; i++)
+		root->floor[i] = to;
+}
+
+/* The extent is new, or longer than it was. */
+static void lower_floors(struct root *root, struct ps_extent extent)
+{
+	for (unsigned i = floor_of(longest_in(extent)); i > 0 && root->floor[i] > extent.offset; i--)
+		root->floor[i] = extent.offset;
 }
 
 /* The smallest, and the lowest of those: the end of the space can be cut off only while it is known to be
@@ -283,10 +328,11 @@ static int take_below(struct root *root, const struct request *request, uint64_t
 {
 	struct ps_extent_cursor cursor;
 	struct ps_extent part = {0, request->len};
-	const struct ps_extent_pair *pair =
-	    ps_extent_tree_seek(&root->by_offset, (struct ps_extent_pair){0, 0}, &cursor);
+	const struct ps_extent_pair *pair = ps_extent_tree_seek(
+	    &root->by_offset, (struct ps_extent_pair){root->floor[floor_of(request->len)], 0}, &cursor);
 	while (pair && pair->first < limit && !place_in(request, extent_at(pair), &part.offset))
 		pair = ps_extent_cursor_next(&cursor);
+	raise_floor(root, request, pair && pair->first < limit ? pair->first : limit);
 	if (!pair || pair->first >= limit || part.len > limit || part.offset > limit - part.len)
 		return PS_ENOSPC;
 	struct ps_extent whole = extent_at(pair);
@@ -337,6 +383,7 @@ static struct ps_extent coalesce(struct root *root, struct ps_extent extent, str
 	else
 		extent_add(root, merged);
 	root->free += extent.len;
+	lower_floors(root, merged);
 	forget_most(root);
 	return merged;
 }
@@ -449,6 +496,8 @@ static int check_extent(void *arg, struct ps_extent_pair pair)
 		what = "overlaps or touches the one before";
 	else if (!ps_extent_tree_contains(&check->root->by_size, size_pair(extent)))
 		what = "is not in the tree by size";
+	else if (check->root->floor[floor_of(longest_in(extent))] > extent.offset)
+		what = "lies below where one of its length is looked for";
 	if (what)
 		return ps_fail(PS_ECORRUPT, "root allocator: free extent [%" PRIu64 ", +%" PRIu64 ") %s",
 		               extent.offset, extent.len, what);

@@ -25,8 +25,9 @@ PS_CHECKED int ps_root_grow(struct ps_allocator *a, uint64_t new_space);
 /* Cuts the free tail off the space, down to `least`; the new space's size in *space. */
 PS_CHECKED int ps_root_shrink(struct ps_allocator *a, uint64_t least, uint64_t *space);
 
-/* As alloc, but the lowest place that fits below `limit`; PS_ENOSPC if there is none. For compaction; O(free extents) at
- * worst. */
+/* As alloc, but the lowest place that fits below `limit`; PS_ENOSPC if there is none. For compaction; O(free
+ * extents) at worst, but what lies below the last place found is not looked at again for that length before
+ * something is freed there. */
 PS_CHECKED int ps_root_alloc_below(struct ps_allocator *a, uint64_t size, uint64_t limit, struct ps_extent *extent);
 
 /* Lets a whole, empty allocator take over a sorted list of free extents at once (rebuild, snapshot): far cheaper than one

@@ -269,6 +269,26 @@ static void alloc_below_takes_the_lowest_place(void **state)
 	assert_int_equal(ps_root_alloc_below(a, UINT64_MAX, SPACE, &extent), PS_ENOSPC);
 }
 
+/* Wherever the search of its length, or of others, has come to. */
+static void what_is_freed_is_the_lowest_place_again(void **state)
+{
+	const struct ps_extent list[] = {{512, 256}, {PAGE + 16, 1024}, {4 * PAGE, 2 * PAGE}};
+	struct ps_extent extent;
+	(void)state;
+	only_free(list, 3);
+	assert_int_equal(ps_root_alloc_below(a, PAGE, SPACE, &extent), PS_OK);
+	expect_extent(extent, 4 * PAGE, PAGE);
+	assert_int_equal(ps_root_alloc_below(a, 1024, SPACE, &extent), PS_OK);
+	expect_extent(extent, PAGE + 16, 1024);
+	assert_int_equal(ps_root_alloc_below(a, 512, 2 * PAGE, &extent), PS_ENOSPC);
+	free_ok(768, 256);
+	assert_int_equal(ps_root_alloc_below(a, 512, SPACE, &extent), PS_OK);
+	expect_extent(extent, 512, 512);
+	free_ok(2 * PAGE, PAGE);
+	assert_int_equal(ps_root_alloc_below(a, PAGE, SPACE, &extent), PS_OK);
+	expect_extent(extent, 2 * PAGE, PAGE);
+}
+
 /* More extents of the length than are looked into, each of them a page off: one that surely holds it is
  * found. */
 static void aligned_space_is_found_behind_misaligned_extents(void **state)
@@ -451,6 +471,7 @@ int main(void)
 	    TEST(impossible_sizes_are_refused),
 	    TEST(grow_and_shrink_move_the_end),
 	    TEST(alloc_below_takes_the_lowest_place),
+	    TEST(what_is_freed_is_the_lowest_place_again),
 	    TEST(aligned_space_is_found_behind_misaligned_extents),
 	    TEST(find_gives_the_extent_at_or_above),
 	    TEST(a_load_is_checked_and_refused_whole),
