@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -272,7 +273,7 @@ const char *cli_size_text(uint64_t bytes, char out[32])
 	return out;
 }
 
-static volatile sig_atomic_t interrupted;
+static atomic_int interrupted; /* lock-free: a handler may set it, and any thread asks */
 
 static void on_signal(int number)
 {

@@ -44,13 +44,18 @@ void ps_pack_loader_done(struct ps_pack_loader *l)
 	ps_pack_streams_done(&l->streams);
 }
 
+bool ps_pack_loader_ends(struct ps_pack_loader *l)
+{
+	return atomic_load(&l->stopped) || (l->unwanted && l->unwanted(l->unwanted_arg) != 0);
+}
+
 /* ---- ranges ---- */
 
 static int still_wanted(void *arg, const struct ps_remote_progress *progress)
 {
 	struct ps_pack_loader *l = arg;
 	(void)progress;
-	return atomic_load(&l->stopped);
+	return ps_pack_loader_ends(l);
 }
 
 static int read_range(struct ps_pack_loader *l, const struct ps_pack_about *pack, uint64_t offset,

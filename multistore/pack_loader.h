@@ -18,6 +18,9 @@ struct ps_pack_loader {
 	struct ps_pack_fetchers fetchers;
 	uint64_t ahead_bytes;            /* in one request, beyond what is asked for */
 	atomic_bool stopped;             /* what is under way ends within a second, with PS_ECANCELED */
+	int (*unwanted)(
+	    void *arg); /* asked while something is: other than 0 does the same; NULL. Any thread */
+	void *unwanted_arg;
 	atomic_ullong reads, read_bytes; /* ranges of packs that were asked for, and their bytes */
 	atomic_ullong losses; /* of these, those for which pads were gone, or later ones (loss.h) */
 };
@@ -26,6 +29,8 @@ struct ps_pack_loader {
 PS_CHECKED int ps_pack_loader_init(struct ps_pack_loader *l, struct ps_memory *memory, ps_remote *r,
                                    size_t cache_bytes);
 void ps_pack_loader_done(struct ps_pack_loader *l);
+/* Stopped, or said to be unwanted. */
+bool ps_pack_loader_ends(struct ps_pack_loader *l);
 
 /* All of them, with the name of the pack: what the remote said; PS_ESUPERSEDED: it is not there any more;
  * PS_ECORRUPT: it is not what the manifest says. *held is released by the caller (ps_pack_cache_release). */

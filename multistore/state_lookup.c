@@ -88,7 +88,7 @@ static int still_wanted(void *arg, const struct ps_remote_progress *progress)
 {
 	ps_state_lookup *l = arg;
 	(void)progress;
-	return atomic_load(&l->loader.stopped);
+	return ps_pack_loader_ends(&l->loader);
 }
 
 static int judge_loss(ps_state_lookup *l, int err)
@@ -464,6 +464,8 @@ int ps_state_lookup_open(struct ps_memory *memory, ps_remote *r,
 	}
 	err = ps_pack_loader_init(&l->loader, memory, r,
 	                          l->options.cache_bytes ? l->options.cache_bytes : CACHE_BYTES);
+	l->loader.unwanted = l->options.unwanted;
+	l->loader.unwanted_arg = l->options.unwanted_arg;
 	if (!err)
 		err = read_first_view(l);
 	l->options.manifest = NULL;

@@ -113,7 +113,7 @@ static int open_layers(const struct ps_base_options *base, const struct ps_multi
 }
 
 static int open_state(int fd, const struct ps_base_options *base, const struct ps_multi_options *options,
-                      uint64_t state, ps_storer **multi)
+                      uint64_t state, int (*unwanted)(void), ps_storer **multi)
 {
 	struct ps_base_options known;
 	struct ps_attached *a;
@@ -122,14 +122,15 @@ static int open_state(int fd, const struct ps_base_options *base, const struct p
 		err = ps_attached_new(options, NULL, &a);
 	if (err)
 		return err;
+	a->unwanted = unwanted;
 	err = clone_state(a, &known, options, state);
 	if (!err)
 		err = open_layers(&known, options, a, multi);
 	return err ? ps_attached_drop(a, err) : PS_OK;
 }
 
-int ps_multi_open_state(const char *folder, const struct ps_base_options *base,
-                        const struct ps_multi_options *opts, uint64_t state, ps_storer **s)
+int ps_state_open(const char *folder, const struct ps_base_options *base, const struct ps_multi_options *opts,
+                  uint64_t state, int (*unwanted)(void), ps_storer **s)
 {
 	struct ps_multi_options known;
 	ps_storer *multi = NULL;
@@ -141,10 +142,16 @@ int ps_multi_open_state(const char *folder, const struct ps_base_options *base,
 		err = open_nameless(folder, &fd);
 	if (err)
 		return err;
-	err = open_state(fd, base, &known, state, &multi);
+	err = open_state(fd, base, &known, state, unwanted, &multi);
 	(void)close(fd); /* the store has its own */
 	if (err)
 		return err;
 	err = ps_state_view_open(multi, s);
 	return err ? keep_sentence(err, close_store, multi) : PS_OK;
+}
+
+int ps_multi_open_state(const char *folder, const struct ps_base_options *base,
+                        const struct ps_multi_options *opts, uint64_t state, ps_storer **s)
+{
+	return ps_state_open(folder, base, opts, state, NULL, s);
 }

@@ -65,9 +65,16 @@ static int open_network(void *arg, ps_remote **r)
 	return PS_OK;
 }
 
+/* However slow the network is: Ctrl-C ends what is being fetched. */
+static int is_interrupted(void *arg)
+{
+	(void)arg;
+	return cli_interrupted();
+}
+
 int cli_attach(struct cli *cli, ps_storer *s)
 {
-	struct ps_push_backing_options options = {.open = open_network};
+	struct ps_push_backing_options options = {.open = open_network, .unwanted = is_interrupted};
 	struct cli_attachment *a = calloc(1, sizeof(*a));
 	int err;
 

@@ -172,6 +172,9 @@ expect 0 "the catalogue follows" on import --delete s tree
 expect 0 "push of it" on push s
 expect 0 "all leaves" on evict --json s
 holds "all of it" test "$(figure local_bytes)" = 0
+# Ctrl-C ends what is being fetched, which would take a minute.
+expect 124 "an export that is given up" timeout -s INT -k 30 1 "$tool" export --network dir:net --key key --down 1K s out9
+expect 124 "a check of a state" timeout -s INT -k 30 1 "$tool" check --network dir:net --key key --down 1K --at 0 s
 expect 0 "an export" on export s out4
 holds "every byte" same_tree tree out4
 expect 0 "a check" on check s
