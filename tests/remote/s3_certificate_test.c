@@ -137,7 +137,7 @@ static void expect_open(struct s3_server *server, const struct authority *ca, bo
 	ps_network *network = NULL;
 	char url[S3_URL];
 	s3_world_url(server, "p", url);
-	int err = ps_network_open(url, &options, &network);
+	int err = s3_world_try_open(url, &options, &network);
 	if (err != should)
 		fail_msg("%s: %s instead of %s (%s)", what, ps_error_name(err), ps_error_name(should),
 		         ps_last_error_message());

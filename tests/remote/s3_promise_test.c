@@ -17,7 +17,7 @@ static int open_at(struct s3_server *server, const char *prefix, struct ps_netwo
 	options->size = sizeof(*options);
 	s3_world_url(server, prefix, url);
 	*network = NULL;
-	return ps_network_open(url, options, network);
+	return s3_world_try_open(url, options, network);
 }
 
 /* Refused for writing with a sentence that names the promise, opened for reading; twice, since a breach is

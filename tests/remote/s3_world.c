@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { MOST_TRIES = 20 };
+
 void s3_world_url(struct s3_server *server, const char *prefix, char url[S3_URL])
 {
 	char endpoint[64];
@@ -11,12 +13,20 @@ void s3_world_url(struct s3_server *server, const char *prefix, char url[S3_URL]
 	snprintf(url, S3_URL, "s3://bucket/%s?endpoint=%s", prefix, endpoint);
 }
 
+int s3_world_try_open(const char *url, const struct ps_network_options *options, ps_network **network)
+{
+	int err = PS_EUNAVAILABLE;
+	for (unsigned tries = 0; err == PS_EUNAVAILABLE && tries < MOST_TRIES; tries++)
+		err = ps_network_open(url, options, network);
+	return err;
+}
+
 ps_network *s3_world_open(struct s3_server *server, const char *prefix)
 {
 	char url[S3_URL];
 	ps_network *network = NULL;
 	s3_world_url(server, prefix, url);
-	if (ps_network_open(url, NULL, &network) != PS_OK)
+	if (s3_world_try_open(url, NULL, &network) != PS_OK)
 		fail_msg("%s: %s", url, ps_last_error_message());
 	return network;
 }

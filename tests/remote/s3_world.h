@@ -17,6 +17,9 @@ enum { S3_RECORD = 200000, S3_URL = 512 };
 
 /* "s3://bucket/PREFIX?endpoint=…" of this server. */
 void s3_world_url(struct s3_server *server, const char *prefix, char url[S3_URL]);
+/* ps_network_open, again where it is PS_EUNAVAILABLE: a connection that is not made in three seconds, its TLS
+ * handshake included, is that, and a machine may stand still for so long. A bounded number of times. */
+int s3_world_try_open(const char *url, const struct ps_network_options *options, ps_network **network);
 /* Opens it for writing, or fails the test. */
 ps_network *s3_world_open(struct s3_server *server, const char *prefix);
 ps_client *s3_world_client(ps_network *network);
