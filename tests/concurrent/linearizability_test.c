@@ -21,7 +21,7 @@
 #include "tests/support/evicting.h"
 
 /* A lock is waited for as long as it takes: its owner's disk may stall for seconds. */
-enum { HOT = 3, INLINE = HISTORY_WORDS * 8, PATIENCE_MS = 600000 };
+enum { HOT = 3, INLINE = HISTORY_WORDS * 8, PATIENCE_MS = 120000 };
 
 struct recorder {
 	ps_storer *s;
