@@ -12,7 +12,7 @@
 
 #include "tests/multistore/push_fixture.h"
 
-enum { STATES = 4, CHANGES = 25, MANY = 8, HUNDRED = 100, SIZE = 3000, LARGE = 5 * 65536 };
+enum { STATES = 4, CHANGES = 15, MANY = 8, HUNDRED = 100, SIZE = 3000, LARGE = 5 * 65536 };
 
 static unsigned seeds = 1;
 static bool without_nameless; /* as a file system that makes none */
