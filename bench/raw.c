@@ -171,8 +171,12 @@ uint64_t raw_gathered(struct raw_file *f, unsigned threads, double seconds)
 static void reap(struct io_uring *ring, size_t request)
 {
 	struct io_uring_cqe *cqe;
-	if (io_uring_wait_cqe(ring, &cqe))
-		die("io_uring: no completion");
+	int err;
+	do
+		err = io_uring_wait_cqe(ring, &cqe);
+	while (err == -EINTR); /* it was stopped, and goes on */
+	if (err)
+		die("io_uring: no completion: %s", strerror(-err));
 	if (cqe->res != (int)request)
 		die("raw write: %s", cqe->res < 0 ? strerror(-cqe->res) : "short");
 	io_uring_cqe_seen(ring, cqe);
