@@ -34,22 +34,6 @@ struct counts {
 	uint64_t killed, in_open, closed, recovered, full_checks;
 };
 
-static bool lives_on(pid_t pid)
-{
-	siginfo_t info = {0};
-	return !atomic_load(&lives.journal->failed) &&
-	       waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
-}
-
-/* Until the store is open and some commits more stand in its log, however slow the disk is. */
-static void let_work(pid_t pid)
-{
-	uint64_t done = life_operations(&lives);
-	while ((!atomic_load(&lives.journal->running) || life_operations(&lives) < done + FEW) &&
-	       lives_on(pid))
-		life_pass(100);
-}
-
 /* The random moment is counted from the fork, or from when the store is open; some lives are asked to end,
  * and killed while they close, or are too late for it. */
 static int end(pid_t pid, uint64_t life, struct counts *c)
@@ -58,7 +42,7 @@ static int end(pid_t pid, uint64_t life, struct counts *c)
 	struct journal *journal = lives.journal;
 	bool in_open = life % 4 == 0;
 	if (!in_open)
-		let_work(pid);
+		life_let_work(&lives, pid, FEW);
 	life_pass(life_draw(&lives, in_open ? MOST_OPEN_US : MOST_US));
 	if (life % CLOSE_ONE_IN == 7) {
 		atomic_store(&journal->stop, true);

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +52,20 @@ pid_t life_start(const struct lives *l, uint64_t life)
 		_exit(load_run(&load));
 	assert_true(pid > 0);
 	return pid;
+}
+
+static bool lives_on(const struct lives *l, pid_t pid)
+{
+	siginfo_t info = {0};
+	return !atomic_load(&l->journal->failed) &&
+	       waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+}
+
+void life_let_work(const struct lives *l, pid_t pid, uint64_t operations)
+{
+	uint64_t enough = life_operations(l) + operations;
+	while ((!atomic_load(&l->journal->running) || life_operations(l) < enough) && lives_on(l, pid))
+		life_pass(100);
 }
 
 static int say_finding(void *arg, const struct ps_finding *finding)

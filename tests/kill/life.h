@@ -22,6 +22,8 @@ void life_arguments(struct lives *l, int argc, char **argv, uint64_t quick, uint
 uint64_t life_draw(const struct lives *l, uint64_t below);
 void life_pass(uint64_t us);
 pid_t life_start(const struct lives *l, uint64_t life);
+/* Until its store is open and so many operations more are done, however slow the disk is, or it has ended. */
+void life_let_work(const struct lives *l, pid_t pid, uint64_t operations);
 /* The store opens, holds what was acknowledged and checks clean: commits that its recovery found. */
 uint64_t life_check_store(const struct lives *l, uint64_t life);
 /* Fails the test if a thread of the life saw what it must not see. */
