@@ -295,6 +295,8 @@ static void a_pool_changes_its_size_while_it_runs(void **state)
 /* ---- under a store ---- */
 
 enum { THREADS = 100, OBJECTS = 60, ROUNDS = 12, LARGE = 150000 };
+/* Who waits for an object waits for owners that wait for the only token, each behind a hundred others. */
+enum { LOCKS_MS = 600000 };
 
 struct load {
 	ps_storer *s;
@@ -417,7 +419,7 @@ static ps_storer *open_store(const char *path, int io, struct ps_tokens *pool)
 	const struct ps_base_options base = {
 	    .size = sizeof(base), .io = io, .memory_budget = 16 << 20, .log_bytes = 256 << 10, .flush_ms = 1};
 	const struct ps_concurrent_options concurrent = {
-	    .size = sizeof(concurrent), .tokens = pool, .lock_timeout_ms = 100000};
+	    .size = sizeof(concurrent), .tokens = pool, .lock_timeout_ms = LOCKS_MS};
 	const struct ps_stack_options options = {
 	    .size = sizeof(options), .base = &base, .concurrent = &concurrent};
 	ps_storer *s = NULL;

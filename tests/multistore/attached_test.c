@@ -11,6 +11,7 @@
 #include "store/cut.h"
 #include "tests/multistore/hand_clock.h"
 #include "tests/multistore/push_fixture.h"
+#include "tests/support/patient.h"
 #include "tests/support/sem.h"
 
 /* ---- threads that cannot be started ---- */
@@ -87,7 +88,7 @@ static void tie(struct tied *t)
 	assert_ok(ps_multi_open_file(t->w.path, &base, &t->options, a, &multi));
 	t->w.s = multi;
 	if (t->w.concurrent)
-		assert_ok(ps_concurrent_open(multi, NULL, &t->w.s));
+		assert_ok(patient_locks_open(multi, &t->w.s));
 }
 
 static void tied_new(struct tied *t, uint64_t seed, uint32_t seconds, uint64_t bytes)

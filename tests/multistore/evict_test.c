@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/multistore/push_fixture.h"
+#include "tests/support/patient.h"
 #include "tests/support/sem.h"
 
 static const char *scheme = "mem";
@@ -49,7 +50,7 @@ static ps_storer *backed_open(struct backed *b, const char *path, int mode)
 	assert_ok(ps_multi_open_at(path, &base, &b->options, &s));
 	if (!b->w.concurrent)
 		return s;
-	assert_ok(ps_concurrent_open(s, NULL, &top));
+	assert_ok(patient_locks_open(s, &top));
 	return top;
 }
 

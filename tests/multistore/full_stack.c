@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/support/evicting.h"
+#include "tests/support/patient.h"
 
 enum { LOCAL_BYTES = 1, CACHE_BYTES = 1 << 20, MEMORY = 16 << 20, WAIT_NS = 5000000, LONG_MS = 120000 };
 
@@ -122,5 +123,5 @@ int full_stack_open(struct full_stack *f, bool fresh, ps_storer **s)
 		err = ps_multi_open(below, &f->options, &below);
 	if (!err)
 		err = evicting_open_by(below, leave, f, 1, &below);
-	return err ? err : ps_concurrent_open(below, NULL, s);
+	return err ? err : patient_locks_open(below, s);
 }

@@ -5,6 +5,7 @@
 
 #include "multistore/push_backing.h"
 #include "tests/multistore/push_fixture.h"
+#include "tests/support/patient.h"
 #include "tests/support/sem.h"
 
 enum { LEN = 2 << 20, PART = 65536, ROUNDS = 12 };
@@ -33,7 +34,7 @@ static ps_storer *open_or_make(struct world *w)
 	assert_ok(ps_multi_open_at(w->path, &base, &options, &s));
 	if (!w->concurrent)
 		return s;
-	assert_ok(ps_concurrent_open(s, NULL, &top));
+	assert_ok(patient_locks_open(s, &top));
 	return top;
 }
 

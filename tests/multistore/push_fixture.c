@@ -8,6 +8,7 @@
 
 #include "multistore/log.h"
 #include "multistore/push_internal.h"
+#include "tests/support/patient.h"
 
 enum { CHUNK = 65536, LARGE = 20 * CHUNK };
 
@@ -32,7 +33,7 @@ ps_storer *open_stack(const struct world *w, const char *path, int mode)
 	assert_ok(ps_multi_open(base, NULL, &multi));
 	if (!w->concurrent)
 		return multi;
-	assert_ok(ps_concurrent_open(multi, NULL, &top));
+	assert_ok(patient_locks_open(multi, &top));
 	return top;
 }
 

@@ -9,6 +9,7 @@
 #include "multistore/push_backing.h"
 #include "tests/multistore/hand_clock.h"
 #include "tests/multistore/push_fixture.h"
+#include "tests/support/patient.h"
 #include "tests/support/sem.h"
 
 enum { LONG_MS = 120000, LONG_S = 100000 };
@@ -25,7 +26,7 @@ static void attach_with(struct world *w, int32_t log_ms, uint32_t push_seconds, 
 	assert_ok(ps_multi_open_file(w->path, &base, &options, a, &multi));
 	w->s = multi;
 	if (w->concurrent)
-		assert_ok(ps_concurrent_open(multi, NULL, &w->s));
+		assert_ok(patient_locks_open(multi, &w->s));
 }
 
 static void attach_by(struct world *w, int32_t log_ms, struct ps_clock *clock)
