@@ -24,11 +24,13 @@ int push_sync(struct push *p, struct ps_remote_sync_result *result)
 
 /* ---- reading ---- */
 
-int push_read_manifest(ps_remote *r, const char *key, struct ps_push_manifest *m)
+/* *larger: than it was when its room was made. A push in another thread has put another one. */
+static int read_manifest(ps_remote *r, const char *key, struct ps_push_manifest *m, bool *larger)
 {
 	struct ps_remote_info info;
 	size_t got = 0;
 	int err = ps_remote_stat(r, key, &info);
+	*larger = false;
 	if (err == PS_ENOTFOUND || (!err && !info.exists))
 		return ps_fail(PS_ENOTFOUND, "nothing was pushed here");
 	if (err)
@@ -41,9 +43,19 @@ int push_read_manifest(ps_remote *r, const char *key, struct ps_push_manifest *m
 		return ps_fail(PS_ENOMEM, "no memory for a manifest of %llu bytes",
 		               (unsigned long long)info.size);
 	err = ps_remote_get(r, key, bytes, (size_t)info.size, &got, NULL);
+	*larger = err == PS_ERANGE;
 	if (!err)
 		err = ps_push_manifest_decode(bytes, got, m);
 	ps_memory_free(m->memory, bytes, (size_t)info.size + 1);
+	return err;
+}
+
+int push_read_manifest(ps_remote *r, const char *key, struct ps_push_manifest *m)
+{
+	bool larger;
+	int err = read_manifest(r, key, m, &larger);
+	for (unsigned i = 1; i < READS_MOST && larger; i++)
+		err = read_manifest(r, key, m, &larger);
 	return err;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "multistore/push_backing.h"
+#include "multistore/push_internal.h"
 #include "tests/multistore/push_fixture.h"
 #include "tests/support/patient.h"
 #include "tests/support/sem.h"
@@ -97,10 +98,73 @@ static void what_is_away_is_read_before_a_push_is_through(void **state)
 	assert_int_equal(sem_destroy(&go_on), 0);
 }
 
+/* ---- while the manifest is read ---- */
+
+/* Who pushes between the look at the manifest's size and the reading of it; NULL: nobody. */
+static struct world *between;
+
+static uint64_t manifest_size(ps_remote *r)
+{
+	struct ps_remote_info info;
+	assert_ok(ps_remote_stat(r, PS_PUSH_MANIFEST_KEY, &info));
+	return info.size;
+}
+
+static void push_until_it_is_larger(struct world *w)
+{
+	uint64_t size = manifest_size(w->b->r);
+	uint8_t *bytes = blobs_bytes(LEN, 4);
+	ps_id id;
+	while (manifest_size(w->b->r) == size) {
+		assert_ok(ps_put(w->s, bytes, LEN, &id));
+		(void)push_now(w);
+	}
+	test_free(bytes);
+}
+
+int __real_ps_remote_get(ps_remote *r, const char *key, void *buf, size_t cap, size_t *len,
+                         const struct ps_remote_get *options);
+int __wrap_ps_remote_get(ps_remote *r, const char *key, void *buf, size_t cap, size_t *len,
+                         const struct ps_remote_get *options);
+
+int __wrap_ps_remote_get(ps_remote *r, const char *key, void *buf, size_t cap, size_t *len,
+                         const struct ps_remote_get *options)
+{
+	struct world *w = between;
+	between = NULL;
+	if (w)
+		push_until_it_is_larger(w);
+	return __real_ps_remote_get(r, key, buf, cap, len, options);
+}
+
+static void a_manifest_that_grows_while_it_is_read_is_read_again(void **state)
+{
+	struct world w;
+	struct ps_memory memory;
+	struct ps_push_manifest m;
+	uint8_t *bytes = blobs_bytes(LEN, 5);
+	ps_id id;
+	(void)state;
+	ps_memory_init(&memory, NULL);
+	world_new(&w, "mem", 13);
+	assert_ok(ps_put(w.s, bytes, LEN, &id));
+	(void)push_now(&w);
+	ps_push_manifest_init(&m, &memory);
+	between = &w;
+	assert_ok(push_read_manifest(w.b->r, PS_PUSH_MANIFEST_KEY, &m));
+	assert_null(between);
+	assert_non_null(ps_push_manifest_newest(&m));
+	ps_push_manifest_done(&m);
+	world_free(&w);
+	test_free(bytes);
+	ps_memory_done(&memory);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_away_is_read_before_a_push_is_through),
+	    cmocka_unit_test(a_manifest_that_grows_while_it_is_read_is_read_again),
 	};
 	return cmocka_run_group_tests_name("pushed, and not yet told", tests, NULL, NULL);
 }
