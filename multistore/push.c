@@ -57,9 +57,10 @@ static void leave(struct pushed *own)
  * and over a slow network minutes. */
 static uint64_t arrived(struct push *p)
 {
-	uint64_t there = atomic_load(&p->arrived), at = p->done;
-	if (there < p->given)
-		at = p->taken + (uint64_t)((double)(p->done - p->taken) * (double)there / (double)p->given);
+	uint64_t there = atomic_load(&p->arrived), at = p->of_blocks;
+	if (there < p->in_blocks)
+		at = (uint64_t)((double)at * (double)there / (double)p->in_blocks);
+	at += p->taken;
 	if (p->shown < at)
 		p->shown = at;
 	return p->shown;

@@ -49,8 +49,9 @@ struct push {
 
 	uint64_t sent_before; /* by the remote, since it was opened */
 	/* For the progress: contents that are in packs, of them in packs that were taken over; all that there
-	 * are; bytes of packs that senders were given, and that the network has confirmed of those. */
-	uint64_t done, taken, total, given;
+	 * are; bytes of packs that senders were given, as many of them as are whole blocks, and the contents
+	 * of those; bytes that the network has confirmed. */
+	uint64_t done, taken, total, given, in_blocks, of_blocks;
 	atomic_ullong arrived;
 	uint64_t shown; /* never less than was told before */
 };

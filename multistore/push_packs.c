@@ -138,6 +138,15 @@ static int write_pack(void *arg, const void *data, size_t len)
 	return err && err != PS_ECANCELED ? finish_sender(k, k->current) : err;
 }
 
+/* Before an object, or a piece, counts as done: a block that was given for want of room has none of it. */
+static void note_blocks(struct push *p)
+{
+	if (p->in_blocks == p->given)
+		return;
+	p->in_blocks = p->given;
+	p->of_blocks = p->done - p->taken;
+}
+
 static int begin_pack(struct packer *k, bool continues)
 {
 	struct push *p = k->p;
@@ -168,6 +177,7 @@ static int end_pack(struct packer *k, bool open)
 	ps_pipe_close(k->current->pipe, PS_OK);
 	ps_pack_writer_free(k->writer);
 	k->writer = NULL;
+	note_blocks(k->p);
 	k->p->result.packs++;
 	return push_add_pack(k->p, &tail, bytes);
 }
@@ -197,6 +207,7 @@ static int add_object(struct packer *k, const void *bytes, size_t len)
 
 static int sent_bytes(struct push *p, size_t len)
 {
+	note_blocks(p);
 	p->result.bytes += len;
 	p->done += len;
 	return push_show(p);
