@@ -315,7 +315,6 @@ void ps_cut_end(struct ps_cut *cut)
 			ps_memory_free(&s->memory, leaf, saved_size(leaf->count));
 		}
 	}
-	cut_ahead_done(cut);
 	ps_memory_free(&s->memory, cut, sizeof(*cut));
 	atomic_fetch_sub_explicit(&s->storer.sessions, 1, memory_order_release);
 }

@@ -16,16 +16,6 @@ struct saved_leaf {
 	} entries[];
 };
 
-/* Contents of the small objects from one slot to another, read together. They are the cut's own, and make no
- * frames: who reads all of a store once has no use for them a second time, and others have for theirs. */
-struct cut_ahead {
-	uint8_t *buffer; /* NULL: none yet */
-	size_t size;
-	uint64_t from, end;
-	int load[FANOUT]; /* of the slots: which one of the loads has it; negative: none */
-	struct prefetch loads;
-};
-
 struct ps_cut {
 	struct store *s;
 	struct ps_cut *beside; /* the other one that stands (store.lock) */
@@ -40,16 +30,11 @@ struct ps_cut {
 	struct entry entries[FANOUT];
 	ps_id id; /* given last, and its entry */
 	struct entry entry;
-	struct cut_ahead ahead;
+	uint64_t ahead; /* contents of slots below were read ahead */
 	struct saved_leaf *saved[SAVED_LISTS];
 };
 
 /* PS_OK, or why the cut can give nothing any more. Takes store.lock. */
 int cut_still_stands(struct ps_cut *cut);
-
-/* cut_ahead.c. The contents of the object that was given last, verified; NULL: they are not here, and what
- * reads them will say why. It is under a hold. */
-const uint8_t *cut_ahead_bytes(struct ps_cut *cut, const struct blob *b);
-void cut_ahead_done(struct ps_cut *cut);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "store/cut_internal.h"
 
-enum { WINDOW = 16 };
+enum { WINDOW = 16, AHEAD_BYTES = 32 * CHUNK };
 
 /* Chunks of a large object on their way to the caller, several read together. */
 struct pieces {
@@ -150,6 +150,49 @@ static int tell_map(struct ps_cut *cut, bool changed, ps_cut_piece_fn fn, void *
 	return err;
 }
 
+/* Under holds, as the object itself: a place that was given up meanwhile is another's. */
+static void read_slots(struct ps_cut *cut, uint64_t from, uint64_t to)
+{
+	struct store *s = cut->s;
+	struct prefetch prefetch;
+	prefetch_begin(&prefetch, s);
+	for (uint64_t slot = from; slot < to; slot++)
+		space_hold(&s->space, slot);
+	bool stands = cut_still_stands(cut) == PS_OK;
+	for (uint64_t slot = from; slot < to && stands; slot++) {
+		const struct entry *e = &cut->entries[slot % FANOUT];
+		ps_id id = id_make(slot, entry_generation(e));
+		struct blob b = entry_blob(id, e);
+		if (entry_kind(e) == ENTRY_DATA)
+			prefetch_blob(&prefetch, &b, id);
+	}
+	prefetch_wait(&prefetch);
+	for (uint64_t slot = from; slot < to; slot++)
+		space_unhold(&s->space, slot);
+}
+
+/* As far as so many bytes go, in the leaf. */
+static uint64_t ahead_end(const struct ps_cut *cut, uint64_t slot, uint64_t bytes)
+{
+	uint64_t end = (slot / FANOUT + 1) * FANOUT, sum = 0;
+	for (; slot < end && sum < bytes; slot++) {
+		const struct entry *e = &cut->entries[slot % FANOUT];
+		if (entry_kind(e) == ENTRY_DATA)
+			sum += MAX(entry_size(e), (uint64_t)PAGE);
+	}
+	return slot;
+}
+
+/* Small objects that come next in the leaf, together. */
+static void read_ahead(struct ps_cut *cut)
+{
+	uint64_t slot = id_slot(cut->id);
+	if (slot < cut->ahead || cut->leaf != (int64_t)(slot / FANOUT))
+		return;
+	cut->ahead = ahead_end(cut, slot, MIN((uint64_t)AHEAD_BYTES, cut->s->budget / 4));
+	read_slots(cut, slot, cut->ahead);
+}
+
 static int tell_fetched(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg, enum object_use use)
 {
 	struct ps_memory *m = &cut->s->memory;
@@ -168,9 +211,8 @@ static int tell_bytes(struct ps_cut *cut, ps_cut_piece_fn fn, void *arg)
 {
 	struct pool *pool = &cut->s->pool;
 	struct blob b = entry_blob(cut->id, &cut->entry);
-	const uint8_t *data = cut_ahead_bytes(cut, &b);
-	if (data)
-		return fn(arg, 0, data, (size_t)b.len);
+	const uint8_t *data;
+	read_ahead(cut);
 	int err = pool_pin(pool, &b, cut->id, &data);
 	if (fault_heals(cut->s, &cut->entry, err))
 		return tell_fetched(cut, fn, arg, USE_READ);

@@ -395,34 +395,18 @@ static bool may_read_ahead(const struct pool *pool, uint64_t len)
 	return atomic_load_explicit(&pool->ahead_bytes, memory_order_relaxed) + len <= pool->store->budget / AHEAD_SHARE;
 }
 
-void pool_unlock_cold(struct pool *pool, const struct ps_extent *frame)
-{
-	atomic_fetch_and(pool_state(pool, frame->offset), ~PAGE_LOCKED);
-	wake_waiters(pool);
-}
-
-bool pool_lock_cold(struct pool *pool, const struct blob *b, struct ps_extent *frame)
+bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_extent *frame)
 {
 	*frame = frame_of(pool, b);
 	_Atomic(uint64_t) *state = pool_state(pool, frame->offset);
 	uint64_t old = atomic_load(state);
-	/* All else the read itself will see to. */
-	if (old & (PAGE_LOCKED | PAGE_RESIDENT | PAGE_PATCHED) ||
-	    !atomic_compare_exchange_strong(state, &old, old | PAGE_LOCKED))
-		return false;
-	if (count_memory(pool, frame->offset, 0) == PS_OK)
-		return true;
-	pool_unlock_cold(pool, frame);
-	return false;
-}
-
-bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_extent *frame)
-{
-	if (!pool_lock_cold(pool, b, frame))
+	/* Only what is plainly absent: all else the read itself will see to. */
+	if (old & (PAGE_LOCKED | PAGE_RESIDENT | PAGE_PATCHED) || !atomic_compare_exchange_strong(state, &old, old | PAGE_LOCKED))
 		return false;
 	if (!may_read_ahead(pool, frame->len) ||
 	    take_memory(pool, frame->offset, frame->len, NULL) != PS_OK) {
-		pool_unlock_cold(pool, frame);
+		atomic_store(state, old);
+		wake_waiters(pool);
 		return false;
 	}
 	atomic_fetch_add_explicit(&pool->ahead_bytes, frame->len, memory_order_relaxed);

@@ -130,12 +130,8 @@ static inline void pool_unpin(struct pool *pool, uint64_t frame)
  * other: zeros in the last page, and in all of a frame that small ones share. PS_ENOMEM if the budget has no room. */
 int pool_fresh(struct pool *pool, uint64_t place, uint64_t len);
 /* Makes sure that the shared page of a small place is in memory, and pins it; `empty` says it holds nothing yet. May read. */
-/* For prefetch: keeps what the blob is read with, if it is plainly absent, from being loaded, changed or
- * given up until it is unlocked: what the disk has of it is what it is. */
-bool pool_lock_cold(struct pool *pool, const struct blob *b, struct ps_extent *frame);
-void pool_unlock_cold(struct pool *pool, const struct ps_extent *frame);
-/* The same with memory for it: the caller reads it to there, and finish must follow, which ends as a pin
- * would. */
+/* For prefetch: makes memory for what the blob is read with (true: the caller reads that, and finish must
+ * follow), which finish ends as a pin would. */
 bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_extent *frame);
 /* `err`: the read's. */
 void pool_load_finish(struct pool *pool, const struct blob *b, ps_id id, const struct ps_extent *frame,

@@ -16,51 +16,16 @@ static void sort_in(struct prefetch *p, unsigned i)
 	p->order[at] = (uint8_t)i;
 }
 
-static int add(struct prefetch *p, const struct blob *b, ps_id id, const struct ps_extent *frame)
-{
-	unsigned i = p->count++;
-	p->load[i] = (struct prefetch_load){.blob = *b, .id = id, .frame = *frame};
-	sort_in(p, i);
-	return (int)i;
-}
-
 void prefetch_blob(struct prefetch *p, const struct blob *b, ps_id id)
 {
-	struct ps_extent frame;
-	if (!pool_load_start(&p->s->pool, b, &frame))
+	struct prefetch_load *load = &p->load[p->count];
+	if (!pool_load_start(&p->s->pool, b, &load->frame))
 		return;
-	(void)add(p, b, id, &frame);
-	if (p->count == PREFETCH_MAX)
+	load->blob = *b;
+	load->id = id;
+	sort_in(p, p->count);
+	if (++p->count == PREFETCH_MAX)
 		prefetch_wait(p);
-}
-
-/* Objects that share a frame mostly come one after another. */
-static int find_frame(const struct prefetch *p, uint64_t place)
-{
-	for (unsigned i = p->count; i-- > 0;) {
-		if (p->load[i].frame.offset == place)
-			return (int)i;
-	}
-	return PREFETCH_NONE;
-}
-
-int prefetch_aside(struct prefetch *p, const struct blob *b, ps_id id)
-{
-	struct pool *pool = &p->s->pool;
-	struct ps_extent frame;
-	int shared = b->len < PAGE ? find_frame(p, blob_frame(pool, b)) : PREFETCH_NONE;
-	if (shared >= 0)
-		return shared;
-	if (p->count == PREFETCH_MAX)
-		return PREFETCH_FULL;
-	if (!pool_lock_cold(pool, b, &frame))
-		return PREFETCH_NONE;
-	if (frame.len > p->size - p->used) {
-		pool_unlock_cold(pool, &frame);
-		return PREFETCH_FULL;
-	}
-	p->used += frame.len;
-	return add(p, b, id, &frame);
 }
 
 /* Address space goes on within a region only. */
@@ -70,53 +35,29 @@ static bool joins(const struct pool *pool, const struct ps_io_request *r, const 
 	       r->offset >> pool->region_shift == next->offset >> pool->region_shift;
 }
 
-static uint8_t *bytes_of(const struct prefetch *p, const struct prefetch_load *load)
-{
-	return p->buffer ? load->bytes : pool_address(&p->s->pool, load->frame.offset);
-}
-
-/* Neighbours in the file are neighbours in the buffer. */
-static void place_in_buffer(struct prefetch *p)
-{
-	uint8_t *to = p->buffer;
-	for (unsigned i = 0; i < p->count; i++) {
-		struct prefetch_load *load = &p->load[p->order[i]];
-		load->bytes = to;
-		to += load->frame.len;
-	}
-}
-
 /* One read of the first of these loads, and of as many behind it as are its neighbours: how many. */
 static unsigned join(const struct prefetch *p, const uint8_t *order, unsigned n, struct ps_io_request *r)
 {
-	const struct prefetch_load *first = &p->load[order[0]];
+	struct pool *pool = &p->s->pool;
+	const struct ps_extent *frame = &p->load[order[0]].frame;
 	unsigned joined = 1;
 	*r = (struct ps_io_request){.op = PS_IO_READ,
-	                            .offset = first->frame.offset,
-	                            .data = bytes_of(p, first),
-	                            .len = first->frame.len};
-	for (; joined < n && joins(&p->s->pool, r, &p->load[order[joined]].frame); joined++)
+	                            .offset = frame->offset,
+	                            .data = pool_address(pool, frame->offset),
+	                            .len = frame->len};
+	for (; joined < n && joins(pool, r, &p->load[order[joined]].frame); joined++)
 		r->len += p->load[order[joined]].frame.len;
 	return joined;
-}
-
-static void finish_load(struct prefetch *p, struct prefetch_load *load, int err)
-{
-	if (!p->buffer) {
-		pool_load_finish(&p->s->pool, &load->blob, load->id, &load->frame, err);
-		return;
-	}
-	pool_unlock_cold(&p->s->pool, &load->frame);
-	if (err)
-		load->bytes = NULL;
 }
 
 static void finish(struct prefetch *p, struct ps_io_request *r, const uint8_t *order, unsigned n)
 {
 	struct ps_io *io = p->s->io;
 	int err = io->ops->wait(io, r);
-	for (unsigned i = 0; i < n; i++)
-		finish_load(p, &p->load[order[i]], err);
+	for (unsigned i = 0; i < n; i++) {
+		const struct prefetch_load *load = &p->load[order[i]];
+		pool_load_finish(&p->s->pool, &load->blob, load->id, &load->frame, err);
+	}
 }
 
 void prefetch_wait(struct prefetch *p)
@@ -124,8 +65,6 @@ void prefetch_wait(struct prefetch *p)
 	struct ps_io_request requests[PREFETCH_MAX], *list[PREFETCH_MAX];
 	unsigned joined[PREFETCH_MAX], n = 0;
 	struct ps_io *io = p->s->io;
-	if (p->buffer)
-		place_in_buffer(p);
 	for (unsigned at = 0; at < p->count; at += joined[n++]) {
 		joined[n] = join(p, p->order + at, p->count - at, &requests[n]);
 		list[n] = &requests[n];

@@ -11,39 +11,22 @@ struct entry;
 enum { PREFETCH_MAX = 128, PREFETCH_CHUNKS = 64 /* of a large object */ };
 struct prefetch {
 	struct store *s;
-	uint8_t *buffer; /* what is read lies here, in the order of places, and no frame is made; NULL: in
-	                    frames */
-	size_t size, used;
 	unsigned count;
 	uint8_t order[PREFETCH_MAX]; /* by place */
 	struct prefetch_load {
 		struct blob blob;
 		ps_id id;
 		struct ps_extent frame; /* locked until it is read */
-		uint8_t *bytes;         /* in the buffer, after the wait; NULL: it could not be read */
 	} load[PREFETCH_MAX];
 };
 static inline void prefetch_begin(struct prefetch *p, struct store *s)
 {
 	p->s = s;
-	p->buffer = NULL;
-	p->count = 0;
-}
-/* Aligned as frames are. */
-static inline void prefetch_begin_into(struct prefetch *p, struct store *s, uint8_t *buffer, size_t size)
-{
-	p->s = s;
-	p->buffer = buffer;
-	p->size = size;
-	p->used = 0;
 	p->count = 0;
 }
 /* Its frame, where it is not in memory, is locked until the wait, which reads it: nothing that may take long
  * comes between. */
 void prefetch_blob(struct prefetch *p, const struct blob *b, ps_id id);
-/* The same into the buffer: the number of the load that has it after the wait, and that small ones share. */
-enum { PREFETCH_NONE = -1, PREFETCH_FULL = -2 };
-int prefetch_aside(struct prefetch *p, const struct blob *b, ps_id id);
 void prefetch_wait(struct prefetch *p);
 void prefetch_chunks(struct store *s, ps_id id, const struct entry *e, uint64_t off, size_t len);
 
