@@ -405,7 +405,8 @@ bool pool_load_start(struct pool *pool, const struct blob *b, struct ps_extent *
 		return false;
 	if (!may_read_ahead(pool, frame->len) ||
 	    take_memory(pool, frame->offset, frame->len, NULL) != PS_OK) {
-		atomic_store(state, old);
+		/* Not the old state: its spare memory may have been given up meanwhile. */
+		atomic_fetch_and(state, ~PAGE_LOCKED);
 		wake_waiters(pool);
 		return false;
 	}
