@@ -53,11 +53,6 @@ int cli_open_store_on(const struct cli *cli, ps_remote *r, ps_storer **s)
 	return open_stack(cli, PS_OPEN_EXISTING, &multi, s);
 }
 
-static int is_interrupted(void)
-{
-	return cli_interrupted();
-}
-
 int cli_open_state_on(const struct cli *cli, ps_remote *r, ps_storer **s)
 {
 	const struct ps_base_options base = {
@@ -66,7 +61,7 @@ int cli_open_state_on(const struct cli *cli, ps_remote *r, ps_storer **s)
 	char path[PATH_MAX];
 
 	(void)snprintf(path, sizeof(path), "%s", cli->store);
-	return ps_state_open(dirname(path), &base, &multi, cli->remote.state, is_interrupted, s);
+	return ps_state_open(dirname(path), &base, &multi, cli->remote.state, cli_interrupted, s);
 }
 
 int cli_close_store(ps_storer *s)

@@ -134,18 +134,12 @@ void attached_evict(struct ps_attached *a)
 
 /* ---- beginning and end ---- */
 
-static int unwanted(void *arg)
-{
-	const struct ps_attached *a = arg;
-	return a->unwanted();
-}
-
 int attached_back(struct ps_attached *a)
 {
 	const struct ps_push_backing_options options = {.cache_bytes = a->cache_bytes,
 	                                                .manifest = &a->made_of,
 	                                                .state = a->of_state,
-	                                                .unwanted = a->unwanted ? unwanted : NULL,
+	                                                .unwanted = a->unwanted,
 	                                                .fetched = fetched,
 	                                                .arg = a};
 	int err = ps_push_backing_open(a->s, a->r, &options, &a->backing);

@@ -35,7 +35,7 @@ struct ps_attached {
 	struct ps_push_backing *backing; /* NULL: nothing of it can be away */
 	struct ps_memory memory;         /* of: */
 	struct ps_push_manifest made_of; /* the file, just now; the backing's to look into first */
-	int (*unwanted)(void);           /* what is fetched; NULL */
+	bool (*unwanted)(void);          /* what is fetched; NULL */
 	uint64_t of_state;               /* the store is this one, to be read; 0: it is no state's */
 	uint64_t local_bytes;            /* of contents that may be in the file; 0: all */
 	size_t cache_bytes;              /* of packs */

@@ -233,14 +233,7 @@ static int open_file(const char *path, const struct ps_base_options *base,
 	if (err)
 		return err;
 	err = ps_multi_open_attached(inner, options, a, s);
-	if (err) {
-		char sentence[ATTACHED_SENTENCE];
-		snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
-		int closed = ps_close(inner);
-		(void)closed;
-		return ps_fail(err, "%s", sentence);
-	}
-	return PS_OK;
+	return err ? push_close_failed(inner, err) : PS_OK;
 }
 
 int ps_multi_open_file(const char *path, const struct ps_base_options *base,

@@ -240,6 +240,14 @@ static int open_base(const struct clone *c, ps_storer **base)
 	return ps_restore_open(c->temporary, &options, base);
 }
 
+int push_close_failed(ps_storer *s, int err)
+{
+	char sentence[512];
+	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
+	(void)!ps_close(s);
+	return ps_fail(err, "%s", sentence);
+}
+
 /* Small contents go to classes, as in a store that multi opens for the first time. */
 static int fill_and_close(struct clone *c, ps_storer *base)
 {
@@ -249,10 +257,7 @@ static int fill_and_close(struct clone *c, ps_storer *base)
 		err = fill(c, s);
 	if (!err)
 		err = note_state(c, s);
-	char sentence[512];
-	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
-	int closed = ps_close(s);
-	return err ? ps_fail(err, "%s", sentence) : closed;
+	return err ? push_close_failed(s, err) : ps_close(s);
 }
 
 /* No path: into the descriptor that the base options have. */

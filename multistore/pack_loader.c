@@ -46,7 +46,7 @@ void ps_pack_loader_done(struct ps_pack_loader *l)
 
 bool ps_pack_loader_ends(struct ps_pack_loader *l)
 {
-	return atomic_load(&l->stopped) || (l->unwanted && l->unwanted(l->unwanted_arg) != 0);
+	return atomic_load(&l->stopped) || (l->unwanted && l->unwanted());
 }
 
 /* ---- ranges ---- */

@@ -18,9 +18,7 @@ struct ps_pack_loader {
 	struct ps_pack_fetchers fetchers;
 	uint64_t ahead_bytes;            /* in one request, beyond what is asked for */
 	atomic_bool stopped;             /* what is under way ends within a second, with PS_ECANCELED */
-	int (*unwanted)(
-	    void *arg); /* asked while something is: other than 0 does the same; NULL. Any thread */
-	void *unwanted_arg;
+	bool (*unwanted)(void); /* asked while something is: true does the same; NULL. Any thread */
 	atomic_ullong reads, read_bytes; /* ranges of packs that were asked for, and their bytes */
 	atomic_ullong losses; /* of these, those for which pads were gone, or later ones (loss.h) */
 };

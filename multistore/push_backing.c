@@ -43,7 +43,6 @@ static int open_lookup(struct ps_push_backing *b, ps_state_lookup **lookup)
 {
 	const struct ps_state_lookup_options options = {.cache_bytes = b->options.cache_bytes,
 	                                                .unwanted = b->options.unwanted,
-	                                                .unwanted_arg = b->options.arg,
 	                                                .manifest = b->options.manifest};
 	*lookup = atomic_load(&b->lookup);
 	if (*lookup)

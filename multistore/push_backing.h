@@ -26,9 +26,9 @@ struct ps_push_backing_options {
 	 * lock of the store; after a failure, which is that call's, by the next one. It is the caller's to
 	 * close, when the backing is freed. */
 	int (*open)(void *arg, ps_remote **r);
-	/* Asked while something is fetched, by any thread: other than 0 ends that within a second, as
+	/* Asked while something is fetched, by any thread: true ends that within a second, as
 	 * ps_push_backing_stop does. May be NULL. */
-	int (*unwanted)(void *arg);
+	bool (*unwanted)(void);
 	void *arg;
 };
 

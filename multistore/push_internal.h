@@ -71,6 +71,9 @@ static inline const ps_storer *push_innermost(const ps_storer *s)
 	return s;
 }
 
+/* Closes a store that something failed with: err, and its sentence stays (clone.c). */
+PS_CHECKED int push_close_failed(ps_storer *s, int err);
+
 /* ps_clone, and the manifest that it read: into an empty one, or NULL; it stays empty where there is no
  * memory for it (clone.c). path NULL: into an empty file that the options' base has a descriptor of. */
 PS_CHECKED int push_clone(ps_remote *r, const char *path, const struct ps_clone_options *options,

@@ -465,7 +465,6 @@ int ps_state_lookup_open(struct ps_memory *memory, ps_remote *r,
 	err = ps_pack_loader_init(&l->loader, memory, r,
 	                          l->options.cache_bytes ? l->options.cache_bytes : CACHE_BYTES);
 	l->loader.unwanted = l->options.unwanted;
-	l->loader.unwanted_arg = l->options.unwanted_arg;
 	if (!err)
 		err = read_first_view(l);
 	l->options.manifest = NULL;

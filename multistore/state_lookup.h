@@ -18,8 +18,7 @@ typedef struct ps_state_lookup ps_state_lookup;
 struct ps_state_lookup_options {
 	uint64_t state; /* only this one, by its number; 0: all that are kept, the newest before the others */
 	size_t cache_bytes; /* indexes and blocks that are kept decoded; 16 MiB */
-	int (*unwanted)(void *arg); /* pack_loader.h; NULL */
-	void *unwanted_arg;
+	bool (*unwanted)(void); /* pack_loader.h; NULL */
 	/* As it was just read: copied; NULL, or one without a state: it is read. */
 	const struct ps_push_manifest *manifest;
 };

@@ -15,8 +15,6 @@
 #include "multistore/push_internal.h"
 #include "multistore/state_view.h"
 
-enum { SENTENCE = 512 };
-
 /* ---- a file without a name ---- */
 
 /* Where a file system makes none without one (NFS), it has one for a moment. */
@@ -85,19 +83,6 @@ static int clone_state(struct ps_attached *a, const struct ps_base_options *base
 	return err;
 }
 
-static int keep_sentence(int err, int (*end)(void *what), void *what)
-{
-	char sentence[SENTENCE];
-	snprintf(sentence, sizeof(sentence), "%s", ps_last_error_message());
-	(void)!end(what);
-	return ps_fail(err, "%s", sentence);
-}
-
-static int close_store(void *s)
-{
-	return ps_close(s);
-}
-
 /* a is taken over by what is opened, unless it fails here. */
 static int open_layers(const struct ps_base_options *base, const struct ps_multi_options *options,
                        struct ps_attached *a, ps_storer **multi)
@@ -109,11 +94,11 @@ static int open_layers(const struct ps_base_options *base, const struct ps_multi
 	if (err)
 		return err;
 	err = ps_multi_open_attached(inner, options, a, multi);
-	return err ? keep_sentence(err, close_store, inner) : PS_OK;
+	return err ? push_close_failed(inner, err) : PS_OK;
 }
 
 static int open_state(int fd, const struct ps_base_options *base, const struct ps_multi_options *options,
-                      uint64_t state, int (*unwanted)(void), ps_storer **multi)
+                      uint64_t state, bool (*unwanted)(void), ps_storer **multi)
 {
 	struct ps_base_options known;
 	struct ps_attached *a;
@@ -130,7 +115,7 @@ static int open_state(int fd, const struct ps_base_options *base, const struct p
 }
 
 int ps_state_open(const char *folder, const struct ps_base_options *base, const struct ps_multi_options *opts,
-                  uint64_t state, int (*unwanted)(void), ps_storer **s)
+                  uint64_t state, bool (*unwanted)(void), ps_storer **s)
 {
 	struct ps_multi_options known;
 	ps_storer *multi = NULL;
@@ -147,7 +132,7 @@ int ps_state_open(const char *folder, const struct ps_base_options *base, const 
 	if (err)
 		return err;
 	err = ps_state_view_open(multi, s);
-	return err ? keep_sentence(err, close_store, multi) : PS_OK;
+	return err ? push_close_failed(multi, err) : PS_OK;
 }
 
 int ps_multi_open_state(const char *folder, const struct ps_base_options *base,

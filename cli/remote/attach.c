@@ -65,16 +65,10 @@ static int open_network(void *arg, ps_remote **r)
 	return PS_OK;
 }
 
-/* However slow the network is: Ctrl-C ends what is being fetched. */
-static int is_interrupted(void *arg)
-{
-	(void)arg;
-	return cli_interrupted();
-}
-
 int cli_attach(struct cli *cli, ps_storer *s)
 {
-	struct ps_push_backing_options options = {.open = open_network, .unwanted = is_interrupted};
+	/* However slow the network is: Ctrl-C ends what is being fetched. */
+	struct ps_push_backing_options options = {.open = open_network, .unwanted = cli_interrupted};
 	struct cli_attachment *a = calloc(1, sizeof(*a));
 	int err;
 
