@@ -94,6 +94,9 @@ uint64_t raw_sync_writes(struct raw_file *f, double seconds);
 uint64_t raw_gathered(struct raw_file *f, unsigned threads, double seconds);
 /* The whole file in requests of `request` bytes, `depth` in flight, a flush after each `batch` bytes. */
 void raw_sequential(struct raw_file *f, size_t request, unsigned depth, uint64_t batch);
+/* The ring's next one, however often the process is stopped meanwhile. */
+struct io_uring;
+struct io_uring_cqe *raw_completion(struct io_uring *ring);
 
 /* ---- workloads ---- */
 

@@ -168,7 +168,7 @@ uint64_t raw_gathered(struct raw_file *f, unsigned threads, double seconds)
 
 /* ---- one stream of large writes ---- */
 
-static void reap(struct io_uring *ring, size_t request)
+struct io_uring_cqe *raw_completion(struct io_uring *ring)
 {
 	struct io_uring_cqe *cqe;
 	int err;
@@ -177,6 +177,12 @@ static void reap(struct io_uring *ring, size_t request)
 	while (err == -EINTR); /* it was stopped, and goes on */
 	if (err)
 		die("io_uring: no completion: %s", strerror(-err));
+	return cqe;
+}
+
+static void reap(struct io_uring *ring, size_t request)
+{
+	struct io_uring_cqe *cqe = raw_completion(ring);
 	if (cqe->res != (int)request)
 		die("raw write: %s", cqe->res < 0 ? strerror(-cqe->res) : "short");
 	io_uring_cqe_seen(ring, cqe);

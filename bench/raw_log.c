@@ -89,13 +89,7 @@ static void prewrite(const struct raw_log *log, uint64_t data)
 
 static void reap(struct io_uring *ring)
 {
-	struct io_uring_cqe *cqe;
-	int err;
-	do
-		err = io_uring_wait_cqe(ring, &cqe);
-	while (err == -EINTR); /* it was stopped, and goes on */
-	if (err)
-		die("io_uring: no completion: %s", strerror(-err));
+	struct io_uring_cqe *cqe = raw_completion(ring);
 	uint64_t wanted = io_uring_cqe_get_data64(cqe);
 	if (cqe->res < 0 || (uint64_t)cqe->res != wanted)
 		die("raw I/O: %s", cqe->res < 0 ? strerror(-cqe->res) : "short");
