@@ -19,9 +19,9 @@
 #include "tests/concurrent/layers.h"
 #include "tests/multistore/full_stack.h"
 #include "tests/support/evicting.h"
+#include "tests/support/patient.h"
 
-/* A lock is waited for as long as it takes: its owner's disk may stall for seconds. */
-enum { HOT = 3, INLINE = HISTORY_WORDS * 8, PATIENCE_MS = 120000 };
+enum { HOT = 3, INLINE = HISTORY_WORDS * 8 };
 
 struct recorder {
 	ps_storer *s;
@@ -198,7 +198,7 @@ static void play(struct player *p)
 static void *player_main(void *arg)
 {
 	struct player *p = arg;
-	(void)ps_concurrent_set_wait(PATIENCE_MS);
+	(void)ps_concurrent_set_wait(PATIENT_LOCKS_MS);
 	for (;;) {
 		pthread_barrier_wait(&p->r->start);
 		if (atomic_load(&p->r->stop))

@@ -7,12 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <padstone/concurrent_store.h>
-
 #include "tests/conformance/suite.h"
+#include "tests/support/patient.h"
 
-/* A lock is waited for as long as it takes: its owner's disk may stall for seconds. */
-enum { THREADS = 4, ROUNDS = 60, SHARED = 6, LARGEST = 70000, PATIENCE_MS = 120000 };
+enum { THREADS = 4, ROUNDS = 60, SHARED = 6, LARGEST = 70000 };
 
 struct worker {
 	ps_storer *s;
@@ -45,7 +43,7 @@ struct worker {
 static void *start_worker(void *arg)
 {
 	struct worker *w = arg;
-	(void)ps_concurrent_set_wait(PATIENCE_MS);
+	(void)ps_concurrent_set_wait(PATIENT_LOCKS_MS);
 	return w->body(w);
 }
 
